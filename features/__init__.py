@@ -1,0 +1,1 @@
+"""Many feeds, one customer, features as of any moment."""

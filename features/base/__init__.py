@@ -1,0 +1,1 @@
+"""The floor: errors, settings, storage, engine, expressions."""

@@ -1,0 +1,189 @@
+"""Strict loading of a workspace's YAML files: typed, with file and line in every complaint."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import types
+import typing
+from collections.abc import Hashable, Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from features.base.errors import BadConfiguration, Problem
+
+Model = TypeVar("Model", bound=BaseModel)
+Location = tuple[str | int, ...]
+
+
+class Settings(BaseModel):
+    """Base of every typed settings model: frozen, and an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML 1.2 booleans only (``on``, ``yes`` and ``no`` stay text); duplicate keys are refused."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:bool"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|false|False)$"), list("tTfF"))
+
+
+class Lines:
+    """Where each key of a YAML document stands."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._lines: dict[Location, int] = {}
+
+    def note(self, path: Location, line: int) -> None:
+        self._lines[path] = line
+
+    def where(self, path: Sequence[str | int]) -> str:
+        """Return ``file:line`` of the deepest part of `path` that stands in the file."""
+        known = tuple(path)
+        while known and known not in self._lines:
+            known = known[:-1]
+        return f"{self.name}:{self._lines.get(known, 1)}"
+
+
+def load(path: Path, model: type[Model], *, name: str) -> tuple[Model, Lines]:
+    """Read one YAML file into a typed model.
+
+    Parameters
+    ----------
+    path : the file
+    model : the pydantic model it must fit
+    name : the file's name as the user knows it (relative to the workspace), for messages
+
+    Raises
+    ------
+    BadConfiguration : with every fault of the file, each with its line and, where a key is
+        unknown, the nearest known one
+    """
+    lines = Lines(name)
+    document = _read(path, lines)
+    try:
+        return model.model_validate(document), lines
+    except ValidationError as error:
+        problems = [_explain(item, model, lines) for item in error.errors(include_url=False, include_input=False)]
+        raise BadConfiguration.of(problems) from None
+
+
+def _read(path: Path, lines: Lines) -> object:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise BadConfiguration(
+            "config.missing",
+            "the file is not there",
+            where=lines.name,
+            hint="`nextbest init DIR` writes a workspace; or name one with --workspace",
+        ) from None
+    except UnicodeDecodeError:
+        raise BadConfiguration(
+            "config.encoding", "the file is not UTF-8", where=lines.name, hint="save it as UTF-8"
+        ) from None
+    loader = _Loader(text)
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            return {}
+        _walk(node, (), lines)
+        return loader.construct_document(node)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise BadConfiguration(
+            "config.yaml", str(error.problem), where=f"{lines.name}:{line}", hint="check the indentation and the quotes"
+        ) from None
+    finally:
+        loader.dispose()
+
+
+def _walk(node: yaml.Node, path: Location, lines: Lines) -> None:
+    lines.note(path, node.start_mark.line + 1)
+    if isinstance(node, yaml.MappingNode):
+        seen: set[Hashable] = set()
+        for key, value in node.value:
+            if key.value in seen:
+                raise BadConfiguration(
+                    "config.duplicate_key",
+                    f"the key {key.value!r} stands twice",
+                    where=f"{lines.name}:{key.start_mark.line + 1}",
+                    hint="keep one of them",
+                )
+            seen.add(key.value)
+            _walk(value, (*path, str(key.value)), lines)
+            lines.note((*path, str(key.value)), key.start_mark.line + 1)
+    elif isinstance(node, yaml.SequenceNode):
+        for index, value in enumerate(node.value):
+            _walk(value, (*path, index), lines)
+
+
+def _explain(item: Any, model: type[BaseModel], lines: Lines) -> Problem:
+    path: Location = tuple(item["loc"])
+    dotted = ".".join(str(part) for part in path)
+    if item["type"] == "extra_forbidden":
+        known = sorted(_keys_at(model, path[:-1]))
+        return Problem(
+            "config.unknown_key", f"unknown key {dotted!r}", lines.where(path), did_you_mean(path[-1], known)
+        )
+    if item["type"] == "missing":
+        return Problem("config.missing_key", f"{dotted!r} is missing", lines.where(path), "add it")
+    return Problem("config.value", f"{dotted}: {item['msg']}", lines.where(path), "see the configuration reference")
+
+
+def did_you_mean(word: object, known: Sequence[str]) -> str:
+    """Return a hint that names the nearest known word, or all of them when none is near."""
+    near = difflib.get_close_matches(str(word), known, n=1, cutoff=0.6)
+    if near:
+        return f"did you mean {near[0]!r}?"
+    return f"known here: {', '.join(known)}" if known else "remove it"
+
+
+def _keys_at(model: type[BaseModel], path: Location) -> set[str]:
+    """Return the keys that the (possibly nested) model allows at `path`."""
+    here: list[Any] = [model]
+    for part in path:
+        here = [inner for annotation in here for inner in _step(annotation, part)]
+    return {
+        field.alias or name
+        for annotation in here
+        for name, field in (annotation.model_fields.items() if _is_model(annotation) else ())
+    }
+
+
+def _is_model(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+
+
+def _step(annotation: Any, part: str | int) -> list[Any]:
+    if _is_model(annotation):
+        for name, field in annotation.model_fields.items():
+            if part in (name, field.alias):
+                return _flatten(field.annotation)
+        return [annotation] if part == annotation.__name__ else []
+    arguments = typing.get_args(annotation)
+    if typing.get_origin(annotation) is dict:
+        return _flatten(arguments[1])
+    if typing.get_origin(annotation) in (list, tuple):
+        return _flatten(arguments[0])
+    return []
+
+
+def _flatten(annotation: Any) -> list[Any]:
+    origin = typing.get_origin(annotation)
+    if origin in (typing.Union, types.UnionType):
+        return [inner for part in typing.get_args(annotation) for inner in _flatten(part)]
+    if origin is typing.Annotated:
+        return _flatten(typing.get_args(annotation)[0])
+    if origin is Literal:
+        return []
+    return [annotation]

@@ -1,0 +1,39 @@
+"""Lengths of time as they are written in a workspace: ``30d``, ``12h``, ``2w``."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import Annotated
+
+from pydantic import BeforeValidator, PlainSerializer
+
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_PATTERN = re.compile(r"^\s*(\d+)\s*([smhdw])\s*$")
+
+
+def parse_duration(value: object) -> timedelta:
+    """Return the length of time that a text such as ``90d`` means.
+
+    Raises
+    ------
+    ValueError : when the text is not a whole number followed by s, m, h, d or w
+    """
+    if isinstance(value, timedelta):
+        return value
+    match = _PATTERN.match(str(value))
+    if match is None:
+        raise ValueError("write a length of time as a whole number and s, m, h, d or w, such as 30d")
+    return timedelta(**{_UNITS[match.group(2)]: int(match.group(1))})
+
+
+def format_duration(value: timedelta) -> str:
+    """Return the shortest text that means `value`: whole days as ``30d``, else hours or seconds."""
+    seconds = int(value.total_seconds())
+    for unit, size in (("d", 86_400), ("h", 3_600), ("m", 60)):
+        if seconds % size == 0 and seconds:
+            return f"{seconds // size}{unit}"
+    return f"{seconds}s"
+
+
+Duration = Annotated[timedelta, BeforeValidator(parse_duration), PlainSerializer(format_duration)]

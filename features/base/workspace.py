@@ -1,0 +1,94 @@
+"""A workspace: a folder shaped like this repository's configuration, and where its state lies."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from features.base.errors import BadConfiguration
+
+_SECRET = re.compile(r"\$\{(env|file):([^}]+)\}")
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """The paths of one workspace; nothing here reads or writes.
+
+    Parameters
+    ----------
+    root : the folder that holds ``features/feeds.yaml`` and its sisters
+    """
+
+    root: Path
+
+    @property
+    def state(self) -> Path:
+        """Everything that is produced; safe to remove, made again by ``nextbest run``."""
+        return self.root / "state"
+
+    @property
+    def staged(self) -> Path:
+        """Feeds mapped to the canonical tables, one folder a feed."""
+        return self.state / "staged"
+
+    @property
+    def unified(self) -> Path:
+        """The canonical tables with one ``customer_id``."""
+        return self.state / "unified"
+
+    @property
+    def snapshots(self) -> Path:
+        """Features as of each cutoff, one file a view."""
+        return self.state / "snapshots"
+
+    @property
+    def models(self) -> Path:
+        """Exported champions, one bundle folder a version."""
+        return self.state / "models"
+
+    @property
+    def ledger(self) -> Path:
+        """The decision ledger."""
+        return self.state / "ledger" / "decisions.db"
+
+    @property
+    def published(self) -> Path:
+        """Lists that other systems take."""
+        return self.state / "published"
+
+    def file(self, name: str) -> Path:
+        """Return the path of one of the workspace's own files, such as ``features/feeds.yaml``."""
+        return self.root / name
+
+
+def reveal(text: str, *, root: Path, where: str) -> str:
+    """Return `text` with ``${env:NAME}`` and ``${file:PATH}`` replaced by what they hold.
+
+    Raises
+    ------
+    BadConfiguration : when the variable or the file is not there
+    """
+
+    def value(match: re.Match[str]) -> str:
+        kind, name = match.group(1), match.group(2)
+        if kind == "env":
+            if name not in os.environ:
+                raise BadConfiguration(
+                    "secret.missing", f"the environment variable {name} is not set", where=where, hint="set it"
+                )
+            return os.environ[name]
+        try:
+            return (root / name).read_text(encoding="utf-8").strip()
+        except OSError:
+            raise BadConfiguration(
+                "secret.missing", f"the file {name} cannot be read", where=where, hint="create it, readable by you only"
+            ) from None
+
+    return _SECRET.sub(value, text)
+
+
+def is_reference(text: str) -> bool:
+    """Say whether `text` is a reference to a secret, and nothing else."""
+    return _SECRET.fullmatch(text) is not None

@@ -1,0 +1,1 @@
+"""Declared feeds, read in place and mapped to the canonical tables."""

@@ -1,0 +1,128 @@
+"""The canonical tables: what every feed is mapped to, whatever its own columns are called."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+FieldType = Literal["text", "number", "time", "date"]
+Kind = Literal["customers", "events", "holdings", "items", "interactions", "consents", "context"]
+
+SQL_TYPES: dict[FieldType, str] = {
+    "text": "VARCHAR",
+    "number": "DOUBLE",
+    "time": "TIMESTAMPTZ",
+    "date": "DATE",
+}
+
+
+@dataclass(frozen=True)
+class CanonicalTable:
+    """One canonical table.
+
+    Parameters
+    ----------
+    kind : its name
+    fields : canonical columns and their types, in order
+    timed : whether every row needs an ``event_time``
+    about_customer : whether every row belongs to one customer, named by ``customer:``
+    required : fields that a feed has to map
+    keyed : whether a feed has to declare a key (otherwise a row's ordinal serves)
+    """
+
+    kind: Kind
+    fields: dict[str, FieldType]
+    timed: bool
+    about_customer: bool
+    required: tuple[str, ...] = ()
+    keyed: bool = False
+
+
+CANONICAL: dict[Kind, CanonicalTable] = {
+    table.kind: table
+    for table in (
+        CanonicalTable(
+            "customers",
+            {
+                "first_name": "text",
+                "last_name": "text",
+                "full_name": "text",
+                "email": "text",
+                "phone": "text",
+                "birth_date": "date",
+                "gender": "text",
+                "street": "text",
+                "city": "text",
+                "postcode": "text",
+                "region": "text",
+                "country": "text",
+            },
+            timed=False,
+            about_customer=False,
+            keyed=True,
+        ),
+        CanonicalTable(
+            "events",
+            {
+                "event": "text",
+                "item": "text",
+                "amount": "number",
+                "quantity": "number",
+                "channel": "text",
+                "text": "text",
+            },
+            timed=True,
+            about_customer=True,
+        ),
+        CanonicalTable(
+            "holdings",
+            {"item": "text", "held_from": "time", "held_to": "time", "price": "number"},
+            timed=False,
+            about_customer=True,
+            required=("item", "held_from"),
+        ),
+        CanonicalTable(
+            "items",
+            {"item": "text", "name": "text", "group": "text", "price": "number"},
+            timed=False,
+            about_customer=False,
+            keyed=True,
+        ),
+        CanonicalTable(
+            "interactions",
+            {
+                "offer": "text",
+                "channel": "text",
+                "arm": "text",
+                "selection_prob": "number",
+                "outcome": "text",
+                "outcome_time": "time",
+            },
+            timed=True,
+            about_customer=True,
+        ),
+        CanonicalTable(
+            "consents",
+            {"purpose": "text", "status": "text", "basis": "text", "notice": "text"},
+            timed=True,
+            about_customer=True,
+            required=("purpose", "status"),
+        ),
+        CanonicalTable("context", {"place": "text"}, timed=False, about_customer=False, required=("place",)),
+    )
+}
+
+#: Fields of ``customers`` that identify a person; they stay out of every other table.
+PERSONAL_FIELDS = ("first_name", "last_name", "full_name", "email", "phone", "birth_date", "street")
+
+
+def attribute_name(feed: str, column: str) -> str:
+    """Return the name under which a source's own column survives: ``feed.snake_case_column``."""
+    return f"{feed}.{snake_case(column)}"
+
+
+def snake_case(column: str) -> str:
+    """Return `column` in lower case with underscores: ``CustomerID`` and ``Customer ID`` give ``customer_id``."""
+    split = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", column)
+    return re.sub(r"[^0-9a-z]+", "_", split.lower()).strip("_") or "column"

@@ -1,0 +1,265 @@
+"""Read one feed in place, map it, keep unusable rows aside, and write its canonical table."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import duckdb
+
+from features.base.engine import one_row, open_engine, quoted
+from features.base.errors import BadConfiguration, BadData, Problem
+from features.base.storage import atomic_folder, digest_of, read_json, stream_parquet, write_json
+from features.feeds.canonical import Kind
+from features.feeds.mapping import RAW, TYPED, FeedMapping
+from features.feeds.settings import Feed
+from features.feeds.source import Source, find, select_all
+
+#: Raised when this module would write other bytes for the same feed, so that nothing stale is taken over.
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class StagedFeed:
+    """A feed after mapping, and what was counted on the way.
+
+    Parameters
+    ----------
+    feed, kind : which feed, and its canonical table
+    rows_read : rows in the files
+    rows : rows kept
+    excluded : rows that the feed's ``where`` leaves out
+    rejected : unusable rows, counted by reason
+    duplicates : rows dropped because an equal key was kept
+    digest : of the files' bytes and the declaration; equal digests mean equal rows
+    """
+
+    feed: str
+    kind: Kind
+    rows_read: int
+    rows: int
+    excluded: int
+    rejected: dict[str, int]
+    duplicates: int
+    digest: str
+
+
+def stage(name: str, feed: Feed, *, root: Path, folder: Path) -> StagedFeed:
+    """Stage one feed; nothing is read again when neither the files nor the declaration changed.
+
+    Parameters
+    ----------
+    name, feed : the feed
+    root : the workspace that relative paths start from
+    folder : where ``NAME/rows.parquet``, ``NAME/rejected.parquet`` and ``NAME/staged.json`` are written
+
+    Returns
+    -------
+    StagedFeed
+
+    Raises
+    ------
+    BadData : the files cannot be used, or more rows are unusable than ``reject_above``
+    BadConfiguration : the declaration names columns that the files do not have
+    """
+    source = find(name, feed, root)
+    loaded_at = max(datetime.fromtimestamp(file.stat().st_mtime, UTC) for file in source.files)
+    timed = feed.event_time or feed.updated_at or feed.known_at or feed.kind == "holdings"
+    digest = digest_of(
+        [VERSION, source.fingerprint, feed.model_dump(mode="json"), None if timed else loaded_at.isoformat()]
+    )
+    target = folder / name
+    if (target / "staged.json").is_file():
+        staged = StagedFeed(**read_json(target / "staged.json"))
+        if staged.digest == digest:
+            return staged
+    with open_engine(folders=[*source.files, folder], scratch=folder / ".scratch") as engine:
+        _read(engine, source)
+        mapping = _mapping(engine, source, feed, loaded_at)
+        _map(engine, mapping)
+        staged = _count(engine, name, feed, _broken_lines(engine, source), digest)
+        _refuse(engine, name, feed, staged)
+        with atomic_folder(target) as part:
+            _write(engine, _KEPT, part / "rows.parquet")
+            _write(engine, _REJECTED, part / "rejected.parquet")
+            write_json(part / "staged.json", asdict(staged))
+    return staged
+
+
+def inspect(name: str, feed: Feed, *, root: Path) -> list[Problem]:
+    """Return everything that is wrong with a feed's files or its mapping, without writing anything."""
+    try:
+        source = find(name, feed, root)
+        types = dict.fromkeys(source.columns, "VARCHAR")
+        return FeedMapping(name, feed, types, frozenset(), datetime.fromtimestamp(0, UTC)).check()
+    except (BadData, BadConfiguration) as error:
+        return list(error.problems)
+
+
+_KEPT = "SELECT * EXCLUDE (__row, __reason, __keep, __nth, __as_row) FROM ranked WHERE __nth = 1 ORDER BY __row"
+_REJECTED = f"""
+SELECT __row AS row, __reason AS reason, to_json({RAW}) AS as_read
+FROM mapped JOIN {RAW} USING (__row)
+WHERE __keep AND __reason IS NOT NULL
+ORDER BY row
+"""
+
+
+def _read(engine: duckdb.DuckDBPyConnection, source: Source) -> None:
+    try:
+        engine.execute(f"CREATE TEMP TABLE {RAW} AS {select_all(source)}")
+    except duckdb.Error as error:
+        raise BadData(
+            "feed.unreadable",
+            f"the files cannot be read ({type(error).__name__})",
+            where=f"feed {source.feed}",
+            hint="a file is damaged, or the files of one feed differ in type: deliver them again or split the feed",
+        ) from None
+
+
+def _broken_lines(engine: duckdb.DuckDBPyConnection, source: Source) -> dict[str, int]:
+    """Return the lines that are not rows at all (CSV), by reason; refuse a file in which lines were swallowed."""
+    if not source.is_text:
+        return {}
+    found = engine.execute(
+        "SELECT lower(error_type), count(DISTINCT (file_id, line)), min(line) FROM reject_errors GROUP BY 1 ORDER BY 1"
+    ).fetchall()
+    for reason, _, line in found:
+        if reason == "unquoted value":
+            raise BadData(
+                "feed.quote",
+                f"line {line}: a quotation mark is opened and never closed",
+                where=f"feed {source.feed}",
+                hint="double the quotation marks inside quoted values, and deliver the file again",
+            )
+    return {f"line has {reason}": count for reason, count, _ in found}
+
+
+def _mapping(engine: duckdb.DuckDBPyConnection, source: Source, feed: Feed, loaded_at: datetime) -> FeedMapping:
+    described = engine.execute(f"DESCRIBE {RAW}").fetchall()
+    types = {column: kind for column, kind, *_ in described if column != "__row"}
+    numeric = _number_columns(engine, source, feed) if source.is_text else frozenset()
+    mapping = FeedMapping(source.feed, feed, types, numeric, loaded_at)
+    problems = mapping.check()
+    if problems:
+        raise BadConfiguration.of(problems)
+    return mapping
+
+
+def _number_columns(engine: duckdb.DuckDBPyConnection, source: Source, feed: Feed) -> frozenset[str]:
+    """Return the text columns that hold numbers: nearly every value reads as one, and none as a code such as 007."""
+    tests = []
+    for column in source.columns:
+        text = f"nullif(trim({quoted(column)}), '')"
+        number = text if feed.decimal == "." else f"replace(replace({text}, '.', ''), ',', '.')"
+        tests.append(
+            f"count({text}) > 0 AND count(TRY_CAST({number} AS DOUBLE)) >= count({text}) * {1 - feed.reject_above} "
+            f"AND NOT coalesce(bool_or(regexp_matches({text}, '^([+]|0[0-9])')), false) "
+            f"AND coalesce(max(abs(TRY_CAST({number} AS DOUBLE))), 0) <= 9007199254740992"
+        )
+    keys = {*feed.keys}
+    row = one_row(engine, f"SELECT {', '.join(tests)} FROM {RAW}")
+    return frozenset(
+        column for column, numeric in zip(source.columns, row, strict=True) if numeric and column not in keys
+    )
+
+
+def _map(engine: duckdb.DuckDBPyConnection, mapping: FeedMapping) -> None:
+    """Create the table ``ranked``: every row mapped, with its reason to be kept aside and its rank under its key."""
+    feed = mapping.feed
+    try:
+        engine.execute(f"CREATE TEMP VIEW {TYPED} AS {mapping.typed_select()}")
+        kinds = {
+            text: engine.execute(f"DESCRIBE SELECT {sql} AS v FROM {TYPED}").fetchall()[0][1]
+            for text, sql in mapping.described().items()
+        }
+        engine.execute(f"CREATE TEMP TABLE mapped AS {mapping.select(kinds)}")
+    except duckdb.Error as error:
+        raise BadData(
+            "feed.expression",
+            f"an expression of the mapping fails on the data ({type(error).__name__})",
+            where=f"feeds.{mapping.name}",
+            hint="use TRY_CAST where a value may not convert, and compare values of one type",
+        ) from None
+    order = "event_time DESC, __row DESC" if feed.duplicates == "keep_last" else "event_time, __row"
+    same = "__as_row" if not feed.keys and feed.duplicates == "drop_identical" else "record_id"
+    columns = [row[0] for row in engine.execute("DESCRIBE mapped").fetchall()]
+    compared = [quoted(column) for column in columns if column not in ("__row", "__reason", "__keep")]
+    compared = [column for column in compared if feed.keys or column != '"record_id"']
+    engine.execute(
+        f"""
+        CREATE TEMP TABLE ranked AS
+        SELECT *, row_number() OVER (PARTITION BY {same} ORDER BY {order}) AS __nth
+        FROM (SELECT *, hash({", ".join(compared)}) AS __as_row FROM mapped WHERE __keep AND __reason IS NULL)
+        """
+    )
+
+
+def _count(engine: duckdb.DuckDBPyConnection, name: str, feed: Feed, broken: dict[str, int], digest: str) -> StagedFeed:
+    read = _count_of(engine, f"SELECT count(*) FROM {RAW}")
+    reasons = engine.execute(
+        """
+        SELECT reason, count(*)
+        FROM (SELECT unnest(string_split(__reason, '; ')) AS reason FROM mapped WHERE __keep AND __reason IS NOT NULL)
+        GROUP BY 1 ORDER BY 1
+        """
+    ).fetchall()
+    kept = _count_of(engine, "SELECT count(*) FROM ranked WHERE __nth = 1")
+    return StagedFeed(
+        feed=name,
+        kind=feed.kind,
+        rows_read=read + sum(broken.values()),
+        rows=kept,
+        excluded=_count_of(engine, "SELECT count(*) FROM mapped WHERE NOT coalesce(__keep, false)"),
+        rejected={**dict(reasons), **broken},
+        duplicates=_count_of(engine, "SELECT count(*) FROM ranked") - kept,
+        digest=digest,
+    )
+
+
+def _refuse(engine: duckdb.DuckDBPyConnection, name: str, feed: Feed, staged: StagedFeed) -> None:
+    usable = staged.rows + staged.duplicates + staged.excluded
+    unusable = staged.rows_read - usable
+    if unusable > feed.reject_above * staged.rows_read:
+        worst = max(staged.rejected, key=lambda reason: staged.rejected[reason])
+        raise BadData(
+            "feed.too_many_rejected",
+            f"{unusable} of {staged.rows_read} rows cannot be used, most of them because {worst}",
+            where=f"feed {name}",
+            hint=f"mend the mapping or the files, or raise reject_above (now {feed.reject_above:g})",
+        )
+    if staged.rows == 0:
+        raise BadData(
+            "feed.empty",
+            "no row is left after `where`" if staged.excluded else "no row is left",
+            where=f"feed {name}",
+            hint="check `where` and the files",
+        )
+    if feed.duplicates != "refuse" and not (feed.duplicates == "drop_identical" and feed.keys):
+        return
+    clashes, first = one_row(
+        engine,
+        """
+        SELECT count(*), min(rows)
+        FROM (
+            SELECT min(__row) AS rows FROM ranked
+            GROUP BY record_id HAVING count(*) > 1 AND count(DISTINCT __as_row) > 1
+        )
+        """,
+    )
+    if clashes:
+        raise BadData(
+            "feed.duplicate_key",
+            f"{clashes} keys stand on rows that differ; the first is at row {first}",
+            where=f"feed {name}",
+            hint="add a column to `key`, or set `duplicates` to keep_last or keep_first",
+        )
+
+
+def _write(engine: duckdb.DuckDBPyConnection, select: str, path: Path) -> None:
+    stream_parquet(engine.sql(select).to_arrow_reader(), path)
+
+
+def _count_of(engine: duckdb.DuckDBPyConnection, select: str) -> int:
+    return int(one_row(engine, select)[0])

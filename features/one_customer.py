@@ -1,0 +1,129 @@
+"""The story's first half: feeds → one customer, with quality checked and consents counted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import duckdb
+
+from features.base.engine import one_row, open_engine
+from features.base.errors import BadData
+from features.base.progress import Progress
+from features.base.storage import atomic_folder, digest_of, read_json, stream_parquet, write_json, write_parquet
+from features.base.workspace import Workspace
+from features.consent.standing import consenting_select, odd_select
+from features.declared import load_feeds
+from features.feeds.settings import FeedsFile
+from features.feeds.stage import StagedFeed, stage
+from features.quality.checks import RULES, Check, check_all
+from features.transforms.snapshots import register
+from features.unify.golden import golden_select
+from features.unify.resolve import resolve
+from features.unify.tables import Attached, write_tables
+
+#: Raised when this module would write other bytes for the same input.
+VERSION = 1
+REPORT = "unified.json"
+
+
+@dataclass(frozen=True)
+class UnifyReport:
+    """What unification did.
+
+    Parameters
+    ----------
+    records : source records about customers
+    customers : who they turned out to be
+    quarantined : rows kept aside, unusable or about unknown customers
+    withheld : customers who have not granted every purpose that rests on consent
+    checks : the answers of the feed checks
+    digest : equal digests mean equal tables
+    """
+
+    records: int
+    customers: int
+    quarantined: int
+    withheld: int
+    checks: tuple[Check, ...]
+    digest: str
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> UnifyReport:
+        """Return the report that an earlier run wrote."""
+        return cls(**{**document, "checks": tuple(Check(**check) for check in document["checks"])})
+
+
+def unify(workspace: Workspace, progress: Progress) -> UnifyReport:
+    """Stage every feed, resolve its records to customers and write the canonical tables.
+
+    What has not changed since the last run is not done again.
+
+    Raises
+    ------
+    BadData, BadConfiguration : a feed cannot be used, or does not fit its declaration
+    """
+    file, _ = load_feeds(workspace)
+    progress.step("reading feeds", total=len(file.feeds))
+    staged: dict[str, StagedFeed] = {}
+    for name, feed in file.feeds.items():
+        staged[name] = stage(name, feed, root=workspace.root, folder=workspace.staged)
+        progress.advance()
+    digest = digest_of([VERSION, file.model_dump(mode="json"), {name: feed.digest for name, feed in staged.items()}])
+    done = workspace.unified / REPORT
+    if done.is_file() and read_json(done)["digest"] == digest:
+        return UnifyReport.from_json(read_json(done))
+    progress.step("resolving customers")
+    with (
+        open_engine(folders=[workspace.state], scratch=workspace.state / ".scratch") as engine,
+        atomic_folder(workspace.unified) as part,
+    ):
+        resolution = resolve(engine, file.feeds, file.identity, workspace.staged)
+        write_parquet(resolution.records, part / "records.parquet")
+        engine.register("records", resolution.records)
+        attached = write_tables(engine, file.feeds, staged=workspace.staged, folder=part)
+        columns = register(engine, part)
+        golden = golden_select(list(columns["customers"]), file.survivorship)
+        stream_parquet(engine.sql(golden).to_arrow_reader(), part / "golden.parquet")
+        odd = _count(engine, odd_select(list(file.purposes))) if "consents" in columns else None
+        checks = check_all(file, staged, attached, resolution, odd_consents=odd)
+        _refuse_failed(checks)
+        report = UnifyReport(
+            records=resolution.records.num_rows,
+            customers=resolution.customers,
+            quarantined=_kept_aside(staged, attached),
+            withheld=_withheld(engine, file, resolution.customers, has_consents="consents" in columns),
+            checks=tuple(checks),
+            digest=digest,
+        )
+        write_json(part / REPORT, asdict(report))
+    return report
+
+
+def _refuse_failed(checks: Sequence[Check]) -> None:
+    """Stop at rows about unknown customers above the declared share; the last good tables stand."""
+    for check in checks:
+        if check.code == "FQ004" and check.outcome == "failed":
+            raise BadData(
+                "quality.unknown_customers",
+                f"{RULES[check.code].title}: {check.detail}",
+                where=f"feed {check.feed}",
+                hint="check `customer:` in features/feeds.yaml, or raise quality.unknown_customers_above",
+            )
+
+
+def _kept_aside(staged: Mapping[str, StagedFeed], attached: Sequence[Attached]) -> int:
+    unusable = sum(feed.rows_read - feed.rows - feed.excluded - feed.duplicates for feed in staged.values())
+    return unusable + sum(feed.unknown for feed in attached)
+
+
+def _withheld(engine: duckdb.DuckDBPyConnection, file: FeedsFile, customers: int, *, has_consents: bool) -> int:
+    asked = [purpose for purpose, rule in file.purposes.items() if rule.basis == "consent"]
+    if not asked:
+        return 0
+    return customers - (_count(engine, consenting_select(asked)) if has_consents else 0)
+
+
+def _count(engine: duckdb.DuckDBPyConnection, select: str) -> int:
+    return int(one_row(engine, select)[0])

@@ -1,0 +1,187 @@
+"""The story's second half: one customer → features as of every cutoff → Feast, offline and online."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from features.base.clock import as_utc, iso
+from features.base.engine import open_engine
+from features.base.errors import BadData
+from features.base.progress import Progress
+from features.base.storage import atomic_folder, digest_of, read_json, write_json
+from features.base.workspace import Workspace
+from features.declared import load_feeds, load_views
+from features.feeds.canonical import Kind
+from features.one_customer import REPORT as UNIFY_REPORT
+from features.store.definitions import FeatureColumn, ServiceDefinition, SnapshotView
+from features.store.repository import Store, open_store
+from features.transforms.catalogue import Feature
+from features.transforms.plan import plan_views
+from features.transforms.settings import ViewsFile
+from features.transforms.snapshots import categories_in, compute, cutoffs_between, known_span, make_spine, register
+
+#: Raised when this module would write other bytes for the same input.
+VERSION = 1
+REPORT = "features.json"
+#: The feature service that holds every feature.
+EVERYTHING = "customer"
+
+
+@dataclass(frozen=True)
+class BuiltView:
+    """One view's snapshots.
+
+    Parameters
+    ----------
+    name : the view
+    features : its columns
+    rows : customers times cutoffs
+    """
+
+    name: str
+    features: tuple[Feature, ...]
+    rows: int
+
+
+@dataclass(frozen=True)
+class FeaturesReport:
+    """What was built.
+
+    Parameters
+    ----------
+    views : every view, in declared order
+    as_of : the present moment of the data; the last cutoff
+    cutoffs : all cutoffs, oldest first
+    online_customers : customers that can be read online
+    digest : equal digests mean equal snapshots
+    """
+
+    views: tuple[BuiltView, ...]
+    as_of: datetime
+    cutoffs: tuple[datetime, ...]
+    online_customers: int
+    digest: str
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """The names of all features, in order."""
+        return tuple(feature.name for view in self.views for feature in view.features)
+
+
+def build_features(workspace: Workspace, progress: Progress, *, as_of: datetime | None = None) -> FeaturesReport:
+    """Compute every view's snapshots, register them with Feast and fill the online store.
+
+    Parameters
+    ----------
+    workspace : unified before
+    progress : told what is being done
+    as_of : the moment that counts as now; the next midnight (UTC) after the last known row if left out, so that
+        the same data always give the same features
+
+    Raises
+    ------
+    BadData : the customers have not been unified, or have no rows
+    BadConfiguration : a view names what is not there
+    """
+    unified = workspace.unified / UNIFY_REPORT
+    if not unified.is_file():
+        raise BadData("features.not_unified", "there are no customers yet", hint="run `nextbest unify` first")
+    feeds, _ = load_feeds(workspace)
+    views, lines = load_views(workspace)
+    digest = digest_of(
+        [
+            VERSION,
+            read_json(unified)["digest"],
+            views.model_dump(mode="json"),
+            feeds.model_dump(mode="json"),
+            as_of and iso(as_of),
+        ]
+    )
+    done = workspace.snapshots / REPORT
+    if done.is_file() and read_json(done)["digest"] == digest:
+        report = read_report(workspace)
+    else:
+        with open_engine(folders=[workspace.state], scratch=workspace.state / ".scratch") as engine:
+            columns = register(engine, workspace.unified)
+
+            def categories(kind: Kind, column: str, where: str | None) -> list[str]:
+                return categories_in(engine, kind, column, where)
+
+            planned = plan_views(views, lines, feeds, columns=columns, categories=categories)
+            first, last = known_span(engine, columns)
+            moment = as_utc(as_of) if as_of else _next_midnight(last)
+            cutoffs = cutoffs_between(first, moment, views.snapshots)
+            make_spine(engine, columns, cutoffs)
+            progress.step("computing features", total=len(planned))
+            with atomic_folder(workspace.snapshots) as part:
+                built = []
+                for view in planned:
+                    rows = compute(engine, view, part / f"{view.name}.parquet")
+                    built.append(BuiltView(view.name, view.features, rows))
+                    progress.advance()
+                report = FeaturesReport(tuple(built), moment, tuple(cutoffs), 0, digest)
+                write_json(part / REPORT, _as_json(report))
+    progress.step("registering with Feast")
+    return _publish(workspace, report, views)
+
+
+def read_report(workspace: Workspace) -> FeaturesReport:
+    """Return what the last build wrote.
+
+    Raises
+    ------
+    BadData : nothing has been built yet
+    """
+    path = workspace.snapshots / REPORT
+    if not path.is_file():
+        raise BadData("features.not_built", "there are no features yet", hint="run `nextbest features` first")
+    document: Mapping[str, Any] = read_json(path)
+    return FeaturesReport(
+        views=tuple(
+            BuiltView(view["name"], tuple(Feature(**feature) for feature in view["features"]), view["rows"])
+            for view in document["views"]
+        ),
+        as_of=datetime.fromisoformat(document["as_of"]),
+        cutoffs=tuple(datetime.fromisoformat(cutoff) for cutoff in document["cutoffs"]),
+        online_customers=document["online_customers"],
+        digest=document["digest"],
+    )
+
+
+def _as_json(report: FeaturesReport) -> dict[str, Any]:
+    cutoffs = [iso(cutoff) for cutoff in report.cutoffs]
+    return {**asdict(report), "as_of": iso(report.as_of), "cutoffs": cutoffs}
+
+
+def _next_midnight(moment: datetime) -> datetime:
+    day = datetime.combine(moment.astimezone(UTC).date(), datetime.min.time(), UTC)
+    return day if day == moment else day + timedelta(days=1)
+
+
+def _publish(workspace: Workspace, report: FeaturesReport, views: ViewsFile) -> FeaturesReport:
+    """Make the registry hold exactly these views, and the online store the last cutoff."""
+    store: Store = open_store(workspace.root)
+    try:
+        store.apply(
+            [
+                SnapshotView(
+                    name=view.name,
+                    path=(workspace.snapshots / f"{view.name}.parquet").resolve(),
+                    columns=tuple(FeatureColumn(f.name, f.type, f.description) for f in view.features),
+                    ttl=views.views[view.name].ttl if view.name in views.views else None,
+                    owner=views.views[view.name].owner if view.name in views.views else "",
+                )
+                for view in report.views
+            ],
+            [ServiceDefinition(EVERYTHING, report.features)],
+        )
+        filled = store.materialize(as_of=report.as_of)
+    finally:
+        store.close()
+    online = max((view.written for view in filled), default=0)
+    published = FeaturesReport(report.views, report.as_of, report.cutoffs, online, report.digest)
+    write_json(workspace.snapshots / REPORT, _as_json(published))
+    return published

@@ -1,0 +1,1 @@
+"""Named checks on what the feeds say."""

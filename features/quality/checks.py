@@ -1,0 +1,119 @@
+"""Named checks on what the feeds say: each answers passed, failed, repaired or not applicable."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+from features.feeds.settings import FeedsFile
+from features.feeds.stage import StagedFeed
+from features.unify.resolve import Resolution
+from features.unify.tables import Attached
+
+Outcome = Literal["passed", "failed", "repaired", "not_applicable"]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A check: its code, and in one line what it looks at."""
+
+    code: str
+    title: str
+
+
+RULES: dict[str, Rule] = {
+    rule.code: rule
+    for rule in (
+        Rule("FQ001", "every row of the feed can be used"),
+        Rule("FQ002", "no key stands on more than one row"),
+        Rule("FQ003", "every row names its customer"),
+        Rule("FQ004", "every customer that is named is known"),
+        Rule("FQ005", "no contact point is shared by too many records"),
+        Rule("FQ006", "every consent carries a known word and a declared purpose"),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Check:
+    """What one check found in one feed (or in all of them, when `feed` is empty)."""
+
+    code: str
+    feed: str
+    outcome: Outcome
+    detail: str
+
+    def as_dict(self) -> dict[str, str]:
+        return asdict(self)
+
+
+def check_all(
+    file: FeedsFile,
+    staged: Mapping[str, StagedFeed],
+    attached: Sequence[Attached],
+    resolution: Resolution,
+    *,
+    odd_consents: int | None,
+) -> list[Check]:
+    """Return the answer of every rule for every feed that it applies to.
+
+    Parameters
+    ----------
+    file : the declaration, for its limits
+    staged, attached, resolution : what was counted on the way
+    odd_consents : consents with an unknown word or purpose; None when no feed of consents exists
+    """
+    checks = [check for feed in staged.values() for check in (_usable(feed), _unique(feed))]
+    checks += [check for feed in attached for check in (_named(feed), _known(feed, file))]
+    checks.append(_shared(file, resolution))
+    checks.append(_consents(odd_consents))
+    return sorted(checks, key=lambda check: (check.code, check.feed))
+
+
+def _usable(feed: StagedFeed) -> Check:
+    unusable = feed.rows_read - feed.rows - feed.excluded - feed.duplicates
+    if not unusable:
+        return Check("FQ001", feed.feed, "passed", f"{feed.rows} rows")
+    reasons = ", ".join(f"{reason}: {count}" for reason, count in sorted(feed.rejected.items()))
+    return Check("FQ001", feed.feed, "repaired", f"{unusable} of {feed.rows_read} rows kept aside ({reasons})")
+
+
+def _unique(feed: StagedFeed) -> Check:
+    if not feed.duplicates:
+        return Check("FQ002", feed.feed, "passed", "")
+    return Check("FQ002", feed.feed, "repaired", f"{feed.duplicates} rows dropped, as declared")
+
+
+def _named(feed: Attached) -> Check:
+    if not feed.anonymous:
+        return Check("FQ003", feed.feed, "passed", "")
+    return Check("FQ003", feed.feed, "repaired", f"{feed.anonymous} rows about nobody kept out")
+
+
+def _known(feed: Attached, file: FeedsFile) -> Check:
+    if not feed.unknown:
+        return Check("FQ004", feed.feed, "passed", "")
+    share = feed.unknown / (feed.rows + feed.unknown)
+    limit = file.quality.unknown_customers_above
+    outcome: Outcome = "failed" if share > limit else "repaired"
+    return Check("FQ004", feed.feed, outcome, f"{feed.unknown} rows ({share:.1%}) about unknown customers kept aside")
+
+
+def _shared(file: FeedsFile, resolution: Resolution) -> Check:
+    if file.identity.rules != "exact":
+        return Check("FQ005", "", "not_applicable", "contact points are not compared")
+    if not resolution.shared:
+        return Check("FQ005", "", "passed", "")
+    limit = file.identity.shared_by_at_most
+    return Check(
+        "FQ005", "", "repaired", f"{resolution.shared} contact points on more than {limit} records link nobody"
+    )
+
+
+def _consents(odd: int | None) -> Check:
+    if odd is None:
+        return Check("FQ006", "", "not_applicable", "no feed of consents")
+    if not odd:
+        return Check("FQ006", "", "passed", "")
+    return Check("FQ006", "", "failed", f"{odd} consents with an unknown word or purpose count as none")

@@ -1,0 +1,183 @@
+"""Reading snapshot Parquet directly: cutoffs, the rows of one cutoff, and whether a file keeps its contract."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from features.base.clock import as_utc, iso
+from features.base.engine import open_engine, quoted
+from features.base.errors import BadData, Problem, StorageFailure
+from features.store.definitions import CREATED_TIME, CUSTOMER, EVENT_TIME, ColumnType, SnapshotView
+
+UTC_TIME = pa.timestamp("us", "UTC")
+_STORED: dict[ColumnType, tuple[pa.DataType, ...]] = {
+    "int": (pa.int64(),),
+    "float": (pa.float64(),),
+    "string": (pa.string(), pa.large_string()),
+    "bool": (pa.bool_(),),
+    "timestamp": (UTC_TIME,),
+}
+
+
+def parquet_pattern(path: Path) -> str:
+    """Return what to read: the file itself, or every ``*.parquet`` file of the folder."""
+    return str(path / "*.parquet") if path.is_dir() else str(path)
+
+
+def check_snapshot(view: SnapshotView) -> None:
+    """Refuse a snapshot whose files break the contract of `SnapshotView`.
+
+    Raises
+    ------
+    BadData : when files, columns or types are not what the view declares, a created time is
+        missing, or a customer stands twice at a cutoff
+    """
+    files = sorted(view.path.glob("*.parquet")) if view.path.is_dir() else [view.path]
+    if not files or not files[0].is_file():
+        raise BadData(
+            "store.no_snapshot", "no snapshot file is there", where=view.name, hint="run `nextbest features` first"
+        )
+    expected: dict[str, tuple[pa.DataType, ...]] = {
+        CUSTOMER: _STORED["string"],
+        EVENT_TIME: (UTC_TIME,),
+        CREATED_TIME: (UTC_TIME,),
+        **{column.name: _STORED[column.type] for column in view.columns},
+    }
+    problems = [problem for file in files for problem in _schema_problems(file, view.name, expected)]
+    if problems:
+        raise BadData.of(problems)
+    rows, without_created, pairs = _counts(view.path)
+    if without_created:
+        raise BadData(
+            "store.created_missing",
+            f"{without_created} of {rows} rows have no {CREATED_TIME}",
+            where=view.name,
+            hint="write the moment at which the row could first be known",
+        )
+    if pairs != rows:
+        raise BadData(
+            "store.rows_twice",
+            f"{rows - pairs} rows repeat a customer at the same cutoff",
+            where=view.name,
+            hint="write one row for each customer and cutoff",
+        )
+
+
+def _schema_problems(file: Path, view: str, expected: dict[str, tuple[pa.DataType, ...]]) -> list[Problem]:
+    try:
+        schema = pq.read_schema(file)
+    except (OSError, pa.ArrowException) as error:
+        raise StorageFailure(
+            "store.snapshot_unreadable",
+            f"{file.name} cannot be read ({type(error).__name__})",
+            where=view,
+            hint="build the snapshot again",
+        ) from error
+    problems = []
+    for name, allowed in expected.items():
+        if name not in schema.names:
+            problems.append(
+                Problem("store.column_missing", f"{file.name} has no column {name!r}", view, "build the snapshot again")
+            )
+        elif schema.field(name).type not in allowed:
+            found = schema.field(name).type
+            problems.append(
+                Problem(
+                    "store.column_stored_as",
+                    f"{file.name}: {name!r} is stored as {found}, not {allowed[0]}",
+                    view,
+                    "cast it before writing",
+                )
+            )
+    return problems
+
+
+def _counts(path: Path) -> tuple[int, int, int]:
+    row = _run(
+        path,
+        """
+        SELECT count(*), count(*) FILTER (created_timestamp IS NULL), count(DISTINCT (customer_id, event_timestamp))
+        FROM read_parquet($files)
+        """,
+    ).to_pylist()[0]
+    rows, without_created, pairs = row.values()
+    return int(rows), int(without_created), int(pairs)
+
+
+def latest_cutoff(path: Path, *, as_of: datetime) -> datetime | None:
+    """Return the newest cutoff at or before `as_of`, or None."""
+    found = _run(
+        path,
+        """
+        SELECT max(event_timestamp) AS cutoff
+        FROM read_parquet($files)
+        WHERE event_timestamp <= $as_of
+        """,
+        as_of=as_of,
+    )
+    cutoff: datetime | None = found.column("cutoff")[0].as_py()
+    return None if cutoff is None else as_utc(cutoff)
+
+
+def rows_at(path: Path, columns: Sequence[str], *, cutoff: datetime) -> pa.Table:
+    """Return the rows of exactly one cutoff: customer, `columns` in order, event and created time.
+
+    Rows come ordered by customer.
+    """
+    chosen = ", ".join(quoted(column) for column in columns)
+    return _run(
+        path,
+        f"""
+        SELECT customer_id, {chosen}, event_timestamp, created_timestamp
+        FROM read_parquet($files)
+        WHERE event_timestamp = $as_of
+        ORDER BY customer_id, created_timestamp
+        """,
+        as_of=cutoff,
+    )
+
+
+def plain_values(table: pa.Table, columns: Sequence[str]) -> pa.Table:
+    """Return `table` with NaN as missing (as data frames mean it) and times as whole seconds since 1970."""
+    for name in columns:
+        column = table.column(name)
+        if pa.types.is_floating(column.type):
+            column = pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
+        elif pa.types.is_timestamp(column.type):
+            column = pc.floor_temporal(column, unit="second").cast(pa.timestamp("s", "UTC")).cast(pa.int64())
+        table = table.set_column(table.schema.get_field_index(name), name, column)
+    return table
+
+
+def no_snapshot_at(view: str, *, as_of: datetime, nearest: datetime | None) -> BadData:
+    """Return the error for a cutoff that a view does not hold."""
+    known = f"the newest one before it is {iso(nearest)}" if nearest else "it holds none before it either"
+    return BadData(
+        "store.no_cutoff",
+        f"no snapshot at {iso(as_of)}; {known}",
+        where=view,
+        hint="ask for a cutoff that was built, or build this one with `nextbest features`",
+    )
+
+
+def _run(path: Path, statement: str, *, as_of: datetime | None = None) -> pa.Table:
+    values: dict[str, object] = {"files": parquet_pattern(path)}
+    if as_of is not None:
+        values["as_of"] = as_utc(as_of)
+    with open_engine(folders=[path]) as engine:
+        try:
+            return engine.sql(statement, params=values).to_arrow_table()
+        except duckdb.Error as error:
+            raise StorageFailure(
+                "store.snapshot_unreadable",
+                f"the snapshot cannot be read ({type(error).__name__})",
+                where=path.name,
+                hint="build it again with `nextbest features`",
+            ) from error

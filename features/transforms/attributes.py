@@ -1,0 +1,76 @@
+"""Attributes, holdings and context as they were known at every cutoff of the spine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from features.base.engine import literal, quoted
+from features.feeds.canonical import snake_case
+from features.feeds.settings import Survivorship
+from features.transforms.catalogue import attribute_feature
+from features.transforms.settings import View
+from features.unify.golden import survivor
+
+_DAY = 86_400_000_000  # microseconds
+_VISIBLE = "epoch_us(known_at) <= as_of"
+
+
+def attributes_select(name: str, view: View, survivorship: Survivorship, numeric: Mapping[str, bool]) -> str:
+    """Return SQL of a view from customers: each field's surviving value among the records known at the cutoff."""
+    columns = ",\n  ".join(
+        f"{_cast(survivor(field, survivorship, visible=_VISIBLE), numeric[field])} "
+        f"AS {quoted(attribute_feature(name, field))}"
+        for field in view.fields
+    )
+    return (
+        f"SELECT s.customer_id, s.as_of,\n  {columns}\n"
+        "FROM spine s LEFT JOIN customers c USING (customer_id)\nGROUP BY s.customer_id, s.as_of"
+    )
+
+
+def holdings_select(name: str, items: Sequence[str], *, where: str) -> str:
+    """Return SQL of a view from holdings: what is held at the cutoff, how many, how long, at which price.
+
+    An end lies in the future of every cutoff before it, so that no row tells of a leaving that is still to come.
+    """
+    held = "h.item IS NOT NULL"
+    flags = ",\n  ".join(
+        f"CAST(coalesce(max(CASE WHEN h.item = {literal(item)} THEN 1 END), 0) AS BIGINT) "
+        f"AS {quoted(f'{name}__{snake_case(item)}')}"
+        for item in items
+    )
+    return (
+        f"SELECT s.customer_id, s.as_of,\n  {flags + ',' if flags else ''}\n"
+        f"  count(*) FILTER ({held}) AS {quoted(f'{name}__count')},\n"
+        f"  (s.as_of - min(epoch_us(h.held_from))) / {_DAY} AS {quoted(f'{name}__tenure')},\n"
+        f"  coalesce(CAST(sum(CAST(h.price AS DECIMAL(38, 9))) AS DOUBLE), 0) AS {quoted(f'{name}__price_sum')}\n"
+        f"FROM spine s LEFT JOIN (SELECT * FROM holdings WHERE {where}) h\n"
+        "  ON h.customer_id = s.customer_id AND epoch_us(h.known_at) <= s.as_of\n"
+        "  AND epoch_us(h.held_from) <= s.as_of AND coalesce(epoch_us(h.held_to) > s.as_of, true)\n"
+        "GROUP BY s.customer_id, s.as_of"
+    )
+
+
+def context_select(name: str, view: View, survivorship: Survivorship, numeric: Mapping[str, bool]) -> str:
+    """Return SQL of a view from context: the latest known facts of the place where the customer was known to be."""
+    place = survivor(view.place or "", survivorship, visible=_VISIBLE)
+    columns = ",\n  ".join(
+        f"{_cast(_latest(field), numeric[field])} AS {quoted(attribute_feature(name, field))}" for field in view.fields
+    )
+    return (
+        "WITH placed AS (\n"
+        f"  SELECT s.customer_id, s.as_of, CAST({place} AS VARCHAR) AS place\n"
+        "  FROM spine s LEFT JOIN customers c USING (customer_id)\n  GROUP BY s.customer_id, s.as_of\n)\n"
+        f"SELECT s.customer_id, s.as_of,\n  {columns}\n"
+        "FROM placed s LEFT JOIN context x ON x.place = s.place AND epoch_us(x.known_at) <= s.as_of\n"
+        "GROUP BY s.customer_id, s.as_of"
+    )
+
+
+def _latest(field: str) -> str:
+    column = quoted(field)
+    return f"arg_max({column}, (x.event_time, x.record_id)) FILTER ({column} IS NOT NULL)"
+
+
+def _cast(sql: str, numeric: bool) -> str:
+    return f"CAST({sql} AS {'DOUBLE' if numeric else 'VARCHAR'})"

@@ -1,0 +1,170 @@
+"""Compile the declared views against the columns that are there; say everything that does not fit at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import ibis
+
+from features.base.config import Lines, did_you_mean
+from features.base.engine import quoted
+from features.base.errors import BadConfiguration, Problem
+from features.base.expression import parse
+from features.consent.standing import standing_select
+from features.feeds.canonical import PERSONAL_FIELDS, Kind
+from features.feeds.settings import FeedsFile
+from features.transforms.attributes import attributes_select, context_select, holdings_select
+from features.transforms.catalogue import (
+    CONSENT_VIEW,
+    Feature,
+    attribute_features,
+    consent_features,
+    holding_features,
+    windowed_features,
+)
+from features.transforms.settings import View, ViewsFile
+from features.transforms.windows import windowed
+
+#: Columns of each canonical table: name → whether it holds numbers.
+Columns = Mapping[Kind, Mapping[str, bool]]
+#: Known categories of a column of a table (``items.group`` included), sorted.
+Categories = Callable[[Kind, str, str | None], list[str]]
+
+
+@dataclass(frozen=True)
+class PlannedView:
+    """A view, ready to be computed.
+
+    Parameters
+    ----------
+    name : the view
+    features : its columns, in order
+    source : SQL of the table ``source`` that `select` reads, or None
+    select : SQL of customer_id, as_of and the features for every row of ``spine``
+    """
+
+    name: str
+    features: tuple[Feature, ...]
+    source: str | None
+    select: str
+
+
+def check_views(file: ViewsFile, lines: Lines, columns: Columns) -> list[Problem]:
+    """Return a problem for each column or table that a view names and the feeds do not give."""
+    problems: list[Problem] = []
+    for name, view in file.views.items():
+        place = lines.where(("views", name))
+        if view.source not in columns:
+            problems.append(
+                Problem("view.no_source", f"view {name}: no feed maps to {view.source}", place, "add such a feed")
+            )
+            continue
+        known = columns[view.source]
+        problems += [
+            Problem("view.unknown_column", f"view {name}: {view.source} has no column {column!r}", place, hint)
+            for column in _named(view, place)
+            if column not in known and not _of_items(column, view, columns)
+            for hint in [did_you_mean(column, sorted(known))]
+        ]
+        if view.source == "context" and view.place not in columns["customers"]:
+            near = did_you_mean(view.place, sorted(columns["customers"]))
+            problems.append(
+                Problem("view.unknown_column", f"view {name}: customers has no column {view.place!r}", place, near)
+            )
+        problems += _unfit(name, view, place, known)
+    return problems
+
+
+def plan_views(
+    file: ViewsFile, lines: Lines, feeds: FeedsFile, *, columns: Columns, categories: Categories
+) -> list[PlannedView]:
+    """Return every declared view, and the automatic view of consents, ready to be computed.
+
+    Raises
+    ------
+    BadConfiguration : with every column that is unknown or of the wrong type
+    """
+    problems = check_views(file, lines, columns)
+    if problems:
+        raise BadConfiguration.of(problems)
+    planned = [_plan(name, view, feeds, columns, categories) for name, view in file.views.items()]
+    if feeds.purposes and "consents" in columns:
+        features = tuple(consent_features(feeds.purposes))
+        planned.append(PlannedView(CONSENT_VIEW, features, None, standing_select(CONSENT_VIEW, feeds.purposes)))
+    return planned
+
+
+def _plan(name: str, view: View, feeds: FeedsFile, columns: Columns, categories: Categories) -> PlannedView:
+    currency = feeds.company.currency
+    where = parse(view.where).sql() if view.where else "true"
+    if view.source == "holdings":
+        items = view.items or categories("holdings", "item", view.where)
+        return PlannedView(
+            name, tuple(holding_features(name, items, currency)), None, holdings_select(name, items, where=where)
+        )
+    if view.source in ("customers", "context"):
+        numeric = {field: columns[view.source][field] for field in view.fields}
+        select = (
+            attributes_select(name, view, feeds.survivorship, numeric)
+            if view.source == "customers"
+            else context_select(name, view, feeds.survivorship, numeric)
+        )
+        return PlannedView(name, tuple(attribute_features(name, view.fields, numeric)), None, select)
+    by = (view.categories or categories(view.source, view.by, view.where)) if view.by else []
+    aggregated = [column for column in view.aggregates if column != "*"]
+    numbers = [column for column in aggregated if columns[view.source][column]]
+    select = str(ibis.to_sql(windowed(name, view, categories=by, numeric=numbers), dialect="duckdb"))
+    return PlannedView(
+        name,
+        tuple(windowed_features(name, view, by, currency)),
+        _source(view, where, aggregated, numbers),
+        select,
+    )
+
+
+def _source(view: View, where: str, aggregated: list[str], numbers: list[str]) -> str:
+    columns = [
+        f"CAST({quoted(column)} AS {'DECIMAL(38, 9)' if column in numbers else 'VARCHAR'}) AS {quoted(column)}"
+        for column in aggregated
+    ]
+    category = f"CAST({quoted(view.by)} AS VARCHAR)" if view.by else "CAST(NULL AS VARCHAR)"
+    times = ["epoch_us(event_time) AS event_time", "epoch_us(known_at) AS known_at"]
+    listed = ", ".join(["customer_id", *times, f"{category} AS category", *columns])
+    table: str = view.source
+    if view.by and view.by.startswith("items."):
+        field = view.by.removeprefix("items.")
+        table = (
+            f"(SELECT e.*, i.value AS {quoted(view.by)} FROM {view.source} e LEFT JOIN (SELECT item, "
+            f"arg_max({quoted(field)}, (feed, record_id)) AS value FROM items GROUP BY item) i USING (item))"
+        )
+    return f"SELECT {listed} FROM {table} WHERE {where}"
+
+
+def _named(view: View, place: str) -> list[str]:
+    """Return the columns that a view names."""
+    named = [column for column in view.aggregates if column != "*"] + list(view.fields)
+    if view.by:
+        named.append(view.by)
+    if view.where:
+        named += sorted(parse(view.where, where=place).columns)
+    return named
+
+
+def _of_items(column: str, view: View, columns: Columns) -> bool:
+    return column == view.by and column.startswith("items.") and column[6:] in columns.get("items", {})
+
+
+def _unfit(name: str, view: View, place: str, known: Mapping[str, bool]) -> list[Problem]:
+    problems = [
+        Problem("view.personal", f"view {name}: {field} identifies a person", place, "a feature may not")
+        for field in view.fields
+        if view.source == "customers" and field in PERSONAL_FIELDS
+    ]
+    for column, aggregates in view.aggregates.items():
+        sums = [a for a in aggregates if a in ("sum", "mean", "min", "max")]
+        if sums and column in known and not known[column]:
+            problems.append(
+                Problem("view.not_a_number", f"view {name}: {sums[0]} of {column}, which is text", place, "use nunique")
+            )
+    return problems

@@ -1,0 +1,133 @@
+"""Compute planned views for every cutoff: one row a customer and cutoff, nothing from after it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import duckdb
+import pyarrow.parquet as pq
+
+from features.base.engine import literal, one_row, quoted
+from features.base.errors import BadData
+from features.base.storage import stream_parquet
+from features.feeds.canonical import CANONICAL, Kind
+from features.transforms.plan import Columns, PlannedView
+from features.transforms.settings import Snapshots
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_NUMBERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT")
+
+
+def cutoffs_between(first: datetime, as_of: datetime, snapshots: Snapshots) -> list[datetime]:
+    """Return the cutoffs from `first` to `as_of`, oldest first.
+
+    They lie on a grid that starts in 1970, so that tomorrow's cutoffs are today's and one more; `as_of` itself is
+    always the last.
+    """
+    every = snapshots.every
+    start = max(first, as_of - snapshots.since) if snapshots.since else first
+    number = -((_EPOCH - start) // every)
+    grid = []
+    while (moment := _EPOCH + number * every) < as_of:
+        grid.append(moment)
+        number += 1
+    return [*grid, as_of]
+
+
+def register(engine: duckdb.DuckDBPyConnection, unified: Path) -> Columns:
+    """Make the canonical tables known to the engine; return their columns and which of them hold numbers."""
+    columns: dict[Kind, dict[str, bool]] = {}
+    for kind in CANONICAL:
+        path = unified / f"{kind}.parquet"
+        if path.is_file():
+            engine.execute(f"CREATE VIEW {kind} AS SELECT * FROM read_parquet({literal(str(path))})")
+            described = engine.execute(f"DESCRIBE {kind}").fetchall()
+            columns[kind] = {name: _is_number(type_) for name, type_, *_ in described}
+    return columns
+
+
+def _is_number(type_: str) -> bool:
+    return type_ in (*_NUMBERS, "DOUBLE", "FLOAT") or type_.startswith("DECIMAL")
+
+
+def known_span(engine: duckdb.DuckDBPyConnection, columns: Columns) -> tuple[datetime, datetime]:
+    """Return when the first and the last row about a customer became known."""
+    spans = " UNION ALL ".join(
+        f"SELECT min(known_at) AS lo, max(known_at) AS hi FROM {kind}" for kind in _about(columns)
+    )
+    first, last = one_row(engine, f"SELECT min(lo), max(hi) FROM ({spans})")
+    if first is None:
+        raise BadData("features.empty", "no row about any customer", hint="run `nextbest unify` and look at its counts")
+    return first, last
+
+
+def _about(columns: Columns) -> list[Kind]:
+    return [kind for kind in columns if kind == "customers" or CANONICAL[kind].about_customer]
+
+
+def make_spine(engine: duckdb.DuckDBPyConnection, columns: Columns, cutoffs: list[datetime]) -> None:
+    """Create ``cutoffs`` and ``spine``: every customer at every cutoff from when the company first knew of them."""
+    moments = ", ".join(f"({(moment - _EPOCH) // timedelta(microseconds=1):d})" for moment in cutoffs)
+    known = " UNION ALL ".join(f"SELECT customer_id, known_at FROM {kind}" for kind in _about(columns))
+    engine.execute(f"CREATE TEMP TABLE cutoffs AS SELECT CAST(moment AS BIGINT) AS as_of FROM (VALUES {moments}) v(moment)")
+    engine.execute(
+        f"""
+        CREATE TEMP TABLE spine AS
+        SELECT customer_id, as_of
+        FROM (SELECT customer_id, min(epoch_us(known_at)) AS known_since FROM ({known}) GROUP BY customer_id) k
+        JOIN cutoffs ON known_since <= as_of
+        """
+    )
+
+
+def compute(engine: duckdb.DuckDBPyConnection, view: PlannedView, path: Path) -> int:
+    """Write one view's snapshots; return the number of rows.
+
+    Parameters
+    ----------
+    engine : knows the canonical tables, ``cutoffs`` and ``spine``
+    view : the planned view
+    path : the Parquet file: customer_id, event_timestamp (the cutoff), created_timestamp, the features
+
+    Raises
+    ------
+    BadData : a number is too large to be added exactly
+    """
+    types = {"int": "BIGINT", "float": "DOUBLE", "string": "VARCHAR"}
+    features = ", ".join(f"CAST({quoted(f.name)} AS {types[f.type]}) AS {quoted(f.name)}" for f in view.features)
+    try:
+        if view.source is not None:
+            engine.execute(f"CREATE OR REPLACE TEMP VIEW source AS {view.source}")
+        reader = engine.sql(
+            f"""
+            SELECT customer_id, {features},
+                   make_timestamptz(as_of) AS event_timestamp, make_timestamptz(as_of) AS created_timestamp
+            FROM ({view.select})
+            ORDER BY as_of, customer_id
+            """
+        ).to_arrow_reader()
+        return stream_parquet(reader, path)
+    except duckdb.ConversionException:
+        raise BadData(
+            "feature.range",
+            "a number has more than 29 digits before the point, or is not finite",
+            where=f"view {view.name}",
+            hint="leave such rows out with `where`",
+        ) from None
+
+
+def rows_of(path: Path) -> int:
+    """Return the number of rows of a snapshot file."""
+    return int(pq.read_metadata(path).num_rows)
+
+
+def categories_in(engine: duckdb.DuckDBPyConnection, kind: Kind, column: str, where: str | None) -> list[str]:
+    """Return the distinct values of a column (``items.group`` stands for the column of ``items``), sorted."""
+    table, name = ("items", column[6:]) if column.startswith("items.") else (kind, column)
+    condition = where if where and table == kind else "true"
+    rows = engine.execute(
+        f"SELECT DISTINCT CAST({quoted(name)} AS VARCHAR) AS v FROM {table} "
+        f"WHERE {quoted(name)} IS NOT NULL AND {condition} ORDER BY v"
+    ).fetchall()
+    return [row[0] for row in rows]

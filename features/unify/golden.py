@@ -1,0 +1,51 @@
+"""Survivorship: which of a customer's records gives each field's value, as of any moment."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from features.base.engine import literal, quoted
+from features.feeds.canonical import CANONICAL
+from features.feeds.settings import Survivorship
+
+#: Microseconds that one place in a source order outweighs: more than any two times differ.
+_PLACE = 10_000_000_000_000_000
+
+
+def survivor(field: str, survivorship: Survivorship, *, visible: str) -> str:
+    """Return SQL of the aggregate that chooses one field's value among a customer's visible records.
+
+    Empty values never win. Ties on the time of the last update go to the feed, then the record, that sorts last.
+
+    Parameters
+    ----------
+    field : a column of ``customers``, canonical or ``feed.attribute``
+    survivorship : the declared rules
+    visible : SQL condition under which a record is known
+    """
+    rule = survivorship.fields.get(field)
+    rank = "epoch_us(event_time)"
+    if rule is not None and rule.rule == "source_priority":
+        places = " ".join(f"WHEN {literal(feed)} THEN {len(rule.order) - at}" for at, feed in enumerate(rule.order))
+        rank = f"(CASE feed {places} ELSE 0 END)::HUGEINT * {_PLACE} + epoch_us(event_time)"
+    column = quoted(field)
+    return f"arg_max({column}, ({rank}, feed, record_id)) FILTER ({column} IS NOT NULL AND {visible})"
+
+
+def golden_select(columns: Sequence[str], survivorship: Survivorship) -> str:
+    """Return SQL of the golden record of every customer over the table ``customers``, as known now.
+
+    Parameters
+    ----------
+    columns : the columns of the table ``customers``
+    survivorship : the declared rules
+    """
+    fixed = {"customer_id", "feed", "record_id", "event_time", "known_at"}
+    fields = [*CANONICAL["customers"].fields, *sorted(column for column in columns if "." in column)]
+    chosen = ",\n  ".join(
+        f"{survivor(field, survivorship, visible='true')} AS {quoted(field)}" for field in fields if field not in fixed
+    )
+    return (
+        f"SELECT customer_id, count(*) AS records, min(known_at) AS known_at,\n  {chosen}\n"
+        "FROM customers GROUP BY customer_id ORDER BY customer_id"
+    )

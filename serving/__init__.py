@@ -1,0 +1,1 @@
+"""Models and policy become decisions: online, in batch, role by role."""

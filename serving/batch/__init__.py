@@ -1,0 +1,1 @@
+"""Decisions for everybody, published atomically."""

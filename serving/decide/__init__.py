@@ -1,0 +1,1 @@
+"""Pure decisioning: offers, eligibility, value, arbitration, reasons."""

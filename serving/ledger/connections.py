@@ -1,0 +1,132 @@
+"""Connections to one SQLite file, lent to any thread; errors that say what to do."""
+
+from __future__ import annotations
+
+import queue
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from features.base.errors import StorageFailure
+
+_RETRY_S = 0.02
+
+
+class Connections:
+    """Lends connections: a thread has one to itself while it uses it, and processes wait for each other.
+
+    Parameters
+    ----------
+    path : the database file; its folder is made when it is not there
+    patience_s : how long a writer waits for another
+    script : run on each new connection's file before its first use; must be repeatable
+    """
+
+    def __init__(self, path: Path, *, patience_s: float, script: str) -> None:
+        self._path = path
+        self._patience_s = patience_s
+        self._idle: queue.LifoQueue[sqlite3.Connection] = queue.LifoQueue()
+        with self.failures():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            connection = self._open()
+            try:
+                _patiently(connection, "PRAGMA journal_mode = WAL", patience_s)
+                connection.executescript(script)
+            except sqlite3.Error:
+                connection.close()
+                raise
+            self._idle.put(connection)
+
+    def close(self) -> None:
+        """Close the connections that are not in use."""
+        with suppress(queue.Empty):
+            while True:
+                self._idle.get_nowait().close()
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """Yield a connection that sees the ledger as it is at this moment."""
+        with self._lent() as connection, _transaction(connection, "BEGIN DEFERRED"):
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """Yield a connection in a transaction: all of it is written, or nothing."""
+        with self._lent() as connection, _transaction(connection, "BEGIN IMMEDIATE"):
+            yield connection
+
+    @contextmanager
+    def failures(self) -> Iterator[None]:
+        """Turn what SQLite and the file system raise into errors of ours."""
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            busy = "locked" in str(error) or "busy" in str(error)
+            raise StorageFailure(
+                "ledger.busy" if busy else "ledger.unavailable",
+                f"the ledger cannot be used ({error})",
+                where=self._path.name,
+                hint="wait for the other writer and try again" if busy else "check free space and permissions",
+            ) from error
+        except sqlite3.DatabaseError as error:
+            raise StorageFailure(
+                "ledger.damaged",
+                f"the ledger cannot be read ({error})",
+                where=self._path.name,
+                hint="restore the file from a copy",
+            ) from error
+        except OSError as error:
+            raise StorageFailure(
+                "ledger.unavailable",
+                f"the ledger cannot be used ({error.strerror or type(error).__name__})",
+                where=self._path.name,
+                hint="check free space and permissions",
+            ) from error
+
+    @contextmanager
+    def _lent(self) -> Iterator[sqlite3.Connection]:
+        with self.failures():
+            try:
+                connection = self._idle.get_nowait()
+            except queue.Empty:
+                connection = self._open()
+            try:
+                yield connection
+            finally:
+                self._idle.put(connection)
+
+    def _open(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            self._path, timeout=self._patience_s, isolation_level=None, check_same_thread=False, cached_statements=64
+        )
+        connection.execute("PRAGMA synchronous = FULL")  # a decision that was answered survives a power cut
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("PRAGMA recursive_triggers = ON")
+        connection.execute("PRAGMA cache_size = -65536")
+        return connection
+
+
+@contextmanager
+def _transaction(connection: sqlite3.Connection, begin: str) -> Iterator[None]:
+    connection.execute(begin)
+    try:
+        yield
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")
+
+
+def _patiently(connection: sqlite3.Connection, statement: str, patience_s: float) -> None:
+    """Run a statement for which SQLite does not wait itself (the switch to WAL by several processes at once)."""
+    deadline = time.monotonic() + patience_s
+    while True:
+        try:
+            connection.execute(statement)
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(_RETRY_S)

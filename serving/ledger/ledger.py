@@ -1,0 +1,280 @@
+"""The decision ledger: decisions and their outcomes, written once and never changed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import groupby
+from pathlib import Path
+from typing import Any, get_args
+
+from features.base.config import did_you_mean
+from features.base.errors import BadData
+from serving.decide.contacts import Contact, ContactHistory, micros
+from serving.decide.decision import NO_ACTION_OFFER, Decision
+from serving.decide.settings import Outcome
+from serving.decide.value import OutcomeCount
+from serving.ledger.connections import Connections
+from serving.ledger.rows import Encoder, decode, interaction_id, moment
+from serving.ledger.schema import statements
+
+OUTCOMES: tuple[str, ...] = get_args(Outcome)
+REACHED = frozenset(OUTCOMES) - {"overridden"}  # the agent who overrides does not make the offer
+PATIENCE_S = 30.0
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """One outcome as it stands in the ledger."""
+
+    offer: str
+    outcome: str
+    outcome_time: datetime
+    value: float | None
+    reason: str | None
+
+
+class Ledger:
+    """Decisions and outcomes in one SQLite file, safe under several threads and processes.
+
+    What counts as a contact: an offer of a batch decision, at the moment of decision (the list leaves the house and
+    a sent message reports nothing back); an offer of an online decision only once something came of it
+    (``impression``, ``accepted``, ``rejected`` or ``maybe_later``), at the first such moment.
+
+    Parameters
+    ----------
+    path : the database file, made when it is not there
+    patience_s : how long a writer waits for another before it gives up
+
+    Raises
+    ------
+    StorageFailure : here and in every method, when the file cannot be read or written
+    """
+
+    def __init__(self, path: Path, *, patience_s: float = PATIENCE_S) -> None:
+        self.connections = Connections(path, patience_s=patience_s, script=statements())
+
+    def __enter__(self) -> Ledger:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        self.connections.close()
+
+    def append(self, decisions: Sequence[Decision], *, actor_role: str) -> int:
+        """Write decisions in one transaction and return how many are new.
+
+        A decision whose id the ledger already holds is passed over: the first one written stands.
+        """
+        encoder = Encoder()
+        with self.connections.writing() as connection:
+            held = {
+                row[0]
+                for row in connection.execute(
+                    "SELECT d.decision_id FROM json_each(?) w JOIN decisions d ON d.decision_id = w.value",
+                    [json.dumps([decision.decision_id for decision in decisions])],
+                )
+            }
+            new = list({one.decision_id: one for one in reversed(decisions) if one.decision_id not in held}.values())
+            connection.executemany(
+                f"INSERT INTO decisions VALUES ({_marks(16)})",  # noqa: S608
+                (encoder.decision(decision, actor_role=actor_role) for decision in new),
+            )
+            connection.executemany(
+                f"INSERT INTO interactions VALUES ({_marks(15)})",  # noqa: S608
+                (row for decision in new for row in encoder.interactions(decision)),
+            )
+        return len(new)
+
+    def record_outcome(
+        self,
+        decision_id: str,
+        offer: str,
+        outcome: str,
+        *,
+        at: datetime,
+        reason: str | None = None,
+        value: float | None = None,
+    ) -> bool:
+        """Write what came of an offer and return whether it is new; the same outcome twice is written once.
+
+        Parameters
+        ----------
+        offer : id of the offer, or ``NO_ACTION`` of a decision without offers
+        outcome : ``impression``, ``accepted``, ``rejected``, ``maybe_later`` or ``overridden``
+        at : when it happened
+        reason : why, such as an agent's reason to override
+        value : what it was worth, in the company's currency
+
+        Raises
+        ------
+        BadData : for an unknown outcome, decision or offer, or a value that is not a finite number
+        """
+        if outcome not in OUTCOMES:
+            hint = did_you_mean(outcome, OUTCOMES)
+            raise BadData("ledger.unknown_outcome", f"unknown outcome {outcome!r}", where="outcome", hint=hint)
+        if value is not None and not math.isfinite(value):
+            raise BadData(
+                "ledger.outcome_value", "the outcome's value is not finite", where="value", hint="give a number or none"
+            )
+        name = interaction_id(decision_id, offer)
+        stamp = micros(at)
+        parts = json.dumps([name, outcome, stamp, value, reason], ensure_ascii=False)
+        key = hashlib.sha256(parts.encode()).hexdigest()[:32]
+        with self.connections.writing() as connection:
+            _require(connection.execute(_OFFERS_OF, [decision_id]).fetchall(), offer)
+            before = connection.total_changes
+            connection.execute(
+                "INSERT INTO outcomes VALUES (?, ?, ?, ?, ?, ?)", [key, name, outcome, stamp, value, reason]
+            )
+            return connection.total_changes > before
+
+    def get(self, decision_id: str) -> Decision:
+        """Return a decision as it was made, refusals and reasons included.
+
+        Raises
+        ------
+        BadData : when the ledger does not hold it
+        """
+        with self.connections.reading() as connection:
+            row = connection.execute("SELECT * FROM decisions WHERE decision_id = ?", [decision_id]).fetchone()
+            rows = connection.execute(
+                "SELECT * FROM interactions WHERE decision_id = ? ORDER BY rank", [decision_id]
+            ).fetchall()
+        if row is None:
+            raise _unknown_decision()
+        return decode(row, rows)
+
+    def outcomes_of(self, decision_id: str) -> tuple[Recorded, ...]:
+        """Return what came of a decision so far, in the order of time."""
+        with self.connections.reading() as connection:
+            rows = connection.execute(
+                """
+                SELECT i.offer, o.outcome, o.outcome_time, o.outcome_value, o.reason
+                FROM interactions i
+                JOIN outcomes o ON o.interaction_id = i.interaction_id
+                WHERE i.decision_id = ?
+                ORDER BY o.outcome_time, o.outcome_id
+                """,
+                [decision_id],
+            ).fetchall()
+        return tuple(Recorded(offer, outcome, moment(at), value, why) for offer, outcome, at, value, why in rows)
+
+    def contacts(self, customer_ids: Sequence[str], *, since: datetime) -> ContactHistory:
+        """Return the contacts of customers from `since` on, as columns that `decide` reads."""
+        with self.connections.reading() as connection:
+            rows = connection.execute(_CONTACTS, [json.dumps(list(customer_ids)), *[micros(since)] * 2])
+            return ContactHistory.of_rows(_as_contacts(rows))
+
+    def outcome_counts(self, offers: Iterable[str], *, before: datetime) -> Mapping[str, OutcomeCount]:
+        """Return for each offer how many contacts there were, and how many were accepted, before a moment.
+
+        An offer that was never made is there with zeros.
+        """
+        wanted = sorted(set(offers))
+        with self.connections.reading() as connection:
+            rows = connection.execute(_COUNTS, {"before": micros(before), "offers": json.dumps(wanted)}).fetchall()
+        found = {offer: OutcomeCount(contacts, accepted) for offer, contacts, accepted in rows}
+        return {offer: found.get(offer, OutcomeCount(0, 0)) for offer in wanted}
+
+    def capacity_used(self, *, since: datetime, before: datetime) -> Mapping[str, int]:
+        """Return how many offers went through each channel in ``[since, before)``."""
+        with self.connections.reading() as connection:
+            rows = connection.execute(
+                """
+                SELECT i.channel, COUNT(*)
+                FROM decisions d
+                JOIN interactions i ON i.decision_id = d.decision_id
+                WHERE d.decision_time >= ? AND d.decision_time < ? AND i.channel IS NOT NULL
+                GROUP BY i.channel
+                """,
+                [micros(since), micros(before)],
+            ).fetchall()
+        return dict(rows)
+
+
+def _require(offers: Sequence[tuple[str]], offer: str) -> None:
+    known = [name for (name,) in offers]
+    if not known:
+        raise _unknown_decision()
+    if offer not in known:
+        raise BadData(
+            "ledger.unknown_offer",
+            "the decision did not make this offer",
+            where="offer",
+            hint=f"it made: {', '.join(known)}",
+        )
+
+
+def _unknown_decision() -> BadData:
+    # an unknown id is foreign text: it stays out of the message
+    return BadData(
+        "ledger.unknown_decision",
+        "the ledger does not hold this decision",
+        where="decision_id",
+        hint="give the decision_id that the decision came with",
+    )
+
+
+def _as_contacts(rows: Iterable[tuple[Any, ...]]) -> Iterator[tuple[int, Contact]]:
+    """Yield one contact for each offer that reached the customer, and one more without a time for each further answer."""
+    for _, group in groupby(rows, key=lambda row: (row[0], row[1])):
+        same = list(group)
+        customer, _, scope, decided, offer, family, channel, *_ = same[0]
+        reached = [at for *_, outcome, at in same if outcome in REACHED]
+        time = decided if scope == "batch" else min(reached, default=None)
+        for *_, outcome, at in same:
+            if time is not None or outcome is not None:
+                yield customer, Contact(offer, family, channel, _moment(time), outcome, _moment(at))
+            time = None
+
+
+def _moment(stamp: int | None) -> datetime | None:
+    return None if stamp is None else moment(stamp)
+
+
+def _marks(count: int) -> str:
+    return ", ".join("?" * count)
+
+
+_OFFERS_OF = "SELECT offer FROM interactions WHERE decision_id = ? ORDER BY rank"
+
+_CONTACTS = """
+SELECT w.key, i.interaction_id, d.scope, d.decision_time, i.offer, i.offer_group, i.channel, o.outcome, o.outcome_time
+FROM json_each(?) w
+CROSS JOIN decisions d ON d.customer_id = w.value
+CROSS JOIN interactions i ON i.decision_id = d.decision_id
+LEFT JOIN outcomes o ON o.interaction_id = i.interaction_id
+WHERE i.rank IS NOT NULL
+  AND (
+    d.decision_time >= ?
+    OR EXISTS (SELECT 1 FROM outcomes x WHERE x.interaction_id = i.interaction_id AND x.outcome_time >= ?)
+  )
+ORDER BY w.key, d.decision_time, i.interaction_id, o.outcome_time, o.outcome_id
+"""
+
+_COUNTS = """
+SELECT offer, COUNT(*), SUM(accepted)
+FROM (
+    SELECT
+        i.offer,
+        d.scope,
+        COALESCE(MAX(o.outcome IN ('impression', 'accepted', 'rejected', 'maybe_later')), 0) AS reached,
+        COALESCE(MAX(o.outcome = 'accepted'), 0) AS accepted
+    FROM json_each(:offers) w
+    JOIN interactions i ON i.offer = w.value
+    JOIN decisions d ON d.decision_id = i.decision_id
+    LEFT JOIN outcomes o ON o.interaction_id = i.interaction_id AND o.outcome_time < :before
+    WHERE d.decision_time < :before
+    GROUP BY i.interaction_id
+)
+WHERE scope = 'batch' OR reached
+GROUP BY offer
+"""

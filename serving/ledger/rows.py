@@ -1,0 +1,153 @@
+"""A decision as the ledger's rows, and back again without loss."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from datetime import datetime, timedelta
+from itertools import groupby
+from operator import attrgetter
+from typing import Any
+
+from serving.decide.contacts import EPOCH, micros
+from serving.decide.decision import NO_ACTION_OFFER, Decision, DecisionItem
+from serving.decide.reasons import Blocked, Reason, Stage
+
+Row = tuple[Any, ...]
+
+
+def moment(stamp: int) -> datetime:
+    """Return the moment that the ledger keeps as microseconds since 1970."""
+    return EPOCH + timedelta(microseconds=stamp)
+
+
+def interaction_id(decision_id: str, offer: str) -> str:
+    """Return the id of one offer (or of no action) in one decision."""
+    return f"{decision_id}/{offer}"
+
+
+class Encoder:
+    """Turns decisions into rows; what many decisions share is written as JSON once."""
+
+    def __init__(self) -> None:
+        self._blocked: dict[tuple[Blocked, ...], str] = {}
+        self._reasons: dict[Reason, str] = {}
+
+    def decision(self, decision: Decision, *, actor_role: str) -> Row:
+        """Return the row of ``decisions``."""
+        blocked = self._blocked.get(decision.blocked)
+        if blocked is None:
+            blocked = self._blocked[decision.blocked] = encode_blocked(decision.blocked)
+        return (
+            decision.decision_id,
+            decision.customer_id,
+            decision.identity_version,
+            micros(decision.decision_time),
+            decision.scope,
+            decision.channel,
+            decision.purpose,
+            actor_role,
+            int(decision.control_group),
+            decision.selection_prob,
+            decision.no_action_reason,
+            decision.policy_version,
+            json.dumps(dict(decision.model_versions), sort_keys=True),
+            None if decision.feature_time is None else micros(decision.feature_time),
+            decision.consent_record,
+            blocked,
+        )
+
+    def interactions(self, decision: Decision) -> Iterator[Row]:
+        """Yield the rows of ``interactions``: one for each offer made, or one for no action."""
+        made = decision.decision_id
+        if decision.is_no_action:
+            name = interaction_id(made, NO_ACTION_OFFER)
+            numbers = (None,) * 7
+            yield (name, made, NO_ACTION_OFFER, None, None, None, *numbers, decision.selection_prob, "[]")
+        for item in decision.items:
+            yield (
+                interaction_id(made, item.offer),
+                made,
+                item.offer,
+                item.group,
+                item.purpose,
+                item.channel,
+                item.rank,
+                item.propensity,
+                item.value,
+                item.cost,
+                item.context_weight,
+                item.lever,
+                item.priority,
+                item.selection_prob,
+                self._reasons_of(item),
+            )
+
+    def _reasons_of(self, item: DecisionItem) -> str:
+        written = []
+        for reason in item.reasons:
+            text = self._reasons.get(reason)
+            if text is None:
+                text = self._reasons[reason] = json.dumps(reason, ensure_ascii=False)
+            written.append(text)
+        return f"[{','.join(written)}]"
+
+
+def decode(row: Row, interactions: Iterable[Row]) -> Decision:
+    """Return the decision that `Encoder` wrote."""
+    (decision_id, customer, identity, at, scope, channel, purpose, _, control, prob, no_action, policy, *rest) = row
+    models, feature_time, consent, blocked = rest
+    return Decision(
+        decision_id=decision_id,
+        customer_id=customer,
+        decision_time=moment(at),
+        scope=scope,
+        channel=channel,
+        purpose=purpose,
+        items=tuple(_item(one) for one in interactions if one[2] != NO_ACTION_OFFER),
+        blocked=decode_blocked(blocked),
+        no_action_reason=no_action,
+        control_group=bool(control),
+        selection_prob=prob,
+        policy_version=policy,
+        model_versions=json.loads(models),
+        feature_time=None if feature_time is None else moment(feature_time),
+        consent_record=consent,
+        identity_version=identity,
+    )
+
+
+def _item(row: Row) -> DecisionItem:
+    (_, _, offer, group, purpose, channel, rank, propensity, value, cost, weight, lever, priority, prob, reasons) = row
+    return DecisionItem(
+        offer=offer,
+        group=group,
+        purpose=purpose,
+        channel=channel,
+        rank=rank,
+        propensity=propensity,
+        value=value,
+        cost=cost,
+        priority=priority,
+        lever=lever,
+        context_weight=weight,
+        selection_prob=prob,
+        reasons=tuple(Reason(code, text) for code, text in json.loads(reasons)),
+    )
+
+
+def encode_blocked(blocked: tuple[Blocked, ...]) -> str:
+    """Return refusals as JSON, offers with the same stage and rule together."""
+    cause = attrgetter("stage", "rule")
+    grouped = groupby(sorted(blocked, key=cause), key=cause)
+    return json.dumps(
+        [[stage, rule, [one.offer for one in same]] for (stage, rule), same in grouped],
+        ensure_ascii=False,
+        separators=(",", ":"),
+    )
+
+
+def decode_blocked(text: str) -> tuple[Blocked, ...]:
+    """Return the refusals that `encode_blocked` wrote, by offer."""
+    found = [Blocked(offer, Stage(stage), rule) for stage, rule, offers in json.loads(text) for offer in offers]
+    return tuple(sorted(found))

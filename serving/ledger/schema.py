@@ -1,0 +1,80 @@
+"""The ledger's tables: what is written stays written, and the database itself refuses anything else."""
+
+from __future__ import annotations
+
+VERSION = 1
+
+CREATE = """
+CREATE TABLE IF NOT EXISTS decisions (
+    decision_id      TEXT    NOT NULL PRIMARY KEY,
+    customer_id      TEXT    NOT NULL,
+    identity_version TEXT,
+    decision_time    INTEGER NOT NULL,  -- microseconds since 1970, UTC; so are all times
+    scope            TEXT    NOT NULL,
+    channel          TEXT,
+    purpose          TEXT,
+    actor_role       TEXT    NOT NULL,
+    control_group    INTEGER NOT NULL,
+    selection_prob   REAL    NOT NULL,
+    no_action_reason TEXT,
+    policy_version   TEXT    NOT NULL,
+    model_versions   TEXT    NOT NULL,  -- JSON object
+    feature_time     INTEGER,
+    consent_record   TEXT,
+    blocked          TEXT    NOT NULL   -- JSON: [[stage, rule, [offer, …]], …]
+);
+
+CREATE INDEX IF NOT EXISTS decisions_of_customer ON decisions (customer_id, decision_time);
+
+CREATE TABLE IF NOT EXISTS interactions (
+    interaction_id TEXT NOT NULL PRIMARY KEY,
+    decision_id    TEXT NOT NULL REFERENCES decisions,
+    offer          TEXT NOT NULL,       -- NO_ACTION when nothing is offered
+    offer_group    TEXT,
+    purpose        TEXT,
+    channel        TEXT,
+    rank           INTEGER,
+    propensity     REAL,
+    value          REAL,
+    cost           REAL,
+    context_weight REAL,
+    lever          REAL,
+    priority       REAL,
+    selection_prob REAL NOT NULL,
+    reasons        TEXT NOT NULL        -- JSON: [[code, text], …]
+);
+
+CREATE INDEX IF NOT EXISTS interactions_of_decision ON interactions (decision_id);
+
+CREATE TABLE IF NOT EXISTS outcomes (
+    outcome_id     TEXT    NOT NULL PRIMARY KEY,
+    interaction_id TEXT    NOT NULL REFERENCES interactions,
+    outcome        TEXT    NOT NULL,
+    outcome_time   INTEGER NOT NULL,
+    outcome_value  REAL,
+    reason         TEXT
+);
+
+CREATE INDEX IF NOT EXISTS outcomes_of_interaction ON outcomes (interaction_id);
+"""
+
+# INSERT OR REPLACE removes a row without firing the delete trigger, so a second insert of a key is passed over.
+_GUARDS = """
+CREATE TRIGGER IF NOT EXISTS {table}_no_update BEFORE UPDATE ON {table}
+BEGIN SELECT RAISE(ABORT, 'the ledger is append-only: an entry may not be changed'); END;
+
+CREATE TRIGGER IF NOT EXISTS {table}_no_delete BEFORE DELETE ON {table}
+BEGIN SELECT RAISE(ABORT, 'the ledger is append-only: an entry may not be removed'); END;
+
+CREATE TRIGGER IF NOT EXISTS {table}_once BEFORE INSERT ON {table}
+WHEN EXISTS (SELECT 1 FROM {table} WHERE {key} = NEW.{key})
+BEGIN SELECT RAISE(IGNORE); END;
+"""
+
+_KEYS = {"decisions": "decision_id", "interactions": "interaction_id", "outcomes": "outcome_id"}
+
+
+def statements() -> str:
+    """Return the script that makes the tables and their guards; running it twice changes nothing."""
+    guards = "".join(_GUARDS.format(table=table, key=key) for table, key in _KEYS.items())
+    return f"BEGIN IMMEDIATE;\n{CREATE}{guards}PRAGMA user_version = {VERSION};\nCOMMIT;"

@@ -1,0 +1,82 @@
+"""A small world for the feature store: a workspace, and snapshots written by the test itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from features.store.definitions import ColumnType, FeatureColumn, SnapshotView
+from features.store.repository import Store, open_store
+
+FILE = """\
+project: nextbest
+provider: local
+registry: {registry_type: sql, path: "sqlite:///state/feast/registry.db"}
+offline_store: {type: duckdb}
+online_store: {type: features.store.online.SqliteOnlineStore, path: state/feast/online.db}
+entity_key_serialization_version: 3
+"""
+ARROW = {
+    "int": pa.int64(),
+    "float": pa.float64(),
+    "string": pa.string(),
+    "bool": pa.bool_(),
+    "timestamp": pa.timestamp("us", "UTC"),
+}
+
+Rows = Sequence[tuple[object, ...]]
+WriteView = Callable[..., SnapshotView]
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Path:
+    """Return a workspace that holds nothing but Feast's file."""
+    (tmp_path / "features").mkdir()
+    (tmp_path / "features" / "feature_store.yaml").write_text(FILE, encoding="utf-8")
+    return tmp_path
+
+
+@pytest.fixture
+def store(workspace: Path) -> Iterator[Store]:
+    """Return the opened store of the workspace, with nothing registered."""
+    opened = open_store(workspace)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def write_view(workspace: Path) -> WriteView:
+    """Return a function that writes one file a cutoff and returns the declared view.
+
+    ``write_view("spend", {"spend__sum": "float"}, {cutoff: [("ann", 1.0), …]}, ttl=…, created=…)``
+    """
+
+    def write(
+        name: str,
+        columns: Mapping[str, ColumnType],
+        snapshots: Mapping[datetime, Rows],
+        *,
+        ttl: timedelta | None = None,
+        created: Mapping[datetime, datetime | None] | None = None,
+        time_type: pa.DataType = ARROW["timestamp"],
+    ) -> SnapshotView:
+        folder = workspace / "state" / "snapshots" / name
+        folder.mkdir(parents=True, exist_ok=True)
+        for cutoff, rows in snapshots.items():
+            known = (created or {}).get(cutoff, cutoff)
+            table = {
+                "customer_id": pa.array([row[0] for row in rows], pa.string()),
+                "event_timestamp": pa.array([cutoff] * len(rows), time_type),
+                "created_timestamp": pa.array([known] * len(rows), time_type),
+            }
+            for place, (column, kind) in enumerate(columns.items(), start=1):
+                table[column] = pa.array([row[place] for row in rows], ARROW[kind])
+            pq.write_table(pa.table(table), folder / f"{cutoff:%Y%m%dT%H%M}.parquet")
+        return SnapshotView(name, folder, tuple(FeatureColumn(*item) for item in columns.items()), ttl=ttl)
+
+    return write

@@ -1,0 +1,103 @@
+"""A calibration keeps the order, mends what is off, and does not bend on noise."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.special import expit
+
+from features.base.errors import BadData
+from training.models import calibration
+from training.models.calibration import EDGE, IDENTITY, METHODS, Calibration
+
+
+def world(slope: float, shift: float, rows: int = 6000) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    chance = np.random.default_rng(5)
+    truth = chance.normal(-1.0, 1.5, rows)
+    target = (chance.random(rows) < expit(truth)).astype(float)
+    return (truth - shift) / slope, target, np.arange(rows) % 5
+
+
+def test_scores_that_are_right_already_are_left_alone() -> None:
+    raw, target, fold = world(slope=1.0, shift=0.0)
+    assert calibration.fit(raw, target, fold=fold) == IDENTITY
+
+
+def test_overconfident_scores_are_pulled_back_to_the_truth() -> None:
+    raw, target, fold = world(slope=0.4, shift=0.7)
+    found = calibration.fit(raw, target, fold=fold)
+    assert found.method == "platt"
+    slope = (found.calibrated[1] - found.calibrated[0]) / (2 * EDGE)
+    assert slope == pytest.approx(0.4, abs=0.04)
+    assert found.apply(raw).mean() == pytest.approx(target.mean(), abs=1e-3)
+
+
+def test_a_step_that_no_curve_follows_is_met_by_isotonic() -> None:
+    chance = np.random.default_rng(2)
+    raw = chance.uniform(-4, 4, 8000)
+    target = (chance.random(8000) < np.where(raw > 1.0, 0.9, 0.1)).astype(float)
+    found = calibration.fit(raw, target, fold=np.arange(8000) % 5)
+    assert found.method == "isotonic"
+    assert found.apply(np.array([-2.0, 3.0])) == pytest.approx([0.1, 0.9], abs=0.03)
+
+
+def test_weights_count_as_repeated_rows() -> None:
+    raw, target, _ = world(slope=0.5, shift=0.0, rows=400)
+    weight = np.where(target == 1, 1.0, 3.0)
+    again = np.repeat(np.arange(400), weight.astype(int))
+    for method in ("platt", "beta"):
+        weighted = calibration.fit_method(method, raw, target, weight).apply(raw)
+        repeated = calibration.fit_method(method, raw[again], target[again], np.ones(len(again))).apply(raw)
+        np.testing.assert_allclose(weighted, repeated, atol=1e-4)
+
+
+@given(
+    st.sampled_from(METHODS),
+    st.lists(st.tuples(st.floats(-60, 60), st.booleans()), min_size=4, max_size=40),
+)
+def test_every_method_keeps_the_order_and_gives_probabilities(
+    method: calibration.Method, rows: list[tuple[float, bool]]
+) -> None:
+    raw, target = np.array([r for r, _ in rows]), np.array([float(t) for _, t in rows])
+    target[:2] = [0.0, 1.0]
+    found = calibration.fit_method(method, raw, target, np.ones(len(raw)))
+    p = found.apply(np.linspace(-50, 50, 501))
+    assert (np.diff(p) >= 0).all()
+    assert p.min() >= 0
+    assert p.max() <= 1
+
+
+def test_isotonic_does_not_tie_customers_above_the_last_pool() -> None:
+    raw = np.array([-2.0, -1.0, 0.0, 1.0])
+    found = calibration.fit_method("isotonic", raw, np.array([0.0, 0.0, 1.0, 1.0]), np.ones(4))
+    p = found.apply(np.array([1.0, 2.0, 3.0]))
+    assert p[0] < p[1] < p[2] < 1
+
+
+def test_a_table_survives_json_exactly() -> None:
+    raw, target, _ = world(slope=0.3, shift=0.2, rows=500)
+    for method in METHODS:
+        found = calibration.fit_method(method, raw, target, np.ones(500))
+        assert Calibration.from_json(json.loads(json.dumps(found.to_json()))) == found
+
+
+@pytest.mark.parametrize(
+    ("document", "code"),
+    [
+        ({"method": "spline", "raw": [0, 1], "calibrated": [0, 1]}, "calibration.method"),
+        ({"method": "platt", "raw": [0, 1]}, "calibration.table"),
+        ({"method": "platt", "raw": [1, 0], "calibrated": [0, 1]}, "calibration.table"),
+        ({"method": "platt", "raw": [0, 1], "calibrated": [1, 0]}, "calibration.table"),
+        ({"method": "platt", "raw": [0], "calibrated": [1]}, "calibration.table"),
+        ({"method": "platt", "raw": [0, 1], "calibrated": [0, float("nan")]}, "calibration.table"),
+        ({"method": "platt", "raw": ["x", 1], "calibrated": [0, 1]}, "calibration.table"),
+    ],
+)
+def test_a_table_that_is_none_is_refused(document: dict[str, object], code: str) -> None:
+    with pytest.raises(BadData) as error:
+        Calibration.from_json(document)
+    assert error.value.first.code == code

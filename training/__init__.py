@@ -1,0 +1,1 @@
+"""Models that earned their place: labels, frames, fits, gates, registry."""

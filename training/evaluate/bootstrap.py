@@ -1,0 +1,85 @@
+"""How sure a difference between two models is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.base.errors import BadData
+
+Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A difference with its percentile bootstrap interval."""
+
+    difference: float
+    low: float
+    high: float
+
+
+def difference(
+    metric: Callable[[Rows, bool], float],
+    *,
+    customers: Sequence[Any] | NDArray[Any],
+    rounds: int = 500,
+    level: float = 0.95,
+    seed: int,
+) -> Interval:
+    """Return the interval of ``metric(ours) - metric(theirs)`` when customers are drawn anew.
+
+    Both models are judged on the same drawn customers, with all the rows of each: so rows of one customer
+    stay together, and what is hard for both cancels out.
+
+    Parameters
+    ----------
+    metric : given row numbers and whether to judge ours (True) or theirs (False), returns the metric.
+        A draw in which it raises BadData (a single class, say) is drawn again.
+    customers : the customer of each row
+    rounds : draws
+    level : coverage of the interval
+
+    Raises
+    ------
+    BadData : ``bootstrap.draws`` if most draws cannot be judged
+
+    Examples
+    --------
+    >>> y, ours, theirs = np.array([0, 1, 0, 1] * 9), np.arange(36.0), np.zeros(36)
+    >>> from training.evaluate.ranking import auc
+    >>> difference(lambda at, our: auc(y[at], (ours if our else theirs)[at]), customers=range(36), seed=1).low < 0.2
+    True
+
+    References
+    ----------
+    Efron and Tibshirani (1993), chapter 13; Field and Welsh (2007) on clusters.
+    """
+    if not 0 < level < 1 or rounds < 2:
+        raise BadData("bootstrap.settings", "level lies in (0, 1) and two rounds are needed at least")
+    _, member = np.unique(np.asarray(customers), return_inverse=True)
+    by_customer = np.argsort(member, kind="stable")
+    size = np.bincount(member)
+    start = np.cumsum(size) - size
+    chance = np.random.default_rng(seed)
+    everyone = np.arange(len(member))
+    found: list[float] = []
+    for _ in range(2 * rounds):
+        drawn = chance.integers(len(size), size=len(size))
+        lengths = size[drawn]
+        within = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+        rows = by_customer[np.repeat(start[drawn], lengths) + within]
+        try:
+            found.append(metric(rows, True) - metric(rows, False))
+        except BadData:
+            continue
+        if len(found) == rounds:
+            break
+    if len(found) < rounds:
+        raise BadData("bootstrap.draws", "too few customers of one label to draw from", hint="judge on more customers")
+    low, high = np.quantile(found, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(metric(everyone, True) - metric(everyone, False), float(low), float(high))

@@ -1,0 +1,64 @@
+"""Whether a probability of 0.2 comes true one time in five."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from features.base.errors import BadData
+from training.evaluate.arrays import Array, probabilities
+
+SMALLEST = 1e-15  # a certain and wrong probability costs 34.5 nats, not infinitely many
+
+
+def log_loss(target: ArrayLike, probability: ArrayLike) -> float:
+    """Return the mean negative log-likelihood, in nats."""
+    y, p = probabilities(target, probability)
+    p = np.clip(p, SMALLEST, 1 - SMALLEST)
+    return float(-np.mean(y * np.log(p) + (1 - y) * np.log1p(-p)))
+
+
+def brier(target: ArrayLike, probability: ArrayLike) -> float:
+    """Return the mean squared error of the probabilities. Brier (1950)."""
+    y, p = probabilities(target, probability)
+    return float(np.mean((p - y) ** 2))
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """Per bin of the predicted probability, from low to high: what was said, what came, how many rows."""
+
+    predicted: Array
+    observed: Array
+    rows: Array
+
+
+def reliability(target: ArrayLike, probability: ArrayLike, *, bins: int = 10) -> Reliability:
+    """Return the reliability curve over bins of (nearly) equal numbers of rows; equal probabilities share one.
+
+    Raises
+    ------
+    BadData : ``metric.bins`` if there are no bins, ``metric.*`` as everywhere
+    """
+    if bins < 1:
+        raise BadData("metric.bins", f"{bins} bins: one at least")
+    y, p = probabilities(target, probability)
+    order = np.argsort(p, kind="stable")
+    sorted_p = p[order]
+    asked = np.linspace(0, len(p), min(bins, len(p)) + 1).round().astype(np.int64)[:-1]
+    starts = np.unique(np.searchsorted(sorted_p, sorted_p[asked], side="left"))  # never cut through a tie
+    rows = np.diff(np.append(starts, len(p))).astype(np.float64)
+    return Reliability(np.add.reduceat(sorted_p, starts) / rows, np.add.reduceat(y[order], starts) / rows, rows)
+
+
+def ece(target: ArrayLike, probability: ArrayLike, *, bins: int = 10) -> float:
+    """Return the expected calibration error: the mean gap between said and come true, over equal-mass bins.
+
+    References
+    ----------
+    Naeini, Cooper and Hauskrecht (2015); equal-mass bins as in Nixon et al. (2019).
+    """
+    curve = reliability(target, probability, bins=bins)
+    return float(np.average(np.abs(curve.predicted - curve.observed), weights=curve.rows))

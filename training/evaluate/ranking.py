@@ -1,0 +1,105 @@
+"""How well scores put those who will before those who will not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from features.base.errors import BadData
+from training.evaluate.arrays import Array, target_and_score
+
+
+def auc(target: ArrayLike, score: ArrayLike) -> float:
+    """Return the chance that a random positive scores above a random negative; a tie counts half.
+
+    Parameters
+    ----------
+    target : array of shape (rows,), 0 or 1
+    score : array of shape (rows,), higher is likelier
+
+    References
+    ----------
+    Hanley and McNeil (1982).
+    """
+    y, s = target_and_score(target, score)
+    positives = y.sum()
+    above = (_mid_ranks(s)[y == 1].sum()) - positives * (positives + 1) / 2
+    return float(above / (positives * (len(y) - positives)))
+
+
+def average_precision(target: ArrayLike, score: ArrayLike) -> float:
+    """Return the precision averaged over the positives, from the top down; ties are taken together."""
+    y, s = target_and_score(target, score)
+    taken, hits = _cumulative(y, s)
+    gained = np.diff(hits, prepend=0.0)
+    return float((gained * hits / taken).sum() / y.sum())
+
+
+def lift(target: ArrayLike, score: ArrayLike, *, share: float = 0.10) -> float:
+    """Return how many times more positives the top ``share`` of scores holds than a random pick of that size.
+
+    The top is ``ceil(share · rows)`` rows; rows tied at its edge count by their average.
+    """
+    if not 0 < share <= 1:
+        raise BadData("metric.share", f"a share lies in (0, 1], not {share}")
+    y, s = target_and_score(target, score)
+    size = int(np.ceil(share * len(y) - 1e-9))
+    taken, hits = _cumulative(y, s)
+    found = np.interp(size, np.append(0.0, taken), np.append(0.0, hits))
+    return float(found / size / y.mean())
+
+
+@dataclass(frozen=True)
+class GainCurve:
+    """The share of all positives found (``found``) when the top ``share`` of the scores is approached."""
+
+    share: Array
+    found: Array
+
+
+def gain_curve(target: ArrayLike, score: ArrayLike, *, points: int = 101) -> GainCurve:
+    """Return the cumulative gain at evenly spaced shares from 0 to 1."""
+    y, s = target_and_score(target, score)
+    taken, hits = _cumulative(y, s)
+    share = np.linspace(0.0, 1.0, points)
+    found = np.interp(share * len(y), np.append(0.0, taken), np.append(0.0, hits)) / y.sum()
+    return GainCurve(share, found)
+
+
+def single_feature_aucs(matrix: NDArray[np.float64], target: ArrayLike, *, categorical: tuple[int, ...] = ()) -> Array:
+    """Return what each feature alone would reach as a score, in [0.5, 1]: near 1 smells of a leak.
+
+    A number is taken in its better direction. A category is scored by its share of positives. Missing values
+    form a group of their own, placed at whichever end is better. A constant is 0.5.
+
+    Parameters
+    ----------
+    matrix : array of shape (rows, features), NaN for missing
+    categorical : positions of the features that are codes
+    """
+    y, _ = target_and_score(target, np.zeros(len(matrix)))
+    out = np.empty(matrix.shape[1])
+    for at in range(matrix.shape[1]):
+        values = matrix[:, at]
+        if at in categorical:
+            _, code = np.unique(np.nan_to_num(values, nan=-1.0), return_inverse=True)
+            out[at] = auc(y, (np.bincount(code, weights=y) / np.bincount(code))[code])
+        else:
+            ends = (auc(y, np.nan_to_num(values, nan=end)) for end in (-np.inf, np.inf))
+            out[at] = max(max(reached, 1 - reached) for reached in ends)
+    return out
+
+
+def _mid_ranks(score: Array) -> Array:
+    _, group, size = np.unique(score, return_inverse=True, return_counts=True)
+    last = np.cumsum(size)
+    return np.asarray((last - (size - 1) / 2)[group], dtype=np.float64)
+
+
+def _cumulative(target: Array, score: Array) -> tuple[Array, Array]:
+    """Return rows taken and positives among them, after each distinct score from the top down."""
+    order = np.argsort(-score, kind="stable")
+    ends = np.append(np.flatnonzero(np.diff(score[order]) != 0), len(score) - 1)
+    return (ends + 1).astype(np.float64), np.cumsum(target[order])[ends]

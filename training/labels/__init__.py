@@ -1,0 +1,1 @@
+"""What is to be predicted: population, horizon, gap, maturity."""

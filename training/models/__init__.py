@@ -1,0 +1,1 @@
+"""LightGBM models, their encoding, calibration and explanation."""
