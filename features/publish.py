@@ -107,7 +107,7 @@ def build_features(workspace: Workspace, progress: Progress, *, as_of: datetime 
         with open_engine(folders=[workspace.state], scratch=workspace.state / ".scratch") as engine:
             columns = register(engine, workspace.unified)
 
-            def categories(kind: Kind, column: str, where: str | None) -> list[str]:
+            def categories(kind: Kind, column: str, where: str) -> list[str]:
                 return categories_in(engine, kind, column, where)
 
             planned = plan_views(views, lines, feeds, columns=columns, categories=categories)

@@ -39,7 +39,7 @@ class Tally:
             session.exitstatus = pytest.ExitCode.NO_TESTS_COLLECTED
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        if not self.ran:
+        if not self.ran and not terminalreporter.config.option.collectonly:
             terminalreporter.write_line("no test ran: this is a failure", red=True)
 
 

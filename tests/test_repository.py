@@ -160,6 +160,14 @@ def test_setup_says_what_is_missing_when_the_python_is_too_old(tmp_path: Path) -
     assert not (tmp_path / "venv").exists()
 
 
+def test_setup_leaves_a_folder_alone_that_is_no_environment(tmp_path: Path) -> None:
+    (tmp_path / "letter.txt").write_text("mine")
+    refused = make("setup", f"VENV={tmp_path}", f"PYTHON={sys.executable}")
+    assert refused.returncode != 0
+    assert "it is left alone" in refused.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
+
+
 def test_setup_only_checks_when_asked_to(tmp_path: Path) -> None:
     refused = make("setup", f"VENV={tmp_path / 'venv'}", SETUP="check")
     assert refused.returncode != 0

@@ -40,7 +40,7 @@ def test_a_warning_fails_a_test_and_so_does_an_xfail_that_passes(tmp_path: Path)
     ran = run(tmp_path, EVERY_KIND)
     assert ran.returncode == 1
     assert "2 failed, 2 passed, 1 skipped" in ran.stdout
-    assert "test_warns - UserWarning: old" in ran.stdout
+    assert "UserWarning: old" in ran.stdout
     assert "XPASS(strict)" in ran.stdout
     assert "Using --randomly-seed=" in ran.stdout
 
@@ -51,6 +51,5 @@ def test_hypothesis_tests_are_chosen_by_the_mark_property(tmp_path: Path) -> Non
     assert "1 passed, 4 deselected" in ran.stdout
 
 
-@pytest.mark.parametrize("body", ["def test_a(): pytest.skip('no data')", ""])
-def test_a_run_in_which_nothing_is_tested_fails(tmp_path: Path, body: str) -> None:
-    assert run(tmp_path, body).returncode == pytest.ExitCode.NO_TESTS_COLLECTED
+def test_a_run_in_which_every_test_skips_fails(tmp_path: Path) -> None:
+    assert run(tmp_path, "def test_a(): pytest.skip('no data')").returncode == pytest.ExitCode.NO_TESTS_COLLECTED

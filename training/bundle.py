@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,8 +26,11 @@ from training.models.explain import Reason, reasons
 from training.models.golden import SyntheticRows
 from training.models.ranking import Pairs, Ranker, Stem
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 Array = NDArray[np.float64]
-Columns = Mapping[str, Sequence[Any]]
+Columns: TypeAlias = "Mapping[str, Sequence[Any]] | pd.DataFrame"
 FORMAT = 1
 MANIFEST, TREES, ENCODING, CALIBRATION, GOLDEN, PAIRS = (
     "manifest.json",

@@ -9,7 +9,7 @@ from datetime import date
 import numpy as np
 
 from features.base.errors import UsageError
-from features.simulate.arrays import NEVER, Flags, Ints, Table, chosen
+from features.simulate.arrays import NEVER, Flags, Ints, Table, Text, chosen
 from features.simulate.behaviour import play
 from features.simulate.billing import bill_feed, subscription_feed
 from features.simulate.calendar import DAY, Calendar, by_day, calendar
@@ -225,7 +225,7 @@ def _feeds(
     }  # fmt: skip
 
 
-def _contact(books: _Books, person: Ints, *, dirt: Dirt | None, rng: np.random.Generator) -> Table:
+def _contact(books: _Books, person: Ints, *, dirt: Dirt | None, rng: np.random.Generator) -> Text:
     """Return the contact that each ticket or answer was filed under: either of two, where there are two."""
     contacts = books.contacts
     row = np.where(rng.random(len(person)) < 0.5, contacts.second_row[person], contacts.first_row[person])

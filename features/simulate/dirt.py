@@ -61,8 +61,6 @@ DIRT = Dirt()
 
 def put(values: Text, *, where: Flags, other: Text | str) -> Text:
     """Return the values with others in the places that ``where`` marks."""
-    if isinstance(other, str):
-        return pc.if_else(pa.array(where), other, values)
     return pc.if_else(pa.array(where), other, values)
 
 

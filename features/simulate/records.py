@@ -90,6 +90,7 @@ def email(first: Text, last: Text, serial: Ints) -> Text:
 
 
 def postcode(places: Places, *, district: Ints, inward: Ints) -> Text:
+    """Return postcodes: the district, then the second half, which has 3,600 forms."""
     letters = list(POSTCODE_LETTERS)
     digit, rest = inward // 400 + 1, inward % 400
     return joined(word(places.outward, district), " ", text(digit), word(letters, rest // 20), word(letters, rest % 20))

@@ -46,7 +46,7 @@ def category_of(*, outage: Flags, late: Flags, holder: Flags, chance: Floats) ->
 
 
 def ticket_feed(tickets: Tickets, *, contact: Text, late_share: float, end: int, rng: np.random.Generator) -> Table:
-    """Return the tickets as the service desk's system exports them.
+    """Return the tickets as the service desk's system exports them; what is not loaded by the end is not there yet.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ def ticket_feed(tickets: Tickets, *, contact: Text, late_share: float, end: int,
     said = tickets.category * len(_BODIES[0]) + rng.integers(0, len(_BODIES[0]), count)
     night = tickets.at // DAY * DAY + DAY + 2 * 3_600  # the nightly load
     loaded = night + np.where(rng.random(count) < late_share, rng.integers(2, 13, count), 0) * DAY
-    return pa.table(
+    table = pa.table(
         {
             "ticket_ref": joined("T", padded(np.arange(1, count + 1), width=8)),
             "contact_id": contact,
@@ -77,3 +77,4 @@ def ticket_feed(tickets: Tickets, *, contact: Text, late_share: float, end: int,
             "loaded_at": instants(loaded),
         }
     )
+    return table.filter(pa.array(loaded < end))

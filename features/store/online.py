@@ -42,7 +42,7 @@ from features.store.encoding import (
 )
 
 BUSY_MS = 10_000  # a reader never waits in WAL mode; a second writer waits this long
-KEYS_PER_QUERY = 500  # far below SQLite's limit of variables
+KEYS_PER_QUERY = 30_000  # SQLite binds 32,766; one statement sees one snapshot
 Row = tuple[bytes, str, int, int]
 """Key, payload, event time and created time in microseconds."""
 
@@ -201,7 +201,7 @@ class SqliteOnlineStore(OnlineStore):  # type: ignore[misc]  # Feast is not foll
 
     def release(self) -> None:
         """Close this thread's connection; the next read opens another."""
-        self._local = threading.local()
+        self._local.__dict__.clear()
 
     @contextmanager
     def _writing(self, config: RepoConfig) -> Iterator[sqlite3.Connection]:

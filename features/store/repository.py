@@ -180,8 +180,10 @@ class Store:
         return read_online(self._feast, customers, features, as_of=as_of, ttls=ttls)
 
     def close(self) -> None:
-        """Close this thread's connections."""
+        """Close this thread's connection to the online store, and the registry's."""
         self._online_store().release()
+        if self._feast.config.registry.registry_type == "sql":
+            self._feast.registry.write_engine.dispose()
 
     def _materialize(self, view: FeatureView, *, as_of: datetime) -> Materialized:
         path = registration.path_of(view)
@@ -189,9 +191,12 @@ class Store:
         if cutoff is None:
             return Materialized(view.name, None)
         columns = list(registration.columns_of(view))
+        store, config = self._online_store(), self._feast.config
+        # Registering made the table; made again here, so that a removed file only needs filling.
+        store.update(config, [], [view], [], [], partial=True)
         # Not Feast's own `materialize`: it builds a protobuf message for every single value.
-        done = self._online_store().replace_snapshot(
-            self._feast.config, view, cutoff=cutoff, rows=_rows(rows_at(path, columns, cutoff=cutoff), columns)
+        done = store.replace_snapshot(
+            config, view, cutoff=cutoff, rows=_rows(rows_at(path, columns, cutoff=cutoff), columns)
         )
         if done is None:
             return Materialized(view.name, cutoff, superseded=True)

@@ -29,7 +29,7 @@ from features.transforms.windows import windowed
 #: Columns of each canonical table: name → whether it holds numbers.
 Columns = Mapping[Kind, Mapping[str, bool]]
 #: Known categories of a column of a table (``items.group`` included), sorted.
-Categories = Callable[[Kind, str, str | None], list[str]]
+Categories = Callable[[Kind, str, str], list[str]]
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def _plan(name: str, view: View, feeds: FeedsFile, columns: Columns, categories:
     currency = feeds.company.currency
     where = parse(view.where).sql() if view.where else "true"
     if view.source == "holdings":
-        items = view.items or categories("holdings", "item", view.where)
+        items = view.items or categories("holdings", "item", where)
         return PlannedView(
             name, tuple(holding_features(name, items, currency)), None, holdings_select(name, items, where=where)
         )
@@ -111,7 +111,7 @@ def _plan(name: str, view: View, feeds: FeedsFile, columns: Columns, categories:
             else context_select(name, view, feeds.survivorship, numeric)
         )
         return PlannedView(name, tuple(attribute_features(name, view.fields, numeric)), None, select)
-    by = (view.categories or categories(view.source, view.by, view.where)) if view.by else []
+    by = (view.categories or categories(view.source, view.by, where)) if view.by else []
     aggregated = [column for column in view.aggregates if column != "*"]
     numbers = [column for column in aggregated if columns[view.source][column]]
     select = str(ibis.to_sql(windowed(name, view, categories=by, numeric=numbers), dialect="duckdb"))

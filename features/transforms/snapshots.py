@@ -122,10 +122,13 @@ def rows_of(path: Path) -> int:
     return int(pq.read_metadata(path).num_rows)
 
 
-def categories_in(engine: duckdb.DuckDBPyConnection, kind: Kind, column: str, where: str | None) -> list[str]:
-    """Return the distinct values of a column (``items.group`` stands for the column of ``items``), sorted."""
+def categories_in(engine: duckdb.DuckDBPyConnection, kind: Kind, column: str, where: str) -> list[str]:
+    """Return the distinct values of a column (``items.group`` stands for the column of ``items``), sorted.
+
+    `where` is SQL over the table.
+    """
     table, name = ("items", column[6:]) if column.startswith("items.") else (kind, column)
-    condition = where if where and table == kind else "true"
+    condition = where if table == kind else "true"
     rows = engine.execute(
         f"SELECT DISTINCT CAST({quoted(name)} AS VARCHAR) AS v FROM {table} "
         f"WHERE {quoted(name)} IS NOT NULL AND {condition} ORDER BY v"

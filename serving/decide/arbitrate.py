@@ -146,9 +146,9 @@ def _choose(
         given[rows] += 1
         chosen.rank[those, rows] = given[rows]
         chosen.channel[those, rows] = taken[made]
-        for index, cap in enumerate(policy.caps):
-            hit = cap.counts[those] & ((cap.channel == -1) | (taken[made] == cap.channel))
-            room[index, rows[hit]] -= 1
+        if policy.caps:
+            hit = policy.cap_counts[:, those] & _about(policy, taken[made])
+            room[:, rows] -= hit
     return chosen
 
 
@@ -156,13 +156,16 @@ def _closing(
     policy: Policy, room: IntArray, offers: NDArray[np.intp], channel: NDArray[np.int16], rows: NDArray[np.intp]
 ) -> NDArray[np.int16]:
     """Return the number of the first cap that closes the channel to the offer, -1 where none does."""
-    closing = np.full(len(rows), -1, dtype=np.int16)
-    for index, cap in enumerate(policy.caps):
-        shut = cap.applies[offers] & (room[index, rows] <= 0) & (closing < 0)
-        if cap.channel != -1:
-            shut &= channel == cap.channel
-        closing[shut] = index
-    return closing
+    if not policy.caps:
+        return np.full(len(rows), -1, dtype=np.int16)
+    shut = policy.cap_applies[:, offers] & (room[:, rows] <= 0) & _about(policy, channel)
+    return np.where(shut.any(axis=0), shut.argmax(axis=0), -1).astype(np.int16)
+
+
+def _about(policy: Policy, channel: NDArray[np.int16]) -> BoolArray:
+    """Say which caps are about which channel, shape (n_caps, n)."""
+    found: BoolArray = (policy.cap_channels[:, None] == -1) | (policy.cap_channels[:, None] == channel)
+    return found
 
 
 def _before(
@@ -206,12 +209,15 @@ def _record(asked: Asked, refusals: Refusals, chosen: Chosen) -> None:
         row = offer.index
         if not refusals.open(row).any():
             continue
-        for index in np.unique(chosen.capped[row][chosen.capped[row] >= 0]):
+        capped = chosen.capped[row][chosen.capped[row] >= 0]
+        for index in np.unique(capped) if len(capped) else ():
             refusals.block(row, Blocked(offer.id, Stage.CAP, policy.caps[index].text), chosen.capped[row] == index)
         if chosen.crowded[row].any():
             named = [f"{name} {policy.settings.capacity[name]}" for name in _limited(policy, row, asked.channel)]
             refusals.block(row, Blocked(offer.id, Stage.CAPACITY, ", ".join(named)), chosen.crowded[row])
-        refusals.block(row, Blocked(offer.id, Stage.ARBITRATION, f"top {top}"), chosen.rank[row] == 0)
+        lost = chosen.rank[row] == 0
+        if (lost & refusals.open(row)).any():
+            refusals.block(row, Blocked(offer.id, Stage.ARBITRATION, f"top {top}"), lost)
 
 
 def _limited(policy: Policy, row: int, channel: str | None) -> list[str]:

@@ -35,9 +35,17 @@ class Asked:
     def rooms(self) -> NDArray[np.int64]:
         """Contacts that each cap still allows, shape (n_caps, n_customers)."""
         found = np.empty((len(self.policy.caps), self.rows), dtype=np.int64)
+        if not len(self.batch.contacts):
+            found[:] = np.array([cap.at_most for cap in self.policy.caps], dtype=np.int64)[:, None]
+            return found
         for index, cap in enumerate(self.policy.caps):
             found[index] = self.room(cap)
         return found
+
+    @cached_property
+    def reached(self) -> tuple[int, ...]:
+        """Numbers of the caps that some customer has reached."""
+        return tuple(np.flatnonzero((self.rooms <= 0).any(axis=1)).tolist())
 
     @property
     def rows(self) -> int:
@@ -81,8 +89,6 @@ class Asked:
         does not, so that a repeated run reads the same history as the run that it repeats.
         """
         history = self.batch.contacts
-        if not len(history):
-            return np.full(self.rows, cap.at_most, dtype=np.int64)
         now = micros(self.as_of)
         since = now - int(cap.every.total_seconds() * 1_000_000)
         counts = (history.time > since) & (history.time < now)

@@ -60,13 +60,12 @@ def filter_offers(asked: Asked) -> Refusals:
 def _ask(offer: CompiledOffer, asked: Asked, refusals: Refusals) -> None:
     for stage, gate in GATES:
         for rule, passes in gate(offer, asked):
-            if passes is True:
+            if passes is True or (passes is not False and passes.all()):
                 continue
-            refused = np.ones(asked.rows, dtype=np.bool_) if passes is False else ~np.asarray(passes)
-            if refused.any():
-                refusals.block(offer.index, Blocked(offer.id, stage, rule), refused)
-                if not refusals.open(offer.index).any():
-                    return
+            refused = np.ones(asked.rows, dtype=np.bool_) if passes is False else ~passes
+            refusals.block(offer.index, Blocked(offer.id, stage, rule), refused)
+            if not refusals.open(offer.index).any():
+                return
 
 
 def _validity(offer: CompiledOffer, asked: Asked) -> Iterator[Answer]:
@@ -111,11 +110,13 @@ def _rules(stage: Stage) -> Gate:
 
 def _cap(offer: CompiledOffer, asked: Asked) -> Iterator[Answer]:
     """An offer is capped when no channel is left; arbitration counts what the decision itself adds."""
+    reached = [index for index in asked.reached if asked.policy.caps[index].applies[offer.index]]
+    if not reached:
+        return
     wanted = [number for number in offer.channels if asked.channel in (None, asked.policy.channels[number])]
     free = {number: np.ones(asked.rows, dtype=np.bool_) for number in wanted}
-    for index, cap in enumerate(asked.policy.caps):
-        if not cap.applies[offer.index]:
-            continue
+    for index in reached:
+        cap = asked.policy.caps[index]
         full = asked.rooms[index] <= 0
         for number in wanted:
             if cap.channel in (-1, number):

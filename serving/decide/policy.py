@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, timedelta, tzinfo
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -115,6 +116,21 @@ class Policy:
     caps: tuple[CapRule, ...]
     timezone: tzinfo
     version: str
+
+    @cached_property
+    def cap_applies(self) -> NDArray[np.bool_]:
+        """Which offers each cap holds back, shape (n_caps, n_offers)."""
+        return np.array([cap.applies for cap in self.caps], dtype=np.bool_)
+
+    @cached_property
+    def cap_counts(self) -> NDArray[np.bool_]:
+        """Whose contacts each cap counts, shape (n_caps, n_offers)."""
+        return np.array([cap.counts for cap in self.caps], dtype=np.bool_)
+
+    @cached_property
+    def cap_channels(self) -> NDArray[np.int16]:
+        """The channel each cap is about, -1 is any, shape (n_caps,)."""
+        return np.array([cap.channel for cap in self.caps], dtype=np.int16)
 
     @property
     def columns(self) -> frozenset[str]:

@@ -61,20 +61,20 @@ def appraise(asked: Asked, refusals: Refusals, *, outcomes: Mapping[str, Outcome
     """
     shape = (len(asked.policy.offers), asked.rows)
     propensity, margin, weight, priority = (np.full(shape, fill) for fill in (np.nan, np.nan, 1.0, np.nan))
-    for offer in asked.policy.offers:
-        row = offer.index
-        if not refusals.open(row).any():
-            continue
-        propensity[row] = _propensity(offer, asked, outcomes)
-        margin[row] = _margin(offer, asked)
-        weight[row] = asked.batch.context_weights.get(offer.id, 1.0)
-        with np.errstate(over="ignore", invalid="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
+        for offer in asked.policy.offers:
+            row = offer.index
+            if not refusals.open(row).any():
+                continue
+            propensity[row] = _propensity(offer, asked, outcomes)
+            margin[row] = _margin(offer, asked)
+            weight[row] = asked.batch.context_weights.get(offer.id, 1.0)
             gain = propensity[row] * margin[row] * weight[row] * offer.settings.weight
-        if offer.marketing:
-            priority[row] = gain - offer.settings.value.cost
-            _stop(offer, asked, refusals, propensity[row], margin[row], priority[row])
-        else:
-            priority[row] = np.where(np.isfinite(gain), gain, 0.0) - offer.settings.value.cost
+            if offer.marketing:
+                priority[row] = gain - offer.settings.value.cost
+                _stop(offer, asked, refusals, propensity[row], margin[row], priority[row])
+            else:
+                priority[row] = np.where(np.isfinite(gain), gain, 0.0) - offer.settings.value.cost
     return Worth(propensity, margin, weight, priority)
 
 

@@ -21,10 +21,11 @@ class Connections:
     ----------
     path : the database file; its folder is made when it is not there
     patience_s : how long a writer waits for another
-    script : run on each new connection's file before its first use; must be repeatable
+    script : makes the tables in a file that has none; must be repeatable, and set ``user_version``
+    version : the ``user_version`` of a file that has them
     """
 
-    def __init__(self, path: Path, *, patience_s: float, script: str) -> None:
+    def __init__(self, path: Path, *, patience_s: float, script: str, version: int) -> None:
         self._path = path
         self._patience_s = patience_s
         self._idle: queue.LifoQueue[sqlite3.Connection] = queue.LifoQueue()
@@ -32,9 +33,8 @@ class Connections:
             path.parent.mkdir(parents=True, exist_ok=True)
             connection = self._open()
             try:
-                _patiently(connection, "PRAGMA journal_mode = WAL", patience_s)
-                connection.executescript(script)
-            except sqlite3.Error:
+                self._prepare(connection, script, version)
+            except (sqlite3.Error, StorageFailure):
                 connection.close()
                 raise
             self._idle.put(connection)
@@ -85,6 +85,19 @@ class Connections:
                 hint="check free space and permissions",
             ) from error
 
+    def _prepare(self, connection: sqlite3.Connection, script: str, version: int) -> None:
+        (found,) = connection.execute("PRAGMA user_version").fetchone()
+        if found > version:
+            raise StorageFailure(
+                "ledger.version",
+                f"the file has version {found}, this program knows {version}",
+                where=self._path.name,
+                hint="use the newer program that wrote it",
+            )
+        if found < version:
+            _patiently(connection, "PRAGMA journal_mode = WAL", self._patience_s)
+            connection.executescript(script)
+
     @contextmanager
     def _lent(self) -> Iterator[sqlite3.Connection]:
         with self.failures():
@@ -102,7 +115,6 @@ class Connections:
             self._path, timeout=self._patience_s, isolation_level=None, check_same_thread=False, cached_statements=64
         )
         connection.execute("PRAGMA synchronous = FULL")  # a decision that was answered survives a power cut
-        connection.execute("PRAGMA foreign_keys = ON")
         connection.execute("PRAGMA recursive_triggers = ON")
         connection.execute("PRAGMA cache_size = -65536")
         return connection
@@ -113,10 +125,11 @@ def _transaction(connection: sqlite3.Connection, begin: str) -> Iterator[None]:
     connection.execute(begin)
     try:
         yield
+        connection.execute("COMMIT")
     except BaseException:
-        connection.execute("ROLLBACK")
+        if connection.in_transaction:  # SQLite has rolled back by itself when the disk is full
+            connection.execute("ROLLBACK")
         raise
-    connection.execute("COMMIT")
 
 
 def _patiently(connection: sqlite3.Connection, statement: str, patience_s: float) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from features.base.storage import atomic_file
+from serving.decide.reasons import Blocked
 from serving.ledger.ledger import Ledger
 from serving.ledger.rows import Row, decode_blocked, interaction_id
 
@@ -73,10 +74,7 @@ def export_parquet(ledger: Ledger, path: Path, *, blocked: bool = True) -> int:
         ledger.connections.reading() as connection,
     ):
         for rows in _chunks(_rows(connection.execute(_EXPORT), blocked=blocked)):
-            columns = [
-                pa.array(column, type=field.type) for column, field in zip(zip(*rows, strict=True), SCHEMA, strict=True)
-            ]
-            writer.write_table(pa.Table.from_arrays(columns, schema=SCHEMA))
+            writer.write_table(_table(rows, SCHEMA))
             written += len(rows)
     return written
 
@@ -88,10 +86,13 @@ def _chunks(rows: Iterator[Row]) -> Iterator[list[Row]]:
 
 def _rows(found: Iterable[Row], *, blocked: bool) -> Iterator[Row]:
     present = None
+    decoded: dict[str, tuple[Blocked, ...]] = {}
     for *row, refusals in found:
         if blocked and row[1] != present:
             present = row[1]
-            for refusal in decode_blocked(refusals):
+            if refusals not in decoded:
+                decoded[refusals] = decode_blocked(refusals)
+            for refusal in decoded[refusals]:
                 nothing = (None,) * 7
                 yield (
                     interaction_id(row[1], refusal.offer),
@@ -116,11 +117,19 @@ def pdstools_table(ledger: Ledger) -> pa.Table:
     pegasystems/pega-datascientist-tools, pdstools/ih/Schema.py.
     """
     with ledger.connections.reading() as connection:
-        rows = connection.execute(_PDSTOOLS).fetchall()
-    return pa.Table.from_arrays(
-        [pa.array([row[place] for row in rows], type=field.type) for place, field in enumerate(PDSTOOLS)],
-        schema=PDSTOOLS,
-    )
+        return _table(connection.execute(_PDSTOOLS).fetchall(), PDSTOOLS)
+
+
+def _table(rows: list[Row], schema: pa.Schema) -> pa.Table:
+    columns = zip(*rows, strict=True) if rows else [()] * len(schema)
+    arrays = [_array(column, field.type) for column, field in zip(columns, schema, strict=True)]
+    return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def _array(column: Sequence[Any], kind: pa.DataType) -> pa.Array:
+    if pa.types.is_boolean(kind):  # SQLite keeps 0 and 1
+        return pa.array([bool(value) for value in column], type=kind)
+    return pa.array(column, type=kind)
 
 
 PDSTOOLS = pa.schema(
@@ -232,29 +241,30 @@ def _stack(vectors: list[NDArray[np.float64]]) -> NDArray[np.float64]:
 _EXPORT = """
 WITH last AS (
     SELECT
-        interaction_id, outcome, outcome_time, outcome_value, reason,
+        decision_id, offer, outcome, outcome_time, outcome_value, reason,
         ROW_NUMBER() OVER (
-            PARTITION BY interaction_id ORDER BY outcome = 'impression', outcome_time DESC, outcome_id
+            PARTITION BY decision_id, offer ORDER BY outcome = 'impression', outcome_time DESC, outcome_id
         ) AS place
     FROM outcomes
 )
 SELECT
-    i.interaction_id, d.decision_id, d.customer_id, d.identity_version, d.decision_time,
+    i.decision_id || '/' || i.offer, d.decision_id, d.customer_id, d.identity_version, d.decision_time,
     COALESCE(i.channel, d.channel), COALESCE(i.purpose, d.purpose), d.actor_role,
     i.offer, i.offer_group, CASE WHEN i.rank IS NULL THEN 'no_action' ELSE 'offered' END,
     i.rank, i.propensity, i.value, i.context_weight, i.lever, i.priority, i.selection_prob,
     d.control_group <> 0, d.policy_version, d.model_versions, d.feature_time, d.consent_record,
     o.outcome, o.outcome_time, o.outcome_value, o.reason,
-    d.blocked
+    r.blocked
 FROM decisions d
+JOIN refusals r ON r.refusals_id = d.refusals_id
 JOIN interactions i ON i.decision_id = d.decision_id
-LEFT JOIN last o ON o.interaction_id = i.interaction_id AND o.place = 1
+LEFT JOIN last o ON o.decision_id = i.decision_id AND o.offer = i.offer AND o.place = 1
 ORDER BY d.decision_time, d.decision_id, i.rank
 """
 
 _PDSTOOLS = """
 SELECT
-    i.interaction_id, d.customer_id,
+    i.decision_id || '/' || i.offer, d.customer_id,
     CASE o.outcome
         WHEN 'impression' THEN 'Impression' WHEN 'accepted' THEN 'Accepted' WHEN 'rejected' THEN 'Rejected'
         WHEN 'maybe_later' THEN 'Maybe Later' WHEN 'overridden' THEN 'Overridden' ELSE 'Pending'
@@ -264,7 +274,7 @@ SELECT
     i.purpose, i.offer_group, i.offer, i.rank, i.propensity, i.priority, i.value, o.outcome_value
 FROM decisions d
 JOIN interactions i ON i.decision_id = d.decision_id
-LEFT JOIN outcomes o ON o.interaction_id = i.interaction_id
+LEFT JOIN outcomes o ON o.decision_id = i.decision_id AND o.offer = i.offer
 WHERE i.rank IS NOT NULL
 ORDER BY d.decision_time, d.decision_id, i.rank, o.outcome_time, o.outcome_id
 """
@@ -274,9 +284,9 @@ SELECT
     d.decision_id, i.offer, i.channel, COALESCE(MAX(o.outcome = 'accepted'), 0), i.selection_prob, i.rank
 FROM decisions d
 JOIN interactions i ON i.decision_id = d.decision_id
-LEFT JOIN outcomes o ON o.interaction_id = i.interaction_id
+LEFT JOIN outcomes o ON o.decision_id = i.decision_id AND o.offer = i.offer
 WHERE i.rank IS NOT NULL
-GROUP BY i.interaction_id
+GROUP BY i.decision_id, i.offer
 HAVING d.scope = 'batch' OR MAX(o.outcome IN ('impression', 'accepted', 'rejected', 'maybe_later'))
 ORDER BY d.decision_time, d.decision_id, i.rank
 """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
@@ -27,17 +28,23 @@ def interaction_id(decision_id: str, offer: str) -> str:
 
 
 class Encoder:
-    """Turns decisions into rows; what many decisions share is written as JSON once."""
+    """Turns decisions into rows; what many decisions share is written as JSON once.
+
+    Attributes
+    ----------
+    refusals : the rows of ``refusals`` that the decisions encoded so far refer to
+    """
 
     def __init__(self) -> None:
-        self._blocked: dict[tuple[Blocked, ...], str] = {}
+        self.refusals: dict[tuple[Blocked, ...], Row] = {}
         self._reasons: dict[Reason, str] = {}
 
     def decision(self, decision: Decision, *, actor_role: str) -> Row:
         """Return the row of ``decisions``."""
-        blocked = self._blocked.get(decision.blocked)
-        if blocked is None:
-            blocked = self._blocked[decision.blocked] = encode_blocked(decision.blocked)
+        refusals = self.refusals.get(decision.blocked)
+        if refusals is None:
+            text = encode_blocked(decision.blocked)
+            refusals = self.refusals[decision.blocked] = (hashlib.sha256(text.encode()).hexdigest()[:32], text)
         return (
             decision.decision_id,
             decision.customer_id,
@@ -54,19 +61,17 @@ class Encoder:
             json.dumps(dict(decision.model_versions), sort_keys=True),
             None if decision.feature_time is None else micros(decision.feature_time),
             decision.consent_record,
-            blocked,
+            refusals[0],
         )
 
     def interactions(self, decision: Decision) -> Iterator[Row]:
         """Yield the rows of ``interactions``: one for each offer made, or one for no action."""
         made = decision.decision_id
         if decision.is_no_action:
-            name = interaction_id(made, NO_ACTION_OFFER)
             numbers = (None,) * 7
-            yield (name, made, NO_ACTION_OFFER, None, None, None, *numbers, decision.selection_prob, "[]")
+            yield (made, NO_ACTION_OFFER, None, None, None, *numbers, decision.selection_prob, "[]")
         for item in decision.items:
             yield (
-                interaction_id(made, item.offer),
                 made,
                 item.offer,
                 item.group,
@@ -94,7 +99,7 @@ class Encoder:
 
 
 def decode(row: Row, interactions: Iterable[Row]) -> Decision:
-    """Return the decision that `Encoder` wrote."""
+    """Return the decision that `Encoder` wrote; the last field of `row` is the JSON of its refusals."""
     (decision_id, customer, identity, at, scope, channel, purpose, _, control, prob, no_action, policy, *rest) = row
     models, feature_time, consent, blocked = rest
     return Decision(
@@ -104,7 +109,7 @@ def decode(row: Row, interactions: Iterable[Row]) -> Decision:
         scope=scope,
         channel=channel,
         purpose=purpose,
-        items=tuple(_item(one) for one in interactions if one[2] != NO_ACTION_OFFER),
+        items=tuple(_item(one) for one in interactions if one[1] != NO_ACTION_OFFER),
         blocked=decode_blocked(blocked),
         no_action_reason=no_action,
         control_group=bool(control),
@@ -118,7 +123,7 @@ def decode(row: Row, interactions: Iterable[Row]) -> Decision:
 
 
 def _item(row: Row) -> DecisionItem:
-    (_, _, offer, group, purpose, channel, rank, propensity, value, cost, weight, lever, priority, prob, reasons) = row
+    (_, offer, group, purpose, channel, rank, propensity, value, cost, weight, lever, priority, prob, reasons) = row
     return DecisionItem(
         offer=offer,
         group=group,

@@ -21,14 +21,18 @@ CREATE TABLE IF NOT EXISTS decisions (
     model_versions   TEXT    NOT NULL,  -- JSON object
     feature_time     INTEGER,
     consent_record   TEXT,
-    blocked          TEXT    NOT NULL   -- JSON: [[stage, rule, [offer, …]], …]
+    refusals_id      TEXT    NOT NULL   -- the offers not made, kept once for all decisions with the same ones
 );
 
 CREATE INDEX IF NOT EXISTS decisions_of_customer ON decisions (customer_id, decision_time);
 
+CREATE TABLE IF NOT EXISTS refusals (
+    refusals_id TEXT NOT NULL PRIMARY KEY,
+    blocked     TEXT NOT NULL           -- JSON: [[stage, rule, [offer, …]], …]
+);
+
 CREATE TABLE IF NOT EXISTS interactions (
-    interaction_id TEXT NOT NULL PRIMARY KEY,
-    decision_id    TEXT NOT NULL REFERENCES decisions,
+    decision_id    TEXT NOT NULL,
     offer          TEXT NOT NULL,       -- NO_ACTION when nothing is offered
     offer_group    TEXT,
     purpose        TEXT,
@@ -41,21 +45,21 @@ CREATE TABLE IF NOT EXISTS interactions (
     lever          REAL,
     priority       REAL,
     selection_prob REAL NOT NULL,
-    reasons        TEXT NOT NULL        -- JSON: [[code, text], …]
-);
-
-CREATE INDEX IF NOT EXISTS interactions_of_decision ON interactions (decision_id);
+    reasons        TEXT NOT NULL,       -- JSON: [[code, text], …]
+    PRIMARY KEY (decision_id, offer)    -- together the interaction_id: decision_id/offer
+) WITHOUT ROWID;
 
 CREATE TABLE IF NOT EXISTS outcomes (
     outcome_id     TEXT    NOT NULL PRIMARY KEY,
-    interaction_id TEXT    NOT NULL REFERENCES interactions,
+    decision_id    TEXT    NOT NULL,
+    offer          TEXT    NOT NULL,
     outcome        TEXT    NOT NULL,
     outcome_time   INTEGER NOT NULL,
     outcome_value  REAL,
     reason         TEXT
 );
 
-CREATE INDEX IF NOT EXISTS outcomes_of_interaction ON outcomes (interaction_id);
+CREATE INDEX IF NOT EXISTS outcomes_of_interaction ON outcomes (decision_id, offer);
 """
 
 # INSERT OR REPLACE removes a row without firing the delete trigger, so a second insert of a key is passed over.
@@ -67,14 +71,19 @@ CREATE TRIGGER IF NOT EXISTS {table}_no_delete BEFORE DELETE ON {table}
 BEGIN SELECT RAISE(ABORT, 'the ledger is append-only: an entry may not be removed'); END;
 
 CREATE TRIGGER IF NOT EXISTS {table}_once BEFORE INSERT ON {table}
-WHEN EXISTS (SELECT 1 FROM {table} WHERE {key} = NEW.{key})
+WHEN EXISTS (SELECT 1 FROM {table} WHERE {same})
 BEGIN SELECT RAISE(IGNORE); END;
 """
 
-_KEYS = {"decisions": "decision_id", "interactions": "interaction_id", "outcomes": "outcome_id"}
+_SAME = {
+    "decisions": "decision_id = NEW.decision_id",
+    "refusals": "refusals_id = NEW.refusals_id",
+    "interactions": "decision_id = NEW.decision_id AND offer = NEW.offer",
+    "outcomes": "outcome_id = NEW.outcome_id",
+}
 
 
 def statements() -> str:
     """Return the script that makes the tables and their guards; running it twice changes nothing."""
-    guards = "".join(_GUARDS.format(table=table, key=key) for table, key in _KEYS.items())
+    guards = "".join(_GUARDS.format(table=table, same=same) for table, same in _SAME.items())
     return f"BEGIN IMMEDIATE;\n{CREATE}{guards}PRAGMA user_version = {VERSION};\nCOMMIT;"

@@ -55,7 +55,7 @@ class Trees:
 
     text: str
     features: int = field(compare=False)
-    _booster: lightgbm.Booster = field(compare=False, repr=False)
+    booster: lightgbm.Booster = field(compare=False, repr=False)
 
     @classmethod
     def load(cls, text: str) -> Trees:
@@ -67,7 +67,7 @@ class Trees:
         """Return log-odds, shape (rows,)."""
         if not len(matrix):
             return np.empty(0)
-        return np.asarray(self._booster.predict(matrix, raw_score=True, num_threads=threads), dtype=np.float64)
+        return np.asarray(self.booster.predict(matrix, raw_score=True, num_threads=threads), dtype=np.float64)
 
     def contributions(self, matrix: Array, *, threads: int = 1) -> Array:
         """Return each feature's share of the log-odds, shape (rows, features + 1); the last is the base.
@@ -78,11 +78,11 @@ class Trees:
         """
         if not len(matrix):
             return np.empty((0, self.features + 1))
-        return np.asarray(self._booster.predict(matrix, pred_contrib=True, num_threads=threads), dtype=np.float64)
+        return np.asarray(self.booster.predict(matrix, pred_contrib=True, num_threads=threads), dtype=np.float64)
 
     def gain(self) -> Array:
         """Return the loss that each feature's splits removed, shape (features,)."""
-        return np.asarray(self._booster.feature_importance(importance_type="gain"), dtype=np.float64)
+        return np.asarray(self.booster.feature_importance(importance_type="gain"), dtype=np.float64)
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,9 @@ class Fitted:
     calibration: Calibration
     rounds: int
     held_out: Array
-    """Calibrated probability of each training row by trees that did not see its customer, shape (rows,)."""
+    """Calibrated probability of each training row by trees that did not see its customer, shape (rows,).
+
+    The calibration did see them: judge a model on rows of its own, not by these."""
 
 
 def fit(

@@ -125,6 +125,7 @@ class Encoding:
             if len(values) != rows:
                 raise BadData("features.length", f"{len(values)} values where {rows} rows are asked", where=column.name)
             out[:, at] = _numbers(column.name, values) if column.kind == "numeric" else _codes(column, values)
+        _refuse_infinity(self.names, out)  # once for all columns: a single row must stay cheap to encode
         return out
 
     def select(self, names: Sequence[str]) -> Encoding:
@@ -166,14 +167,12 @@ def _fit(name: str, series: pd.Series[Any], max_levels: int, min_count: int) -> 
     if series.dtype.name == "category":
         values = series.tolist()
     elif kind in _NUMERIC_KINDS:
-        _numbers(name, series)  # refuses infinity now, before a fit is paid for
         return Column(name, "numeric")
     elif kind in _TEXT_KINDS:
         values = series.tolist()
         if all(
             isinstance(value, (int, float, Decimal, np.number, np.bool_)) for value in values if not _missing(value)
         ):
-            _numbers(name, series)
             return Column(name, "numeric")
     else:
         raise BadData(
@@ -220,14 +219,20 @@ def _numbers(name: str, values: Any) -> Matrix:
         out = np.array([_number(name, value) for value in array], dtype=np.float64)
     else:
         raise _not_a_number(name, str(array.dtype))
-    if np.isinf(out).any():
+    return out
+
+
+def _refuse_infinity(names: Sequence[str], matrix: Matrix) -> None:
+    infinite = np.isinf(matrix)
+    if infinite.any():
+        count = infinite.sum(axis=0)
+        at = int(count.argmax())
         raise BadData(
             "features.infinite",
-            f"{int(np.isinf(out).sum())} values are infinite",
-            where=name,
+            f"{int(count[at])} values are infinite",
+            where=names[at],
             hint="a division by zero upstream? make them missing in the view's expression",
         )
-    return out
 
 
 def _number(name: str, value: object) -> float:

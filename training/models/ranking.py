@@ -23,12 +23,10 @@ Array = NDArray[np.float64]
 CANDIDATE, POPULARITY = "candidate", "candidate_popularity"
 SHARE = "__share"  # of a customer's total over all candidates
 MAX_CUSTOMER_COLUMNS = 24
-MAX_PAIRS = 200_000
+MAX_PAIRS = 120_000
 BLOCK_PAIRS = 200_000  # scored at once: bounds the memory that pairs take
 PRESELECTION_PAIRS, PRESELECTION_ROUNDS = 50_000, 60
-DEFAULTS = BoosterSettings(
-    learning_rate=0.06, num_leaves=31, folds=3, max_rounds=400, patience=25, feature_fraction=0.6
-)
+DEFAULTS = BoosterSettings(learning_rate=0.1, num_leaves=31, folds=3, max_rounds=300, patience=15, feature_fraction=0.6)
 
 
 @dataclass(frozen=True)

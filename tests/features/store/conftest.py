@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -21,6 +22,7 @@ offline_store: {type: duckdb}
 online_store: {type: features.store.online.SqliteOnlineStore, path: state/feast/online.db}
 entity_key_serialization_version: 3
 """
+REGISTRY = Path("state") / "feast" / "registry.db"
 ARROW = {
     "int": pa.int64(),
     "float": pa.float64(),
@@ -33,12 +35,28 @@ Rows = Sequence[tuple[object, ...]]
 WriteView = Callable[..., SnapshotView]
 
 
+@pytest.fixture(scope="session")
+def empty_registry(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a registry with its tables and nothing in them: making it takes longer than most tests."""
+    root = tmp_path_factory.mktemp("empty_registry")
+    _write_settings(root)
+    opened = open_store(root)
+    assert opened.views() == ()
+    return root / REGISTRY
+
+
 @pytest.fixture
-def workspace(tmp_path: Path) -> Path:
-    """Return a workspace that holds nothing but Feast's file."""
-    (tmp_path / "features").mkdir()
-    (tmp_path / "features" / "feature_store.yaml").write_text(FILE, encoding="utf-8")
+def workspace(tmp_path: Path, empty_registry: Path) -> Path:
+    """Return a workspace that holds Feast's file and an empty registry."""
+    _write_settings(tmp_path)
+    (tmp_path / REGISTRY).parent.mkdir(parents=True)
+    shutil.copy(empty_registry, tmp_path / REGISTRY)
     return tmp_path
+
+
+def _write_settings(root: Path) -> None:
+    (root / "features").mkdir()
+    (root / "features" / "feature_store.yaml").write_text(FILE, encoding="utf-8")
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import os
 import random
 import sqlite3
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -133,7 +134,13 @@ def test_event_times_are_exact_and_do_not_follow_the_zone_of_the_machine(
     moment = datetime(2026, 3, 29, 0, 30, 0, 123_456, tzinfo=UTC)
     store.apply([write_view("spend", SPEND, {moment: [("ann", 1.0, 1)]})])
     store.materialize(as_of=moment)
-    assert store.online(["ann"], ["spend__sum"], as_of=moment)[0].event_times == {"spend": moment}
+    monkeypatch.setenv("TZ", "Asia/Kolkata")
+    time.tzset()
+    try:
+        assert store.online(["ann"], ["spend__sum"], as_of=moment)[0].event_times == {"spend": moment}
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 def test_sixteen_threads_read_the_right_customer_while_snapshots_are_replaced(store: Store, write_view) -> None:
@@ -203,6 +210,7 @@ def test_a_write_that_fails_half_way_leaves_the_old_snapshot(store: Store, write
     assert total(store) == 1.0
 
 
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # Python 3.12 warns of what is tested here
 def test_a_forked_process_reads_through_its_own_connection(store: Store, write_view) -> None:
     store.apply([write_view("spend", SPEND, {JAN: [("ann", 1.0, 1)]})])
     store.materialize(as_of=JAN)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -41,6 +42,31 @@ def test_what_is_no_longer_declared_is_removed_with_its_online_rows(store: Store
 def test_another_process_reads_what_was_registered(store: Store, workspace: Path, write_view) -> None:
     store.apply([write_view("spend", SPEND, {JAN: [("ann", 1.0, 2)]})])
     assert open_store(workspace).features("spend") == ("spend__sum", "spend__count")
+
+
+def test_a_workspace_without_state_is_made_ready(workspace: Path, write_view) -> None:
+    shutil.rmtree(workspace / "state")
+    view = write_view("spend", SPEND, {JAN: [("ann", 1.0, 2)]})
+    store = open_store(workspace)
+    assert store.views() == ()
+    assert store.materialize(as_of=JAN) == ()
+    store.apply([view])
+    assert store.views() == ("spend",)
+
+
+def test_a_registry_in_one_file_serves_as_well(workspace: Path, write_view) -> None:
+    file = workspace / "features" / "feature_store.yaml"
+    text = file.read_text(encoding="utf-8")
+    in_one_file = text.replace(
+        '{registry_type: sql, path: "sqlite:///state/feast/registry.db"}',
+        "{registry_type: file, path: state/feast/registry.pb}",
+    )
+    assert in_one_file != text
+    file.write_text(in_one_file, encoding="utf-8")
+    store = open_store(workspace)
+    store.apply([write_view("spend", SPEND, {JAN: [("ann", 1.0, 2)]})])
+    store.materialize(as_of=JAN)
+    assert store.online(["ann"], ["spend__sum"], as_of=JAN)[0].values == {"spend__sum": 1.0}
 
 
 def test_python_files_of_the_workspace_are_not_imported(store: Store, workspace: Path, write_view) -> None:

@@ -53,5 +53,5 @@ def test_a_setting_that_is_not_supported_is_refused_by_name(workspace: Path, old
 
 
 def test_a_workspace_without_the_file_says_so(tmp_path: Path) -> None:
-    with pytest.raises(BadConfiguration, match="feature_store.yaml"):
+    with pytest.raises(BadConfiguration, match=r"feature_store\.yaml"):
         read_settings(tmp_path)

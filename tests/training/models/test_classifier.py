@@ -35,7 +35,7 @@ def test_a_model_orders_new_customers_and_its_probabilities_come_true() -> None:
     fresh, came, truth = world(4000, seed=2)
     model = classifier.fit(frame, target, settings=QUICK, seed=3)
     p = model.score(model.encoding.matrix(fresh))
-    assert auc(came, p) > auc(came, truth) - 0.02
+    assert auc(came, p) > auc(came, truth) - 0.04  # one tenure in ten is hidden
     assert ece(came, p) < 0.03
 
 
@@ -56,15 +56,18 @@ def test_a_customer_is_never_on_both_sides() -> None:
 
 def test_rows_of_one_customer_cannot_vouch_for_each_other() -> None:
     """Labels are a coin per customer: with its own rows held out together, nothing can be learnt."""
-    chance = np.random.default_rng(8)
-    customers = np.repeat(np.arange(80), 8)
-    target = chance.integers(0, 2, 80).astype(float)[customers]
-    frame = pd.DataFrame({"own": chance.normal(size=80)[customers]})
-    matrix = frame.to_numpy()
-    apart = classifier.fit_matrix(matrix, target, categorical=(), groups=customers, settings=QUICK, seed=1)
-    mixed = classifier.fit_matrix(matrix, target, categorical=(), settings=QUICK, seed=1)
-    assert auc(target, apart.held_out) < 0.6
-    assert auc(target, mixed.held_out) > 0.65
+    apart: list[float] = []
+    mixed: list[float] = []
+    for seed in range(4):
+        chance = np.random.default_rng(seed)
+        customers = np.repeat(np.arange(300), 4)
+        target = chance.integers(0, 2, 300).astype(float)[customers]
+        matrix = chance.normal(size=300)[customers][:, None]
+        for groups, found in ((customers, apart), (None, mixed)):
+            fitted = classifier.fit_matrix(matrix, target, categorical=(), groups=groups, settings=QUICK, seed=1)
+            found.append(auc(target, fitted.held_out))
+    assert np.mean(apart) == pytest.approx(0.5, abs=0.06)
+    assert np.mean(mixed) > 0.65
 
 
 def test_weights_move_the_base_rate() -> None:

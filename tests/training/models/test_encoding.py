@@ -104,10 +104,7 @@ def test_what_is_no_number_is_refused_with_its_column(values: list[object], expe
     assert code(error) == (expected, "amount")
 
 
-def test_infinity_is_refused_when_learning_too() -> None:
-    with pytest.raises(BadData) as error:
-        Encoding.fit(pd.DataFrame({"ratio": [1.0, np.inf]}))
-    assert code(error) == ("features.infinite", "ratio")
+def test_an_infinite_category_is_refused() -> None:
     with pytest.raises(BadData) as error:
         Encoding.fit(pd.DataFrame({"x": ["a"] * 5})).matrix({"x": [np.inf]})
     assert code(error) == ("features.infinite", "x")
@@ -153,5 +150,5 @@ def test_the_serving_worker_needs_numpy_alone() -> None:
         "assert e.matrix({'a':['x', None]})[0, 0] == 0.0\n"
         "print(sorted({'pandas','sklearn','lightgbm','scipy','mlflow','feast'} & set(sys.modules)))"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)  # noqa: S603 - our own words
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

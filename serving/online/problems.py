@@ -1,0 +1,100 @@
+"""Every error as one document (RFC 9457): stable code, place, request id; never a value that was sent."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from http import HTTPStatus
+
+from features.base.errors import BadConfiguration, BadData, NextbestError, StorageFailure, Unreachable
+
+MEDIA_TYPE = "application/problem+json"
+_SAFE_KEY = re.compile(r"^[A-Za-z_][A-Za-z0-9_]{0,60}$")
+_STATUS: dict[str, int] = {"ledger.unknown_decision": 404, "ledger.busy": 503}
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What is wrong with a request.
+
+    Attributes
+    ----------
+    pointer : JSON pointer (RFC 6901) into the request's body
+    headers : for the answer
+    """
+
+    status: int
+    code: str
+    detail: str
+    pointer: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    def body(self, *, request_id: str) -> bytes:
+        """Return the problem document."""
+        document = {
+            "type": f"urn:nextbest:problem:{self.code}",
+            "title": HTTPStatus(self.status).phrase,
+            "status": self.status,
+            "code": self.code,
+            "detail": self.detail,
+            "pointer": self.pointer,
+            "request_id": request_id,
+        }
+        return json.dumps(document).encode()
+
+
+class Refused(Exception):
+    """Carries a fault to the rim."""
+
+    def __init__(self, fault: Fault) -> None:
+        super().__init__(fault.code)
+        self.fault = fault
+
+
+def refuse(status: int, code: str, detail: str, *, pointer: str = "") -> Refused:
+    """Return the exception that answers with this fault."""
+    return Refused(Fault(status, code, detail, pointer))
+
+
+UNKNOWN_CUSTOMER = Fault(404, "customer.unknown", "no such customer")
+"""Also where the role may not see the customer: the two cannot be told apart."""
+DEFECT = Fault(500, "defect", "something went wrong here; the log has the request id")
+TOO_SLOW = Fault(504, "deadline", "no answer within the deadline")
+
+
+def of_error(error: NextbestError) -> Fault:
+    """Return the fault of one of our own errors; only its code is told, the rest is for the log."""
+    code = error.first.code
+    if code in _STATUS:
+        status = _STATUS[code]
+    elif isinstance(error, BadData):
+        status = 422
+    else:
+        status = 503 if isinstance(error, (StorageFailure, Unreachable, BadConfiguration)) else 500
+    detail = error.first.message if isinstance(error, BadData) else "the service cannot do this now"
+    pointer = f"/{error.first.where}" if code.startswith("ledger.unknown") else ""
+    return Fault(status, code, detail, pointer)
+
+
+def of_validation(errors: Sequence[Mapping[str, object]]) -> Fault:
+    """Return the fault of a body that does not fit: the first place, and what is expected there."""
+    first = errors[0]
+    location = first.get("loc")
+    path = [part for part in location[1:] if part != "[key]"] if isinstance(location, tuple) else []
+    kind = str(first.get("type"))
+    if kind == "extra_forbidden":
+        return Fault(422, "body.unknown_key", "this key is not known here", pointer_to(path))
+    code = "body.missing_key" if kind == "missing" else "body.value"
+    return Fault(422, code, str(first.get("msg")), pointer_to(path))
+
+
+def pointer_to(path: Sequence[object]) -> str:
+    """Return a JSON pointer; it ends before a key that is no plain name, which may be foreign text."""
+    parts: list[str] = []
+    for part in path:
+        if not isinstance(part, int) and _SAFE_KEY.match(str(part)) is None:
+            break
+        parts.append(str(part))
+    return "".join(f"/{part}" for part in parts)

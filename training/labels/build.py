@@ -1,0 +1,255 @@
+"""Labels from the canonical tables: who was in the population at each cutoff, and what came after it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import duckdb
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from features.base.engine import literal, quoted
+from features.base.errors import BadConfiguration, BadData
+from features.feeds.canonical import snake_case
+from features.feeds.settings import Survivorship
+from features.unify.golden import survivor
+from training.labels.settings import Acquisition, Inactivity, Label, ModelSettings, Recorded
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What is to be predicted.
+
+    Parameters
+    ----------
+    rows : ``customer_id`` and ``as_of`` (UTC), ordered by moment, then customer
+    target : shape (rows,) or, for an acquisition, (rows, candidates): 1 it happened, 0 it did not
+    candidates : the categories of an acquisition, as they end column names; else empty
+    description : the contract in words
+    closes_after : how long after its cutoff an outcome is known
+    """
+
+    rows: pd.DataFrame
+    target: NDArray[np.float64]
+    candidates: tuple[str, ...]
+    description: str
+    closes_after: timedelta
+
+
+def closes_after(label: Label) -> timedelta:
+    """Return how long after a cutoff its outcome window has closed."""
+    return timedelta(0) if isinstance(label, Recorded) else label.gap + label.horizon
+
+
+def usable_cutoffs(cutoffs: Sequence[datetime], settings: ModelSettings) -> list[datetime]:
+    """Return the cutoffs that can be learnt from: history before them, and their outcome window closed.
+
+    Raises
+    ------
+    BadData : no cutoff is left
+    """
+    first, now = cutoffs[0], cutoffs[-1]
+    if isinstance(settings.label, Recorded):
+        return [now]
+    closed = [
+        cutoff
+        for cutoff in cutoffs
+        if cutoff >= first + settings.cutoffs.warm_up and cutoff + closes_after(settings.label) <= now
+    ]
+    if not closed:
+        raise BadData(
+            "label.no_cutoff",
+            f"no cutoff between {first:%Y-%m-%d} and {now:%Y-%m-%d} has both its history and its outcome",
+            hint="shorten the horizon or cutoffs.warm_up, or deliver a longer history",
+        )
+    return closed[-settings.cutoffs.at_most :]
+
+
+def build(
+    engine: duckdb.DuckDBPyConnection, settings: ModelSettings, cutoffs: Sequence[datetime], survivorship: Survivorship
+) -> Labels:
+    """Return the labels of every usable cutoff.
+
+    Features lie at or before the cutoff; the outcome window is ``(cutoff + gap, cutoff + gap + horizon]``.
+
+    Parameters
+    ----------
+    engine : knows the canonical tables
+    settings : the model's declaration
+    cutoffs : all snapshot cutoffs, oldest first; the last is now
+    survivorship : chooses the value of a recorded field
+
+    Raises
+    ------
+    BadData : no cutoff can be used, or nobody is in the population
+    BadConfiguration : the label names a field or a kind of event that is not there
+    """
+    usable = usable_cutoffs(cutoffs, settings)
+    match settings.label:
+        case Inactivity() as label:
+            labels = _inactivity(engine, label, settings, usable)
+        case Acquisition() as label:
+            labels = _acquisition(engine, label, settings, usable)
+        case Recorded() as label:
+            labels = _recorded(engine, label, usable[-1], survivorship)
+    if labels.rows.empty:
+        raise BadData("label.empty", "nobody is in the population", hint="widen population.active_within")
+    return labels
+
+
+def moments(cutoffs: Sequence[datetime]) -> str:
+    """Return the cutoffs as rows of a VALUES list, in microseconds since 1970."""
+    return ", ".join(f"({micros(cutoff - _EPOCH):d})" for cutoff in cutoffs)
+
+
+def micros(span: timedelta) -> int:
+    """Return a length of time in whole microseconds."""
+    return span // timedelta(microseconds=1)
+
+
+def _population(cutoffs: Sequence[datetime], event: str, active_within: timedelta | None) -> str:
+    """Return SQL of who had the event before each cutoff, as far as it was known then."""
+    since = f"AND epoch_us(e.event_time) > c.as_of - {micros(active_within)}" if active_within else ""
+    return (
+        "SELECT DISTINCT e.customer_id, c.as_of "
+        f"FROM events e JOIN (VALUES {moments(cutoffs)}) c(as_of) "
+        "ON epoch_us(e.event_time) <= c.as_of AND epoch_us(e.known_at) <= c.as_of "
+        f"WHERE e.event = {literal(event)} {since}"
+    )
+
+
+def _need_event(engine: duckdb.DuckDBPyConnection, event: str) -> None:
+    known = [row[0] for row in engine.execute("SELECT DISTINCT event FROM events ORDER BY event").fetchall()]
+    if event not in known:
+        raise BadConfiguration(
+            "label.unknown_event", f"no event of type {event!r}", hint=f"the feeds have: {', '.join(map(str, known))}"
+        )
+
+
+def frame_of(engine: duckdb.DuckDBPyConnection, select: str) -> pd.DataFrame:
+    """Return a result with its ``as_of`` as a moment."""
+    found: pd.DataFrame = engine.sql(select).to_arrow_table().to_pandas()
+    return found.assign(as_of=pd.to_datetime(found["as_of"], unit="us", utc=True))
+
+
+def _inactivity(
+    engine: duckdb.DuckDBPyConnection, label: Inactivity, settings: ModelSettings, cutoffs: Sequence[datetime]
+) -> Labels:
+    _need_event(engine, label.event)
+    gap, horizon = micros(label.gap), micros(label.horizon)
+    found = frame_of(
+        engine,
+        f"""
+        WITH population AS ({_population(cutoffs, label.event, settings.population.active_within)})
+        SELECT p.customer_id, p.as_of, CASE WHEN count(e.customer_id) = 0 THEN 1 ELSE 0 END AS target
+        FROM population p
+        LEFT JOIN (SELECT customer_id, epoch_us(event_time) AS at FROM events WHERE event = {literal(label.event)}) e
+          ON e.customer_id = p.customer_id AND e.at > p.as_of + {gap} AND e.at <= p.as_of + {gap + horizon}
+        GROUP BY p.customer_id, p.as_of
+        ORDER BY p.as_of, p.customer_id
+        """,
+    )
+    return Labels(
+        rows=found[["customer_id", "as_of"]],
+        target=found["target"].to_numpy(dtype=np.float64),
+        candidates=(),
+        description=f"no {label.event} in the {label.horizon.days} days after the cutoff",
+        closes_after=closes_after(label),
+    )
+
+
+def category_sql(of: str) -> tuple[str, str]:
+    """Return SQL of a relation of events with the column ``category``, and the name of what is taken."""
+    if of.startswith("items."):
+        field = quoted(of.removeprefix("items."))
+        relation = (
+            f"(SELECT e.*, i.category FROM events e JOIN (SELECT item, arg_max({field}, (feed, record_id)) AS category "
+            "FROM items GROUP BY item) i USING (item))"
+        )
+        return relation, of
+    return f"(SELECT *, CAST({quoted(of)} AS VARCHAR) AS category FROM events)", of
+
+
+def _acquisition(
+    engine: duckdb.DuckDBPyConnection, label: Acquisition, settings: ModelSettings, cutoffs: Sequence[datetime]
+) -> Labels:
+    _need_event(engine, label.event)
+    gap, horizon = micros(label.gap), micros(label.horizon)
+    relation, of = category_sql(label.of)
+    found = frame_of(
+        engine,
+        f"""
+        WITH population AS ({_population(cutoffs, label.event, settings.population.active_within)})
+        SELECT p.customer_id, p.as_of, list_sort(list(DISTINCT e.category) FILTER (e.category IS NOT NULL)) AS taken
+        FROM population p
+        LEFT JOIN (
+            SELECT customer_id, category, epoch_us(event_time) AS at
+            FROM {relation} WHERE event = {literal(label.event)}
+        ) e ON e.customer_id = p.customer_id AND e.at > p.as_of + {gap} AND e.at <= p.as_of + {gap + horizon}
+        GROUP BY p.customer_id, p.as_of
+        ORDER BY p.as_of, p.customer_id
+        """,
+    )
+    names = [
+        row[0]
+        for row in engine.execute(
+            f"SELECT DISTINCT category FROM {relation} WHERE event = {literal(label.event)} AND category IS NOT NULL "
+            "ORDER BY category"
+        ).fetchall()
+    ]
+    place = {name: at for at, name in enumerate(names)}
+    target = np.zeros((len(found), len(names)))
+    for row, taken in enumerate(found["taken"]):
+        if taken is not None:
+            target[row, [place[name] for name in taken]] = 1.0
+    return Labels(
+        rows=found[["customer_id", "as_of"]],
+        target=target,
+        candidates=tuple(snake_case(name) for name in names),
+        description=f"which {of} of a {label.event} in the {label.horizon.days} days after the cutoff",
+        closes_after=closes_after(label),
+    )
+
+
+def _recorded(
+    engine: duckdb.DuckDBPyConnection, label: Recorded, as_of: datetime, survivorship: Survivorship
+) -> Labels:
+    columns = [row[0] for row in engine.execute("DESCRIBE customers").fetchall()]
+    if label.field not in columns:
+        raise BadConfiguration(
+            "label.unknown_field", f"customers has no column {label.field!r}", hint="write it as feed.column"
+        )
+    value = survivor(label.field, survivorship, visible="true")
+    positive = str(label.positive).lower() if isinstance(label.positive, bool) else str(label.positive)
+    found = (
+        engine.sql(
+            f"""
+        SELECT customer_id, CAST(CAST(value AS VARCHAR) IN ({_spellings(positive)}) AS DOUBLE) AS target
+        FROM (SELECT customer_id, {value} AS value FROM customers GROUP BY customer_id)
+        WHERE value IS NOT NULL
+        ORDER BY customer_id
+        """
+        )
+        .to_arrow_table()
+        .to_pandas()
+    )
+    return Labels(
+        rows=pd.DataFrame({"customer_id": found["customer_id"], "as_of": pd.Timestamp(as_of)}),
+        target=found["target"].to_numpy(dtype=np.float64),
+        candidates=(),
+        description=f"{label.field} is {label.positive}",
+        closes_after=timedelta(0),
+    )
+
+
+def _spellings(positive: str) -> str:
+    """Return the ways in which the engine may write the positive value: 1 is also 1.0."""
+    words = {positive}
+    if positive.lstrip("-").isdigit():
+        words.add(f"{positive}.0")
+    return ", ".join(literal(word) for word in sorted(words))

@@ -1,0 +1,92 @@
+"""What every model is compared with: the simple rules and the plain libraries, on the same rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from training.frame import Frame
+from training.models import baselines, bgnbd
+from training.models.encoding import Encoding
+from training.split import Fold
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A peer's scores of a fold's test rows.
+
+    Parameters
+    ----------
+    name : as it stands in the report
+    score : shape (test rows,) or (test rows, candidates), higher is likelier
+    is_probability : whether log loss and calibration mean anything for it
+    """
+
+    name: str
+    score: Array
+    is_probability: bool
+
+
+def binary_peers(frame: Frame, fold: Fold, history: pd.DataFrame | None, *, seed: int) -> list[Peer]:
+    """Return the peers of a binary model: logistic regression, default LightGBM, and for inactivity the rules.
+
+    Parameters
+    ----------
+    frame, fold : rows, and which of them to learn from and to score
+    history : `purchase_history` of each of the frame's rows, in its order; None when the label is no inactivity
+    seed : for LightGBM
+    """
+    train, test = frame.take(fold.train), frame.take(fold.test)
+    encoding = Encoding.fit(train.features)
+    known, unknown = encoding.matrix(train.features), encoding.matrix(test.features)
+    logistic = baselines.fit_logistic(known, train.target, encoding=encoding)
+    plain = baselines.fit_plain_boosting(known, train.target, encoding=encoding, seed=seed)
+    peers = [
+        Peer("logistic_regression", logistic.score(unknown), is_probability=True),
+        Peer("default_lightgbm", plain.score(unknown), is_probability=True),
+    ]
+    if history is None:
+        return peers
+    before = history[fold.test]
+    since = (before["age"] - before["recency"]).to_numpy(dtype=np.float64)
+    latest = history[fold.train]
+    last = latest[latest["as_of"] == latest["as_of"].max()]
+    model = bgnbd.fit(*_numbers(last))
+    return [
+        *peers,
+        Peer("recency", baselines.recency(since), is_probability=False),
+        Peer("bg_nbd_p_alive", 1.0 - model.p_alive(*_numbers(before)), is_probability=False),
+    ]
+
+
+def _numbers(history: pd.DataFrame) -> tuple[Array, Array, Array]:
+    frequency, recency, age = (history[name].to_numpy(dtype=np.float64) for name in ("frequency", "recency", "age"))
+    return frequency, recency, age
+
+
+def ranking_peers(frame: Frame, fold: Fold, taken_before: Array) -> list[Peer]:
+    """Return the peers of a ranking: what everybody takes, and what the customer took most often.
+
+    Parameters
+    ----------
+    frame, fold : rows, and which of them to learn from and to score
+    taken_before : shape (rows, candidates), how often each was taken before the cutoff
+    """
+    popular = baselines.popularity(frame.target[fold.train], rows=int(fold.test.sum()))
+    own = baselines.own_most_frequent(taken_before[fold.test], popular=popular)
+    return [
+        Peer("popularity", popular, is_probability=False),
+        Peer("own_most_frequent", own, is_probability=False),
+    ]
+
+
+def aligned(frame: Frame, values: pd.DataFrame, *, fill: Mapping[str, float]) -> pd.DataFrame:
+    """Return `values` (by customer_id and as_of) for each of the frame's rows, in its order."""
+    joined = frame.rows.merge(values, on=["customer_id", "as_of"], how="left", validate="many_to_one")
+    return joined.fillna(dict(fill))
