@@ -15,7 +15,7 @@ from features.base.duration import format_duration
 from features.base.expression import Expression, Values
 from serving.decide.contacts import micros
 from serving.decide.customers import CustomerBatch
-from serving.decide.policy import SCORE_PREFIX, CapRule, CompiledOffer, Policy
+from serving.decide.policy import SCORE_PREFIX, CapRule, CompiledOffer, Policy, Rule
 
 BoolArray = NDArray[np.bool_]
 
@@ -30,6 +30,7 @@ class Asked:
     purpose: str | None
     as_of: datetime
     _known: dict[str, Values] = field(default_factory=dict)
+    _held: dict[str, bool | BoolArray] = field(default_factory=dict)
 
     @cached_property
     def rooms(self) -> NDArray[np.int64]:
@@ -55,6 +56,16 @@ class Asked:
     def day(self) -> date:
         """The company's calendar day of the moment."""
         return self.as_of.astimezone(self.policy.timezone).date()
+
+    def holds(self, rule: Rule, offer: CompiledOffer) -> bool | BoolArray:
+        """Return for which customers a rule holds; True where it holds for all."""
+        if rule.text in self._held:
+            return self._held[rule.text]
+        values = self.evaluate(rule.expression, offer).is_true()
+        held = True if values.all() else values
+        if rule.text in self._known:
+            self._held[rule.text] = held
+        return held
 
     def evaluate(self, expression: Expression, offer: CompiledOffer) -> Values:
         """Return an expression's values; the same text is evaluated once unless it reads the offer's own score."""

@@ -103,7 +103,7 @@ def _rules(stage: Stage) -> Gate:
     def gate(offer: CompiledOffer, asked: Asked) -> Iterator[Answer]:
         for rule in offer.rules:
             if rule.stage is stage:
-                yield rule.text, asked.evaluate(rule.expression, offer).is_true()
+                yield rule.text, asked.holds(rule, offer)
 
     return gate
 

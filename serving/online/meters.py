@@ -37,6 +37,6 @@ class Meters:
         """Return all counters in Prometheus' text format, of all workers where there are several."""
         if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
             together = CollectorRegistry()
-            MultiProcessCollector(together)
+            MultiProcessCollector(together)  # type: ignore[no-untyped-call]
             return generate_latest(together)
         return generate_latest(self.registry)

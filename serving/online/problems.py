@@ -12,7 +12,6 @@ from features.base.errors import BadConfiguration, BadData, NextbestError, Stora
 
 MEDIA_TYPE = "application/problem+json"
 _SAFE_KEY = re.compile(r"^[A-Za-z_][A-Za-z0-9_]{0,60}$")
-_STATUS: dict[str, int] = {"ledger.unknown_decision": 404, "ledger.busy": 503}
 
 
 @dataclass(frozen=True)
@@ -60,22 +59,19 @@ def refuse(status: int, code: str, detail: str, *, pointer: str = "") -> Refused
 
 UNKNOWN_CUSTOMER = Fault(404, "customer.unknown", "no such customer")
 """Also where the role may not see the customer: the two cannot be told apart."""
+UNKNOWN_DECISION = Fault(404, "ledger.unknown_decision", "the ledger does not hold this decision", "/decision_id")
 DEFECT = Fault(500, "defect", "something went wrong here; the log has the request id")
 TOO_SLOW = Fault(504, "deadline", "no answer within the deadline")
 
 
 def of_error(error: NextbestError) -> Fault:
-    """Return the fault of one of our own errors; only its code is told, the rest is for the log."""
-    code = error.first.code
-    if code in _STATUS:
-        status = _STATUS[code]
-    elif isinstance(error, BadData):
-        status = 422
-    else:
-        status = 503 if isinstance(error, (StorageFailure, Unreachable, BadConfiguration)) else 500
-    detail = error.first.message if isinstance(error, BadData) else "the service cannot do this now"
-    pointer = f"/{error.first.where}" if code.startswith("ledger.unknown") else ""
-    return Fault(status, code, detail, pointer)
+    """Return the fault of one of our own errors: what the ledger refuses is the caller's, all else is ours."""
+    code, detail = error.first.code, "the service cannot do this now"
+    if not isinstance(error, BadData) or not code.startswith("ledger."):
+        unavailable = isinstance(error, (BadData, StorageFailure, Unreachable, BadConfiguration))
+        return Fault(503 if unavailable else 500, code, detail)
+    status = 404 if code == "ledger.unknown_decision" else 422
+    return Fault(status, code, error.first.message, f"/{error.first.where}")
 
 
 def of_validation(errors: Sequence[Mapping[str, object]]) -> Fault:

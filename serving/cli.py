@@ -1,0 +1,222 @@
+"""``nextbest``: the roof. It sees everything and decides nothing.
+
+Every command imports what it needs when it runs, so that ``nextbest --help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import click
+import typer
+
+from features.base.clock import as_utc, system_clock
+from features.base.errors import BadConfiguration, Problem, UsageError
+from features.base.workspace import Workspace
+from serving.terminal import Terminal, exit_code
+
+app = typer.Typer(
+    name="nextbest",
+    help="From scattered feeds to one customer, features, models, and the next best offer.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Folder = Annotated[Path, typer.Option("--workspace", "-w", help="The workspace's folder.")]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
+AsOf = Annotated[str | None, typer.Option("--as-of", help="The moment that counts as now, ISO 8601 (UTC).")]
+
+
+def _workspace(folder: Path) -> Workspace:
+    if not folder.is_dir():
+        raise UsageError("workspace.missing", f"there is no folder {folder}", hint="name one with --workspace")
+    return Workspace(folder.resolve())
+
+
+def _moment(text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        return as_utc(datetime.fromisoformat(text))
+    except ValueError:
+        raise UsageError(
+            "usage.as_of", "--as-of is not a moment", hint="write 2026-06-30 or 2026-06-30T12:00:00Z"
+        ) from None
+
+
+@app.command()
+def demo(
+    workspace: Folder = Path(),
+    customers: Annotated[int, typer.Option(help="People in the simulated company.")] = 4000,
+    seed: Annotated[int, typer.Option(help="Another seed, another company.")] = 7,
+    as_json: AsJson = False,
+) -> None:
+    """Simulate the demo company, run everything, and show one customer's decision with its reasons."""
+    from serving.demo import run_demo, show
+
+    terminal = Terminal(as_json=as_json)
+    workspace.mkdir(parents=True, exist_ok=True)
+    with terminal.progress() as progress:
+        told = run_demo(_workspace(workspace), progress, customers=customers, seed=seed, clock=system_clock)
+    show(told, terminal, workspace)
+
+
+@app.command()
+def check(workspace: Folder = Path(), as_json: AsJson = False) -> None:
+    """Validate the workspace and its feeds; change nothing."""
+    from serving.check import check_workspace
+
+    terminal = Terminal(as_json=as_json)
+    problems = check_workspace(_workspace(workspace))
+    if problems:
+        raise BadConfiguration.of(problems)
+    terminal.say("everything fits together")
+    terminal.answer({"problems": []})
+    terminal.next_step("nextbest run")
+
+
+@app.command()
+def unify(workspace: Folder = Path(), as_json: AsJson = False) -> None:
+    """Feeds → one customer; identity, quality and consent report."""
+    from serving.steps import unify_step
+
+    terminal = Terminal(as_json=as_json)
+    with terminal.progress() as progress:
+        done = unify_step(_workspace(workspace), progress)
+    terminal.answer(done.document)
+    terminal.say(done.text)
+    terminal.next_step("nextbest features")
+
+
+@app.command()
+def features(workspace: Folder = Path(), as_of: AsOf = None, as_json: AsJson = False) -> None:
+    """Build the features as of every cutoff, register them with Feast, fill the online store."""
+    from serving.steps import features_step
+
+    terminal = Terminal(as_json=as_json)
+    with terminal.progress() as progress:
+        done = features_step(_workspace(workspace), progress, as_of=_moment(as_of))
+    terminal.answer(done.document)
+    terminal.say(done.text)
+    terminal.next_step("nextbest train")
+
+
+@app.command()
+def train(
+    models: Annotated[list[str] | None, typer.Argument(help="Models to train; all when none is named.")] = None,
+    workspace: Folder = Path(),
+    as_json: AsJson = False,
+) -> None:
+    """Labels → frame → fit → evaluate → gate → register; metrics and verdicts."""
+    from serving.steps import train_step
+
+    terminal = Terminal(as_json=as_json)
+    with terminal.progress() as progress:
+        done = train_step(_workspace(workspace), models or [], progress, clock=system_clock)
+    terminal.answer(done.document)
+    terminal.say(done.text)
+    terminal.next_step("nextbest decide")
+
+
+@app.command()
+def promote(
+    model: Annotated[str, typer.Argument(help="The model.")],
+    version: Annotated[int | None, typer.Option(help="The version; the latest if left out.")] = None,
+    reason: Annotated[str, typer.Option(help="Why; kept in the ledger.")] = "promoted by hand",
+    workspace: Folder = Path(),
+    as_json: AsJson = False,
+) -> None:
+    """Make a version the champion, with a ledger entry."""
+    from serving.steps import promote_step
+
+    terminal = Terminal(as_json=as_json)
+    done = promote_step(_workspace(workspace), model, version=version, reason=reason, at=system_clock())
+    terminal.answer(done.document)
+    terminal.say(done.text)
+    terminal.next_step("nextbest decide")
+
+
+@app.command()
+def rollback(
+    model: Annotated[str, typer.Argument(help="The model.")],
+    reason: Annotated[str, typer.Option(help="Why; kept in the ledger.")] = "rolled back by hand",
+    workspace: Folder = Path(),
+    as_json: AsJson = False,
+) -> None:
+    """Make the version before the present one the champion again, with a ledger entry."""
+    from serving.steps import rollback_step
+
+    terminal = Terminal(as_json=as_json)
+    done = rollback_step(_workspace(workspace), model, reason=reason, at=system_clock())
+    terminal.answer(done.document)
+    terminal.say(done.text)
+    terminal.next_step("nextbest decide")
+
+
+@app.command()
+def decide(
+    workspace: Folder = Path(),
+    customers: Annotated[Path | None, typer.Option(help="File with one customer_id a line; all if left out.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Decide for every customer, log it, and publish the list atomically."""
+    from serving.steps import decide_step
+
+    terminal = Terminal(as_json=as_json)
+    with terminal.progress() as progress:
+        done = decide_step(_workspace(workspace), progress, customers=customers)
+    terminal.answer(done.document)
+    terminal.say(done.text)
+    terminal.next_step("nextbest serve")
+
+
+@app.command()
+def serve(
+    workspace: Folder = Path(),
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 3000,
+) -> None:
+    """Serve decisions online."""
+    from serving.online.serve import serve as start
+
+    start(_workspace(workspace), host=host, port=port)
+
+
+@app.command()
+def run(workspace: Folder = Path(), as_of: AsOf = None, as_json: AsJson = False) -> None:
+    """All steps from feeds to decisions; what is done already is not done again."""
+    from serving.steps import run_all
+
+    terminal = Terminal(as_json=as_json)
+    with terminal.progress() as progress:
+        done = run_all(_workspace(workspace), progress, as_of=_moment(as_of), clock=system_clock)
+    terminal.answer(done.document)
+    terminal.say(done.text)
+    terminal.next_step("nextbest serve")
+
+
+def main() -> None:
+    """Run the command line; return documented exit codes whatever happens."""
+    sys.exit(_run(sys.argv[1:]))
+
+
+def _run(arguments: list[str]) -> int:
+    terminal = Terminal(as_json="--json" in arguments)
+    try:
+        code: Any = app(arguments, standalone_mode=False, prog_name="nextbest")
+    except click.exceptions.NoArgsIsHelpError as error:
+        terminal.err.print(error.format_message())
+        return UsageError.exit_code
+    except click.ClickException as error:
+        terminal.fail([Problem("usage", error.format_message(), hint="`nextbest --help` lists the commands")])
+        return UsageError.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        return 130
+    except Exception as error:  # noqa: BLE001 - the rim: everything becomes a documented exit code
+        return exit_code(error, terminal)
+    return code if isinstance(code, int) else 0

@@ -1,0 +1,255 @@
+"""The routes: each translates a request for the decider and its answer for the wire, and thinks nothing itself."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.openapi.utils import get_openapi
+from fastapi.responses import JSONResponse, Response
+from starlette.exceptions import HTTPException
+
+from features.base.clock import Clock
+from features.base.errors import NextbestError
+from serving.decide.decision import NO_ACTION_OFFER
+from serving.online.front import Front
+from serving.online.guard import STATE, Caller
+from serving.online.meters import CONTENT_TYPE_LATEST, Meters
+from serving.online.problems import (
+    DEFECT,
+    MEDIA_TYPE,
+    UNKNOWN_CUSTOMER,
+    UNKNOWN_DECISION,
+    Fault,
+    Refused,
+    of_error,
+    of_validation,
+    refuse,
+)
+from serving.online.projection import columns_for, customer_reply, decide_reply, scores_of, versions_of
+from serving.online.roles import Role
+from serving.online.settings import FieldName
+from serving.online.wire import (
+    CustomerReply,
+    DecideReply,
+    DecideRequest,
+    OutcomeReply,
+    OutcomeRequest,
+    ProblemReply,
+    Reply,
+    ScoreReply,
+    ScoreRequest,
+    StateReply,
+)
+
+TITLE, VERSION = "nextbest", "1"
+_SHOWS_CUSTOMER: tuple[FieldName, ...] = ("risk_band", "consents", "scores", "profile", "features")
+
+
+def create_app(front: Front, *, clock: Clock, meters: Meters, start: Callable[[], object] | None = None) -> FastAPI:
+    """Return the app; only a `Guard` may stand before it, which tells it who asks.
+
+    Parameters
+    ----------
+    front : gives the desk once it is loaded
+    clock : gives the moment of each decision
+    meters : what is counted
+    start : called once when the server starts, such as to load the desk
+    """
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        if start is not None:
+            start()
+        yield
+
+    app = FastAPI(
+        title=TITLE, version=VERSION, docs_url=None, redoc_url=None, redirect_slashes=False, lifespan=lifespan
+    )
+    _errors(app)
+    _health(app, front, meters)
+    _decisions(app, front, clock, meters)
+    _customers(app, front, clock)
+    app.openapi = lambda: _document(app)  # type: ignore[method-assign]
+    return app
+
+
+def _decisions(app: FastAPI, front: Front, clock: Clock, meters: Meters) -> None:
+    @app.post("/v1/decide", response_model=DecideReply)
+    def decide(ask: DecideRequest, request: Request) -> Response:
+        """Decide the next best offers for one customer, or none, and write the decision into the ledger."""
+        desk, caller, role, now = front.desk, _caller(request), _role(request), clock()
+        _require_purpose(ask, role)
+        known = {offer.id for offer in desk.decider.policy.offers}
+        if not known.issuperset(ask.context.weights):
+            raise refuse(422, "offer.unknown", "a weight is for an offer that is not known", pointer="/context/weights")
+        (row,) = desk.read([ask.customer_id], role=role, as_of=now)
+        if row is None:
+            raise Refused(UNKNOWN_CUSTOMER)
+        answer = desk.decider.decide_online(
+            row,
+            as_of=now,
+            actor_role=role.name,
+            channel=ask.channel,
+            purpose=ask.purpose,
+            context_weights=ask.context.weights,
+            nonce=caller.request_id,
+        )
+        meters.decision(purpose=ask.purpose, result=answer.decision.no_action_reason or "offered")
+        return _json(decide_reply(answer, row, role=role, desk=desk))
+
+    @app.post("/v1/outcomes", response_model=OutcomeReply)
+    def outcomes(ask: OutcomeRequest, request: Request) -> Response:
+        """Write what came of an offer into the ledger."""
+        desk, role, now = front.desk, _role(request), clock()
+        _require_field(role, "offers")
+        ledger = desk.decider.ledger
+        decision = ledger.get(ask.decision_id)
+        purposes = {item.offer: item.purpose for item in decision.items}
+        purpose = decision.purpose if ask.offer == NO_ACTION_OFFER else purposes.get(ask.offer, decision.purpose)
+        if purpose not in role.purposes or desk.read([decision.customer_id], role=role, as_of=now) == [None]:
+            raise Refused(UNKNOWN_DECISION)
+        new = ledger.record_outcome(ask.decision_id, ask.offer, ask.outcome, at=now, reason=ask.reason)
+        return _json(OutcomeReply(recorded=new))
+
+
+def _customers(app: FastAPI, front: Front, clock: Clock) -> None:
+    @app.post("/v1/score", response_model=ScoreReply)
+    def score(ask: ScoreRequest, request: Request) -> Response:
+        """Return the models' scores of a few customers."""
+        desk, role, now = front.desk, _role(request), clock()
+        _require_field(role, "scores")
+        models = list(desk.decider.scorer.models) if ask.models is None else ask.models
+        for place, model in enumerate(models):
+            if model not in desk.decider.scorer.models:
+                raise refuse(422, "model.unknown", "no champion of this name", pointer=f"/models/{place}")
+        customers = list(dict.fromkeys(ask.customer_ids))
+        found = desk.read(customers, role=role, as_of=now)
+        if None in found:
+            fault, place = UNKNOWN_CUSTOMER, ask.customer_ids.index(customers[found.index(None)])
+            raise refuse(fault.status, fault.code, fault.detail, pointer=f"/customer_ids/{place}")
+        rows = [row for row in found if row is not None]
+        scores = desk.decider.scores(rows, models=models)
+        degraded = sorted({one for row in rows for one in desk.decider.freshness(row)})
+        by_customer = {row.customer_id: scores_of(scores, place) for place, row in enumerate(rows)}
+        return _json(ScoreReply(scores=by_customer, degraded=degraded, versions=versions_of(desk)))
+
+    @app.get("/v1/customers/{customer_id}", response_model=CustomerReply)
+    def customer(customer_id: str, request: Request) -> Response:
+        """Return what is known of one customer."""
+        desk, role, now = front.desk, _role(request), clock()
+        _require_field(role, *_SHOWS_CUSTOMER)
+        (row,) = desk.read([customer_id], role=role, as_of=now, also=columns_for(role, desk))
+        if row is None:
+            raise Refused(UNKNOWN_CUSTOMER)
+        return _json(customer_reply(row, role=role, desk=desk))
+
+
+def _health(app: FastAPI, front: Front, meters: Meters) -> None:
+    @app.get("/live", response_model=StateReply)
+    async def live() -> Response:
+        """Say that the process answers."""
+        return _json(StateReply(status="alive"))
+
+    @app.get("/ready", response_model=StateReply)
+    async def ready() -> Response:
+        """Say that models, features and roles are loaded; 503 until then."""
+        assert_loaded = front.desk
+        del assert_loaded
+        return _json(StateReply(status="ready"))
+
+    @app.get("/metrics", response_class=Response)
+    def metrics(request: Request) -> Response:
+        """Return the counters in Prometheus' text format; for a role that holds `metrics`."""
+        _require_field(_role(request), "metrics")
+        return Response(meters.text(), media_type=CONTENT_TYPE_LATEST)
+
+
+def _errors(app: FastAPI) -> None:
+    async def refused(request: Request, error: Exception) -> Response:
+        return _problem(request, error.fault if isinstance(error, Refused) else DEFECT)
+
+    async def ours(request: Request, error: Exception) -> Response:
+        return _problem(request, of_error(error) if isinstance(error, NextbestError) else DEFECT)
+
+    async def invalid(request: Request, error: Exception) -> Response:
+        errors = error.errors() if isinstance(error, RequestValidationError) else []
+        return _problem(request, of_validation(errors))
+
+    async def http(request: Request, error: Exception) -> Response:
+        if not isinstance(error, HTTPException):
+            return _problem(request, DEFECT)
+        told = {404: ("path.unknown", "no such path"), 405: ("method.not_allowed", "this path has other methods")}
+        code, detail = told.get(error.status_code, ("http", "the request cannot be answered"))
+        return _problem(request, Fault(error.status_code, code, detail, headers=dict(error.headers or {})))
+
+    async def defect(request: Request, _: Exception) -> Response:
+        return _problem(request, DEFECT)
+
+    for kind, handler in (
+        (Refused, refused),
+        (NextbestError, ours),
+        (RequestValidationError, invalid),
+        (HTTPException, http),
+        (Exception, defect),
+    ):
+        app.add_exception_handler(kind, handler)
+
+
+def _require_purpose(ask: DecideRequest, role: Role) -> None:
+    if ask.purpose not in role.purposes:
+        raise refuse(403, "purpose.not_held", "the role does not act for this purpose", pointer="/purpose")
+    if role.channels is not None and ask.channel not in role.channels:
+        raise refuse(403, "channel.not_held", "the role names one of its own channels", pointer="/channel")
+
+
+def _require_field(role: Role, *names: FieldName) -> None:
+    if not role.holds(*names):
+        raise refuse(403, "field.not_held", f"the role does not hold {' or '.join(names)}")
+
+
+def _caller(request: Request) -> Caller:
+    caller: Caller = request.scope[STATE]
+    return caller
+
+
+def _role(request: Request) -> Role:
+    role = _caller(request).role
+    if role is None:
+        raise Refused(DEFECT)  # the guard lets nobody without a role through to a route that asks
+    return role
+
+
+def _json(reply: Reply) -> Response:
+    return Response(reply.model_dump_json(exclude_unset=True), media_type="application/json")
+
+
+def _problem(request: Request, fault: Fault) -> Response:
+    body = fault.body(request_id=_caller(request).request_id)
+    return Response(body, status_code=fault.status, media_type=MEDIA_TYPE, headers=dict(fault.headers))
+
+
+def _document(app: FastAPI) -> dict[str, Any]:
+    """Return the OpenAPI document: every route with its problems and the key that it needs."""
+    if app.openapi_schema is None:
+        document = get_openapi(title=app.title, version=app.version, routes=app.routes)
+        parts = document.setdefault("components", {})
+        parts.setdefault("schemas", {})["ProblemReply"] = ProblemReply.model_json_schema()
+        parts["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer", "description": "the key of a role"}}
+        problem = {
+            "description": "what is wrong",
+            "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemReply"}}},
+        }
+        for path, methods in document["paths"].items():
+            for operation in methods.values():
+                operation["responses"].pop("422", None)
+                operation["responses"] |= {"4XX": problem, "5XX": problem}
+                if path not in ("/live", "/ready"):
+                    operation["security"] = [{"key": []}]
+        for unused in ("HTTPValidationError", "ValidationError"):
+            parts["schemas"].pop(unused, None)
+        app.openapi_schema = document
+    return app.openapi_schema

@@ -1,0 +1,100 @@
+"""What a request is answered with: the decider, Feast's online store and the roles, loaded once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+import numpy as np
+
+from features.base.workspace import Workspace
+from features.declared import load_feeds, load_views
+from features.publish import read_report
+from features.store.reading import OnlineRow
+from features.store.repository import open_store
+from serving.decider import Decider
+from serving.online.roles import Role, compile_roles, load_roles
+from serving.online.settings import Risk
+
+TTL_S = 300
+
+
+class OnlineReads(Protocol):
+    """What is needed of the feature store."""
+
+    def online(self, customers: Sequence[str], features: Sequence[str], *, as_of: datetime) -> list[OnlineRow]: ...
+
+
+@dataclass(frozen=True)
+class Desk:
+    """Reads customers for a role, as far as the role may see them.
+
+    Attributes
+    ----------
+    profile : the features that come from the customers table
+    ttl_s : for how many seconds an answer may be shown
+    """
+
+    decider: Decider
+    store: OnlineReads
+    roles: tuple[Role, ...]
+    risk: Risk
+    profile: frozenset[str]
+    ttl_s: int = TTL_S
+
+    def read(
+        self, customers: Sequence[str], *, role: Role, as_of: datetime, also: Iterable[str] = ()
+    ) -> list[OnlineRow | None]:
+        """Return each customer's newest values; None for one that is not known, or hidden from the role.
+
+        Parameters
+        ----------
+        also : features besides those that deciding needs
+        """
+        rule = role.rule
+        needed = dict.fromkeys([*self.decider.features, *(rule.columns if rule else ()), *also])
+        rows = self.store.online(customers, [*(needed or self.decider.catalogue.features[:1])], as_of=as_of)
+        if rule is None:
+            return [row if row.found else None for row in rows]
+        values = {name: [row.values[name] for row in rows] for name in rule.columns}
+        seen = rule.evaluate(self.decider.columns(values, names=sorted(rule.columns)), rows=len(rows)).is_true()
+        return [row if row.found and may else None for row, may in zip(rows, seen.tolist(), strict=True)]
+
+    def risk_score(self, row: OnlineRow) -> float | None:
+        """Return the score that the risk band is of; None where the model gives none."""
+        model = self.risk.model
+        if model not in self.decider.scorer.models or self.decider.scorer.candidates(model):
+            return None
+        value = float(self.decider.scores([row], models=[model])[model].values[0])
+        return value if np.isfinite(value) else None
+
+
+def read_roles(workspace: Workspace) -> tuple[tuple[Role, ...], Risk]:
+    """Return the workspace's roles with their keys, and how risk is banded.
+
+    Raises
+    ------
+    BadConfiguration : with every problem of ``serving/roles.yaml``
+    BadData : when no features have been built
+    """
+    settings, lines = load_roles(workspace)
+    feeds, _ = load_feeds(workspace)
+    features = set(read_report(workspace).features)
+    roles = compile_roles(settings, lines, root=workspace.root, features=features, purposes=set(feeds.purposes))
+    return roles, settings.risk
+
+
+def open_desk(workspace: Workspace) -> Desk:
+    """Load everything that the service of a workspace needs; takes seconds."""
+    roles, risk = read_roles(workspace)
+    decider = Decider.open(workspace)
+    store = open_store(workspace.root)
+    views, _ = load_views(workspace)
+    own = {name for name, view in views.views.items() if view.source == "customers"}
+    profile = frozenset(
+        feature.name for view in decider.catalogue.views if view.name in own for feature in view.features
+    )
+    store.online(["nobody"], decider.catalogue.features, as_of=decider.catalogue.as_of)  # the first read loads most
+    return Desk(decider=decider, store=store, roles=roles, risk=risk, profile=profile)

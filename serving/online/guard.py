@@ -1,0 +1,202 @@
+"""The one way in: key → role, size, type and strictness of the body, deadline, request id; every error one document.
+
+It stands before everything that the service answers, BentoML's own routes included: a path that is not one of ours is
+unknown, and without a key it is not even that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import secrets
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import structlog
+from fastapi import FastAPI
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from serving.online import strict_json
+from serving.online.front import Front
+from serving.online.meters import Meters
+from serving.online.problems import DEFECT, MEDIA_TYPE, TOO_SLOW, Fault, Refused, refuse
+from serving.online.roles import Role, role_of
+
+STATE = "nextbest"
+OPEN = frozenset({"/live", "/ready"})
+"""Paths that need no key: they say whether the service is there, and nothing else."""
+NOWHERE = "unknown"
+_REQUEST_ID = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._\-]{7,63}$")
+_JSON = re.compile(r"^application/json\s*(;\s*charset\s*=\s*\"?utf-8\"?\s*)?$", re.IGNORECASE)
+_LOG = structlog.get_logger("nextbest.online")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How large a body may be, and how long a request may take, in bytes and seconds."""
+
+    body: int = 64 * 1024
+    deadline_s: float = 5.0
+
+
+@dataclass
+class Caller:
+    """Who asks, for as long as the request lasts."""
+
+    request_id: str
+    role: Role | None = None
+
+
+@dataclass
+class _Answering:
+    """What has been sent of the answer."""
+
+    send: Send
+    request_id: str
+    status: int | None = None
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            headers = MutableHeaders(scope=message)
+            headers["X-Request-Id"] = self.request_id
+            headers["Cache-Control"] = "no-store"
+            headers["X-Content-Type-Options"] = "nosniff"
+        await self.send(message)
+
+    async def fault(self, fault: Fault) -> None:
+        body = fault.body(request_id=self.request_id)
+        headers = {"Content-Type": MEDIA_TYPE, "Content-Length": str(len(body)), **fault.headers}
+        raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+        await self({"type": "http.response.start", "status": fault.status, "headers": raw})
+        await self({"type": "http.response.body", "body": body})
+
+
+class Guard:
+    """ASGI middleware.
+
+    Parameters
+    ----------
+    front : knows the roles once they are loaded
+    routes : of the app: what may be reached at all
+    meters : counts requests
+    new_id : gives an id to a request that brings none
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        front: Front,
+        routes: Sequence[Route],
+        meters: Meters,
+        limits: Limits = Limits(),  # noqa: B008  frozen
+        new_id: Callable[[], str] = secrets.token_hex,
+    ) -> None:
+        self._app, self._front, self._meters, self._limits, self._new_id = app, front, meters, limits, new_id
+        self._paths = [(route.path_regex, route.path) for route in routes]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await receive()
+            await send({"type": "websocket.close", "code": 1008})
+        elif scope["type"] != "http":
+            await self._app(scope, receive, send)
+        else:
+            await self._answer(scope, receive, send)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        began, headers = time.perf_counter(), Headers(scope=scope)
+        caller = Caller(self._request_id(headers))
+        answering = _Answering(send, caller.request_id)
+        route = self._route(scope["path"])
+        try:
+            async with asyncio.timeout(self._limits.deadline_s):
+                if route not in OPEN:
+                    caller.role = self._role(headers)
+                if route == NOWHERE:
+                    raise refuse(404, "path.unknown", "no such path")
+                if scope["method"] not in ("GET", "HEAD", "OPTIONS"):
+                    receive = _replay(await self._body(headers, receive))
+                await self._app({**scope, STATE: caller}, receive, answering)
+        except Refused as refused:
+            await answering.fault(refused.fault)
+        except TimeoutError:
+            if answering.status is None:
+                await answering.fault(TOO_SLOW)
+        except Exception as error:
+            # The message may hold what was sent: where it happened is enough.
+            frames = [f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)[-5:]]
+            _LOG.error("defect", request_id=caller.request_id, route=route, kind=type(error).__name__, frames=frames)
+            if answering.status is None:
+                await answering.fault(DEFECT)
+        seconds, role = time.perf_counter() - began, caller.role.name if caller.role else "none"
+        status = answering.status or 0
+        self._meters.request(route=route, status=status, role=role, seconds=seconds)
+        _LOG.info(
+            "request",
+            request_id=caller.request_id,
+            route=route,
+            method=scope["method"] if scope["method"] in ("GET", "POST") else "other",
+            status=status,
+            ms=round(seconds * 1000, 2),
+            role=role,
+        )
+
+    def _route(self, path: str) -> str:
+        return next((template for pattern, template in self._paths if pattern.match(path)), NOWHERE)
+
+    def _request_id(self, headers: Headers) -> str:
+        given = headers.get("x-request-id", "")
+        return given if _REQUEST_ID.match(given) else self._new_id()
+
+    def _role(self, headers: Headers) -> Role:
+        given = headers.getlist("authorization")
+        scheme, _, key = given[0].partition(" ") if len(given) == 1 else ("", "", "")
+        roles = self._front.desk.roles
+        role = role_of(key.strip(), roles) if scheme.lower() == "bearer" else None
+        if role is None:
+            detail = "send the key of a role: Authorization: Bearer KEY"
+            raise Refused(Fault(401, "key.missing_or_wrong", detail, headers={"WWW-Authenticate": "Bearer"}))
+        return role
+
+    async def _body(self, headers: Headers, receive: Receive) -> bytes:
+        if not _JSON.match(headers.get("content-type", "")) or "content-encoding" in headers:
+            raise refuse(415, "body.type", "send Content-Type: application/json, not compressed")
+        limit, declared = self._limits.body, headers.get("content-length", "0")
+        if not declared.isdecimal() or len(declared) > 12 or int(declared) > limit:
+            raise refuse(413, "body.too_large", f"a body has at most {limit} bytes")
+        body = bytearray()
+        more = True
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise refuse(400, "body.cut_off", "the body ended early")
+            body += message.get("body", b"")
+            more = message.get("more_body", False)
+            if len(body) > limit:
+                raise refuse(413, "body.too_large", f"a body has at most {limit} bytes")
+        strict_json.check(bytes(body))
+        return bytes(body)
+
+
+def routes_of(app: FastAPI) -> list[Route]:
+    """Return the routes that a guard lets through."""
+    return [route for route in app.routes if isinstance(route, Route)]
+
+
+def _replay(body: bytes) -> Receive:
+    sent = False
+
+    async def receive() -> Message:
+        nonlocal sent
+        if sent:
+            return {"type": "http.disconnect"}
+        sent = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return receive
