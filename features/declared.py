@@ -11,6 +11,7 @@ from features.feeds.canonical import CANONICAL, Kind, attribute_name
 from features.feeds.settings import FeedsFile
 from features.feeds.source import find
 from features.feeds.stage import inspect
+from features.transforms.catalogue import attribute_feature, consent_features, windowed_features
 from features.transforms.plan import check_views
 from features.transforms.settings import ViewsFile
 
@@ -67,3 +68,26 @@ def _placed(problem: Problem, lines: Lines, name: str) -> Problem:
     inner: Sequence[str] = problem.where.removeprefix(f"feeds.{name}").strip(".").split(".")
     where = lines.where(["feeds", name, *inner])
     return Problem(problem.code, f"feed {name}: {problem.message}", where, problem.hint)
+
+
+def declared_features(workspace: Workspace) -> tuple[set[str], tuple[str, ...]]:
+    """Return the names of the features that the files declare, and the prefixes of those that the data will name.
+
+    A view by category, or of holdings, has one feature a category or item; which ones is only known from the data.
+
+    Raises
+    ------
+    BadConfiguration : a file cannot be read as what it should be
+    """
+    feeds, _ = load_feeds(workspace)
+    views, _ = load_views(workspace)
+    names: set[str] = {feature.name for feature in consent_features(feeds.purposes)}
+    prefixes = []
+    for name, view in views.views.items():
+        if view.source == "holdings" or view.by is not None:
+            prefixes.append(f"{name}__")
+        elif view.source in ("customers", "context"):
+            names |= {attribute_feature(name, field) for field in view.fields}
+        else:
+            names |= {feature.name for feature in windowed_features(name, view, (), feeds.company.currency)}
+    return names, tuple(prefixes)

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from features.base.clock import as_utc, iso
 from features.base.engine import open_engine
@@ -13,62 +10,20 @@ from features.base.errors import BadData
 from features.base.progress import Progress
 from features.base.storage import atomic_folder, digest_of, read_json, write_json
 from features.base.workspace import Workspace
+from features.built import REPORT, BuiltView, FeaturesReport, as_json, read_report
 from features.declared import load_feeds, load_views
 from features.feeds.canonical import Kind
 from features.one_customer import REPORT as UNIFY_REPORT
 from features.store.definitions import FeatureColumn, ServiceDefinition, SnapshotView
 from features.store.repository import Store, open_store
-from features.transforms.catalogue import Feature
 from features.transforms.plan import plan_views
 from features.transforms.settings import ViewsFile
 from features.transforms.snapshots import categories_in, compute, cutoffs_between, known_span, make_spine, register
 
 #: Raised when this module would write other bytes for the same input.
 VERSION = 1
-REPORT = "features.json"
 #: The feature service that holds every feature.
 EVERYTHING = "customer"
-
-
-@dataclass(frozen=True)
-class BuiltView:
-    """One view's snapshots.
-
-    Parameters
-    ----------
-    name : the view
-    features : its columns
-    rows : customers times cutoffs
-    """
-
-    name: str
-    features: tuple[Feature, ...]
-    rows: int
-
-
-@dataclass(frozen=True)
-class FeaturesReport:
-    """What was built.
-
-    Parameters
-    ----------
-    views : every view, in declared order
-    as_of : the present moment of the data; the last cutoff
-    cutoffs : all cutoffs, oldest first
-    online_customers : customers that can be read online
-    digest : equal digests mean equal snapshots
-    """
-
-    views: tuple[BuiltView, ...]
-    as_of: datetime
-    cutoffs: tuple[datetime, ...]
-    online_customers: int
-    digest: str
-
-    @property
-    def features(self) -> tuple[str, ...]:
-        """The names of all features, in order."""
-        return tuple(feature.name for view in self.views for feature in view.features)
 
 
 def build_features(workspace: Workspace, progress: Progress, *, as_of: datetime | None = None) -> FeaturesReport:
@@ -123,37 +78,9 @@ def build_features(workspace: Workspace, progress: Progress, *, as_of: datetime 
                     built.append(BuiltView(view.name, view.features, rows))
                     progress.advance()
                 report = FeaturesReport(tuple(built), moment, tuple(cutoffs), 0, digest)
-                write_json(part / REPORT, _as_json(report))
+                write_json(part / REPORT, as_json(report))
     progress.step("registering with Feast")
     return _publish(workspace, report, views)
-
-
-def read_report(workspace: Workspace) -> FeaturesReport:
-    """Return what the last build wrote.
-
-    Raises
-    ------
-    BadData : nothing has been built yet
-    """
-    path = workspace.snapshots / REPORT
-    if not path.is_file():
-        raise BadData("features.not_built", "there are no features yet", hint="run `nextbest features` first")
-    document: Mapping[str, Any] = read_json(path)
-    return FeaturesReport(
-        views=tuple(
-            BuiltView(view["name"], tuple(Feature(**feature) for feature in view["features"]), view["rows"])
-            for view in document["views"]
-        ),
-        as_of=datetime.fromisoformat(document["as_of"]),
-        cutoffs=tuple(datetime.fromisoformat(cutoff) for cutoff in document["cutoffs"]),
-        online_customers=document["online_customers"],
-        digest=document["digest"],
-    )
-
-
-def _as_json(report: FeaturesReport) -> dict[str, Any]:
-    cutoffs = [iso(cutoff) for cutoff in report.cutoffs]
-    return {**asdict(report), "as_of": iso(report.as_of), "cutoffs": cutoffs}
 
 
 def _next_midnight(moment: datetime) -> datetime:
@@ -183,5 +110,5 @@ def _publish(workspace: Workspace, report: FeaturesReport, views: ViewsFile) -> 
         store.close()
     online = max((view.written for view in filled), default=0)
     published = FeaturesReport(report.views, report.as_of, report.cutoffs, online, report.digest)
-    write_json(workspace.snapshots / REPORT, _as_json(published))
+    write_json(workspace.snapshots / REPORT, as_json(published))
     return published

@@ -16,9 +16,9 @@ from features.base.config import load
 from features.base.errors import BadConfiguration, BadData
 from features.base.storage import digest_of, read_json
 from features.base.workspace import Workspace
+from features.built import FeaturesReport, read_report
 from features.declared import load_feeds
 from features.one_customer import REPORT as UNIFY_REPORT
-from features.publish import FeaturesReport, read_report
 from serving.decide.check import check
 from serving.decide.contacts import ContactHistory
 from serving.decide.customers import CustomerBatch, Scores

@@ -120,7 +120,9 @@ class Scorer:
             return []
         bundle, at = self._bundle(model), np.asarray(rows, dtype=np.intp)
         few = {name: columns[name][at] for name in bundle.features}
-        return [tuple(map(_told, drivers)) for drivers in bundle.reasons(_sequences(few), top=top, candidates=candidates)]
+        return [
+            tuple(map(_told, drivers)) for drivers in bundle.reasons(_sequences(few), top=top, candidates=candidates)
+        ]
 
     def _bundle(self, model: str) -> Bundle:
         if model not in self.bundles:

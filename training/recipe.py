@@ -13,19 +13,18 @@ from typing import Any, Literal
 import duckdb
 import numpy as np
 import pandas as pd
-from mlflow import MlflowClient
 from numpy.typing import NDArray
 
 from features.base.clock import Clock, iso
-from features.base.config import Lines, did_you_mean, load
+from features.base.config import did_you_mean
 from features.base.engine import open_engine
 from features.base.errors import UsageError
 from features.base.progress import Progress
 from features.base.storage import digest_of, read_json, write_json
 from features.base.workspace import Workspace
+from features.built import FeaturesReport, read_report
 from features.declared import load_feeds
 from features.feeds.settings import FeedsFile
-from features.publish import FeaturesReport, read_report
 from features.store.repository import Store, open_store
 from features.transforms.snapshots import register as register_tables
 from training import bundle as bundles
@@ -37,7 +36,7 @@ from training.frame import Frame, build_frame
 from training.gates import Judgement, judge
 from training.labels.build import Labels, build
 from training.labels.history import purchase_history, taken_before
-from training.labels.settings import Acquisition, Inactivity, LabelsFile, ModelSettings, Recorded
+from training.labels.settings import Acquisition, Inactivity, LabelsFile, ModelSettings, Recorded, load_labels
 from training.models import classifier, ranking
 from training.models.booster import BoosterSettings
 from training.models.classifier import Classifier
@@ -50,7 +49,6 @@ from training.tracking.run import TrainingRun
 from training.tracking.settings import MlflowFile, load_mlflow
 from training.tracking.sink import connect, log
 
-LABELS = "training/labels.yaml"
 #: Raised when this module would train another model from the same input.
 VERSION = 1
 LIBRARIES = ("lightgbm", "numpy", "scikit-learn", "nextbest")
@@ -107,11 +105,6 @@ class _Task:
         return self.workspace.models / self.name / "trained.json"
 
 
-def load_labels(workspace: Workspace) -> tuple[LabelsFile, Lines]:
-    """Read ``training/labels.yaml``."""
-    return load(workspace.file(LABELS), LabelsFile, name=LABELS)
-
-
 def train(workspace: Workspace, models: Sequence[str], progress: Progress, *, clock: Clock) -> dict[str, Trained]:
     """Train the named models (all when none is named), gate them, and make those that pass champion.
 
@@ -132,7 +125,7 @@ def train(workspace: Workspace, models: Sequence[str], progress: Progress, *, cl
     report = read_report(workspace)
     trained: dict[str, Trained] = {}
     store: Store | None = None
-    client: MlflowClient | None = None
+    client: registry.Client | None = None
     try:
         for name in models or list(file.models):
             task = _task(name, file, feeds, report, mlflow, workspace)
@@ -182,7 +175,7 @@ def _remembered(task: _Task) -> Trained | None:
 
 
 def _train(
-    task: _Task, store: Store, client: MlflowClient, mlflow: MlflowFile, progress: Progress, *, clock: Clock
+    task: _Task, store: Store, client: registry.Client, mlflow: MlflowFile, progress: Progress, *, clock: Clock
 ) -> Trained:
     progress.step(f"{task.name}: labels and features")
     with open_engine(folders=[task.workspace.state], scratch=task.workspace.state / ".scratch") as engine:

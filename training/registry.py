@@ -16,6 +16,7 @@ from training import bundle as bundles
 from training.champions import Champion, Deployment, bundle_folder, previous_champion, set_champion
 from training.tracking.settings import MlflowFile
 
+Client = MlflowClient
 CHAMPION = "champion"
 DIGEST = "bundle_digest"
 

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.base.errors import BadData
+from training import folds
 from training.frame import Frame
-from training.models import folds
 
 Rows = NDArray[np.bool_]
 

@@ -70,7 +70,9 @@ def make_spine(engine: duckdb.DuckDBPyConnection, columns: Columns, cutoffs: lis
     """Create ``cutoffs`` and ``spine``: every customer at every cutoff from when the company first knew of them."""
     moments = ", ".join(f"({(moment - _EPOCH) // timedelta(microseconds=1):d})" for moment in cutoffs)
     known = " UNION ALL ".join(f"SELECT customer_id, known_at FROM {kind}" for kind in _about(columns))
-    engine.execute(f"CREATE TEMP TABLE cutoffs AS SELECT CAST(moment AS BIGINT) AS as_of FROM (VALUES {moments}) v(moment)")
+    engine.execute(
+        f"CREATE TEMP TABLE cutoffs AS SELECT CAST(moment AS BIGINT) AS as_of FROM (VALUES {moments}) v(moment)"
+    )
     engine.execute(
         f"""
         CREATE TEMP TABLE spine AS

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
 from features.base.clock import Clock
@@ -33,6 +34,7 @@ from serving.online.projection import columns_for, customer_reply, decide_reply,
 from serving.online.roles import Role
 from serving.online.settings import FieldName
 from serving.online.wire import (
+    CUSTOMER_ID,
     CustomerReply,
     DecideReply,
     DecideRequest,
@@ -142,6 +144,8 @@ def _customers(app: FastAPI, front: Front, clock: Clock) -> None:
         """Return what is known of one customer."""
         desk, role, now = front.desk, _role(request), clock()
         _require_field(role, *_SHOWS_CUSTOMER)
+        if re.match(CUSTOMER_ID, customer_id) is None:
+            raise Refused(UNKNOWN_CUSTOMER)
         (row,) = desk.read([customer_id], role=role, as_of=now, also=columns_for(role, desk))
         if row is None:
             raise Refused(UNKNOWN_CUSTOMER)
@@ -157,8 +161,7 @@ def _health(app: FastAPI, front: Front, meters: Meters) -> None:
     @app.get("/ready", response_model=StateReply)
     async def ready() -> Response:
         """Say that models, features and roles are loaded; 503 until then."""
-        assert_loaded = front.desk
-        del assert_loaded
+        front.require_open()
         return _json(StateReply(status="ready"))
 
     @app.get("/metrics", response_class=Response)

@@ -10,8 +10,8 @@ from typing import Protocol
 import numpy as np
 
 from features.base.workspace import Workspace
+from features.built import read_report
 from features.declared import load_feeds, load_views
-from features.publish import read_report
 from features.store.reading import OnlineRow
 from features.store.repository import open_store
 from serving.decider import Decider

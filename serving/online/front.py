@@ -32,9 +32,15 @@ class Front:
         ------
         Refused : 503 while it is not there
         """
+        desk = self._desk
+        if desk is None:
+            raise Refused(self._fault)
+        return desk
+
+    def require_open(self) -> None:
+        """Refuse while the desk is not there."""
         if self._desk is None:
             raise Refused(self._fault)
-        return self._desk
 
     def open(self, make: Callable[[], Desk]) -> threading.Thread:
         """Load the desk in a thread of its own, and return the thread."""
@@ -49,9 +55,8 @@ class Front:
             self._fault = Fault(503, error.first.code, "the service could not start; its log says why")
             for problem in error.problems:
                 _LOG.error("not_started", **problem.as_dict())
-        except Exception:
+        except Exception:  # noqa: BLE001  the process lives on to say in /ready that it cannot serve
             self._fault = Fault(503, "defect", "the service could not start; its log says why")
             _LOG.exception("not_started")
-            raise
         else:
             _LOG.info("ready")

@@ -94,7 +94,7 @@ class Guard:
         front: Front,
         routes: Sequence[Route],
         meters: Meters,
-        limits: Limits = Limits(),  # noqa: B008  frozen
+        limits: Limits = Limits(),
         new_id: Callable[[], str] = secrets.token_hex,
     ) -> None:
         self._app, self._front, self._meters, self._limits, self._new_id = app, front, meters, limits, new_id
@@ -128,7 +128,7 @@ class Guard:
         except TimeoutError:
             if answering.status is None:
                 await answering.fault(TOO_SLOW)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  whatever it is, the caller gets a problem document
             # The message may hold what was sent: where it happened is enough.
             frames = [f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)[-5:]]
             _LOG.error("defect", request_id=caller.request_id, route=route, kind=type(error).__name__, frames=frames)

@@ -41,7 +41,8 @@ def versions_of(desk: Desk) -> Versions:
 
 def decide_reply(answer: Answer, row: OnlineRow, *, role: Role, desk: Desk) -> DecideReply:
     """Return a decision as the role may see it."""
-    decision, fields = answer.decision, dict[str, Any]()
+    decision = answer.decision
+    fields = _risk(row, role=role, desk=desk)
     if role.holds("offers"):
         titles = {offer.id: offer.settings.title for offer in desk.decider.policy.offers}
         fields["items"] = [_item(item, title=titles[item.offer], role=role) for item in decision.items]
@@ -54,7 +55,6 @@ def decide_reply(answer: Answer, row: OnlineRow, *, role: Role, desk: Desk) -> D
         fields["decision_time"] = iso(decision.decision_time)
         fields["control_group"] = decision.control_group
         fields["selection_prob"] = decision.selection_prob
-    fields |= _risk(row, role=role, desk=desk)
     return DecideReply(
         decision_id=decision.decision_id,
         degraded=list(answer.degraded),
@@ -75,9 +75,10 @@ def customer_reply(row: OnlineRow, *, role: Role, desk: Desk) -> CustomerReply:
     if role.holds("scores"):
         models = desk.decider.scorer.models
         fields["scores"] = scores_of(desk.decider.scores([row], models=models), 0)
-    for field, names in (("profile", desk.profile), ("features", desk.decider.catalogue.features)):
-        if role.holds(field):
-            fields[field] = {name: _plain(row.values[name]) for name in sorted(names)}
+    if role.holds("profile"):
+        fields["profile"] = {name: _plain(row.values[name]) for name in sorted(desk.profile)}
+    if role.holds("features"):
+        fields["features"] = {name: _plain(row.values[name]) for name in desk.decider.catalogue.features}
     times = [moment for moment in row.event_times.values() if moment is not None]
     return CustomerReply(
         customer_id=row.customer_id,
@@ -114,7 +115,7 @@ def scores_of(scores: Mapping[str, Scores], row: int) -> dict[str, ScoreValue]:
 
 
 def _item(item: DecisionItem, *, title: str | None, role: Role) -> ItemReply:
-    fields = dict[str, Any]() if title is None else {"title": title}
+    fields: dict[str, Any] = {} if title is None else {"title": title}
     if role.holds("reasons"):
         fields["reasons"] = [ReasonReply(code=reason.code, text=reason.text) for reason in item.reasons]
     if role.holds("propensity"):

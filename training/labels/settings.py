@@ -8,8 +8,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from features.base.config import Settings
+from features.base.config import Lines, Settings, load
 from features.base.duration import Duration
+from features.base.workspace import Workspace
+
+FILE = "training/labels.yaml"
 
 _NAME = re.compile(r"^[a-z][a-z0-9_]*$")
 
@@ -91,3 +94,8 @@ class LabelsFile(Settings):
             if _NAME.match(name) is None:
                 raise ValueError(f"{name!r} is not a model's name: lower-case letters, digits and _ only")
         return value
+
+
+def load_labels(workspace: Workspace) -> tuple[LabelsFile, Lines]:
+    """Read ``training/labels.yaml``."""
+    return load(workspace.file(FILE), LabelsFile, name=FILE)

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.base.errors import BadData
-from training.models import booster, classifier, folds
+from training import folds
+from training.models import booster, classifier
 from training.models.booster import BoosterSettings, Task, Trees
 from training.models.calibration import Calibration
 from training.models.encoding import Column, Encoding, Matrix

@@ -1,0 +1,85 @@
+"""What the last build of the features left behind, for whoever reads it; no Feast is needed for that."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from features.base.clock import iso
+from features.base.errors import BadData
+from features.base.storage import read_json
+from features.base.workspace import Workspace
+from features.transforms.catalogue import Feature
+
+REPORT = "features.json"
+
+
+@dataclass(frozen=True)
+class BuiltView:
+    """One view's snapshots.
+
+    Parameters
+    ----------
+    name : the view
+    features : its columns
+    rows : customers times cutoffs
+    """
+
+    name: str
+    features: tuple[Feature, ...]
+    rows: int
+
+
+@dataclass(frozen=True)
+class FeaturesReport:
+    """What was built.
+
+    Parameters
+    ----------
+    views : every view, in declared order
+    as_of : the present moment of the data; the last cutoff
+    cutoffs : all cutoffs, oldest first
+    online_customers : customers that can be read online
+    digest : equal digests mean equal snapshots
+    """
+
+    views: tuple[BuiltView, ...]
+    as_of: datetime
+    cutoffs: tuple[datetime, ...]
+    online_customers: int
+    digest: str
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """The names of all features, in order."""
+        return tuple(feature.name for view in self.views for feature in view.features)
+
+
+def read_report(workspace: Workspace) -> FeaturesReport:
+    """Return what the last build wrote.
+
+    Raises
+    ------
+    BadData : nothing has been built yet
+    """
+    path = workspace.snapshots / REPORT
+    if not path.is_file():
+        raise BadData("features.not_built", "there are no features yet", hint="run `nextbest features` first")
+    document: Mapping[str, Any] = read_json(path)
+    return FeaturesReport(
+        views=tuple(
+            BuiltView(view["name"], tuple(Feature(**feature) for feature in view["features"]), view["rows"])
+            for view in document["views"]
+        ),
+        as_of=datetime.fromisoformat(document["as_of"]),
+        cutoffs=tuple(datetime.fromisoformat(cutoff) for cutoff in document["cutoffs"]),
+        online_customers=document["online_customers"],
+        digest=document["digest"],
+    )
+
+
+def as_json(report: FeaturesReport) -> dict[str, Any]:
+    cutoffs = [iso(cutoff) for cutoff in report.cutoffs]
+    return {**asdict(report), "as_of": iso(report.as_of), "cutoffs": cutoffs}

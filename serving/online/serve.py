@@ -1,0 +1,89 @@
+"""Serve decisions online until Ctrl-C.
+
+The service is BentoML's ASGI app, run by uvicorn in this process, as BentoML's own worker runs it. BentoML's supervisor
+(circus) is left out: it opens control sockets on the loopback interface through which anybody on the machine could
+start programs as this user, and one worker needs no supervisor. Where several workers and a supervisor are wanted,
+``bentoml serve serving.online.service:decisions`` runs the same service.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from contextlib import closing, suppress
+
+from features.base.errors import BadConfiguration, StorageFailure, Unreachable
+from features.base.workspace import Workspace
+from serving.online.keys import ensure_keys
+
+HOST, PORT = "127.0.0.1", 3000
+GRACE_S = 10
+
+
+def serve(workspace: Workspace, *, host: str = HOST, port: int = PORT) -> None:
+    """Serve a workspace; returns when it is interrupted (Ctrl-C or SIGTERM).
+
+    Keys that lie in ``state/`` and are missing are made first.
+
+    Parameters
+    ----------
+    host : an address of this machine; other machines reach the service only when it is not a loopback address
+    port : 0 takes any free one
+
+    Raises
+    ------
+    BadConfiguration : when ``serving/roles.yaml`` is wrong, or the address is not one of this machine
+    Unreachable : when the port is taken
+    """
+    ensure_keys(workspace)
+    with closing(bind(host, port)) as listening:
+        os.environ["NEXTBEST_WORKSPACE"] = str(workspace.root.resolve())
+        os.environ["BENTOML_DO_NOT_TRACK"] = "True"
+        import uvicorn
+
+        from serving.online.service import decisions  # BentoML: only once there is something to serve
+
+        config = uvicorn.Config(
+            decisions.to_asgi(),
+            log_config=None,
+            access_log=False,  # it would write customer ids down
+            server_header=False,
+            timeout_keep_alive=30,
+            timeout_graceful_shutdown=GRACE_S,
+            h11_max_incomplete_event_size=16 * 1024,
+            ws="none",
+        )
+        with suppress(KeyboardInterrupt):
+            uvicorn.Server(config).run(sockets=[listening])
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Return a socket that is bound to the address and not yet listened on.
+
+    Raises
+    ------
+    Unreachable : when another program has the port
+    BadConfiguration : when the address is not one of this machine
+    StorageFailure : when the system refuses otherwise
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        bound.bind((host, port))
+    except OSError as error:
+        bound.close()
+        where = f"{host}:{port}"
+        if error.errno == errno.EADDRINUSE:
+            raise Unreachable(
+                "serve.port_taken", "the port is taken", where=where, hint="stop what uses it, or choose with --port"
+            ) from None
+        if error.errno == errno.EADDRNOTAVAIL or isinstance(error, socket.gaierror):
+            raise BadConfiguration(
+                "serve.host", "the host is not an address of this machine", where=where, hint="try 127.0.0.1"
+            ) from None
+        raise StorageFailure(
+            "serve.bind", f"the port cannot be opened ({error.strerror})", where=where, hint="choose another port"
+        ) from None
+    return bound

@@ -1,0 +1,72 @@
+"""The service over the small workspace, in process: a client for each role."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+import pytest
+from fastapi import FastAPI
+
+from features.base.workspace import Workspace
+from features.store.repository import Store
+from serving.decider import Decider
+from serving.online.app import create_app
+from serving.online.desk import Desk, OnlineReads, read_roles
+from serving.online.front import Front
+from serving.online.guard import Guard, Limits, routes_of
+from serving.online.keys import ensure_keys
+from serving.online.meters import Meters
+from tests.serving.house import NOW
+from tests.serving.online.client import Client
+
+ClientFor = Callable[[str], Client]
+
+
+@dataclass(frozen=True)
+class Running:
+    """The parts of a service, to look at and to vary."""
+
+    desk: Desk
+    app: FastAPI
+    guarded: Guard
+
+
+@pytest.fixture(scope="session")
+def keyed(house: Workspace) -> Workspace:
+    """Return the workspace with its keys made."""
+    ensure_keys(house)
+    return house
+
+
+@pytest.fixture
+def make(keyed: Workspace, store: Store, decider: Decider) -> Callable[..., Running]:
+    """Return a function that puts a service together."""
+
+    def put_together(*, limits: Limits | None = None, reads: OnlineReads | None = None, at: datetime = NOW) -> Running:
+        roles, risk = read_roles(keyed)
+        profile = frozenset({"profile__region"})
+        desk = Desk(decider=decider, store=reads or store, roles=roles, risk=risk, profile=profile)
+        front, meters = Front(desk), Meters()
+        app = create_app(front, clock=lambda: at, meters=meters)
+        guarded = Guard(app, front=front, routes=routes_of(app), meters=meters, limits=limits or Limits())
+        return Running(desk, app, guarded)
+
+    return put_together
+
+
+@pytest.fixture
+def running(make: Callable[..., Running]) -> Running:
+    """Return the service as it is by default."""
+    return make()
+
+
+@pytest.fixture
+def as_role(running: Running, keyed: Workspace) -> ClientFor:
+    """Return a function that gives a role's client."""
+    return lambda role: Client(running.guarded, key_of(keyed, role))
+
+
+def key_of(workspace: Workspace, role: str) -> str:
+    return (workspace.state / "keys" / f"{role}.key").read_text(encoding="utf-8").strip()
