@@ -19,6 +19,7 @@ from features.base.workspace import Workspace
 from features.built import FeaturesReport, read_report
 from features.declared import load_feeds
 from features.one_customer import REPORT as UNIFY_REPORT
+from features.store.definitions import view_of
 from serving.decide.check import check
 from serving.decide.contacts import ContactHistory
 from serving.decide.customers import CustomerBatch, Scores
@@ -238,7 +239,8 @@ class Decider:
     ) -> Answer:
         """Decide for one customer from what the online store knows; the values are those of `decide`."""
         values = {name: [row.values[name]] for name in self._features}
-        times = [moment for moment in row.event_times.values() if moment is not None]
+        views = {view_of(name) for name in self._features}
+        times = [moment for view, moment in row.event_times.items() if view in views and moment is not None]
         (decision,) = self.decide(
             [row.customer_id],
             values,
@@ -262,7 +264,7 @@ class Decider:
     def freshness(self, row: OnlineRow) -> tuple[str, ...]:
         """Return what a decision for this customer is made without, and which views are older than they may be."""
         found = {
-            f"{status}:{name.partition('__')[0]}"
+            f"{status}:{view_of(name)}"
             for name in self._features
             if (status := row.status[name]) in ("stale", "missing")
         }

@@ -17,6 +17,8 @@ from features.base.errors import BadConfiguration, Problem
 
 Model = TypeVar("Model", bound=BaseModel)
 Location = tuple[str | int, ...]
+MAX_DEPTH = 40
+MAX_NODES = 50_000
 
 
 class Settings(BaseModel):
@@ -36,6 +38,14 @@ _Loader.yaml_implicit_resolvers = {
 _Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|false|False)$"), list("tTfF"))
 
 
+class Faults(ValueError):
+    """Several faults that a settings model finds in itself, each with its place below that model."""
+
+    def __init__(self, faults: Sequence[tuple[Location, str]]) -> None:
+        self.faults = tuple(faults)
+        super().__init__("; ".join(message for _, message in faults))
+
+
 class Lines:
     """Where each key of a YAML document stands."""
 
@@ -43,15 +53,26 @@ class Lines:
         self.name = name
         self._lines: dict[Location, int] = {}
 
+    @property
+    def known(self) -> int:
+        """How many places are noted."""
+        return len(self._lines)
+
     def note(self, path: Location, line: int) -> None:
         self._lines[path] = line
 
     def where(self, path: Sequence[str | int]) -> str:
         """Return ``file:line`` of the deepest part of `path` that stands in the file."""
-        known = tuple(path)
-        while known and known not in self._lines:
-            known = known[:-1]
-        return f"{self.name}:{self._lines.get(known, 1)}"
+        return f"{self.name}:{self._lines.get(self.written(path), 1)}"
+
+    def written(self, path: Sequence[str | int]) -> Location:
+        """Return the part of `path` that stands in the file; what pydantic adds for a union's choice falls away."""
+        known: Location = ()
+        for part in path:
+            step = part if isinstance(part, int) else str(part)
+            if (*known, step) in self._lines:
+                known = (*known, step)
+        return known
 
 
 def load(path: Path, model: type[Model], *, name: str) -> tuple[Model, Lines]:
@@ -73,8 +94,9 @@ def load(path: Path, model: type[Model], *, name: str) -> tuple[Model, Lines]:
     try:
         return model.model_validate(document), lines
     except ValidationError as error:
-        problems = [_explain(item, model, lines) for item in error.errors(include_url=False, include_input=False)]
-        raise BadConfiguration.of(problems) from None
+        found = error.errors(include_url=False, include_input=False)
+        problems = [problem for item in found for problem in _explain(item, model, lines)]
+        raise BadConfiguration.of(list(dict.fromkeys(problems))) from None
 
 
 def _read(path: Path, lines: Lines) -> object:
@@ -91,7 +113,20 @@ def _read(path: Path, lines: Lines) -> object:
         raise BadConfiguration(
             "config.encoding", "the file is not UTF-8", where=lines.name, hint="save it as UTF-8"
         ) from None
-    loader = _Loader(text)
+    except OSError as error:
+        raise BadConfiguration(
+            "config.unreadable",
+            f"the file cannot be read ({error.strerror or type(error).__name__})",
+            where=lines.name,
+            hint="check that it is a file and that you may read it",
+        ) from None
+    try:
+        loader = _Loader(text)
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise BadConfiguration(
+            "config.yaml", "a character that YAML does not allow", where=f"{lines.name}:{line}", hint="remove it"
+        ) from None
     try:
         node = loader.get_single_node()
         if node is None:
@@ -103,15 +138,40 @@ def _read(path: Path, lines: Lines) -> object:
         raise BadConfiguration(
             "config.yaml", str(error.problem), where=f"{lines.name}:{line}", hint="check the indentation and the quotes"
         ) from None
+    except RecursionError:
+        raise BadConfiguration(
+            "config.yaml", "it is nested too deeply", where=lines.name, hint="write it flatter"
+        ) from None
+    except ValueError as error:  # such as 2026-02-30, which YAML takes for a date
+        raise BadConfiguration(
+            "config.yaml",
+            f"a value that YAML takes for a date or a number is none ({error})",
+            where=lines.name,
+            hint="put it into quotes, or mend it",
+        ) from None
     finally:
         loader.dispose()
 
 
 def _walk(node: yaml.Node, path: Location, lines: Lines) -> None:
     lines.note(path, node.start_mark.line + 1)
+    if len(path) > MAX_DEPTH or lines.known > MAX_NODES:  # aliases can make a small file endless
+        raise BadConfiguration(
+            "config.yaml",
+            "it is nested too deeply, or its aliases make it too large",
+            where=f"{lines.name}:{node.start_mark.line + 1}",
+            hint="write it without aliases (&name, *name)",
+        )
     if isinstance(node, yaml.MappingNode):
         seen: set[Hashable] = set()
         for key, value in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise BadConfiguration(
+                    "config.yaml",
+                    "a key is a list or a mapping",
+                    where=f"{lines.name}:{key.start_mark.line + 1}",
+                    hint="write a plain word; braces and brackets inside a text need quotes",
+                )
             if key.value in seen:
                 raise BadConfiguration(
                     "config.duplicate_key",
@@ -127,17 +187,32 @@ def _walk(node: yaml.Node, path: Location, lines: Lines) -> None:
             _walk(value, (*path, index), lines)
 
 
-def _explain(item: Any, model: type[BaseModel], lines: Lines) -> Problem:
+def _explain(item: Any, model: type[BaseModel], lines: Lines) -> list[Problem]:
     path: Location = tuple(item["loc"])
-    dotted = ".".join(str(part) for part in path)
+    where = lines.where(path)
     if item["type"] == "extra_forbidden":
         known = sorted(_keys_at(model, path[:-1]))
-        return Problem(
-            "config.unknown_key", f"unknown key {dotted!r}", lines.where(path), did_you_mean(path[-1], known)
-        )
+        message = f"unknown key {_dotted(lines.written(path))!r}"
+        return [Problem("config.unknown_key", message, where, did_you_mean(path[-1], known))]
     if item["type"] == "missing":
-        return Problem("config.missing_key", f"{dotted!r} is missing", lines.where(path), "add it")
-    return Problem("config.value", f"{dotted}: {item['msg']}", lines.where(path), "see the configuration reference")
+        dotted = _dotted((*lines.written(path[:-1]), path[-1]))
+        return [Problem("config.missing_key", f"{dotted!r} is missing", where, "add it")]
+    cause = item.get("ctx", {}).get("error")
+    faults = cause.faults if isinstance(cause, Faults) else (((), item["msg"].removeprefix("Value error, ")),)
+    hint = "see the configuration reference"
+    return [
+        Problem(
+            "config.value",
+            f"{_dotted(lines.written((*path, *inner))) or 'the file'}: {message}",
+            lines.where((*path, *inner)),
+            hint,
+        )
+        for inner, message in faults
+    ]
+
+
+def _dotted(path: Sequence[str | int]) -> str:
+    return ".".join(str(part) for part in path)
 
 
 def did_you_mean(word: object, known: Sequence[str]) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 import duckdb
 
-from features.base.errors import BadConfiguration
+from features.base.errors import BadConfiguration, StorageFailure
 
 MEMORY_LIMIT = "2GB"
 THREADS = 2
@@ -27,6 +27,10 @@ def open_engine(
     memory_limit : DuckDB's limit, such as ``2GB``
     threads : worker threads
     scratch : where what does not fit into memory is spilled; none when left out
+
+    Raises
+    ------
+    StorageFailure : memory or disk ran out while the connection was used
     """
     engine = duckdb.connect(":memory:")
     try:
@@ -49,6 +53,12 @@ def open_engine(
         engine.execute("SET enable_external_access = false")
         engine.execute("SET lock_configuration = true")
         yield engine
+    except (duckdb.OutOfMemoryException, duckdb.IOException) as error:
+        raise StorageFailure(
+            "engine.resources",
+            f"the database engine ran out of memory or disk, or cannot reach a file ({type(error).__name__})",
+            hint=f"free some space; the engine takes {memory_limit} of memory and spills the rest to state/",
+        ) from None
     finally:
         engine.close()
 

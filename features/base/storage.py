@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import os
@@ -15,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from features.base.errors import StorageFailure
+from features.base.swap import swap
 
 
 @contextmanager
@@ -42,19 +44,23 @@ def atomic_file(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """Yield a temporary folder beside `path`; on success it takes the place of `path`."""
+    """Yield a temporary folder beside `path`; on success it takes the place of `path` in one step.
+
+    What processes that were killed have left beside `path` is removed.
+
+    Raises
+    ------
+    StorageFailure : when the disk is full or the folder cannot be written
+    """
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
+        _sweep(path)
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir(parents=True)
         yield part
         for file in part.rglob("*"):
             _sync(file)
-        old = path.with_name(f".{path.name}.{os.getpid()}.old")
-        if path.exists():
-            path.rename(old)
-        part.rename(path)
-        shutil.rmtree(old, ignore_errors=True)
+        swap(part, path)
         _sync(path.parent)
     except OSError as error:
         raise _failure(path, error) from error
@@ -137,6 +143,36 @@ def digest_file(path: Path) -> str:
     """Return the SHA-256 of a file's bytes."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def read_done(path: Path, digest: str) -> Any | None:
+    """Return the JSON document at `path` when it carries this digest; None when the work has to be done (again).
+
+    A damaged document counts as none: the step that asks is the one that writes it anew.
+    """
+    try:
+        document = read_json(path)
+    except StorageFailure:
+        return None
+    return document if isinstance(document, dict) and document.get("digest") == digest else None
+
+
+def _sweep(path: Path) -> None:
+    """Remove the temporary folders of processes that no longer live."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
+        process = left.name.split(".")[-2]
+        if process.isdigit() and not _lives(int(process)):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def _sync(path: Path) -> None:

@@ -68,23 +68,29 @@ def reveal(text: str, *, root: Path, where: str) -> str:
 
     Raises
     ------
-    BadConfiguration : when the variable or the file is not there
+    BadConfiguration : when the variable or the file is not there, or empty
     """
 
     def value(match: re.Match[str]) -> str:
         kind, name = match.group(1), match.group(2)
         if kind == "env":
-            if name not in os.environ:
+            if not os.environ.get(name):
                 raise BadConfiguration(
-                    "secret.missing", f"the environment variable {name} is not set", where=where, hint="set it"
+                    "secret.missing", f"the environment variable {name} is not set or empty", where=where, hint="set it"
                 )
             return os.environ[name]
         try:
-            return (root / name).read_text(encoding="utf-8").strip()
-        except OSError:
+            held = (root / name).read_text(encoding="utf-8").strip()
+        except (OSError, ValueError):  # UnicodeDecodeError would print what the file holds
+            held = ""
+        if not held:
             raise BadConfiguration(
-                "secret.missing", f"the file {name} cannot be read", where=where, hint="create it, readable by you only"
-            ) from None
+                "secret.missing",
+                f"the file {name} cannot be read, or is empty",
+                where=where,
+                hint="create it, readable by you only",
+            )
+        return held
 
     return _SECRET.sub(value, text)
 

@@ -11,12 +11,21 @@ from features.base.config import did_you_mean
 from features.base.engine import literal, quoted
 from features.base.errors import BadConfiguration, Problem
 from features.base.expression import parse
-from features.feeds.canonical import CANONICAL, SQL_TYPES, FieldType, attribute_name
+from features.feeds.canonical import CANONICAL, SQL_TYPES, FieldType, Kind, attribute_name
 from features.feeds.settings import Feed
 
+#: Up to here every whole number has a double of its own.
+EXACT_INTEGERS = 9_007_199_254_740_992
 RAW = "raw_rows"
 TYPED = "typed_rows"
 _TEXT_OF = "__text "  # before the name of a number column of a CSV file: the same value as it was written
+_NAMED_BY = "__named_by "  # before the name of a column by which other feeds name this feed's records
+#: Fields that speak of a moment after the row's own; the columns they come from survive under no other name.
+_LATER: dict[Kind, tuple[str, ...]] = {"holdings": ("held_to",), "interactions": ("outcome", "outcome_time")}
+_FLOATS = ("DOUBLE", "FLOAT")
+_DAY = "[0-9]{4}[-/][0-9]{1,2}[-/][0-9]{1,2}"
+_CLOCK = "[ T][0-9]{1,2}:[0-9]{2}(:[0-9]{2}([.][0-9]+)?)?"
+_ZONE = " ?(Z|UTC|[+-][0-9]{2}(:?[0-9]{2})?)"
 
 
 @dataclass(frozen=True)
@@ -29,6 +38,7 @@ class FeedMapping:
     types : raw columns and their SQL types
     numeric : text columns (CSV) that hold numbers
     loaded_at : when the files were last written, for feeds that declare no time
+    named_by : columns by which other feeds name this feed's records
     """
 
     name: str
@@ -36,6 +46,7 @@ class FeedMapping:
     types: Mapping[str, str]
     numeric: frozenset[str]
     loaded_at: datetime
+    named_by: tuple[str, ...] = ()
 
     def check(self) -> list[Problem]:
         """Return a problem for each column that the declaration names and the files do not have."""
@@ -47,17 +58,46 @@ class FeedMapping:
         link = feed.link(self.name)
         if link is not None and feed.kind != "customers":
             named.append((f"{place}.customer", link[2]))
+        named += [(place, column) for column in self.named_by]
         problems = [_absent(where, column, known) for where, column in named if column not in self.types]
         for where, text in self._expressions():
-            if text in self.types:
-                continue
             try:
-                expression = parse(text, where=where)
+                used = self._columns(text, where)
             except BadConfiguration as error:
                 problems.extend(error.problems)
                 continue
-            problems.extend(_absent(where, column, known) for column in sorted(expression.columns - set(known)))
+            problems.extend(_absent(where, column, known) for column in sorted(used - set(known)))
+            if feed.kind != "customers" and where.startswith(f"{place}.fields."):
+                problems.extend(_personal(where, column) for column in sorted(used & set(feed.pii)))
+        return problems + self._clashes()
+
+    def _clashes(self) -> list[Problem]:
+        """Return a problem for each two columns that would survive under one name."""
+        seen: dict[str, str] = {}
+        problems = []
+        for column in self._surviving():
+            other = seen.setdefault(attribute_name(self.name, column), column)
+            if other != column:
+                message = f"the columns {other!r} and {column!r} would both be {attribute_name(self.name, column)}"
+                problems.append(Problem("feed.attribute", message, f"feeds.{self.name}", "rename or drop one of them"))
         return problems
+
+    def _columns(self, text: str, where: str) -> frozenset[str]:
+        return frozenset((text,)) if text in self.types else parse(text, where=where).columns
+
+    def _surviving(self) -> list[str]:
+        """Return the columns that are kept as attributes."""
+        place = f"feeds.{self.name}.fields"
+        hidden = set(self.feed.drop)
+        for field in _LATER.get(self.feed.kind, ()):
+            if field in self.feed.fields:
+                hidden |= self._columns(self.feed.fields[field], f"{place}.{field}")
+        return [column for column in self.types if column not in hidden]
+
+    def calculated(self) -> frozenset[str]:
+        """Return the columns that expressions calculate with; a bad number in one of them spoils its row."""
+        texts = [(where, text) for where, text in self._expressions() if text not in self.types]
+        return frozenset().union(*(parse(text, where=where).columns for where, text in texts))
 
     def _expressions(self) -> list[tuple[str, str]]:
         feed, place = self.feed, f"feeds.{self.name}"
@@ -72,12 +112,16 @@ class FeedMapping:
 
     def typed_select(self) -> str:
         """Return SQL that reads text columns that hold numbers as numbers, with the text beside; all else as it is."""
-        columns = [
-            f"{self._number(column)} AS {quoted(column)}" if column in self.numeric else quoted(column)
-            for column in self.types
-        ]
+        columns = [f"{self._typed(column)} AS {quoted(column)}" for column in self.types]
         columns += [f"{quoted(column)} AS {quoted(_TEXT_OF + column)}" for column in sorted(self.numeric)]
         return f"SELECT __row, {', '.join(columns)} FROM {RAW}"
+
+    def _typed(self, column: str) -> str:
+        if column in self.numeric:
+            return self._number(column)
+        if self.types[column] in _FLOATS:  # NaN is how such files say that a number is missing
+            return f"CASE WHEN NOT isnan({quoted(column)}) THEN {quoted(column)} END"
+        return quoted(column)
 
     def select(self, expression_types: Mapping[str, str]) -> str:
         """Return SQL of the mapped rows: ids, times, canonical fields, attributes and ``__reason``.
@@ -93,16 +137,24 @@ class FeedMapping:
         if link is not None:
             columns["customer_ref"] = self._written(link[2])
         fields = {field: self._field(field, kind, expression_types, reasons) for field, kind in table.fields.items()}
-        event_time, known_at = self._times(fields, expression_types, reasons)
-        columns |= {"event_time": event_time, "known_at": known_at, **fields}
-        hidden = set(feed.drop)
-        for column in self.types:
-            if column not in hidden:
-                columns[attribute_name(self.name, column)] = quoted(column)
+        event_time, known = self._times(fields, expression_types, reasons)
+        loaded = f"TIMESTAMPTZ {literal(iso(self.loaded_at))}"
+        columns |= {"event_time": event_time or loaded, "known_at": f"coalesce({known or 'NULL'}, {loaded})", **fields}
+        columns |= {attribute_name(self.name, column): quoted(column) for column in self._surviving()}
+        columns |= {reference_name(column): self._written(column) for column in self.named_by}
+        keep = self._keep(reasons)
         listed = ",\n  ".join(f"{sql} AS {quoted(name)}" for name, sql in columns.items())
-        keep = f"({self.sql(feed.where, where=f'feeds.{self.name}.where')})" if feed.where else "true"
         reason = f"concat_ws('; ', {', '.join(reasons)})" if reasons else "''"
-        return f"SELECT __row,\n  {listed},\n  nullif({reason}, '') AS __reason,\n  {keep} AS __keep\nFROM {TYPED}"
+        ours = f"nullif({reason}, '') AS __reason,\n  {keep} AS __keep,\n  ({known or 'NULL'}) IS NULL AS __loaded"
+        return f"SELECT __row,\n  {listed},\n  {ours}\nFROM {TYPED}"
+
+    def _keep(self, reasons: list[str]) -> str:
+        """Return SQL of ``where``; a row that cannot be judged for a bad number is not left out but kept aside."""
+        text, where = self.feed.where, f"feeds.{self.name}.where"
+        if text is None:
+            return "true"
+        bad = self._note_bad_numbers(text, where, reasons)
+        return f"coalesce(({self.sql(text, where=where)}), {' OR '.join(bad) or 'false'})"
 
     def described(self) -> dict[str, str]:
         """Return each time or field declaration that the engine has to type, by its text, as SQL."""
@@ -110,13 +162,10 @@ class FeedMapping:
 
     def _written(self, column: str) -> str:
         """Return SQL of a column's value as text, trimmed, empty as null."""
-        return _text(quoted(_TEXT_OF + column if column in self.numeric else column))
+        return _text(quoted(_TEXT_OF + column if column in self.numeric else column), self.types[column])
 
     def _number(self, column: str) -> str:
-        raw = f"trim({quoted(column)})"
-        if self.feed.decimal == ",":
-            raw = f"replace(replace({raw}, '.', ''), ',', '.')"
-        return f"CASE WHEN isfinite(TRY_CAST({raw} AS DOUBLE)) THEN TRY_CAST({raw} AS DOUBLE) END"
+        return _finite(f"TRY_CAST({plain_number(column, self.feed)} AS DOUBLE)")
 
     def _key(self, reasons: list[str]) -> str:
         if not self.feed.keys:
@@ -124,7 +173,11 @@ class FeedMapping:
         parts = [self._written(column) for column in self.feed.keys]
         missing = " OR ".join(f"{part} IS NULL" for part in parts)
         reasons.append(f"CASE WHEN {missing} THEN 'key is missing' END")
-        return parts[0] if len(parts) == 1 else f"concat_ws('|', {', '.join(parts)})"
+        if len(parts) == 1:
+            return parts[0]
+        # what joins the parts is escaped inside them, so that ('a|b', 'c') and ('a', 'b|c') stay two keys
+        escaped = [f"replace(replace({part}, '\\', '\\\\'), '|', '\\|')" for part in parts]
+        return f"concat_ws('|', {', '.join(escaped)})"
 
     def _field(self, field: str, kind: FieldType, types: Mapping[str, str], reasons: list[str]) -> str:
         text = self.feed.fields.get(field)
@@ -137,32 +190,37 @@ class FeedMapping:
         where = f"feeds.{self.name}.fields.{field}"
         if kind == "time":
             return self._time(text, where, types, reasons, label=f"{field} ({_plain(text)})")
-        if text not in self.types:
-            self._note_bad_numbers(text, where, reasons)
-            return f"TRY_CAST({self.sql(text, where=where)} AS {SQL_TYPES[kind]})"
-        written = self._written(text)
+        self._note_bad_numbers(text, where, reasons)
+        column = text in self.types
+        written = self._written(text) if column else _text(self.sql(text, where=where), types[text])
         if kind == "text":
             return written
-        if kind == "number" and self.types[text] == "VARCHAR" and text not in self.numeric:
+        if kind == "date":
+            typed = f"TRY_CAST({written} AS DATE)"
+        elif column and self.types[text] == "VARCHAR" and text not in self.numeric:
             typed = self._number(text)
         else:
-            typed = f"TRY_CAST({quoted(text) if kind == 'number' else written} AS {SQL_TYPES[kind]})"
-        what = {"number": "is not a number", "date": "is not a date"}[kind]
-        reasons.append(f"CASE WHEN {written} IS NOT NULL AND {typed} IS NULL THEN {literal(f'{text} {what}')} END")
+            typed = _finite(f"TRY_CAST({self.sql(text, where=where)} AS DOUBLE)")
+        label, what = text if column else field, {"number": "is not a number", "date": "is not a date"}[kind]
+        reasons.append(f"CASE WHEN {written} IS NOT NULL AND {typed} IS NULL THEN {literal(f'{label} {what}')} END")
         return typed
 
-    def _note_bad_numbers(self, text: str, where: str, reasons: list[str]) -> None:
-        for column in sorted(parse(text, where=where).columns & self.numeric):
-            reason = (
-                f"CASE WHEN {self._written(column)} IS NOT NULL AND {quoted(column)} IS NULL "
-                f"THEN {literal(f'{column} is not a number')} END"
-            )
+    def _note_bad_numbers(self, text: str, where: str, reasons: list[str]) -> list[str]:
+        """Note a reason for each number that an expression reads and that is none; return the conditions."""
+        found = []
+        for column in sorted(self._columns(text, where) & self.numeric) if text not in self.types else ():
+            bad = f"({self._written(column)} IS NOT NULL AND {quoted(column)} IS NULL)"
+            found.append(bad)
+            reason = f"CASE WHEN {bad} THEN {literal(f'{column} is not a number')} END"
             if reason not in reasons:
                 reasons.append(reason)
+        return found
 
-    def _times(self, fields: Mapping[str, str], types: Mapping[str, str], reasons: list[str]) -> tuple[str, str]:
+    def _times(
+        self, fields: Mapping[str, str], types: Mapping[str, str], reasons: list[str]
+    ) -> tuple[str | None, str | None]:
+        """Return SQL of when a row happened and was known; None where the feed says nothing of it."""
         feed = self.feed
-        loaded = f"TIMESTAMPTZ {literal(iso(self.loaded_at))}"
         known = None
         if feed.known_at is not None:
             known = self._time(feed.known_at, f"feeds.{self.name}.known_at", types, reasons, label="known_at")
@@ -172,10 +230,12 @@ class FeedMapping:
         elif feed.kind == "holdings":
             happened = fields["held_from"]
         else:
-            happened = known or loaded
-        if CANONICAL[feed.kind].timed or feed.kind == "holdings":
-            reasons.append(f"CASE WHEN {happened} IS NULL THEN 'event_time is missing' END")
-        return happened, f"coalesce({known or happened}, {loaded})"
+            happened = known
+        said = happened_text or (feed.fields.get("held_from") if feed.kind == "holdings" else None)
+        if said is not None and (CANONICAL[feed.kind].timed or feed.kind == "holdings"):
+            nothing = f"{_text(self.sql(said, where=f'feeds.{self.name}.event_time'), types[said])} IS NULL"
+            reasons.append(f"CASE WHEN {nothing} THEN 'event_time is missing' END")
+        return happened, known or happened
 
     def _time(self, text: str, where: str, types: Mapping[str, str], reasons: list[str], *, label: str) -> str:
         value, kind = self.sql(text, where=where), types[text]
@@ -185,18 +245,22 @@ class FeedMapping:
         elif kind.startswith(("TIMESTAMP", "DATE")):
             moment = f"(CAST({value} AS TIMESTAMP) AT TIME ZONE {literal(self._zone(zone, where))})"
         else:
-            written = _text(value)
-            naive = f"TRY_CAST({written} AS TIMESTAMP)"
-            aware = f"regexp_matches({written}, '[0-9]:[0-9]{{2}}.*(Z|[+-][0-9]{{2}}:?[0-9]{{2}})$')"
+            self._note_bad_numbers(text, where, reasons)
+            written = _text(value, kind)
+            # the engine passes over what it does not know, such as the name of a zone: only whole texts are read
+            simple = f"regexp_full_match({written}, '{_DAY}({_CLOCK})?')"
+            naive = f"CASE WHEN {simple} THEN TRY_CAST({written} AS TIMESTAMP) END"
+            aware = f"regexp_full_match({written}, '{_DAY}{_CLOCK}{_ZONE}')"
             placed = f"({naive} AT TIME ZONE {literal(zone)})" if zone else "NULL"
             moment = f"CASE WHEN {aware} THEN TRY_CAST({written} AS TIMESTAMPTZ) ELSE {placed} END"
             if not zone:
                 reasons.append(
-                    f"CASE WHEN {naive} IS NOT NULL AND NOT {aware} "
+                    f"CASE WHEN ({naive}) IS NOT NULL "
                     f"THEN {literal(f'{label} has no time zone and the feed declares none')} END"
                 )
         reasons.append(
-            f"CASE WHEN {_text(value)} IS NOT NULL AND {moment} IS NULL THEN {literal(f'{label} is not a time')} END"
+            f"CASE WHEN {_text(value, kind)} IS NOT NULL AND {moment} IS NULL "
+            f"THEN {literal(f'{label} is not a time')} END"
         )
         reasons.append(
             f"CASE WHEN year({moment}) NOT BETWEEN 1900 AND 2199 THEN {literal(f'{label} is outside 1900-2199')} END"
@@ -222,5 +286,36 @@ def _plain(text: str) -> str:
     return text if len(text) <= 40 else text[:37] + "..."
 
 
-def _text(sql: str) -> str:
-    return f"nullif(trim(CAST({sql} AS VARCHAR)), '')"
+def _text(sql: str, kind: str) -> str:
+    """Return SQL of a value as text, empty as null; a whole number has no point, however the file stores it."""
+    text = f"nullif(trim(CAST({sql} AS VARCHAR)), '')"
+    if kind not in _FLOATS:
+        return text
+    whole = f"abs({sql}) <= {EXACT_INTEGERS} AND {sql} = trunc({sql})"
+    return f"CASE WHEN {whole} THEN CAST(CAST({sql} AS BIGINT) AS VARCHAR) ELSE {text} END"
+
+
+def plain_number(column: str, feed: Feed) -> str:
+    """Return SQL of a text as a number is written in SQL, null where it cannot be one; no number is guessed."""
+    text = f"nullif(trim({quoted(column)}), '')"
+    if feed.decimal == ".":
+        return text
+    # points may only part thousands: 1.5 is not fifteen
+    return (
+        f"CASE WHEN regexp_full_match({text}, '[+-]?([0-9]+|[0-9]{{1,3}}([.][0-9]{{3}})+)(,[0-9]*)?([eE][+-]?[0-9]+)?') "
+        f"THEN replace(replace({text}, '.', ''), ',', '.') END"
+    )
+
+
+def _finite(number: str) -> str:
+    return f"CASE WHEN isfinite({number}) THEN {number} END"
+
+
+def reference_name(column: str) -> str:
+    """Return the name under which a staged feed holds a column by which other feeds name its records."""
+    return _NAMED_BY + column
+
+
+def _personal(where: str, column: str) -> Problem:
+    message = f"the column {column!r} is personal, and only customers may hold it"
+    return Problem("feed.personal", message, where, "leave it out of `fields`, or out of `pii`")

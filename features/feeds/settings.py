@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from features.base.config import Settings
+from features.base.config import Faults, Location, Settings, did_you_mean
 from features.feeds.canonical import CANONICAL, Kind
 
 _LINK = re.compile(r"^\s*(\w+)\.(.+?)\s*=\s*(\w+)\.(.+?)\s*$")
@@ -87,24 +87,28 @@ class Feed(Settings):
     @model_validator(mode="after")
     def _complete(self) -> Feed:
         table = CANONICAL[self.kind]
-        unknown = sorted(set(self.fields) - set(table.fields))
-        if unknown:
-            raise ValueError(f"{self.kind} has no field {unknown[0]!r}; its fields: {', '.join(table.fields)}")
+        faults: list[tuple[Location, str]] = [
+            (("fields", field), f"{self.kind} has no field {field!r}: {did_you_mean(field, list(table.fields))}")
+            for field in self.fields
+            if field not in table.fields
+        ]
         if self.customer is not None and _LINK.match(self.customer) is None:
-            raise ValueError("write customer as `feed.column = thisfeed.column`")
+            faults.append((("customer",), "write customer as `feed.column = thisfeed.column`"))
         if table.about_customer and self.customer is None:
-            raise ValueError(f"a feed of {self.kind} needs `customer: feed.column = thisfeed.column`")
-        if table.keyed and self.key is None:
-            raise ValueError(f"a feed of {self.kind} needs a key")
+            faults.append(((), f"a feed of {self.kind} needs `customer: feed.column = thisfeed.column`"))
+        if table.keyed and not self.keys:
+            faults.append(((), f"a feed of {self.kind} needs a key"))
         if table.timed and self.event_time is None:
-            raise ValueError(f"a feed of {self.kind} needs event_time")
+            faults.append(((), f"a feed of {self.kind} needs event_time"))
         missing = [field for field in table.required if field not in self.fields]
         if missing:
-            raise ValueError(f"a feed of {self.kind} has to map {', '.join(missing)}")
+            faults.append(((), f"a feed of {self.kind} has to map {', '.join(missing)}"))
         if self.kind == "events" and (self.event is None) == ("event" not in self.fields):
-            raise ValueError("name the event's type once: `event: NAME`, or an expression under fields")
+            faults.append(((), "name the event's type once: `event: NAME`, or an expression under fields"))
         if self.kind != "events" and self.event is not None:
-            raise ValueError("`event` belongs to feeds of events only")
+            faults.append((("event",), "`event` belongs to feeds of events only"))
+        if faults:
+            raise Faults(faults)
         return self
 
 
@@ -146,7 +150,7 @@ class Quality(Settings):
     """Limits of the feed checks."""
 
     unknown_customers_above: float = Field(
-        default=0.05, ge=0, le=1, description="share of a feed's rows about unknown customers that fails FQ005"
+        default=0.05, ge=0, le=1, description="share of a feed's rows about unknown customers that fails FQ004"
     )
 
 
@@ -169,25 +173,47 @@ class FeedsFile(Settings):
     @field_validator("feeds", "purposes")
     @classmethod
     def _named(cls, value: dict[str, object]) -> dict[str, object]:
-        for name in value:
-            if _NAME.match(name) is None:
-                raise ValueError(f"{name!r} is not a name: lower-case letters, digits and _ only")
+        odd = [name for name in value if _NAME.match(name) is None]
+        if odd:
+            raise Faults([((name,), f"{name!r} is not a name: lower-case letters, digits and _ only") for name in odd])
         return value
 
     @model_validator(mode="after")
     def _linked(self) -> FeedsFile:
-        customers = {name for name, feed in self.feeds.items() if feed.kind == "customers"}
+        customers = sorted(name for name, feed in self.feeds.items() if feed.kind == "customers")
+        faults: list[tuple[Location, str]] = []
         for name, feed in self.feeds.items():
             link = feed.link(name)
-            if link is not None and link[0] not in customers:
-                raise ValueError(f"feeds.{name}.customer: {link[0]!r} is not a feed of customers")
+            if link is None:
+                continue
+            if link[0] not in customers:
+                near = did_you_mean(link[0], customers)
+                faults.append((("feeds", name, "customer"), f"{link[0]!r} is not a feed of customers: {near}"))
+            if _sides(feed.customer) != {link[0], name}:
+                faults.append((("feeds", name, "customer"), f"one side of the link has to be {name}.COLUMN"))
         if not customers:
-            raise ValueError("no feed of kind customers: one has to say who the customers are")
-        known = set(CANONICAL["customers"].fields)
+            faults.append((("feeds",), "no feed of kind customers: one has to say who the customers are"))
+        known = list(CANONICAL["customers"].fields)
         for field, rule in self.survivorship.fields.items():
             if field not in known:
-                raise ValueError(f"survivorship.fields: customers has no field {field!r}")
-            for feed_name in rule.order:
-                if feed_name not in customers:
-                    raise ValueError(f"survivorship.fields.{field}: {feed_name!r} is not a feed of customers")
+                hint = did_you_mean(field, known)
+                faults.append((("survivorship", "fields", field), f"customers has no field {field!r}: {hint}"))
+            faults += [
+                (("survivorship", "fields", field), f"{other!r} is not a feed of customers")
+                for other in rule.order
+                if other not in customers
+            ]
+        if faults:
+            raise Faults(faults)
         return self
+
+    def named_by_others(self, name: str) -> tuple[str, ...]:
+        """Return the columns by which other feeds name the records of feed `name`, its own single key left out."""
+        links = [feed.link(other) for other, feed in self.feeds.items()]
+        columns = {link[1] for link in links if link is not None and link[0] == name}
+        return tuple(sorted(column for column in columns if self.feeds[name].keys != [column]))
+
+
+def _sides(link: str | None) -> set[str]:
+    match = _LINK.match(link or "")
+    return {match.group(1), match.group(3)} if match else set()

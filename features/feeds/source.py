@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import csv
 import glob
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,18 +94,35 @@ def find(name: str, feed: Feed, root: Path) -> Source:
         )
     columns = headers[0][1]
     if delimiter is not None:
-        for file, (_, others) in zip(files, headers, strict=True):
-            if others != columns:
+        for file, header in zip(files, headers, strict=True):
+            if header != headers[0]:
+                what = "other columns" if header[1] != columns else "another delimiter"
                 raise BadData(
                     "feed.header",
-                    f"{file.name} has other columns than {files[0].name}",
+                    f"{file.name} has {what} than {files[0].name}",
                     where=f"feed {name}",
                     hint="make two feeds of them",
                 )
     else:
         columns = tuple(dict.fromkeys(column for _, others in headers for column in others))
+    _check_names(name, columns)
     fingerprint = "-".join(digest_file(file) for file in files)
     return Source(name, files, columns, delimiter, feed.encoding, fingerprint)
+
+
+def _check_names(name: str, columns: Sequence[str]) -> None:
+    """Refuse columns that the engine cannot tell apart, or that have the names of ours."""
+    seen: dict[str, str] = {}
+    for column in columns:
+        other = seen.setdefault(column.lower(), column)
+        if other != column or column.startswith("__") or not column.strip():
+            same = f"two columns that differ only in case ({other!r}, {column!r})"
+            raise BadData(
+                "feed.header",
+                f"the files have {same if other != column else f'a column called {column!r}'}",
+                where=f"feed {name}",
+                hint="rename it; a name may not begin with two underscores",
+            )
 
 
 def _expand(name: str, pattern: str, root: Path) -> Sequence[Path]:
@@ -156,9 +174,10 @@ def _parquet_columns(name: str, file: Path) -> tuple[str, ...]:
 
 def _csv_header(name: str, file: Path, feed: Feed) -> tuple[str, tuple[str, ...]]:
     first = _checked_first_line(name, file, feed.encoding)
-    delimiter = feed.delimiter or max(_DELIMITERS, key=first.count)
+    bare = re.sub('"[^"]*"', "", first)
+    delimiter = feed.delimiter or max(_DELIMITERS, key=bare.count)
     columns = tuple(next(csv.reader([first], delimiter=delimiter), []))
-    others = [mark for mark in _DELIMITERS if mark != delimiter and first.count(mark) > 0]
+    others = [mark for mark in _DELIMITERS if mark != delimiter and bare.count(mark) > 0]
     if len(columns) == 1 and others:
         raise BadData(
             "feed.delimiter",
@@ -180,10 +199,17 @@ def _csv_header(name: str, file: Path, feed: Feed) -> tuple[str, tuple[str, ...]
 def _checked_first_line(name: str, file: Path, encoding: str) -> str:
     """Return the header after decoding the whole file once, so that a bad byte is found before anything is used."""
     decoder = codecs.getincrementaldecoder("utf-8-sig" if encoding == "utf-8" else encoding)()
-    first, lines, complete = "", 0, False
+    first, lines, complete, rows = "", 0, False, False
     with file.open("rb") as stream:
         while True:
             chunk = stream.read(_CHUNK)
+            if encoding == "utf-16" and not lines and chunk.startswith(codecs.BOM_UTF16_BE):
+                raise BadData(
+                    "feed.encoding",
+                    f"{file.name} is UTF-16 with the high byte first",
+                    where=f"feed {name}",
+                    hint="save it as UTF-8, or as UTF-16 with the low byte first (UTF-16LE)",
+                )
             try:
                 text = decoder.decode(chunk, final=not chunk)
             except UnicodeDecodeError as error:
@@ -202,13 +228,15 @@ def _checked_first_line(name: str, file: Path, encoding: str) -> str:
                     where=f"feed {name}",
                     hint="it may be UTF-16 (set `encoding`), or damaged: deliver it again",
                 )
-            if not complete:
-                head, newline, _ = text.partition("\n")
-                first, complete = first + head, bool(newline)
+            if complete:
+                rows = rows or bool(text.strip())
+            else:
+                head, newline, rest = text.partition("\n")
+                first, complete, rows = first + head, bool(newline), bool(rest.strip())
             lines += text.count("\n")
             if not chunk:
                 break
-    if not lines or (lines == 1 and not complete):
+    if not rows:
         raise BadData(
             "feed.empty", f"{file.name} has a header and no rows", where=f"feed {name}", hint="deliver the file again"
         )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,14 +11,16 @@ import duckdb
 
 from features.base.engine import one_row, open_engine, quoted
 from features.base.errors import BadConfiguration, BadData, Problem
-from features.base.storage import atomic_folder, digest_of, read_json, stream_parquet, write_json
+from features.base.storage import atomic_folder, digest_of, read_done, stream_parquet, write_json
 from features.feeds.canonical import Kind
-from features.feeds.mapping import RAW, TYPED, FeedMapping
+from features.feeds.mapping import EXACT_INTEGERS, RAW, TYPED, FeedMapping, plain_number
 from features.feeds.settings import Feed
 from features.feeds.source import Source, find, select_all
 
 #: Raised when this module would write other bytes for the same feed, so that nothing stale is taken over.
-VERSION = 1
+VERSION = 2
+#: Share of values that may be no number in a column that is calculated with.
+_ODD_NUMBERS = 0.1
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,7 @@ class StagedFeed:
     excluded : rows that the feed's ``where`` leaves out
     rejected : unusable rows, counted by reason
     duplicates : rows dropped because an equal key was kept
+    load_time : whether some row is known only since the files were written
     digest : of the files' bytes and the declaration; equal digests mean equal rows
     """
 
@@ -42,10 +46,11 @@ class StagedFeed:
     excluded: int
     rejected: dict[str, int]
     duplicates: int
+    load_time: bool
     digest: str
 
 
-def stage(name: str, feed: Feed, *, root: Path, folder: Path) -> StagedFeed:
+def stage(name: str, feed: Feed, *, root: Path, folder: Path, named_by: Sequence[str] = ()) -> StagedFeed:
     """Stage one feed; nothing is read again when neither the files nor the declaration changed.
 
     Parameters
@@ -53,6 +58,7 @@ def stage(name: str, feed: Feed, *, root: Path, folder: Path) -> StagedFeed:
     name, feed : the feed
     root : the workspace that relative paths start from
     folder : where ``NAME/rows.parquet``, ``NAME/rejected.parquet`` and ``NAME/staged.json`` are written
+    named_by : columns by which other feeds name this feed's records
 
     Returns
     -------
@@ -65,20 +71,20 @@ def stage(name: str, feed: Feed, *, root: Path, folder: Path) -> StagedFeed:
     """
     source = find(name, feed, root)
     loaded_at = max(datetime.fromtimestamp(file.stat().st_mtime, UTC) for file in source.files)
-    timed = feed.event_time or feed.updated_at or feed.known_at or feed.kind == "holdings"
-    digest = digest_of(
-        [VERSION, source.fingerprint, feed.model_dump(mode="json"), None if timed else loaded_at.isoformat()]
-    )
+    digest = digest_of([VERSION, source.fingerprint, feed.model_dump(mode="json"), list(named_by)])
+    dated = digest_of([digest, loaded_at.isoformat()])
     target = folder / name
-    if (target / "staged.json").is_file():
-        staged = StagedFeed(**read_json(target / "staged.json"))
-        if staged.digest == digest:
-            return staged
+    for wanted in (digest, dated):
+        done = read_done(target / "staged.json", wanted)
+        if done is not None and (target / "rows.parquet").is_file():
+            return StagedFeed(**done)
     with open_engine(folders=[*source.files, folder], scratch=folder / ".scratch") as engine:
         _read(engine, source)
-        mapping = _mapping(engine, source, feed, loaded_at)
+        mapping = _mapping(engine, source, feed, loaded_at, tuple(named_by))
+        broken = _broken_lines(engine, source)
         _map(engine, mapping)
-        staged = _count(engine, name, feed, _broken_lines(engine, source), digest)
+        staged = _count(engine, name, feed, broken)
+        staged = replace(staged, digest=dated if staged.load_time else digest)
         _refuse(engine, name, feed, staged)
         with atomic_folder(target) as part:
             _write(engine, _KEPT, part / "rows.parquet")
@@ -87,22 +93,20 @@ def stage(name: str, feed: Feed, *, root: Path, folder: Path) -> StagedFeed:
     return staged
 
 
-def inspect(name: str, feed: Feed, *, root: Path) -> list[Problem]:
-    """Return everything that is wrong with a feed's files or its mapping, without writing anything."""
-    try:
-        source = find(name, feed, root)
-        types = dict.fromkeys(source.columns, "VARCHAR")
-        return FeedMapping(name, feed, types, frozenset(), datetime.fromtimestamp(0, UTC)).check()
-    except (BadData, BadConfiguration) as error:
-        return list(error.problems)
+def inspect(name: str, feed: Feed, source: Source, *, named_by: Sequence[str] = ()) -> list[Problem]:
+    """Return everything that is wrong with a feed's mapping to the columns of its files, without writing anything."""
+    types = dict.fromkeys(source.columns, "VARCHAR")
+    return FeedMapping(name, feed, types, frozenset(), datetime.fromtimestamp(0, UTC), tuple(named_by)).check()
 
 
-_KEPT = "SELECT * EXCLUDE (__row, __reason, __keep, __nth, __as_row) FROM ranked WHERE __nth = 1 ORDER BY __row"
+_KEPT = "SELECT * EXCLUDE (__row, __reason, __keep, __loaded, __nth, __as_row) FROM ranked WHERE __nth = 1 ORDER BY __row"
 _REJECTED = f"""
-SELECT __row AS row, __reason AS reason, to_json({RAW}) AS as_read
+SELECT __row AS row, CAST(NULL AS BIGINT) AS line, __reason AS reason, CAST(to_json({RAW}) AS VARCHAR) AS as_read
 FROM mapped JOIN {RAW} USING (__row)
 WHERE __keep AND __reason IS NOT NULL
-ORDER BY row
+UNION ALL
+SELECT NULL, line, reason, as_read FROM broken_lines
+ORDER BY row NULLS LAST, line, as_read
 """
 
 
@@ -119,44 +123,64 @@ def _read(engine: duckdb.DuckDBPyConnection, source: Source) -> None:
 
 
 def _broken_lines(engine: duckdb.DuckDBPyConnection, source: Source) -> dict[str, int]:
-    """Return the lines that are not rows at all (CSV), by reason; refuse a file in which lines were swallowed."""
+    """Keep aside the lines that are not rows at all (CSV); return their number by reason.
+
+    A file in which lines were swallowed is refused.
+    """
+    engine.execute("CREATE TEMP TABLE broken_lines (file BIGINT, line BIGINT, reason VARCHAR, as_read VARCHAR)")
     if not source.is_text:
         return {}
+    engine.execute(
+        """
+        INSERT INTO broken_lines
+        SELECT file_id, line, 'line has ' || min(lower(error_type)), any_value(csv_line)
+        FROM reject_errors GROUP BY file_id, line
+        """
+    )
     found = engine.execute(
-        "SELECT lower(error_type), count(DISTINCT (file_id, line)), min(line) FROM reject_errors GROUP BY 1 ORDER BY 1"
+        "SELECT reason, count(*), min(line) FROM broken_lines GROUP BY reason ORDER BY reason"
     ).fetchall()
     for reason, _, line in found:
-        if reason == "unquoted value":
+        if reason not in ("line has missing columns", "line has too many columns"):
             raise BadData(
                 "feed.quote",
-                f"line {line}: a quotation mark is opened and never closed",
+                f"from line {line} on the file cannot be parted into rows: "
+                "a quotation mark is opened and never closed, or stands inside a quoted value",
                 where=f"feed {source.feed}",
                 hint="double the quotation marks inside quoted values, and deliver the file again",
             )
-    return {f"line has {reason}": count for reason, count, _ in found}
+    return {reason: count for reason, count, _ in found}
 
 
-def _mapping(engine: duckdb.DuckDBPyConnection, source: Source, feed: Feed, loaded_at: datetime) -> FeedMapping:
+def _mapping(
+    engine: duckdb.DuckDBPyConnection, source: Source, feed: Feed, loaded_at: datetime, named_by: tuple[str, ...]
+) -> FeedMapping:
     described = engine.execute(f"DESCRIBE {RAW}").fetchall()
     types = {column: kind for column, kind, *_ in described if column != "__row"}
-    numeric = _number_columns(engine, source, feed) if source.is_text else frozenset()
-    mapping = FeedMapping(source.feed, feed, types, numeric, loaded_at)
+    mapping = FeedMapping(source.feed, feed, types, frozenset(), loaded_at, named_by)
     problems = mapping.check()
     if problems:
         raise BadConfiguration.of(problems)
-    return mapping
+    return replace(mapping, numeric=_number_columns(engine, source, mapping)) if source.is_text else mapping
 
 
-def _number_columns(engine: duckdb.DuckDBPyConnection, source: Source, feed: Feed) -> frozenset[str]:
-    """Return the text columns that hold numbers: nearly every value reads as one, and none as a code such as 007."""
-    tests = []
+def _number_columns(engine: duckdb.DuckDBPyConnection, source: Source, mapping: FeedMapping) -> frozenset[str]:
+    """Return the text columns that hold numbers: every value reads as one, and none as a code such as 007.
+
+    Of a column that an expression calculates with, nearly every value is enough: rows with others are kept aside.
+    Of any other column no value gets lost: it stays text.
+    """
+    feed, tests = mapping.feed, []
+    tolerated = min(feed.reject_above, _ODD_NUMBERS)
+    calculated = mapping.calculated()
     for column in source.columns:
         text = f"nullif(trim({quoted(column)}), '')"
-        number = text if feed.decimal == "." else f"replace(replace({text}, '.', ''), ',', '.')"
+        number = f"TRY_CAST({plain_number(column, feed)} AS DOUBLE)"
+        least = 1 - tolerated if column in calculated else 1
         tests.append(
-            f"count({text}) > 0 AND count(TRY_CAST({number} AS DOUBLE)) >= count({text}) * {1 - feed.reject_above} "
-            f"AND NOT coalesce(bool_or(regexp_matches({text}, '^([+]|0[0-9])')), false) "
-            f"AND coalesce(max(abs(TRY_CAST({number} AS DOUBLE))), 0) <= 9007199254740992"
+            f"count({text}) > 0 AND count(CASE WHEN isfinite({number}) THEN 1 END) >= count({text}) * {least} "
+            f"AND NOT coalesce(bool_or(regexp_matches({text}, '^([+]|-?0[0-9])')), false) "
+            f"AND coalesce(max(abs({number})) FILTER (isfinite({number})), 0) <= {EXACT_INTEGERS}"
         )
     keys = {*feed.keys}
     row = one_row(engine, f"SELECT {', '.join(tests)} FROM {RAW}")
@@ -185,7 +209,7 @@ def _map(engine: duckdb.DuckDBPyConnection, mapping: FeedMapping) -> None:
     order = "event_time DESC, __row DESC" if feed.duplicates == "keep_last" else "event_time, __row"
     same = "__as_row" if not feed.keys and feed.duplicates == "drop_identical" else "record_id"
     columns = [row[0] for row in engine.execute("DESCRIBE mapped").fetchall()]
-    compared = [quoted(column) for column in columns if column not in ("__row", "__reason", "__keep")]
+    compared = [quoted(column) for column in columns if column not in ("__row", "__reason", "__keep", "__loaded")]
     compared = [column for column in compared if feed.keys or column != '"record_id"']
     engine.execute(
         f"""
@@ -196,7 +220,7 @@ def _map(engine: duckdb.DuckDBPyConnection, mapping: FeedMapping) -> None:
     )
 
 
-def _count(engine: duckdb.DuckDBPyConnection, name: str, feed: Feed, broken: dict[str, int], digest: str) -> StagedFeed:
+def _count(engine: duckdb.DuckDBPyConnection, name: str, feed: Feed, broken: dict[str, int]) -> StagedFeed:
     read = _count_of(engine, f"SELECT count(*) FROM {RAW}")
     reasons = engine.execute(
         """
@@ -214,7 +238,8 @@ def _count(engine: duckdb.DuckDBPyConnection, name: str, feed: Feed, broken: dic
         excluded=_count_of(engine, "SELECT count(*) FROM mapped WHERE NOT coalesce(__keep, false)"),
         rejected={**dict(reasons), **broken},
         duplicates=_count_of(engine, "SELECT count(*) FROM ranked") - kept,
-        digest=digest,
+        load_time=bool(_count_of(engine, "SELECT count(*) FROM ranked WHERE __nth = 1 AND __loaded")),
+        digest="",
     )
 
 

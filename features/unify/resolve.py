@@ -43,8 +43,9 @@ def resolve(
     """Group the records of all customer feeds into customers.
 
     Two records are one customer when a declared ``customer:`` link joins them or, under the rule ``exact``, when
-    they hold the same normalised e-mail address (lower case) or telephone number (last nine digits); and so on
-    transitively. The record that was known first gives the customer its id.
+    they hold the same normalised e-mail address (lower case), or the same telephone number (last nine digits) and
+    given names that begin alike, since a number is often a household's; and so on transitively. The record that was
+    known first gives the customer its id.
 
     Parameters
     ----------
@@ -120,7 +121,8 @@ def _contacts(customers: Mapping[str, Feed], staged: Path, identity: Identity) -
         "email": "CASE WHEN regexp_matches(email, '^[^@ ]+@[^@ ]+$') THEN 'email=' || lower(email) END",
         "phone": (
             f"CASE WHEN length(regexp_replace(phone, '[^0-9]', '', 'g')) >= {PHONE_DIGITS:d} "
-            f"THEN 'phone=' || right(regexp_replace(phone, '[^0-9]', '', 'g'), {PHONE_DIGITS:d}) END"
+            f"THEN 'phone=' || right(regexp_replace(phone, '[^0-9]', '', 'g'), {PHONE_DIGITS:d}) || ' ' "
+            "|| coalesce(lower(left(coalesce(first_name, full_name), 1)), '') END"
         ),
     }
     return [

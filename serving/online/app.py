@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
@@ -47,6 +48,7 @@ from serving.online.wire import (
     StateReply,
 )
 
+_LOG = structlog.get_logger("nextbest.online")
 TITLE, VERSION = "nextbest", "1"
 _SHOWS_CUSTOMER: tuple[FieldName, ...] = ("risk_band", "consents", "scores", "profile", "features")
 
@@ -176,7 +178,10 @@ def _errors(app: FastAPI) -> None:
         return _problem(request, error.fault if isinstance(error, Refused) else DEFECT)
 
     async def ours(request: Request, error: Exception) -> Response:
-        return _problem(request, of_error(error) if isinstance(error, NextbestError) else DEFECT)
+        fault = of_error(error) if isinstance(error, NextbestError) else DEFECT
+        if fault.status >= 500 and isinstance(error, NextbestError):
+            _LOG.error("failed", request_id=_caller(request).request_id, **error.first.as_dict())
+        return _problem(request, fault)
 
     async def invalid(request: Request, error: Exception) -> Response:
         errors = error.errors() if isinstance(error, RequestValidationError) else []

@@ -10,12 +10,11 @@ from typing import Protocol
 import numpy as np
 
 from features.base.workspace import Workspace
-from features.built import read_report
-from features.declared import load_feeds, load_views
+from features.declared import load_views
 from features.store.reading import OnlineRow
 from features.store.repository import open_store
 from serving.decider import Decider
-from serving.online.roles import Role, compile_roles, load_roles
+from serving.online.roles import Role, read_roles
 from serving.online.settings import Risk
 
 TTL_S = 300
@@ -71,21 +70,6 @@ class Desk:
         return value if np.isfinite(value) else None
 
 
-def read_roles(workspace: Workspace) -> tuple[tuple[Role, ...], Risk]:
-    """Return the workspace's roles with their keys, and how risk is banded.
-
-    Raises
-    ------
-    BadConfiguration : with every problem of ``serving/roles.yaml``
-    BadData : when no features have been built
-    """
-    settings, lines = load_roles(workspace)
-    feeds, _ = load_feeds(workspace)
-    features = set(read_report(workspace).features)
-    roles = compile_roles(settings, lines, root=workspace.root, features=features, purposes=set(feeds.purposes))
-    return roles, settings.risk
-
-
 def open_desk(workspace: Workspace) -> Desk:
     """Load everything that the service of a workspace needs; takes seconds."""
     roles, risk = read_roles(workspace)
@@ -96,5 +80,13 @@ def open_desk(workspace: Workspace) -> Desk:
     profile = frozenset(
         feature.name for view in decider.catalogue.views if view.name in own for feature in view.features
     )
-    store.online(["nobody"], decider.catalogue.features, as_of=decider.catalogue.as_of)  # the first read loads most
-    return Desk(decider=decider, store=store, roles=roles, risk=risk, profile=profile)
+    desk = Desk(decider=decider, store=store, roles=roles, risk=risk, profile=profile)
+    _warm_up(desk)
+    return desk
+
+
+def _warm_up(desk: Desk) -> None:
+    """Go once through all that the first caller would otherwise wait for; nothing is written."""
+    now, decider = desk.decider.catalogue.as_of, desk.decider
+    (nobody,) = desk.store.online(["nobody"], decider.catalogue.features, as_of=now)
+    decider.decide_online(nobody, as_of=now, actor_role="", channel=None, purpose=None, nonce="", log=False)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
@@ -13,10 +11,16 @@ _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5
 
 
 class Meters:
-    """What the service counts."""
+    """What the service counts.
 
-    def __init__(self) -> None:
-        self.registry = CollectorRegistry()
+    Parameters
+    ----------
+    several : several workers share a folder of counts (``PROMETHEUS_MULTIPROC_DIR``, set before they start), and each
+        tells those of all
+    """
+
+    def __init__(self, *, several: bool = False) -> None:
+        self.registry, self._several = CollectorRegistry(), several
         self._requests = Counter(
             "nextbest_requests", "Requests answered", ("route", "status", "role"), registry=self.registry
         )
@@ -34,8 +38,8 @@ class Meters:
         self._decisions.labels(purpose, result).inc()
 
     def text(self) -> bytes:
-        """Return all counters in Prometheus' text format, of all workers where there are several."""
-        if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+        """Return all counters in Prometheus' text format."""
+        if self._several:
             together = CollectorRegistry()
             MultiProcessCollector(together)  # type: ignore[no-untyped-call]
             return generate_latest(together)

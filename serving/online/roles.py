@@ -13,7 +13,9 @@ from features.base.config import Lines, did_you_mean, load
 from features.base.errors import BadConfiguration, Problem
 from features.base.expression import Expression, parse
 from features.base.workspace import Workspace, reveal
-from serving.online.settings import FILE, FieldName, RolesFile
+from features.built import read_report
+from features.declared import load_feeds
+from serving.online.settings import FILE, FieldName, Risk, RolesFile
 
 SHORTEST_KEY = 20
 _RULE_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9.\-]*(?:_[A-Za-z0-9.\-]+)*$")
@@ -97,6 +99,21 @@ def compile_roles(
     if problems:
         raise BadConfiguration.of(problems)
     return tuple(roles)
+
+
+def read_roles(workspace: Workspace) -> tuple[tuple[Role, ...], Risk]:
+    """Return the workspace's roles with their keys, and how risk is banded.
+
+    Raises
+    ------
+    BadConfiguration : with every problem of ``serving/roles.yaml``
+    BadData : when no features have been built
+    """
+    settings, lines = load_roles(workspace)
+    feeds, _ = load_feeds(workspace)
+    features = set(read_report(workspace).features)
+    roles = compile_roles(settings, lines, root=workspace.root, features=features, purposes=set(feeds.purposes))
+    return roles, settings.risk
 
 
 def role_of(key: str, roles: Sequence[Role]) -> Role | None:

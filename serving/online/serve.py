@@ -9,20 +9,27 @@ start programs as this user, and one worker needs no supervisor. Where several w
 from __future__ import annotations
 
 import errno
+import ipaddress
 import os
 import socket
 from contextlib import closing, suppress
 
+import structlog
+
 from features.base.errors import BadConfiguration, StorageFailure, Unreachable
 from features.base.workspace import Workspace
+from serving.decider import Decider
 from serving.online.keys import ensure_keys
+from serving.online.logs import log_json
+from serving.online.roles import read_roles
 
 HOST, PORT = "127.0.0.1", 3000
 GRACE_S = 10
+_LOG = structlog.get_logger("nextbest.online")
 
 
 def serve(workspace: Workspace, *, host: str = HOST, port: int = PORT) -> None:
-    """Serve a workspace; returns when it is interrupted (Ctrl-C or SIGTERM).
+    """Serve a workspace; returns after Ctrl-C. SIGTERM ends the process, after the requests under way.
 
     Keys that lie in ``state/`` and are missing are made first.
 
@@ -33,13 +40,22 @@ def serve(workspace: Workspace, *, host: str = HOST, port: int = PORT) -> None:
 
     Raises
     ------
-    BadConfiguration : when ``serving/roles.yaml`` is wrong, or the address is not one of this machine
+    BadConfiguration : when ``serving/roles.yaml`` or ``serving/offers.yaml`` is wrong, or the address is not one of
+        this machine
+    BadData : when no features have been built
+    StorageFailure : when a champion or the ledger cannot be read
     Unreachable : when the port is taken
     """
     ensure_keys(workspace)
+    read_roles(workspace)
+    Decider.open(workspace).ledger.close()  # what is wrong is said now, not by a service that never gets ready
     with closing(bind(host, port)) as listening:
         os.environ["NEXTBEST_WORKSPACE"] = str(workspace.root.resolve())
         os.environ["BENTOML_DO_NOT_TRACK"] = "True"
+        log_json()
+        _LOG.info("listening", url=f"http://{host}:{listening.getsockname()[1]}")
+        if not ipaddress.ip_address(listening.getsockname()[0]).is_loopback:
+            _LOG.warning("not_loopback", hint="keys travel in the clear: put a proxy that speaks TLS before it")
         import uvicorn
 
         from serving.online.service import decisions  # BentoML: only once there is something to serve

@@ -48,7 +48,8 @@ def _start() -> None:
     front.open(load_desk)
 
 
-front, meters = Front(), Meters()
+# BentoML's supervisor sets the variable before a worker starts; Feast sets it too, but later, for itself.
+front, meters = Front(), Meters(several="PROMETHEUS_MULTIPROC_DIR" in os.environ)
 app = create_app(front, clock=system_clock, meters=meters, start=_start)
 
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 from features.base.clock import iso
 from features.base.storage import write_json, write_parquet
 from features.base.workspace import Workspace
-from features.publish import EVERYTHING, REPORT
+from features.publish import EVERYTHING
 from features.store.definitions import ColumnType, FeatureColumn, ServiceDefinition, SnapshotView
 from features.store.repository import open_store
 from features.transforms.catalogue import Feature
@@ -181,7 +181,7 @@ def _publish(workspace: Workspace, frame: pd.DataFrame) -> None:
         for name, columns in COLUMNS.items()
     ]
     report = {"views": built, "as_of": iso(CUTOFF), "cutoffs": [iso(CUTOFF)], "online_customers": len(frame)}
-    write_json(workspace.snapshots / REPORT, {**report, "digest": "d" * 64})
+    write_json(workspace.snapshots / "features.json", {**report, "digest": "d" * 64})
 
 
 def _kind(kind: ColumnType) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -39,6 +40,15 @@ def test_a_customer_gets_the_same_decision_in_batch_and_online(decider: Decider,
     for decision in batch[:40]:
         alone = online(decider, store, decision.customer_id)
         assert replace(alone, scope="batch", decision_id=decision.decision_id) == decision
+
+
+def test_many_threads_at_once_get_what_each_would_get_alone(decider: Decider, store: Store) -> None:
+    who = [customer(number) for number in range(60)]
+    alone = [online(decider, store, one) for one in who]
+    with ThreadPoolExecutor(8) as threads:
+        together = list(threads.map(lambda one: online(decider, store, one, log=True), who))
+    assert together == alone
+    assert [decider.ledger.get(decision.decision_id) for decision in together] == alone
 
 
 def test_deciding_again_gives_the_same_decisions_and_writes_them_once(decider: Decider, store: Store) -> None:

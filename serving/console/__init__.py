@@ -1,0 +1,1 @@
+"""What a person sees: one customer's story and the decision card."""

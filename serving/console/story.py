@@ -1,0 +1,99 @@
+"""One customer's story: the records that became one, the risk of leaving, the decision and what was held back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import pandas as pd
+import pyarrow.compute as pc
+
+from features.base.errors import BadData
+from features.base.storage import read_parquet
+from features.base.workspace import Workspace
+from features.feeds.canonical import CANONICAL
+from serving.batch.publish import PARQUET
+from serving.decide.decision import Decision
+from serving.decide.reasons import Reason
+from serving.decider import Decider
+
+
+@dataclass(frozen=True)
+class Risk:
+    """A model's score for the customer, and what moved it."""
+
+    model: str
+    score: float
+    reasons: tuple[Reason, ...]
+
+
+@dataclass(frozen=True)
+class Story:
+    """All that there is to tell of one customer.
+
+    Parameters
+    ----------
+    customer_id : pseudonymous
+    as_of : the moment of the features and of the decision
+    records : the source records, each with its feed, key and mapped fields
+    golden : the surviving values
+    risks : binary models' scores with their reasons
+    decision : the decision, refusals included
+    titles : offer → its title in the catalogue
+    """
+
+    customer_id: str
+    as_of: datetime
+    records: tuple[Mapping[str, Any], ...]
+    golden: Mapping[str, Any]
+    risks: tuple[Risk, ...]
+    decision: Decision
+    titles: Mapping[str, str]
+
+
+def tell(
+    workspace: Workspace, decider: Decider, columns: Mapping[str, Sequence[Any]] | pd.DataFrame, customer_id: str
+) -> Story:
+    """Return the story of one customer who has been decided for.
+
+    Parameters
+    ----------
+    workspace : after ``nextbest decide``
+    decider : of the workspace
+    columns : the customer's features, one value each, as `Store.latest` gives them
+    customer_id : who
+
+    Raises
+    ------
+    BadData : nobody decided for this customer
+    """
+    decided = read_parquet(workspace.published / "decisions" / PARQUET, columns=["customer_id", "decision_id"])
+    found = decided.filter(pc.equal(decided["customer_id"], customer_id))
+    if not found.num_rows:
+        raise BadData("story.unknown_customer", "nobody decided for this customer", hint="run `nextbest decide` first")
+    arrays = decider.columns(columns)
+    risks = []
+    for model, scores in decider.scorer.score(arrays).items():
+        if scores.candidates:
+            continue
+        (reasons,) = decider.scorer.reasons(model, arrays, rows=[0])
+        risks.append(Risk(model, float(scores.values[0]), reasons))
+    return Story(
+        customer_id=customer_id,
+        as_of=decider.catalogue.as_of,
+        records=tuple(_rows(workspace, "customers", customer_id)),
+        golden=next(iter(_rows(workspace, "golden", customer_id))),
+        risks=tuple(risks),
+        decision=decider.ledger.get(found["decision_id"][0].as_py()),
+        titles={offer.id: offer.settings.title or offer.id for offer in decider.policy.offers},
+    )
+
+
+def _rows(workspace: Workspace, table: str, customer_id: str) -> list[dict[str, Any]]:
+    whole = read_parquet(workspace.unified / f"{table}.parquet")
+    fields = ["feed", "record_id", "event_time", *CANONICAL["customers"].fields]
+    chosen = whole.filter(pc.equal(whole["customer_id"], customer_id))
+    rows: list[dict[str, Any]] = chosen.select([name for name in fields if name in chosen.column_names]).to_pylist()
+    return rows

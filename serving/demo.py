@@ -1,0 +1,169 @@
+"""The demo: a simulated company, everything run, and one customer's story."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from features import __file__ as features_file
+from features.base.clock import Clock, iso
+from features.base.errors import BadConfiguration, BadData
+from features.base.progress import Progress
+from features.base.storage import read_json, read_parquet, write_json
+from features.base.workspace import Workspace
+from features.store.repository import open_store
+from features.unify.pairs import PairScore, score_pairs
+from serving.batch.publish import PARQUET
+from serving.console.card import card, footer
+from serving.console.story import Story, tell
+from serving.decider import Decider
+from serving.online.keys import ensure_keys
+from serving.steps import Done, run_all
+from serving.terminal import Terminal
+
+#: Where the repository keeps the demo's configuration: beside the packages.
+HOME = Path(features_file).resolve().parents[1]
+FILES = (
+    "features/feeds.yaml",
+    "features/views.yaml",
+    "features/feature_store.yaml",
+    "training/labels.yaml",
+    "serving/offers.yaml",
+    "serving/roles.yaml",
+    "mlflow.yaml",
+)
+RECORDS = 4  # of the customer that is shown
+
+
+@dataclass(frozen=True)
+class Told:
+    """What the demo did, and the story of one customer."""
+
+    run: Done
+    story: Story
+    identity: PairScore
+
+
+def run_demo(workspace: Workspace, progress: Progress, *, customers: int, seed: int, clock: Clock) -> Told:
+    """Simulate the company, run every step, and pick one customer to tell of.
+
+    Parameters
+    ----------
+    workspace : an empty folder (the demo's configuration is written into it), or one that has its own
+    progress : told what is being done
+    customers, seed : of the simulated company; the same company is not simulated twice
+    clock : for the ledger of deployments
+    """
+    _configure(workspace)
+    _simulate(workspace, progress, customers=customers, seed=seed)
+    ensure_keys(workspace)
+    done = run_all(workspace, progress, as_of=None, clock=clock)
+    progress.step("telling one customer's story")
+    identity = _score_identity(workspace)
+    decider = Decider.open(workspace)
+    store = open_store(workspace.root)
+    try:
+        latest = store.latest(decider.features, as_of=decider.catalogue.as_of)
+    finally:
+        store.close()
+    with decider.ledger:
+        chosen = _choose(workspace, decider, latest, identity)
+        return Told(done, tell(workspace, decider, latest[latest["customer_id"] == chosen], chosen), identity)
+
+
+def _score_identity(workspace: Workspace) -> PairScore:
+    """Compare who was found to be whom with what the simulator knows."""
+    truth = read_parquet(workspace.state / "company" / "truth" / "records.parquet").to_pandas()
+    resolved = read_parquet(workspace.unified / "records.parquet").to_pandas()
+    return score_pairs(resolved, truth.rename(columns={"key": "record_id", "person": "person_id"}))
+
+
+def _choose(workspace: Workspace, decider: Decider, latest: pd.DataFrame, identity: PairScore) -> str:
+    """Return whom to tell of: the likeliest to leave among those of four records, rightly joined, with an offer."""
+    decided = read_parquet(workspace.published / "decisions" / PARQUET, columns=["customer_id", "rank"]).to_pandas()
+    offered = set(decided.loc[decided["rank"] == 1, "customer_id"])
+    sizes = read_parquet(workspace.unified / "records.parquet").to_pandas().groupby("customer_id").size()
+    scores = decider.scorer.score(decider.columns(latest)).get("churn")
+    risk = pd.Series(scores.values if scores else 0.0, index=latest["customer_id"])
+    fit = [who for who in risk.index if who in offered]
+    if not fit:
+        raise BadData(
+            "demo.no_offer", "no customer has an offer", hint="look at the reasons that `nextbest decide` counts"
+        )
+    return str(max(fit, key=lambda who: (who in identity.exact, -abs(int(sizes[who]) - RECORDS), risk[who], who)))
+
+
+def _configure(workspace: Workspace) -> None:
+    if any(workspace.file(name).exists() for name in FILES):
+        return
+    for name in FILES:
+        source = HOME / name
+        if not source.is_file():
+            raise BadConfiguration(
+                "demo.no_configuration",
+                f"the demo's {name} is not beside the packages",
+                hint="run the demo from a clone of the repository",
+            )
+        workspace.file(name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, workspace.file(name))
+
+
+def _simulate(workspace: Workspace, progress: Progress, *, customers: int, seed: int) -> None:
+    from features.simulate import simulate, write
+
+    folder = workspace.state / "company"
+    asked = {"customers": customers, "seed": seed}
+    done = folder / "simulated.json"
+    if done.is_file() and read_json(done) == asked:
+        return
+    progress.step(f"simulating a company of {customers} people")
+    shutil.rmtree(folder, ignore_errors=True)
+    write(simulate(customers=customers, seed=seed), folder)
+    write_json(done, asked)
+
+
+def show(told: Told, terminal: Terminal, folder: Path) -> None:
+    """Show the demo's end: what was done, the customer's card, how to serve it, how to use one's own files."""
+    story = told.story
+    terminal.answer({**told.run.document, "identity": _identity(told.identity), "customer": _document(story)})
+    terminal.say(told.run.text)
+    terminal.say()
+    right = f"{told.identity.precision:.1%} of the joined pairs of records belong together"
+    terminal.say(f"identity against the truth: {right}, {told.identity.recall:.1%} of those that belong were joined")
+    terminal.say()
+    terminal.show(card(story))
+    terminal.say(f"[dim]{footer(story)}[/dim]")
+    here = "" if folder == Path() else f" --workspace {folder}"
+    key = folder / "state/keys/service_agent.key"
+    terminal.say()
+    terminal.say("[bold]serve it[/bold] (stop with Ctrl-C), and ask from another terminal:")
+    terminal.say(f"  nextbest serve{here}")
+    terminal.say(f'  curl -s localhost:3000/v1/decide -H "Authorization: Bearer $(cat {key})" \\')
+    body = f'{{"customer_id": "{story.customer_id}", "channel": "agent", "purpose": "retention"}}'
+    terminal.say(f"    -H 'Content-Type: application/json' -d '{body}'")
+    terminal.say("[bold]your own files[/bold]: copy features/, training/, serving/ *.yaml and mlflow.yaml to a folder,")
+    terminal.say("  name your files in features/feeds.yaml, then: nextbest check -w DIR && nextbest run -w DIR")
+
+
+def _identity(score: PairScore) -> Mapping[str, float]:
+    return {"pair_precision": score.precision, "pair_recall": score.recall}
+
+
+def _document(story: Story) -> Mapping[str, Any]:
+    decision = story.decision
+    return {
+        "customer_id": story.customer_id,
+        "as_of": iso(story.as_of),
+        "records": [{"feed": record["feed"], "key": record["record_id"]} for record in story.records],
+        "scores": {risk.model: risk.score for risk in story.risks},
+        "reasons": {risk.model: [reason.text for reason in risk.reasons] for risk in story.risks},
+        "decision_id": decision.decision_id,
+        "items": [{"offer": item.offer, "rank": item.rank, "priority": item.priority} for item in decision.items],
+        "blocked": [{"offer": b.offer, "stage": str(b.stage), "rule": b.rule} for b in decision.blocked],
+        "no_action_reason": decision.no_action_reason,
+    }
