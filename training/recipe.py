@@ -320,7 +320,7 @@ def _run(
     if assessment.reliability is not None:
         figures["calibration.png"] = plots.calibration(assessment.reliability, title=f"{task.name}: calibration")
     if assessment.curves:
-        figures["gains.png"] = plots.gains(assessment.curves, title=f"{task.name}: gains")
+        figures["lift.png"] = plots.lift(assessment.curves, title=f"{task.name}: lift")
     theirs = {f"{peer}.{name}": value for peer, row in assessment.peers.items() for name, value in row.items()}
     return TrainingRun(
         name=task.name,

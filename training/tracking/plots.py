@@ -1,8 +1,9 @@
-"""What a training run looks like: gains, calibration, importance. Values in, figures out."""
+"""What a training run looks like: lift, calibration, importance. Values in, figures out."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -16,17 +17,21 @@ _THEIRS = ("#8d99ae", "#b08968", "#adb5bd", "#c9ada7", "#90be6d")
 _SIZE = (6.4, 4.4)
 
 
-def gains(curves: Mapping[str, GainCurve], *, title: str) -> Figure:
-    """Draw which share of the positives lies among the highest scored customers, for everybody."""
-    figure = Figure(figsize=_SIZE, layout="constrained")
-    axes = figure.add_subplot()
+def lift(curves: Mapping[str, GainCurve], *, title: str) -> Figure:
+    """Draw how many times more positives than at random the highest scored customers hold, and their share of all."""
+    figure = Figure(figsize=(10.4, 4.4), layout="constrained")
+    left, right = figure.subplots(1, 2)
     others = [name for name in curves if name != "model"]
-    for name, colour in zip(others, _THEIRS * len(others), strict=False):
-        axes.plot(curves[name].share, curves[name].found, color=colour, linewidth=1.2, label=_label(name))
-    axes.plot(curves["model"].share, curves["model"].found, color=_OURS, linewidth=2.4, label="nextbest")
-    axes.plot([0, 1], [0, 1], color="#dddddd", linewidth=1, zorder=0)
-    axes.set(xlabel="share of customers, highest score first", ylabel="share of positives found", title=title)
-    axes.legend(frameon=False, loc="lower right", fontsize=8)
+    lines = [(name, _label(name), colour, 1.2) for name, colour in zip(others, cycle(_THEIRS), strict=False)]
+    for name, label, colour, width in [*lines, ("model", "nextbest", _OURS, 2.4)]:
+        share, found = curves[name].share, curves[name].found
+        left.plot(share[1:], found[1:] / share[1:], color=colour, linewidth=width, label=label)
+        right.plot(share, found, color=colour, linewidth=width)
+    left.axhline(1, color="#dddddd", linewidth=1, zorder=0)
+    right.plot([0, 1], [0, 1], color="#dddddd", linewidth=1, zorder=0)
+    left.set(xlabel="share of customers, highest score first", ylabel="lift", title=title)
+    right.set(xlabel="share of customers, highest score first", ylabel="share of positives found")
+    left.legend(frameon=False, loc="upper right", fontsize=8)
     return _tidy(figure)
 
 
