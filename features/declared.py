@@ -8,8 +8,9 @@ from features.base.config import Lines, load
 from features.base.errors import BadConfiguration, BadData, Problem
 from features.base.workspace import Workspace
 from features.feeds.canonical import CANONICAL, Kind, attribute_name
+from features.feeds.personal import personal_attributes
 from features.feeds.settings import FeedsFile
-from features.feeds.source import find
+from features.feeds.source import Source, find
 from features.feeds.stage import inspect
 from features.transforms.catalogue import attribute_feature, consent_features, windowed_features
 from features.transforms.plan import check_views
@@ -17,6 +18,8 @@ from features.transforms.settings import ViewsFile
 
 FEEDS = "features/feeds.yaml"
 VIEWS = "features/views.yaml"
+#: What every canonical table has, beside the columns of its kind.
+_OF_EVERY_ROW = ("feed", "record_id", "event_time", "known_at")
 
 
 def load_feeds(workspace: Workspace) -> tuple[FeedsFile, Lines]:
@@ -33,39 +36,47 @@ def check(workspace: Workspace) -> list[Problem]:
     """Return everything that is wrong with the feeds, their mapping and the views; change nothing."""
     problems: list[Problem] = []
     columns: dict[Kind, dict[str, bool]] | None = None
+    personal: frozenset[str] = frozenset()
+    unseen: set[str] = set()
     try:
         feeds, lines = load_feeds(workspace)
-        columns = {}
+        columns, personal = {}, personal_attributes(feeds)
         for name, feed in feeds.feeds.items():
-            found = inspect(name, feed, root=workspace.root)
-            problems += [_placed(problem, lines, name) for problem in found]
-            known = columns.setdefault(feed.kind, {})
+            known = columns.setdefault(feed.kind, dict.fromkeys(_OF_EVERY_ROW, False))
             known |= {field: kind == "number" for field, kind in CANONICAL[feed.kind].fields.items()}
-            known |= _attributes(name, feeds, workspace)
+            try:
+                source = find(name, feed, workspace.root)
+            except (BadData, BadConfiguration) as error:
+                problems += [_placed(problem, lines, name) for problem in error.problems]
+                unseen.add(name)
+                continue
+            found = inspect(name, feed, source, named_by=feeds.named_by_others(name))
+            problems += [_placed(problem, lines, name) for problem in found]
+            known |= _attributes(name, feeds, source)
     except BadConfiguration as error:
         problems += error.problems
     try:
         views, view_lines = load_views(workspace)
         if columns is not None:
-            problems += check_views(views, view_lines, columns)
+            problems += check_views(views, view_lines, columns, personal=personal, unseen=unseen)
     except BadConfiguration as error:
         problems += error.problems
     return problems
 
 
-def _attributes(name: str, feeds: FeedsFile, workspace: Workspace) -> dict[str, bool]:
+def _attributes(name: str, feeds: FeedsFile, source: Source) -> dict[str, bool]:
     """Return a feed's own columns; what they hold is not known before they are read, so all may be numbers."""
     feed = feeds.feeds[name]
-    try:
-        source = find(name, feed, workspace.root)
-    except (BadData, BadConfiguration):
-        return {}
-    return {attribute_name(name, column): True for column in source.columns if column not in feed.drop}
+    hidden = {*feed.drop, *(() if feed.kind == "customers" else feed.pii)}
+    link = feed.link(name)
+    if link is not None and feed.kind != "customers":
+        hidden.add(link[2])
+    return {attribute_name(name, column): True for column in source.columns if column not in hidden}
 
 
 def _placed(problem: Problem, lines: Lines, name: str) -> Problem:
     """Return a feed's problem with the line of ``features/feeds.yaml`` that it is about."""
-    inner: Sequence[str] = problem.where.removeprefix(f"feeds.{name}").strip(".").split(".")
+    inner: Sequence[str] = problem.where.removeprefix(f"feeds.{name}").removeprefix(".").split(".")
     where = lines.where(["feeds", name, *inner])
     return Problem(problem.code, f"feed {name}: {problem.message}", where, problem.hint)
 
@@ -81,7 +92,8 @@ def declared_features(workspace: Workspace) -> tuple[set[str], tuple[str, ...]]:
     """
     feeds, _ = load_feeds(workspace)
     views, _ = load_views(workspace)
-    names: set[str] = {feature.name for feature in consent_features(feeds.purposes)}
+    recorded = any(feed.kind == "consents" for feed in feeds.feeds.values())
+    names: set[str] = {feature.name for feature in consent_features(feeds.purposes if recorded else {})}
     prefixes = []
     for name, view in views.views.items():
         if view.source == "holdings" or view.by is not None:

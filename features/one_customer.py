@@ -11,7 +11,7 @@ import duckdb
 from features.base.engine import one_row, open_engine
 from features.base.errors import BadData
 from features.base.progress import Progress
-from features.base.storage import atomic_folder, digest_of, read_json, stream_parquet, write_json, write_parquet
+from features.base.storage import atomic_folder, digest_of, read_done, stream_parquet, write_json, write_parquet
 from features.base.workspace import Workspace
 from features.consent.standing import consenting_select, odd_select
 from features.declared import load_feeds
@@ -24,7 +24,7 @@ from features.unify.resolve import resolve
 from features.unify.tables import Attached, write_tables
 
 #: Raised when this module would write other bytes for the same input.
-VERSION = 1
+VERSION = 2
 REPORT = "unified.json"
 
 
@@ -68,12 +68,14 @@ def unify(workspace: Workspace, progress: Progress) -> UnifyReport:
     progress.step("reading feeds", total=len(file.feeds))
     staged: dict[str, StagedFeed] = {}
     for name, feed in file.feeds.items():
-        staged[name] = stage(name, feed, root=workspace.root, folder=workspace.staged)
+        staged[name] = stage(
+            name, feed, root=workspace.root, folder=workspace.staged, named_by=file.named_by_others(name)
+        )
         progress.advance()
     digest = digest_of([VERSION, file.model_dump(mode="json"), {name: feed.digest for name, feed in staged.items()}])
-    done = workspace.unified / REPORT
-    if done.is_file() and read_json(done)["digest"] == digest:
-        return UnifyReport.from_json(read_json(done))
+    done = read_done(workspace.unified / REPORT, digest)
+    if done is not None:
+        return UnifyReport.from_json(done)
     progress.step("resolving customers")
     with (
         open_engine(folders=[workspace.state], scratch=workspace.state / ".scratch") as engine,
@@ -82,7 +84,7 @@ def unify(workspace: Workspace, progress: Progress) -> UnifyReport:
         resolution = resolve(engine, file.feeds, file.identity, workspace.staged)
         write_parquet(resolution.records, part / "records.parquet")
         engine.register("records", resolution.records)
-        attached = write_tables(engine, file.feeds, staged=workspace.staged, folder=part)
+        attached = write_tables(engine, file, staged=workspace.staged, folder=part)
         columns = register(engine, part)
         golden = golden_select(list(columns["customers"]), file.survivorship)
         stream_parquet(engine.sql(golden).to_arrow_reader(), part / "golden.parquet")

@@ -8,7 +8,7 @@ from features.base.clock import as_utc, iso
 from features.base.engine import open_engine
 from features.base.errors import BadData
 from features.base.progress import Progress
-from features.base.storage import atomic_folder, digest_of, read_json, write_json
+from features.base.storage import atomic_folder, digest_of, read_done, read_json, write_json
 from features.base.workspace import Workspace
 from features.built import REPORT, BuiltView, FeaturesReport, as_json, read_report
 from features.declared import load_feeds, load_views
@@ -21,7 +21,7 @@ from features.transforms.settings import ViewsFile
 from features.transforms.snapshots import categories_in, compute, cutoffs_between, known_span, make_spine, register
 
 #: Raised when this module would write other bytes for the same input.
-VERSION = 1
+VERSION = 2
 #: The feature service that holds every feature.
 EVERYTHING = "customer"
 
@@ -55,8 +55,7 @@ def build_features(workspace: Workspace, progress: Progress, *, as_of: datetime 
             as_of and iso(as_of),
         ]
     )
-    done = workspace.snapshots / REPORT
-    if done.is_file() and read_json(done)["digest"] == digest:
+    if read_done(workspace.snapshots / REPORT, digest) is not None:
         report = read_report(workspace)
     else:
         with open_engine(folders=[workspace.state], scratch=workspace.state / ".scratch") as engine:

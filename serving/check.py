@@ -99,7 +99,3 @@ def _check_populations(labels: LabelsFile, lines: Lines, features: set[str] | No
                 for column in sorted(parse(text, where=where).require_evaluable().columns - features)
             ]
     return problems
-
-
-def _unknown(feature: str, where: str, hint: str) -> Problem:
-    return Problem("label.unknown_feature", f"unknown feature {feature!r}", where, hint)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import ClassVar
+from typing import ClassVar, Self
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class NextbestError(Exception):
         super().__init__(str(self.problems[0]))
 
     @classmethod
-    def of(cls, problems: Sequence[Problem]) -> NextbestError:
+    def of(cls, problems: Sequence[Problem]) -> Self:
         """Return one error that carries several problems, so that all are mended in one go."""
         first = problems[0]
         error = cls(first.code, first.message, where=first.where, hint=first.hint)

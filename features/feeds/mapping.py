@@ -301,10 +301,9 @@ def plain_number(column: str, feed: Feed) -> str:
     if feed.decimal == ".":
         return text
     # points may only part thousands: 1.5 is not fifteen
-    return (
-        f"CASE WHEN regexp_full_match({text}, '[+-]?([0-9]+|[0-9]{{1,3}}([.][0-9]{{3}})+)(,[0-9]*)?([eE][+-]?[0-9]+)?') "
-        f"THEN replace(replace({text}, '.', ''), ',', '.') END"
-    )
+    number = "[+-]?([0-9]+|[0-9]{1,3}([.][0-9]{3})+)(,[0-9]*)?([eE][+-]?[0-9]+)?"
+    plain = f"replace(replace({text}, '.', ''), ',', '.')"
+    return f"CASE WHEN regexp_full_match({text}, '{number}') THEN {plain} END"
 
 
 def _finite(number: str) -> str:

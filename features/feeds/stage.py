@@ -99,7 +99,9 @@ def inspect(name: str, feed: Feed, source: Source, *, named_by: Sequence[str] = 
     return FeedMapping(name, feed, types, frozenset(), datetime.fromtimestamp(0, UTC), tuple(named_by)).check()
 
 
-_KEPT = "SELECT * EXCLUDE (__row, __reason, __keep, __loaded, __nth, __as_row) FROM ranked WHERE __nth = 1 ORDER BY __row"
+_KEPT = """
+SELECT * EXCLUDE (__row, __reason, __keep, __loaded, __nth, __as_row) FROM ranked WHERE __nth = 1 ORDER BY __row
+"""
 _REJECTED = f"""
 SELECT __row AS row, CAST(NULL AS BIGINT) AS line, __reason AS reason, CAST(to_json({RAW}) AS VARCHAR) AS as_read
 FROM mapped JOIN {RAW} USING (__row)

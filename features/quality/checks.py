@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal
 
-from features.feeds.settings import FeedsFile
+from features.feeds.settings import Feed, FeedsFile
 from features.feeds.stage import StagedFeed
 from features.unify.resolve import Resolution
 from features.unify.tables import Attached
@@ -64,8 +64,10 @@ def check_all(
     staged, attached, resolution : what was counted on the way
     odd_consents : consents with an unknown word or purpose; None when no feed of consents exists
     """
-    checks = [check for feed in staged.values() for check in (_usable(feed), _unique(feed))]
+    checks = [check for feed in staged.values() for check in (_usable(feed), _unique(feed, file.feeds[feed.feed]))]
     checks += [check for feed in attached for check in (_named(feed), _known(feed, file))]
+    if not attached:
+        checks += [Check(code, "", "not_applicable", "no feed is about customers") for code in ("FQ003", "FQ004")]
     checks.append(_shared(file, resolution))
     checks.append(_consents(odd_consents))
     return sorted(checks, key=lambda check: (check.code, check.feed))
@@ -79,7 +81,9 @@ def _usable(feed: StagedFeed) -> Check:
     return Check("FQ001", feed.feed, "repaired", f"{unusable} of {feed.rows_read} rows kept aside ({reasons})")
 
 
-def _unique(feed: StagedFeed) -> Check:
+def _unique(feed: StagedFeed, declared: Feed) -> Check:
+    if not declared.keys and declared.duplicates != "drop_identical":
+        return Check("FQ002", feed.feed, "not_applicable", "the feed declares no key")
     if not feed.duplicates:
         return Check("FQ002", feed.feed, "passed", "")
     return Check("FQ002", feed.feed, "repaired", f"{feed.duplicates} rows dropped, as declared")

@@ -9,16 +9,15 @@ from features.feeds.canonical import snake_case
 from features.feeds.settings import Survivorship
 from features.transforms.catalogue import attribute_feature
 from features.transforms.settings import View
-from features.unify.golden import survivor
+from features.unify.golden import VISIBLE, survivor
 
 _DAY = 86_400_000_000  # microseconds
-_VISIBLE = "epoch_us(known_at) <= as_of"
 
 
 def attributes_select(name: str, view: View, survivorship: Survivorship, numeric: Mapping[str, bool]) -> str:
     """Return SQL of a view from customers: each field's surviving value among the records known at the cutoff."""
     columns = ",\n  ".join(
-        f"{_cast(survivor(field, survivorship, visible=_VISIBLE), numeric[field])} "
+        f"{_cast(survivor(field, survivorship, visible=VISIBLE), numeric[field])} "
         f"AS {quoted(attribute_feature(name, field))}"
         for field in view.fields
     )
@@ -52,8 +51,11 @@ def holdings_select(name: str, items: Sequence[str], *, where: str) -> str:
 
 
 def context_select(name: str, view: View, survivorship: Survivorship, numeric: Mapping[str, bool]) -> str:
-    """Return SQL of a view from context: the latest known facts of the place where the customer was known to be."""
-    place = survivor(view.place or "", survivorship, visible=_VISIBLE)
+    """Return SQL of a view from context: the latest known facts of the place where the customer was known to be.
+
+    A fact that is dated after the cutoff is not used, even if it was published before.
+    """
+    place = survivor(view.place or "", survivorship, visible=VISIBLE)
     columns = ",\n  ".join(
         f"{_cast(_latest(field), numeric[field])} AS {quoted(attribute_feature(name, field))}" for field in view.fields
     )
@@ -63,13 +65,14 @@ def context_select(name: str, view: View, survivorship: Survivorship, numeric: M
         "  FROM spine s LEFT JOIN customers c USING (customer_id)\n  GROUP BY s.customer_id, s.as_of\n)\n"
         f"SELECT s.customer_id, s.as_of,\n  {columns}\n"
         "FROM placed s LEFT JOIN context x ON x.place = s.place AND epoch_us(x.known_at) <= s.as_of\n"
+        "  AND coalesce(epoch_us(x.event_time) <= s.as_of, true)\n"
         "GROUP BY s.customer_id, s.as_of"
     )
 
 
 def _latest(field: str) -> str:
     column = quoted(field)
-    return f"arg_max({column}, (x.event_time, x.record_id)) FILTER ({column} IS NOT NULL)"
+    return f"arg_max({column}, (coalesce(epoch_us(x.event_time), epoch_us(x.known_at)), x.feed, x.record_id)) FILTER ({column} IS NOT NULL)"
 
 
 def _cast(sql: str, numeric: bool) -> str:

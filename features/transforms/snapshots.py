@@ -110,7 +110,7 @@ def compute(engine: duckdb.DuckDBPyConnection, view: PlannedView, path: Path) ->
             """
         ).to_arrow_reader()
         return stream_parquet(reader, path)
-    except duckdb.ConversionException:
+    except (duckdb.ConversionException, duckdb.OutOfRangeException):
         raise BadData(
             "feature.range",
             "a number has more than 29 digits before the point, or is not finite",

@@ -18,7 +18,9 @@ _DAY = 86_400_000_000  # microseconds
 _KEYS = ("customer_id", "as_of")
 
 
-def windowed(name: str, view: View, *, categories: Sequence[str], numeric: Sequence[str]) -> Any:
+def windowed(
+    name: str, view: View, *, categories: Sequence[str], numeric: Sequence[str], expiring: bool = False
+) -> Any:
     """Return the features of one view for every (customer, cutoff) of the spine.
 
     A window is ``(as_of - window, as_of]`` on ``event_time``, over rows with ``known_at`` at or before ``as_of``.
@@ -29,6 +31,7 @@ def windowed(name: str, view: View, *, categories: Sequence[str], numeric: Seque
     name, view : the view and its name
     categories : categories of ``by``, empty when the view has none
     numeric : aggregated columns that hold numbers
+    expiring : whether a row of the source counts only while ``as_of`` is before its ``known_until`` (if it has one)
 
     Returns
     -------
@@ -37,15 +40,15 @@ def windowed(name: str, view: View, *, categories: Sequence[str], numeric: Seque
     """
     columns = [column for column in view.aggregates if column != "*"]
     types = {column: EXACT if column in numeric else "string" for column in columns}
-    source = ibis.table(
-        {"customer_id": "string", "event_time": "int64", "known_at": "int64", "category": "string", **types},
-        name="source",
-    )
+    times = {"event_time": "int64", "known_at": "int64"} | ({"known_until": "int64"} if expiring else {})
+    source = ibis.table({"customer_id": "string", **times, "category": "string", **types}, name="source")
     spine = ibis.table({"customer_id": "string", "as_of": "int64"}, name="spine")
     cutoffs = ibis.table({"as_of": "int64"}, name="cutoffs")
     within = [source.event_time <= cutoffs.as_of, source.known_at <= cutoffs.as_of]
     if not any(a in UNWINDOWED for aggregates in view.aggregates.values() for a in aggregates):
         within.append(source.event_time > cutoffs.as_of - _micros(max(view.windows)))
+    if expiring:
+        within.append(source.known_until.isnull() | (source.known_until > cutoffs.as_of))
     seen = source.join(cutoffs, within)
     by = [*_KEYS, "category"] if categories else list(_KEYS)
     long = seen.group_by(by).aggregate(

@@ -1,4 +1,9 @@
-"""Survivorship: which of a customer's records gives each field's value, as of any moment."""
+"""Survivorship: which of a customer's records gives each field's value, as of any moment.
+
+A source that overwrites its records keeps no history: a record that was changed in May shows in April's features what
+only May knew. So a record counts as of a moment only when it was known by then (``known_at``) *and* had last changed
+by then (``event_time``, which is ``updated_at``). One without a time of change counts from when it was known.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +15,10 @@ from features.feeds.settings import Survivorship
 
 #: Microseconds that one place in a source order outweighs: more than any two times differ.
 _PLACE = 10_000_000_000_000_000
+#: Before every time that a feed may hold: a record that does not say when it changed yields to all that do.
+_NEVER = -2_300_000_000_000_000
+#: SQL condition under which a record counts as of the spine's ``as_of``.
+VISIBLE = "epoch_us(known_at) <= as_of AND coalesce(epoch_us(event_time) <= as_of, true)"
 
 
 def survivor(field: str, survivorship: Survivorship, *, visible: str) -> str:
@@ -24,10 +33,11 @@ def survivor(field: str, survivorship: Survivorship, *, visible: str) -> str:
     visible : SQL condition under which a record is known
     """
     rule = survivorship.fields.get(field)
-    rank = "epoch_us(event_time)"
+    changed = f"coalesce(epoch_us(event_time), {_NEVER})"
+    rank = changed
     if rule is not None and rule.rule == "source_priority":
         places = " ".join(f"WHEN {literal(feed)} THEN {len(rule.order) - at}" for at, feed in enumerate(rule.order))
-        rank = f"(CASE feed {places} ELSE 0 END)::HUGEINT * {_PLACE} + epoch_us(event_time)"
+        rank = f"(CASE feed {places} ELSE 0 END)::HUGEINT * {_PLACE} + {changed}"
     column = quoted(field)
     return f"arg_max({column}, ({rank}, feed, record_id)) FILTER ({column} IS NOT NULL AND {visible})"
 

@@ -14,7 +14,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from features.base.engine import literal, one_row, quoted
-from features.feeds.canonical import attribute_name
+from features.feeds.mapping import reference_name
 from features.feeds.settings import Feed, Identity
 
 #: Digits of a telephone number that are compared: all that national and international spelling share.
@@ -110,7 +110,7 @@ def _links(customers: Mapping[str, Feed], staged: Path) -> list[str]:
             continue
         other, column, _ = link
         label = literal(f"{other}.{column}=")
-        theirs = reference(customers[other], other, column)
+        theirs = reference(customers[other], column)
         selects.append(_tokens(name, f"{label} || customer_ref", staged, contact=False))
         selects.append(_tokens(other, f"{label} || {theirs}", staged, contact=False))
     return selects
@@ -137,9 +137,9 @@ def _tokens(name: str, token: str, staged: Path, *, contact: bool) -> str:
     )
 
 
-def reference(feed: Feed, name: str, column: str) -> str:
+def reference(feed: Feed, column: str) -> str:
     """Return SQL of the value by which other feeds name a record of this one: its key, or another column."""
-    return "record_id" if feed.keys == [column] else f"CAST({quoted(attribute_name(name, column))} AS VARCHAR)"
+    return "record_id" if feed.keys == [column] else quoted(reference_name(column))
 
 
 def _components(records: int, edges: pa.Table) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +11,8 @@ import pyarrow.parquet as pq
 from features.base.engine import literal, one_row, quoted
 from features.base.storage import stream_parquet
 from features.feeds.canonical import CANONICAL, Kind, attribute_name
-from features.feeds.settings import Feed
+from features.feeds.mapping import reference_name
+from features.feeds.settings import Feed, FeedsFile
 from features.unify.resolve import reference
 
 
@@ -34,9 +34,7 @@ class Attached:
     unknown: int
 
 
-def write_tables(
-    engine: duckdb.DuckDBPyConnection, feeds: Mapping[str, Feed], *, staged: Path, folder: Path
-) -> list[Attached]:
+def write_tables(engine: duckdb.DuckDBPyConnection, feeds: FeedsFile, *, staged: Path, folder: Path) -> list[Attached]:
     """Write every canonical table that some feed maps to; the table ``records`` must be registered.
 
     Parameters
@@ -52,7 +50,7 @@ def write_tables(
     """
     counts: list[Attached] = []
     for kind, table in CANONICAL.items():
-        members = {name: feed for name, feed in sorted(feeds.items()) if feed.kind == kind}
+        members = {name: feed for name, feed in sorted(feeds.feeds.items()) if feed.kind == kind}
         if not members:
             continue
         selects = [_select(name, feed, feeds, staged) for name, feed in members.items()]
@@ -68,9 +66,9 @@ def write_tables(
     return counts
 
 
-def _select(name: str, feed: Feed, feeds: Mapping[str, Feed], staged: Path) -> str:
+def _select(name: str, feed: Feed, feeds: FeedsFile, staged: Path) -> str:
     rows = staged / name / "rows.parquet"
-    hidden = _hidden(name, feed, rows)
+    hidden = _hidden(name, feed, feeds, rows)
     exclude = f"EXCLUDE ({', '.join(quoted(column) for column in hidden)})" if hidden else ""
     source = f"read_parquet({literal(str(rows))})"
     if feed.kind == "customers":
@@ -82,8 +80,8 @@ def _select(name: str, feed: Feed, feeds: Mapping[str, Feed], staged: Path) -> s
     if link is None:
         return f"SELECT {literal(name)} AS feed, s.* {exclude}, NULL AS __ref FROM {source} s"
     other, column, _ = link
-    owner = feeds[other]
-    theirs = reference(owner, other, column)
+    owner = feeds.feeds[other]
+    theirs = reference(owner, column)
     known = (
         f"SELECT {theirs} AS ref, min(r.customer_id) AS customer_id "
         f"FROM read_parquet({literal(str(staged / other / 'rows.parquet'))}) o "
@@ -96,10 +94,10 @@ def _select(name: str, feed: Feed, feeds: Mapping[str, Feed], staged: Path) -> s
     )
 
 
-def _hidden(name: str, feed: Feed, rows: Path) -> list[str]:
-    """Return the columns that stay behind: the feed's own reference and, outside ``customers``, personal columns."""
+def _hidden(name: str, feed: Feed, feeds: FeedsFile, rows: Path) -> list[str]:
+    """Return the columns that stay behind: all references and, outside ``customers``, personal columns."""
     present = set(pq.read_schema(rows).names)
-    hidden = {"customer_ref"}
+    hidden = {"customer_ref", *map(reference_name, feeds.named_by_others(name))}
     if feed.kind != "customers":
         hidden |= {attribute_name(name, column) for column in feed.pii}
         link = feed.link(name)

@@ -11,7 +11,7 @@ import re
 import secrets
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -41,7 +41,7 @@ def _new_id() -> str:
 
 @dataclass(frozen=True)
 class Limits:
-    """How large a body may be, and how long a request may take, in bytes and seconds."""
+    """How large a body may be, in bytes, and how long sending it and answering it may take, each, in seconds."""
 
     body: int = 64 * 1024
     deadline_s: float = 5.0
@@ -57,13 +57,18 @@ class Caller:
 
 @dataclass
 class _Answering:
-    """What has been sent of the answer."""
+    """What has been sent of the answer; once abandoned, what the app still sends goes nowhere."""
 
     send: Send
     request_id: str
     status: int | None = None
+    abandoned: bool = False
 
     async def __call__(self, message: Message) -> None:
+        if not self.abandoned:
+            await self._send(message)
+
+    async def _send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             headers = MutableHeaders(scope=message)
@@ -76,8 +81,8 @@ class _Answering:
         body = fault.body(request_id=self.request_id)
         headers = {"Content-Type": MEDIA_TYPE, "Content-Length": str(len(body)), **fault.headers}
         raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
-        await self({"type": "http.response.start", "status": fault.status, "headers": raw})
-        await self({"type": "http.response.body", "body": body})
+        await self._send({"type": "http.response.start", "status": fault.status, "headers": raw})
+        await self._send({"type": "http.response.body", "body": body})
 
 
 class Guard:
@@ -102,6 +107,7 @@ class Guard:
         new_id: Callable[[], str] = _new_id,
     ) -> None:
         self._app, self._front, self._meters, self._limits, self._new_id = app, front, meters, limits, new_id
+        self._under_way: set[asyncio.Future[None]] = set()  # asyncio itself holds tasks only weakly
         self._paths = [(route.path_regex, route.path) for route in routes]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -119,19 +125,15 @@ class Guard:
         answering = _Answering(send, caller.request_id)
         route = self._route(scope["path"])
         try:
-            async with asyncio.timeout(self._limits.deadline_s):
-                if route not in OPEN:
-                    caller.role = self._role(headers)
-                if route == NOWHERE:
-                    raise refuse(404, "path.unknown", "no such path")
-                if scope["method"] not in ("GET", "HEAD", "OPTIONS"):
-                    receive = _replay(await self._body(headers, receive))
-                await self._app({**scope, STATE: caller}, receive, answering)
+            if route not in OPEN:
+                caller.role = self._role(headers)
+            if route == NOWHERE:
+                raise refuse(404, "path.unknown", "no such path")
+            if scope["method"] not in ("GET", "HEAD", "OPTIONS"):
+                receive = _replay(await self._body(headers, receive))
+            await self._within_deadline(self._app({**scope, STATE: caller}, receive, answering), answering)
         except Refused as refused:
             await answering.fault(refused.fault)
-        except TimeoutError:
-            if answering.status is None:
-                await answering.fault(TOO_SLOW)
         except Exception as error:  # noqa: BLE001  whatever it is, the caller gets a problem document
             # The message may hold what was sent: where it happened is enough.
             frames = [f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)[-5:]]
@@ -152,6 +154,28 @@ class Guard:
             ms=round(seconds * 1000, 2),
             role=role,
         )
+
+    async def _within_deadline(self, work: Awaitable[None], answering: _Answering) -> None:
+        """Wait for the app, but no longer than the deadline: a thread that hangs cannot be stopped, only left."""
+        task = asyncio.ensure_future(work)
+        self._under_way.add(task)
+        task.add_done_callback(self._ended)
+        try:
+            await asyncio.wait({task}, timeout=self._limits.deadline_s)
+        except asyncio.CancelledError:
+            task.cancel()
+            raise
+        if task.done() or answering.status is not None:
+            await task
+        else:
+            answering.abandoned = True
+            task.cancel()
+            await answering.fault(TOO_SLOW)
+
+    def _ended(self, task: asyncio.Future[None]) -> None:
+        self._under_way.discard(task)
+        if not task.cancelled():
+            task.exception()  # looked at, so that asyncio does not complain of one that was left
 
     def _route(self, path: str) -> str:
         return next((template for pattern, template in self._paths if pattern.match(path)), NOWHERE)
@@ -176,18 +200,26 @@ class Guard:
         limit, declared = self._limits.body, headers.get("content-length", "0")
         if not declared.isdecimal() or len(declared) > 12 or int(declared) > limit:
             raise refuse(413, "body.too_large", f"a body has at most {limit} bytes")
-        body = bytearray()
-        more = True
-        while more:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                raise refuse(400, "body.cut_off", "the body ended early")
-            body += message.get("body", b"")
-            more = message.get("more_body", False)
-            if len(body) > limit:
-                raise refuse(413, "body.too_large", f"a body has at most {limit} bytes")
-        strict_json.check(bytes(body))
-        return bytes(body)
+        try:
+            async with asyncio.timeout(self._limits.deadline_s):
+                body = await _read(receive, limit=limit)
+        except TimeoutError:
+            raise refuse(408, "body.too_slow", "the body did not come within the deadline") from None
+        strict_json.check(body)
+        return body
+
+
+async def _read(receive: Receive, *, limit: int) -> bytes:
+    body, more = bytearray(), True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise refuse(400, "body.cut_off", "the body ended early")
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+        if len(body) > limit:
+            raise refuse(413, "body.too_large", f"a body has at most {limit} bytes")
+    return bytes(body)
 
 
 def routes_of(app: FastAPI) -> list[Route]:

@@ -15,8 +15,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from training import folds
 from training.evaluate import calibration, ranking
-from training.models import baselines, classifier, folds
+from training.models import baselines, classifier
 from training.models.encoding import Encoding, Matrix
 
 DATA = Path(os.environ.get("NEXTBEST_DATA", Path(__file__).resolve().parents[3] / "shared" / "data"))
