@@ -9,8 +9,8 @@ from features.base.errors import BadConfiguration, BadData, Problem
 from features.base.workspace import Workspace
 from features.feeds.canonical import CANONICAL, Kind, attribute_name
 from features.feeds.personal import personal_attributes
-from features.feeds.settings import FeedsFile
-from features.feeds.source import Source, find
+from features.feeds.settings import Feed, FeedsFile
+from features.feeds.source import find
 from features.feeds.stage import inspect
 from features.transforms.catalogue import attribute_feature, consent_features, windowed_features
 from features.transforms.plan import check_views
@@ -50,9 +50,9 @@ def check(workspace: Workspace) -> list[Problem]:
                 problems += [_placed(problem, lines, name) for problem in error.problems]
                 unseen.add(name)
                 continue
-            found = inspect(name, feed, source, named_by=feeds.named_by_others(name))
+            found, kept = inspect(name, feed, source, named_by=feeds.named_by_others(name))
             problems += [_placed(problem, lines, name) for problem in found]
-            known |= _attributes(name, feeds, source)
+            known |= _attributes(name, feed, kept)
     except BadConfiguration as error:
         problems += error.problems
     try:
@@ -64,14 +64,13 @@ def check(workspace: Workspace) -> list[Problem]:
     return problems
 
 
-def _attributes(name: str, feeds: FeedsFile, source: Source) -> dict[str, bool]:
+def _attributes(name: str, feed: Feed, kept: Sequence[str]) -> dict[str, bool]:
     """Return a feed's own columns; what they hold is not known before they are read, so all may be numbers."""
-    feed = feeds.feeds[name]
-    hidden = {*feed.drop, *(() if feed.kind == "customers" else feed.pii)}
+    hidden = set(() if feed.kind == "customers" else feed.pii)
     link = feed.link(name)
     if link is not None and feed.kind != "customers":
         hidden.add(link[2])
-    return {attribute_name(name, column): True for column in source.columns if column not in hidden}
+    return {attribute_name(name, column): True for column in kept if column not in hidden}
 
 
 def _placed(problem: Problem, lines: Lines, name: str) -> Problem:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -75,7 +76,7 @@ class FeedMapping:
         """Return a problem for each two columns that would survive under one name."""
         seen: dict[str, str] = {}
         problems = []
-        for column in self._surviving():
+        for column in self.surviving():
             other = seen.setdefault(attribute_name(self.name, column), column)
             if other != column:
                 message = f"the columns {other!r} and {column!r} would both be {attribute_name(self.name, column)}"
@@ -85,13 +86,12 @@ class FeedMapping:
     def _columns(self, text: str, where: str) -> frozenset[str]:
         return frozenset((text,)) if text in self.types else parse(text, where=where).columns
 
-    def _surviving(self) -> list[str]:
+    def surviving(self) -> list[str]:
         """Return the columns that are kept as attributes."""
-        place = f"feeds.{self.name}.fields"
         hidden = set(self.feed.drop)
         for field in _LATER.get(self.feed.kind, ()):
-            if field in self.feed.fields:
-                hidden |= self._columns(self.feed.fields[field], f"{place}.{field}")
+            with suppress(BadConfiguration):  # `check` says what is wrong with the expression
+                hidden |= self._columns(self.feed.fields.get(field, "NULL"), "")
         return [column for column in self.types if column not in hidden]
 
     def calculated(self) -> frozenset[str]:
@@ -140,7 +140,7 @@ class FeedMapping:
         event_time, known = self._times(fields, expression_types, reasons)
         loaded = f"TIMESTAMPTZ {literal(iso(self.loaded_at))}"
         columns |= {"event_time": event_time or loaded, "known_at": f"coalesce({known or 'NULL'}, {loaded})", **fields}
-        columns |= {attribute_name(self.name, column): quoted(column) for column in self._surviving()}
+        columns |= {attribute_name(self.name, column): quoted(column) for column in self.surviving()}
         columns |= {reference_name(column): self._written(column) for column in self.named_by}
         keep = self._keep(reasons)
         listed = ",\n  ".join(f"{sql} AS {quoted(name)}" for name, sql in columns.items())
@@ -221,7 +221,8 @@ class FeedMapping:
     ) -> tuple[str | None, str | None]:
         """Return SQL of when a row happened and was known; None where the feed says nothing of it."""
         feed = self.feed
-        known = None
+        known: str | None = None
+        happened: str | None
         if feed.known_at is not None:
             known = self._time(feed.known_at, f"feeds.{self.name}.known_at", types, reasons, label="known_at")
         happened_text = feed.event_time or feed.updated_at

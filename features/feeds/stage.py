@@ -93,10 +93,11 @@ def stage(name: str, feed: Feed, *, root: Path, folder: Path, named_by: Sequence
     return staged
 
 
-def inspect(name: str, feed: Feed, source: Source, *, named_by: Sequence[str] = ()) -> list[Problem]:
-    """Return everything that is wrong with a feed's mapping to the columns of its files, without writing anything."""
+def inspect(name: str, feed: Feed, source: Source, *, named_by: Sequence[str] = ()) -> tuple[list[Problem], list[str]]:
+    """Return everything that is wrong with a feed's mapping to its files' columns, and the columns that survive it."""
     types = dict.fromkeys(source.columns, "VARCHAR")
-    return FeedMapping(name, feed, types, frozenset(), datetime.fromtimestamp(0, UTC), tuple(named_by)).check()
+    mapping = FeedMapping(name, feed, types, frozenset(), datetime.fromtimestamp(0, UTC), tuple(named_by))
+    return mapping.check(), mapping.surviving()
 
 
 _KEPT = """

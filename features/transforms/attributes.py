@@ -72,7 +72,8 @@ def context_select(name: str, view: View, survivorship: Survivorship, numeric: M
 
 def _latest(field: str) -> str:
     column = quoted(field)
-    return f"arg_max({column}, (coalesce(epoch_us(x.event_time), epoch_us(x.known_at)), x.feed, x.record_id)) FILTER ({column} IS NOT NULL)"
+    dated = "coalesce(epoch_us(x.event_time), epoch_us(x.known_at))"
+    return f"arg_max({column}, ({dated}, x.feed, x.record_id)) FILTER ({column} IS NOT NULL)"
 
 
 def _cast(sql: str, numeric: bool) -> str:

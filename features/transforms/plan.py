@@ -174,9 +174,8 @@ def _with_item(view: View, feeds: FeedsFile) -> str:
         return view.source
     field = quoted(view.by.removeprefix("items."))
     items = {name: feed for name, feed in feeds.feeds.items() if feed.kind == "items"}
-    undated = [
-        literal(name) for name, feed in items.items() if not (feed.event_time or feed.updated_at or feed.known_at)
-    ]
+    dated = {name for name, feed in items.items() if feed.event_time or feed.updated_at or feed.known_at}
+    undated = [literal(name) for name in items if name not in dated]
     always = f"CASE WHEN feed IN ({', '.join(undated)}) THEN TIMESTAMPTZ '1900-01-01 00:00:00+00' ELSE known_at END"
     since = always if undated else "known_at"
     return f"""(

@@ -25,6 +25,7 @@ CREATE TABLE IF NOT EXISTS decisions (
 );
 
 CREATE INDEX IF NOT EXISTS decisions_of_customer ON decisions (customer_id, decision_time);
+CREATE INDEX IF NOT EXISTS decisions_of_moment ON decisions (decision_time);
 
 CREATE TABLE IF NOT EXISTS refusals (
     refusals_id TEXT NOT NULL PRIMARY KEY,

@@ -1,0 +1,89 @@
+"""A tiny company on disk: files and settings written by the test itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from features.base.progress import Silent
+from features.base.workspace import Workspace
+from features.feeds.settings import Feed
+from features.feeds.stage import StagedFeed, stage
+from features.one_customer import UnifyReport, unify
+
+
+@dataclass(frozen=True)
+class Staged:
+    """A staged feed, and its rows as dictionaries."""
+
+    feed: StagedFeed
+    folder: Path
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        return table(self.folder / "rows.parquet")
+
+    @property
+    def rejected(self) -> list[dict[str, Any]]:
+        return table(self.folder / "rejected.parquet")
+
+    def column(self, name: str) -> list[Any]:
+        return [row[name] for row in self.rows]
+
+
+def table(path: Path) -> list[dict[str, Any]]:
+    """Return the rows of a Parquet file."""
+    return [dict(row) for row in pq.read_table(path, partitioning=None).to_pylist()]
+
+
+def staged(root: Path, content: str | bytes | None = None, *, file: str = "till.csv", **settings: Any) -> Staged:
+    """Write one file, if content is given, and stage a feed of events from it."""
+    if content is not None:
+        (root / file).write_bytes(content if isinstance(content, bytes) else content.encode())
+    declared: dict[str, Any] = {
+        "source": file,
+        "kind": "events",
+        "event": "purchase",
+        "event_time": "at",
+        "timezone": "UTC",
+        "customer": "crm.id = till.who",
+        "reject_above": 0.5,
+    }
+    feed = Feed.model_validate({name: value for name, value in {**declared, **settings}.items() if value is not None})
+    return Staged(stage("till", feed, root=root, folder=root / "staged"), root / "staged" / "till")
+
+
+def company(root: Path, *, feeds: str, views: str = "", files: Mapping[str, str] | None = None) -> Workspace:
+    """Write a workspace: its settings, and its CSV files by name."""
+    (root / "features").mkdir(parents=True, exist_ok=True)
+    (root / "features" / "feeds.yaml").write_text(feeds, encoding="utf-8")
+    if views:
+        (root / "features" / "views.yaml").write_text(views, encoding="utf-8")
+    for name, text in (files or {}).items():
+        (root / name).write_text(text, encoding="utf-8")
+    return Workspace(root)
+
+
+def unified(workspace: Workspace) -> UnifyReport:
+    return unify(workspace, Silent())
+
+
+def people(workspace: Workspace) -> dict[str, list[str]]:
+    """Return the records (``feed:key``) of every customer, by customer id."""
+    found: dict[str, list[str]] = {}
+    for row in table(workspace.unified / "records.parquet"):
+        found.setdefault(row["customer_id"], []).append(f"{row['feed']}:{row['record_id']}")
+    return found
+
+
+def groups(workspace: Workspace) -> list[list[str]]:
+    """Return the records of every customer, sorted."""
+    return sorted(sorted(records) for records in people(workspace).values())
+
+
+def lines(header: str, rows: Sequence[str]) -> str:
+    return "\n".join([header, *rows, ""])
