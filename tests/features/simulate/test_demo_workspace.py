@@ -36,7 +36,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     for name in FILES:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(REPOSITORY / name, root / name)
-    write(simulate(customers=600, seed=7, months=8), root)
+    write(simulate(customers=600, seed=7, months=8), root / "state" / "company")
     return Workspace(root)
 
 
