@@ -10,13 +10,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
-import click
 import typer
 
 from features.base.clock import as_utc, system_clock
 from features.base.errors import BadConfiguration, Problem, UsageError
 from features.base.workspace import Workspace
 from serving.terminal import Terminal, exit_code
+
+INTERRUPTED = 130  # as shells say it: 128 and the number of SIGINT
 
 app = typer.Typer(
     name="nextbest",
@@ -209,14 +210,22 @@ def _run(arguments: list[str]) -> int:
     terminal = Terminal(as_json="--json" in arguments)
     try:
         code: Any = app(arguments, standalone_mode=False, prog_name="nextbest")
-    except click.exceptions.NoArgsIsHelpError as error:
-        terminal.err.print(error.format_message())
+    except typer.TyperException as error:
+        # Typer carries its own copy of click, so click's classes would not catch this.
+        hint = "nextbest --help" if not _is_command(arguments) else f"nextbest {arguments[0]} --help"
+        if not arguments:
+            terminal.err.print(error.format_message(), markup=False)
+        else:
+            terminal.fail([Problem("usage", error.format_message(), hint=f"see `{hint}`")])
         return UsageError.exit_code
-    except click.ClickException as error:
-        terminal.fail([Problem("usage", error.format_message(), hint="`nextbest --help` lists the commands")])
-        return UsageError.exit_code
-    except (KeyboardInterrupt, click.Abort):
-        return 130
+    except (KeyboardInterrupt, typer.Abort):
+        return INTERRUPTED
     except Exception as error:  # noqa: BLE001 - the rim: everything becomes a documented exit code
         return exit_code(error, terminal)
     return code if isinstance(code, int) else 0
+
+
+def _is_command(arguments: list[str]) -> bool:
+    return bool(arguments) and arguments[0] in {
+        command.callback.__name__ for command in app.registered_commands if command.callback
+    }

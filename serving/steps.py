@@ -69,7 +69,7 @@ def train_step(workspace: Workspace, models: Sequence[str], progress: Progress, 
     def told(name: str, model: Trained) -> list[str]:
         main = [key for key in ("auc", "lift_10", "hit_5", "ndcg_5", "log_loss", "ece") if key in model.metrics]
         width = max(len(peer) for peer in ["nextbest", *model.peers])
-        rows = [("nextbest", model.metrics), *model.peers.items()]
+        rows = [("nextbest", model.metrics), *sorted(model.peers.items())]
         return [
             f"{name} version {model.version}: {model.verdict} ({model.rows} rows, {model.positives} positives)",
             *(f"  {why}" for why in model.reasons),

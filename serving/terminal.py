@@ -29,7 +29,7 @@ class Terminal:
     def __init__(self, *, as_json: bool) -> None:
         self.as_json = as_json
         self.out = Console(highlight=False, soft_wrap=True)
-        self.err = Console(stderr=True, highlight=False)
+        self.err = Console(stderr=True, highlight=False, soft_wrap=True)
 
     def say(self, text: str = "") -> None:
         """Show a line of text; nothing when the answer is JSON."""

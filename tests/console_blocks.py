@@ -5,6 +5,8 @@ Every fenced ``console`` block of the page carries one mark on the line before i
     <!-- run -->                     its commands are run, its output is compared
     <!-- not run: it never ends -->  it is only shown, for the reason given
 
+Any other fenced block may carry ``<!-- file: shop/data.py -->``: the reader saves it under that name, and so do we.
+
 Inside a block a line that starts with ``$ `` is a command (a line ending in a backslash goes on), what follows is its
 output. In the output ``...`` stands for anything: within a line, for any part of it; alone on a line, for any number of
 lines. A command without output is only required to succeed. All blocks of a page run in one shell, one after the other,
@@ -23,6 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _FENCE = re.compile(r"^```(\w*)\s*$")
+_FILE = re.compile(r"^<!-- file: ([\w./-]+) -->$")
 _NOT_RUN = re.compile(r"^<!-- not run: \S.* -->$")
 _COLOUR = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
@@ -86,10 +89,28 @@ def steps_of(page: str) -> list[Step]:
                 steps += found
             elif not _NOT_RUN.match(mark):
                 raise PageError(f"line {at + 1}: write <!-- run --> or <!-- not run: why --> before this block")
+        elif saved := _FILE.match(mark):
+            steps.append(Step(at + 2, _saving(saved[1], lines[at + 1 : end])))
         mark, at = "", end + 1
     if not steps:
         raise PageError("no block is marked <!-- run -->: nothing on this page is tested")
     return steps
+
+
+def files_of(page: str) -> dict[str, str]:
+    """Return the files that the page tells its reader to save, by name."""
+    lines = page.splitlines()
+    files = {}
+    for at, line in enumerate(lines[:-1]):
+        if (saved := _FILE.match(line.strip())) and _FENCE.match(lines[at + 1]):
+            end = lines.index("```", at + 2)
+            files[saved[1]] = "\n".join(lines[at + 2 : end]) + "\n"
+    return files
+
+
+def _saving(name: str, lines: Sequence[str]) -> str:
+    folder, text = shlex.quote(str(Path(name).parent)), "\n".join(lines)
+    return f"mkdir -p {folder}; cat >{shlex.quote(name)} <<'END OF FILE'\n{text}\nEND OF FILE"
 
 
 def _steps_of_block(lines: Sequence[str], *, first: int) -> list[Step]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.console_blocks import PageError, Ran, Step, matches, run_steps, steps_of
+from tests.console_blocks import PageError, Ran, Step, files_of, matches, run_steps, steps_of
 
 
 def page(*lines: str, mark: str = "<!-- run -->") -> str:
@@ -27,6 +27,13 @@ def test_commands_are_read_with_their_output_and_line() -> None:
 def test_a_block_that_is_only_shown_needs_a_reason() -> None:
     both = page("$ sleep 9999", mark="<!-- not run: it never ends -->") + page("$ true")
     assert [step.command for step in steps_of(both)] == ["true"]
+
+
+def test_a_block_with_a_file_name_is_saved_as_it_stands_before_the_next_command(tmp_path: Path) -> None:
+    text = "<!-- file: shop/a.yaml -->\n```yaml\nprice: '$5'  # `x` \\\n\nend: 1\n```\n" + page("$ cat shop/a.yaml")
+    saved = "price: '$5'  # `x` \\\n\nend: 1\n"
+    assert files_of(text) == {"shop/a.yaml": saved}
+    assert [step.output for step in run(text, tmp_path)] == ["", saved]
 
 
 @pytest.mark.parametrize("mark", ["", "plain words", "<!-- not run -->", "<!-- not run: -->"])

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 import numpy as np
 from numpy.typing import NDArray
 
+from features.base.errors import BadData
 from training.evaluate import bootstrap, calibration, profit, ranking, recommend
 from training.evaluate.calibration import Reliability
 from training.evaluate.ranking import GainCurve
+from training.evaluate.recommend import PerCustomer
 from training.frame import Frame
 from training.gates import Evidence, Versus
 from training.models import classifier
 from training.models import ranking as ranker
 from training.models.booster import BoosterSettings
 from training.peers import Peer
-from training.split import Fold
+from training.split import Fold, recency_weights
 
 Array = NDArray[np.float64]
 Rows = NDArray[np.int64]
@@ -63,6 +66,7 @@ def assess_binary(
     peers_of: Callable[[Fold], Sequence[Peer]],
     *,
     settings: BoosterSettings,
+    half_life: timedelta | None,
     champion: Callable[[Frame], Array] | None,
     seed: int,
     advance: Callable[[], None],
@@ -75,6 +79,7 @@ def assess_binary(
     folds : which of them to learn from and judge by
     peers_of : the peers' scores of a fold
     settings : how trees are grown
+    half_life : of a cutoff's weight; None when all count alike
     champion : scores of the present champion, or None when there is none
     seed : of the fits and the bootstrap
     advance : called after each fold
@@ -82,7 +87,14 @@ def assess_binary(
     judged, single = [], np.zeros(frame.features.shape[1])
     for fold in folds:
         train, test = frame.take(fold.train), frame.take(fold.test)
-        model = classifier.fit(train.features, train.target, groups=train.customers, settings=settings, seed=seed)
+        model = classifier.fit(
+            train.features,
+            train.target,
+            weight=recency_weights(train, half_life=half_life),
+            groups=train.customers,
+            settings=settings,
+            seed=seed,
+        )
         matrix = model.encoding.matrix(test.features)
         ours = Peer("model", model.score(matrix, threads=settings.num_threads), is_probability=True)
         peers = list(peers_of(fold))
@@ -100,9 +112,7 @@ def assess_binary(
         for at, name in enumerate(names)
     }
     metrics = _mean([_binary(each.target, each.ours) for each in judged])
-    versus, left = _versus(
-        judged, names, lambda each, peer, rows: ranking.auc(each.target[rows], peer.score[rows]), seed
-    )
+    versus, left = _versus(judged, names, lambda each, peer: _AreaOf(each.target, peer.score), seed)
     return Assessment(
         metrics=metrics,
         peers={name: _mean([_binary(each.target, each.peers[at]) for each in judged]) for at, name in enumerate(names)},
@@ -129,6 +139,7 @@ def assess_ranking(
     peers_of: Callable[[Fold], Sequence[Peer]],
     *,
     settings: BoosterSettings,
+    half_life: timedelta | None,
     champion: Callable[[Frame], Array] | None,
     seed: int,
     advance: Callable[[], None],
@@ -141,6 +152,7 @@ def assess_ranking(
             train.features,
             train.target,
             candidates=frame.candidates,
+            weight=recency_weights(train, half_life=half_life),
             groups=train.customers,
             settings=settings,
             seed=seed,
@@ -154,7 +166,7 @@ def assess_ranking(
     names = [peer.name for peer in judged[0].peers]
     metrics = _mean([_ranking(each.target, each.ours) for each in judged])
     versus, left = _versus(
-        judged, names, lambda each, peer, rows: recommend.ndcg(peer.score[rows], each.target[rows], k=TOP).mean, seed
+        judged, names, lambda each, peer: _MeanOf(recommend.ndcg(peer.score, each.target, k=TOP)), seed
     )
     return Assessment(
         metrics=metrics,
@@ -216,23 +228,57 @@ def _mean(folds: Sequence[Mapping[str, float]]) -> dict[str, float]:
     return {name: float(np.mean([fold[name] for fold in folds])) for name in folds[0]}
 
 
+class _AreaOf:
+    """AUC of drawn rows; the scores are ranked once for all draws."""
+
+    def __init__(self, target: Array, score: Array) -> None:
+        self._positive = target == 1
+        self._rank = np.unique(score, return_inverse=True)[1]
+        self._ranks = int(self._rank.max()) + 1
+
+    def __call__(self, rows: Rows) -> float:
+        rank, positive = self._rank[rows], self._positive[rows]
+        hits = np.bincount(rank[positive], minlength=self._ranks)
+        misses = np.bincount(rank[~positive], minlength=self._ranks)
+        if not hits.any() or not misses.any():
+            raise BadData("metric.one_class", "the rows drawn have one label only")
+        return float(hits @ (np.cumsum(misses) - misses / 2) / (hits.sum() * misses.sum()))
+
+
+class _MeanOf:
+    """The mean of a metric of each row over drawn rows; those without a value are passed over."""
+
+    def __init__(self, found: PerCustomer) -> None:
+        self._value = np.full(len(found.judged), np.nan)
+        self._value[found.judged] = found.value
+
+    def __call__(self, rows: Rows) -> float:
+        value = self._value[rows]
+        if np.isnan(value).all():
+            raise BadData("metric.no_positive", "none of the rows drawn can be judged")
+        return float(np.nanmean(value))
+
+
 def _versus(
-    judged: Sequence[_Judged], names: Sequence[str], metric: Callable[[_Judged, Peer, Rows], float], seed: int
+    judged: Sequence[_Judged],
+    names: Sequence[str],
+    metric: Callable[[_Judged, Peer], Callable[[Rows], float]],
+    seed: int,
 ) -> tuple[dict[str, Versus], Versus | None]:
     """Return every peer's metric (mean over folds) with the interval of ours minus theirs; the champion apart."""
     sizes = np.cumsum([0, *(len(each.target) for each in judged)])
     customers = np.concatenate([each.customers for each in judged])
+    everything = np.arange(sizes[-1])
+    own = [metric(each, each.ours) for each in judged]
     found: dict[str, Versus] = {}
     for at, name in enumerate(names):
+        other = [metric(each, each.peers[at]) for each in judged]
 
-        def mean_over_folds(rows: Rows, ours: bool, at: int = at) -> float:
-            values = []
-            for number, each in enumerate(judged):
-                mine = rows[(rows >= sizes[number]) & (rows < sizes[number + 1])] - sizes[number]
-                values.append(metric(each, each.ours if ours else each.peers[at], mine))
-            return float(np.mean(values))
+        def mean_over_folds(rows: Rows, ours: bool, other: list[Callable[[Rows], float]] = other) -> float:
+            fold = np.searchsorted(sizes, rows, side="right") - 1
+            judges = own if ours else other
+            return float(np.mean([judge(rows[fold == at] - sizes[at]) for at, judge in enumerate(judges)]))
 
-        everything = np.arange(sizes[-1])
         drawn = bootstrap.difference(mean_over_folds, customers=customers, rounds=ROUNDS, seed=seed)
         found[name] = Versus(mean_over_folds(everything, False), drawn.low, drawn.high)
     champion = found.pop("champion", None)

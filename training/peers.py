@@ -33,13 +33,27 @@ class Peer:
     is_probability: bool
 
 
-def binary_peers(frame: Frame, fold: Fold, history: pd.DataFrame | None, *, seed: int) -> list[Peer]:
+@dataclass(frozen=True)
+class Past:
+    """What the rules for inactivity know.
+
+    Parameters
+    ----------
+    history : `purchase_history` of every customer at every cutoff, whether in the population or not
+    ahead : days from a cutoff to the end of its outcome window
+    """
+
+    history: pd.DataFrame
+    ahead: float
+
+
+def binary_peers(frame: Frame, fold: Fold, past: Past | None, *, seed: int) -> list[Peer]:
     """Return the peers of a binary model: logistic regression, default LightGBM, and for inactivity the rules.
 
     Parameters
     ----------
     frame, fold : rows, and which of them to learn from and to score
-    history : `purchase_history` of each of the frame's rows, in its order; None when the label is no inactivity
+    past : None when the label is no inactivity
     seed : for LightGBM
     """
     train, test = frame.take(fold.train), frame.take(fold.test)
@@ -51,17 +65,22 @@ def binary_peers(frame: Frame, fold: Fold, history: pd.DataFrame | None, *, seed
         Peer("logistic_regression", logistic.score(unknown), is_probability=True),
         Peer("default_lightgbm", plain.score(unknown), is_probability=True),
     ]
-    if history is None:
-        return peers
-    before = history[fold.test]
-    since = (before["age"] - before["recency"]).to_numpy(dtype=np.float64)
-    latest = history[fold.train]
-    last = latest[latest["as_of"] == latest["as_of"].max()]
-    model = bgnbd.fit(*_numbers(last))
+    return peers if past is None else [*peers, *_rules(test, past)]
+
+
+def _rules(test: Frame, past: Past) -> list[Peer]:
+    """Return recency and BG/NBD, which learns from histories alone.
+
+    It needs no outcome, so it is fitted on all that was known at the last test cutoff. A population that was
+    active lately would bias it: among those nobody seems to drop out.
+    """
+    before = aligned(test, past.history, fill={})
+    known = past.history[past.history["as_of"] == before["as_of"].max()]
+    model = bgnbd.fit(*_numbers(known))
     return [
-        *peers,
-        Peer("recency", baselines.recency(since), is_probability=False),
-        Peer("bg_nbd_p_alive", 1.0 - model.p_alive(*_numbers(before)), is_probability=False),
+        Peer("recency", baselines.recency((before["age"] - before["recency"]).to_numpy(dtype=np.float64)), False),
+        Peer("bg_nbd_p_alive", 1.0 - model.p_alive(*_numbers(before)), False),
+        Peer("bg_nbd_expected", -model.expected_purchases(*_numbers(before), ahead=past.ahead), False),
     ]
 
 

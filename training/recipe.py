@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from importlib.metadata import version as library
 from pathlib import Path
 from typing import Any, Literal
@@ -42,15 +42,16 @@ from training.models.booster import BoosterSettings
 from training.models.classifier import Classifier
 from training.models.golden import synthetic_rows
 from training.models.ranking import Ranker
-from training.peers import Peer, aligned, binary_peers, ranking_peers
-from training.split import Fold, by_customer, by_time
+from training.peers import Past, Peer, aligned, binary_peers, ranking_peers
+from training.split import Fold, by_customer, by_time, recency_weights
 from training.tracking import plots
 from training.tracking.run import TrainingRun
 from training.tracking.settings import MlflowFile, load_mlflow
 from training.tracking.sink import connect, log
 
 #: Raised when this module would train another model from the same input.
-VERSION = 1
+VERSION = 2
+DAY = timedelta(days=1)
 LIBRARIES = ("lightgbm", "numpy", "scikit-learn", "nextbest")
 
 Verdict = Literal["promote", "hold"]
@@ -231,8 +232,8 @@ def _peers(engine: duckdb.DuckDBPyConnection, task: _Task, frame: Frame) -> Call
             matrix = before[list(frame.candidates)].to_numpy(dtype=np.float64)
             return lambda fold: ranking_peers(frame, fold, matrix)
         case Inactivity() as label:
-            history = aligned(frame, purchase_history(engine, label.event, cutoffs), fill={})
-            return lambda fold: binary_peers(frame, fold, history, seed=task.settings.seed)
+            past = Past(purchase_history(engine, label.event, cutoffs), ahead=(label.gap + label.horizon) / DAY)
+            return lambda fold: binary_peers(frame, fold, past, seed=task.settings.seed)
         case _:
             return lambda fold: binary_peers(frame, fold, None, seed=task.settings.seed)
 
@@ -251,6 +252,7 @@ def _assess(
         folds,
         peers_of,
         settings=task.boosting,
+        half_life=task.settings.cutoffs.half_life,
         champion=_champion(task, frame, folds, labels),
         seed=task.settings.seed,
         advance=progress.advance,
@@ -272,17 +274,24 @@ def _champion(task: _Task, frame: Frame, folds: Sequence[Fold], labels: Labels) 
 
 
 def _fit(task: _Task, frame: Frame) -> Classifier | Ranker:
+    weight = recency_weights(frame, half_life=task.settings.cutoffs.half_life)
     if frame.candidates:
         return ranking.fit(
             frame.features,
             frame.target,
             candidates=frame.candidates,
+            weight=weight,
             groups=frame.customers,
             settings=task.boosting,
             seed=task.settings.seed,
         )
     return classifier.fit(
-        frame.features, frame.target, groups=frame.customers, settings=task.boosting, seed=task.settings.seed
+        frame.features,
+        frame.target,
+        weight=weight,
+        groups=frame.customers,
+        settings=task.boosting,
+        seed=task.settings.seed,
     )
 
 

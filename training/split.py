@@ -14,6 +14,7 @@ from training import folds
 from training.frame import Frame
 
 Rows = NDArray[np.bool_]
+Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,23 @@ def by_time(frame: Frame, *, parts: int, embargo: timedelta) -> list[Fold]:
             hint="take more snapshots, shorten the horizon, or deliver a longer history",
         )
     return chosen
+
+
+def recency_weights(frame: Frame, *, half_life: timedelta | None) -> Array | None:
+    """Return how much each row counts: one of the latest cutoff 1, one older by `half_life` a half.
+
+    What customers do drifts with season and assortment, so the trees and the calibration lean on what closed last.
+
+    Parameters
+    ----------
+    frame : the rows that are learnt from
+    half_life : None when all count alike
+    """
+    if half_life is None:
+        return None
+    cutoffs = frame.cutoffs
+    age = (cutoffs.max() - cutoffs) / np.timedelta64(half_life // timedelta(microseconds=1), "us")
+    return np.asarray(0.5**age, dtype=np.float64)
 
 
 def by_customer(frame: Frame, *, parts: int, seed: int) -> list[Fold]:

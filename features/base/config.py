@@ -244,7 +244,8 @@ def _step(annotation: Any, part: str | int) -> list[Any]:
         for name, field in annotation.model_fields.items():
             if part in (name, field.alias):
                 return _flatten(field.annotation)
-        return [annotation] if part == annotation.__name__ else []
+        tags = {tag for field in annotation.model_fields.values() for tag in typing.get_args(field.annotation)}
+        return [annotation] if part == annotation.__name__ or part in tags else []  # which of a union it is
     arguments = typing.get_args(annotation)
     if typing.get_origin(annotation) is dict:
         return _flatten(arguments[1])

@@ -9,7 +9,7 @@ from typing import Annotated
 from pydantic import BeforeValidator, PlainSerializer
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-_PATTERN = re.compile(r"^\s*(\d+)\s*([smhdw])\s*$")
+_PATTERN = re.compile(r"\s*([0-9]+)\s*([smhdw])\s*")
 
 
 def parse_duration(value: object) -> timedelta:
@@ -21,10 +21,13 @@ def parse_duration(value: object) -> timedelta:
     """
     if isinstance(value, timedelta):
         return value
-    match = _PATTERN.match(str(value))
+    match = _PATTERN.fullmatch(str(value))
     if match is None:
         raise ValueError("write a length of time as a whole number and s, m, h, d or w, such as 30d")
-    return timedelta(**{_UNITS[match.group(2)]: int(match.group(1))})
+    try:
+        return timedelta(**{_UNITS[match.group(2)]: int(match.group(1))})
+    except OverflowError:
+        raise ValueError("write a shorter length of time, such as 30d") from None
 
 
 def format_duration(value: timedelta) -> str:

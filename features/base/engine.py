@@ -44,9 +44,9 @@ def open_engine(
         engine.execute("SET python_enable_replacements = false")
         allowed = [f"{folder.resolve()}/" for folder in folders if not folder.is_file()]
         files = [str(folder.resolve()) for folder in folders if folder.is_file()]
+        engine.execute("SET temp_directory = ?", [str(scratch or "")])  # left alone, it spills where we stand
         if scratch is not None:
             scratch.mkdir(parents=True, exist_ok=True)
-            engine.execute("SET temp_directory = ?", [str(scratch)])
             allowed.append(f"{scratch.resolve()}/")
         engine.execute("SET allowed_directories = ?", [allowed])
         engine.execute("SET allowed_paths = ?", [files])

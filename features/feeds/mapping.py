@@ -15,7 +15,7 @@ from features.base.expression import parse
 from features.feeds.canonical import CANONICAL, SQL_TYPES, FieldType, Kind, attribute_name
 from features.feeds.settings import Feed
 
-#: Up to here every whole number has a double of its own.
+#: Below this every whole number has a double of its own.
 EXACT_INTEGERS = 9_007_199_254_740_992
 RAW = "raw_rows"
 TYPED = "typed_rows"
@@ -292,7 +292,7 @@ def _text(sql: str, kind: str) -> str:
     text = f"nullif(trim(CAST({sql} AS VARCHAR)), '')"
     if kind not in _FLOATS:
         return text
-    whole = f"abs({sql}) <= {EXACT_INTEGERS} AND {sql} = trunc({sql})"
+    whole = f"abs({sql}) < {EXACT_INTEGERS} AND {sql} = trunc({sql})"
     return f"CASE WHEN {whole} THEN CAST(CAST({sql} AS BIGINT) AS VARCHAR) ELSE {text} END"
 
 

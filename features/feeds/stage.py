@@ -183,7 +183,7 @@ def _number_columns(engine: duckdb.DuckDBPyConnection, source: Source, mapping: 
         tests.append(
             f"count({text}) > 0 AND count(CASE WHEN isfinite({number}) THEN 1 END) >= count({text}) * {least} "
             f"AND NOT coalesce(bool_or(regexp_matches({text}, '^([+]|-?0[0-9])')), false) "
-            f"AND coalesce(max(abs({number})) FILTER (isfinite({number})), 0) <= {EXACT_INTEGERS}"
+            f"AND coalesce(max(abs({number})) FILTER (isfinite({number})), 0) < {EXACT_INTEGERS}"
         )
     keys = {*feed.keys}
     row = one_row(engine, f"SELECT {', '.join(tests)} FROM {RAW}")

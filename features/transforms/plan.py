@@ -72,12 +72,17 @@ def check_views(
                 Problem("view.no_source", f"view {name}: no feed maps to {view.source}", place, "add such a feed")
             )
             continue
+        try:
+            named = _named(view, place)
+        except BadConfiguration as error:
+            problems += error.problems
+            continue
         known = columns[view.source]
         problems += [
             Problem("view.unknown_column", f"view {name}: {view.source} has no column {column!r}", place, hint)
-            for column in _named(view, place)
+            for column in named
             if column not in known and column.split(".")[0] not in unseen and not _of_items(column, view, columns)
-            for hint in [did_you_mean(column, sorted(known))]
+            for hint in [did_you_mean(column, _like(column, known, columns))]
         ]
         if view.place is not None and view.place not in columns["customers"] and view.place.split(".")[0] not in unseen:
             near = did_you_mean(view.place, sorted(columns["customers"]))
@@ -211,6 +216,12 @@ def _named(view: View, place: str) -> list[str]:
     if view.where:
         named += sorted(parse(view.where, where=place).columns)
     return named
+
+
+def _like(column: str, known: Mapping[str, bool], columns: Columns) -> list[str]:
+    """Return the names among which the one that was meant may be."""
+    items = columns.get("items", {}) if column.startswith("items.") else {}
+    return sorted([*known, *(f"items.{field}" for field in items)])
 
 
 def _of_items(column: str, view: View, columns: Columns) -> bool:

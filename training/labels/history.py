@@ -15,7 +15,7 @@ from training.labels.settings import Acquisition
 
 
 def purchase_history(engine: duckdb.DuckDBPyConnection, event: str, cutoffs: Sequence[datetime]) -> pd.DataFrame:
-    """Return what BG/NBD needs to know of each customer at each cutoff, in days.
+    """Return what BG/NBD needs to know of every customer known at each cutoff, in days; not of the population alone.
 
     Returns
     -------

@@ -59,6 +59,10 @@ class Cutoffs(Settings):
 
     warm_up: Duration = Field(default=timedelta(days=90), description="history that must lie before the first cutoff")
     at_most: int = Field(default=12, ge=1, description="the latest so many")
+    half_life: Duration | None = Field(
+        default=None,
+        description="a cutoff this much older than the latest one learnt from weighs half; all alike if left out",
+    )
 
 
 class ModelSettings(Settings):

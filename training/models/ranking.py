@@ -24,10 +24,18 @@ Array = NDArray[np.float64]
 CANDIDATE, POPULARITY = "candidate", "candidate_popularity"
 SHARE = "__share"  # of a customer's total over all candidates
 MAX_CUSTOMER_COLUMNS = 24
-MAX_PAIRS = 120_000
+MAX_PAIRS = 150_000
 BLOCK_PAIRS = 200_000  # scored at once: bounds the memory that pairs take
 PRESELECTION_PAIRS, PRESELECTION_ROUNDS = 50_000, 60
-DEFAULTS = BoosterSettings(learning_rate=0.1, num_leaves=31, folds=3, max_rounds=300, patience=15, feature_fraction=0.6)
+DEFAULTS = BoosterSettings(
+    learning_rate=0.1,
+    num_leaves=15,
+    min_data_in_leaf=200,
+    feature_fraction=0.6,
+    max_rounds=300,
+    patience=15,
+    folds=2,
+)
 
 
 @dataclass(frozen=True)
@@ -133,6 +141,7 @@ def fit(
     *,
     candidates: Sequence[str],
     per_candidate: Sequence[Stem] | None = None,
+    weight: Array | None = None,
     groups: Sequence[Any] | NDArray[Any] | None = None,
     settings: BoosterSettings = DEFAULTS,
     max_customer_columns: int = MAX_CUSTOMER_COLUMNS,
@@ -141,9 +150,9 @@ def fit(
 ) -> Ranker:
     """Learn which candidate a customer takes next.
 
-    Popularity is counted in ``taken`` alone, so it knows nothing of later rows. Above ``max_pairs`` the
-    pairs that were not taken are sampled, and those kept weigh as many as they stand for: the probabilities
-    stay those of all pairs. Of the customer's own columns the ``max_customer_columns`` that a quick first
+    Popularity is counted in ``taken`` alone, so it knows nothing of later rows. Above ``max_pairs`` pairs are
+    sampled, as many that were taken as others, and those kept weigh as many as they stand for: the
+    probabilities stay those of all pairs. Of the customer's own columns the ``max_customer_columns`` that a quick first
     model gains most from are kept.
 
     Parameters
@@ -152,11 +161,12 @@ def fit(
     taken : array of shape (rows, candidates): 1 taken, 0 not taken, NaN not in question (already held)
     candidates : names, in the order of ``taken``'s columns
     per_candidate : as `stems` or `declared` gives; None finds the columns named ``<stem>__<candidate>``
+    weight : array of shape (rows,), positive: how much each row counts; all alike if left out
     groups : the customer of each row
 
     Raises
     ------
-    BadData : ``candidates.*``, ``label.*``, ``features.*``
+    BadData : ``candidates.*``, ``label.*``, ``features.*``, ``weight.values``
     """
     names = tuple(candidates)
     if len(names) < 2 or len(set(names)) < len(names):
@@ -169,7 +179,10 @@ def fit(
     own = {column for stem in found for column in stem.columns if column is not None}
     _check(everything, own)
     customer = tuple(name for name in everything.names if name not in own)
-    pairs = _pairs(names, _popularity(asked), found, customer, everything)
+    counts = np.ones(len(asked)) if weight is None else np.asarray(weight, dtype=np.float64)
+    if counts.shape != (len(asked),) or not (np.isfinite(counts).all() and (counts > 0).all()):
+        raise BadData("weight.values", "weights must be positive, finite, and one per row")
+    pairs = _pairs(names, _popularity(asked, counts), found, customer, everything)
     wide = everything.matrix(frame)
     row, candidate = np.nonzero(~np.isnan(asked))
     target = classifier.labels(asked[row, candidate], rows=len(row), min_positives=settings.min_positives)
@@ -177,20 +190,20 @@ def fit(
 
     chance = np.random.default_rng(seed)
     if len(customer) > max_customer_columns:
-        some, weight = _sample(target, PRESELECTION_PAIRS, chance)
+        some, stands_for = _sample(target, PRESELECTION_PAIRS, chance)
         first = _gather(pairs, wide, everything.names, row[some], candidate[some])
         part = folds.assign(target[some], groups=member[some], folds=2, seed=seed)
-        task = Task(first, target[some], part, pairs.encoding.categorical, weight)
+        task = Task(first, target[some], part, pairs.encoding.categorical, stands_for * counts[row[some]])
         gain = booster.train(task, rounds=PRESELECTION_ROUNDS, settings=settings, seed=seed).gain()[-len(customer) :]
         best = set(np.argsort(-gain, kind="stable")[:max_customer_columns].tolist())
         customer = tuple(name for at, name in enumerate(customer) if at in best)
         pairs = _pairs(names, pairs.popularity, found, customer, everything)
-    some, weight = _sample(target, max_pairs, chance)
+    some, stands_for = _sample(target, max_pairs, chance)
     fitted = classifier.fit_matrix(
         _gather(pairs, wide, everything.names, row[some], candidate[some]),
         target[some],
         categorical=pairs.encoding.categorical,
-        weight=weight,
+        weight=stands_for * counts[row[some]],
         groups=member[some],
         settings=settings,
         seed=seed,
@@ -198,10 +211,10 @@ def fit(
     return Ranker(everything.select(pairs.wide), pairs, fitted.trees, fitted.calibration)
 
 
-def _popularity(taken: Array) -> tuple[float, ...]:
+def _popularity(taken: Array, weight: Array) -> tuple[float, ...]:
     """Return the share that took each candidate among those who could; smoothed by one customer at the mean."""
-    could, took = (~np.isnan(taken)).sum(axis=0), np.nansum(taken, axis=0)
-    mean = took.sum() / max(1, could.sum())
+    could, took = weight @ ~np.isnan(taken), weight @ np.nan_to_num(taken)
+    mean = took.sum() / max(1.0, could.sum())
     return tuple(((took + mean) / (could + 1)).tolist())
 
 
@@ -232,16 +245,16 @@ def _check(wide: Encoding, own: set[str]) -> None:
 
 
 def _sample(target: Array, at_most: int, chance: np.random.Generator) -> tuple[NDArray[np.int64], Array]:
-    """Return positions of pairs and their weights: all taken ones, and as many others as fit."""
-    taken, others = np.flatnonzero(target == 1), np.flatnonzero(target == 0)
-    room = max(at_most - len(taken), len(taken))  # at least as many others as taken
-    if len(others) <= room:
+    """Return positions of at most so many pairs, half of them taken ones where there are as many, and weights."""
+    if len(target) <= at_most:
         return np.arange(len(target)), np.ones(len(target))
-    kept = np.sort(chance.choice(others, size=room, replace=False))
-    weights = np.concatenate([np.ones(len(taken)), np.full(room, len(others) / room)])
-    chosen = np.concatenate([taken, kept])
-    order = np.argsort(chosen)
-    return chosen[order], weights[order]
+    rare, common = sorted((np.flatnonzero(target == 1), np.flatnonzero(target == 0)), key=len)
+    half = min(at_most // 2, len(rare))
+    weight = np.zeros(len(target))
+    for kind, room in ((rare, half), (common, at_most - half)):
+        weight[chance.choice(kind, size=room, replace=False)] = len(kind) / room
+    chosen = np.flatnonzero(weight)
+    return chosen, weight[chosen]
 
 
 def _gather(

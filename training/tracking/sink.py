@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import warnings
 from importlib.metadata import version
 
 # Read by MLflow on import: nothing is ever unpickled, and no usage is reported.
@@ -31,9 +33,14 @@ def connect(settings: MlflowFile, workspace: Workspace) -> MlflowClient:
     uri = settings.tracking(workspace)
     mlflow.set_tracking_uri(uri)
     mlflow.set_registry_uri(uri)
-    client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)  # that it makes its tables is no news
     try:
-        if client.get_experiment_by_name(settings.experiment) is None:
+        with warnings.catch_warnings():
+            # MLflow's own tables use a loader that SQLAlchemy 2.1 deprecates: nothing that our user could mend.
+            warnings.filterwarnings("ignore", message="The ``noload`` loader strategy is deprecated")
+            client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+            known = client.get_experiment_by_name(settings.experiment)
+        if known is None:
             client.create_experiment(settings.experiment, artifact_location=settings.artifact_location(workspace))
     except MlflowException as error:
         raise Unreachable(

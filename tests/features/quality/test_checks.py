@@ -1,0 +1,104 @@
+"""Every feed check answers passed, failed, repaired or not applicable: FQ001 FQ002 FQ003 FQ004 FQ005 FQ006."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from features.feeds.settings import FeedsFile
+from features.feeds.stage import StagedFeed
+from features.quality.checks import RULES, Check, check_all
+from features.unify.resolve import Resolution
+from features.unify.tables import Attached
+
+REPOSITORY = Path(__file__).resolve().parents[3]
+
+
+def declared(*, key: str | None = "no", rules: str = "exact", duplicates: str = "refuse") -> FeedsFile:
+    till = {"source": "b.csv", "kind": "events", "event": "x", "event_time": "at", "customer": "crm.id = till.who"}
+    till |= {"key": key, "duplicates": duplicates}  # type: ignore[dict-item]
+    crm = {"source": "a.csv", "kind": "customers", "key": "id"}
+    return FeedsFile.model_validate({"feeds": {"crm": crm, "till": till}, "identity": {"rules": rules}})
+
+
+def staged(**counts: object) -> StagedFeed:
+    usual = {"feed": "till", "kind": "events", "rows_read": 10, "rows": 10, "excluded": 0, "rejected": {}}
+    return StagedFeed(**{**usual, "duplicates": 0, "load_time": False, "digest": "", **counts})  # type: ignore[arg-type]
+
+
+def answer(
+    code: str,
+    *,
+    file: FeedsFile | None = None,
+    feed: StagedFeed | None = None,
+    attached: tuple[Attached, ...] = (Attached("till", 10, 0, 0),),
+    shared: int = 0,
+    odd: int | None = 0,
+) -> tuple[str, str]:
+    checks: list[Check] = check_all(
+        file or declared(),
+        {"till": feed or staged()},
+        attached,
+        Resolution(records=None, customers=1, shared=shared),
+        odd_consents=odd,
+    )
+    (found,) = [check for check in checks if check.code == code]
+    return found.outcome, found.detail
+
+
+def test_fq001_rows_that_cannot_be_used_are_kept_aside() -> None:
+    assert answer("FQ001") == ("passed", "10 rows")
+    soiled = staged(rows=7, excluded=1, rejected={"key is missing": 2})
+    assert answer("FQ001", feed=soiled) == ("repaired", "2 of 10 rows kept aside (key is missing: 2)")
+
+
+def test_fq002_rows_that_share_a_key_are_dropped_as_declared() -> None:
+    assert answer("FQ002")[0] == "passed"
+    assert answer("FQ002", feed=staged(rows=8, duplicates=2)) == ("repaired", "2 rows dropped, as declared")
+    assert answer("FQ002", file=declared(key=None))[0] == "not_applicable"
+    assert answer("FQ002", file=declared(key=None, duplicates="drop_identical"))[0] == "passed"
+
+
+def test_fq003_rows_about_nobody_are_kept_out() -> None:
+    assert answer("FQ003")[0] == "passed"
+    assert answer("FQ003", attached=(Attached("till", 8, 2, 0),)) == ("repaired", "2 rows about nobody kept out")
+    assert answer("FQ003", attached=())[0] == "not_applicable"
+
+
+def test_fq004_rows_about_unknown_customers_are_kept_aside_up_to_the_declared_share() -> None:
+    assert answer("FQ004")[0] == "passed"
+    assert answer("FQ004", attached=(Attached("till", 95, 0, 5),))[0] == "repaired"
+    outcome, detail = answer("FQ004", attached=(Attached("till", 94, 0, 6),))
+    assert (outcome, detail) == ("failed", "6 rows (6.0%) about unknown customers kept aside")
+    assert answer("FQ004", attached=())[0] == "not_applicable"
+
+
+def test_fq005_contact_points_that_too_many_share_join_nobody() -> None:
+    assert answer("FQ005")[0] == "passed"
+    assert answer("FQ005", shared=3)[0] == "repaired"
+    assert answer("FQ005", file=declared(rules="keys"))[0] == "not_applicable"
+
+
+def test_fq006_consents_with_unknown_words_count_as_none() -> None:
+    assert answer("FQ006")[0] == "passed"
+    assert answer("FQ006", odd=2) == ("failed", "2 consents with an unknown word or purpose count as none")
+    assert answer("FQ006", odd=None)[0] == "not_applicable"
+
+
+def test_every_rule_answers_for_an_ordinary_company() -> None:
+    feed = declared()
+    checks = check_all(feed, {"till": staged()}, (Attached("till", 1, 0, 0),), Resolution(None, 1, 0), odd_consents=0)
+    assert {check.code for check in checks} == set(RULES)
+
+
+@pytest.mark.parametrize("code", sorted(RULES))
+def test_every_rule_has_a_title_a_test_and_a_line_in_the_docs(code: str) -> None:
+    assert RULES[code].code == code
+    assert RULES[code].title
+    tests = "".join(path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("test_*.py"))
+    assert re.search(rf"def test_{code.lower()}_", tests)
+    page = REPOSITORY / "features" / "README.md"
+    if page.is_file():
+        assert code in page.read_text(encoding="utf-8")

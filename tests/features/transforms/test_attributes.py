@@ -1,0 +1,157 @@
+"""Attributes, holdings, items and context as they were known: nothing from after the cutoff shows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.features.transforms.world import DAY, FEEDS, day, snapshots
+
+PROFILE = "views:\n  profile: {from: customers, fields: [city]}\n"
+
+
+def cities(*records: dict[str, Any], at: tuple[float, ...], feeds: str = FEEDS) -> list[str | None]:
+    rows = [{"customer_id": "ann", **record} for record in records]
+    rows.append({"customer_id": "ann", "event_time": day(0), "known_at": day(0), "record_id": "zero"})
+    found = snapshots(PROFILE, [day(number) for number in at], feeds=feeds, customers=rows)
+    return [found["ann", day(number)]["profile__city"] for number in at]
+
+
+def test_an_attribute_is_as_it_was_known() -> None:
+    first = {"event_time": day(1), "known_at": day(1), "city": "York"}
+    moved = {"event_time": day(5), "known_at": day(7), "city": "Leeds"}
+    assert cities(first, moved, at=(0, 1, 5, 6.9, 7)) == [None, "York", "York", "York", "Leeds"]
+
+
+def test_a_value_that_was_changed_after_the_cutoff_was_not_known_then() -> None:
+    early_record_changed_late = {"event_time": day(9), "known_at": day(1), "city": "Leeds"}
+    assert cities(early_record_changed_late, at=(1, 8, 9)) == [None, None, "Leeds"]
+    other = {"event_time": day(2), "known_at": day(2), "city": "York"}
+    assert cities(early_record_changed_late, other, at=(2, 8, 9)) == ["York", "York", "Leeds"]
+
+
+def test_a_trusted_source_does_not_win_before_it_is_known() -> None:
+    feeds = FEEDS + "  web: {source: b.csv, kind: customers, key: id}\n"
+    feeds += "survivorship: {fields: {city: {rule: source_priority, order: [web, crm]}}}\n"
+    web = {"feed": "web", "event_time": day(3), "known_at": day(3), "city": "Leeds"}
+    crm = {"event_time": day(5), "known_at": day(5), "city": "York"}
+    assert cities(web, crm, at=(2, 3, 6), feeds=feeds) == [None, "Leeds", "Leeds"]
+
+
+def test_a_record_without_a_time_of_change_counts_from_when_it_was_known() -> None:
+    assert cities({"event_time": None, "known_at": day(2), "city": "York"}, at=(1, 2)) == [None, "York"]
+
+
+def test_the_spine_begins_when_the_company_first_knew_the_customer() -> None:
+    rows = [{"customer_id": "ann", "event_time": day(3), "known_at": day(5)}]
+    late = [{"customer_id": "bob", "event_time": day(1), "known_at": day(2), "city": "Hull"}]
+    found = snapshots(PROFILE, [day(n) for n in range(7)], events=rows, customers=late)
+    assert sorted(found) == [("ann", day(5)), ("ann", day(6)), *(("bob", day(n)) for n in range(2, 7))]
+
+
+# ── holdings ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+HELD = "views:\n  held: {from: holdings}\n"
+
+
+def test_the_end_of_a_holding_is_not_seen_before_it_has_come() -> None:
+    with_end = [{"customer_id": "ann", "item": "phone", "held_from": day(0), "held_to": day(5), "price": 9.0}]
+    open_end = [{**with_end[0], "held_to": None}]
+    before, after = [day(0), day(4)], [day(5), day(6)]
+    assert snapshots(HELD, before, holdings=with_end) == snapshots(HELD, before, holdings=open_end)
+    found = snapshots(HELD, after, holdings=with_end)
+    assert found["ann", day(5)] == {"held__phone": 0, "held__count": 0, "held__tenure": None, "held__price_sum": 0}
+
+
+def test_a_holding_counts_from_when_it_began_and_was_known() -> None:
+    rows = [
+        {"customer_id": "ann", "item": "phone", "held_from": day(1), "known_at": day(0), "price": 9.0},
+        {"customer_id": "ann", "item": "tv", "held_from": day(0), "known_at": day(3), "price": None},
+    ]
+    found = snapshots(HELD, [day(0), day(2), day(4)], holdings=rows)
+    assert [found["ann", day(n)]["held__count"] for n in (0, 2, 4)] == [0, 1, 2]
+    assert [found["ann", day(n)]["held__tenure"] for n in (0, 2, 4)] == [None, 1, 4]
+    assert found["ann", day(4)] == {
+        "held__phone": 1, "held__tv": 1, "held__count": 2, "held__tenure": 4, "held__price_sum": 9,
+    }  # fmt: skip
+
+
+# ── items ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+GROUPS = 'views:\n  g: {from: events, by: items.group, categories: [food, toys], aggregates: {"*": [count]}, windows: [30d]}\n'
+BOUGHT = [{"customer_id": "ann", "item": "bear", "event_time": day(1)}]
+DATED = FEEDS + "  goods: {source: b.csv, kind: items, key: item, updated_at: at}\n"
+UNDATED = FEEDS + "  goods: {source: b.csv, kind: items, key: item}\n"
+
+
+def bought(items: list[dict[str, Any]], at: float, feeds: str = DATED) -> tuple[int, int]:
+    rows = [{"feed": "goods", "item": "bear", **item} for item in items]
+    found = snapshots(GROUPS, [day(at)], feeds=feeds, events=BOUGHT, items=rows)["ann", day(at)]
+    return found["g__count_30d__food"], found["g__count_30d__toys"]
+
+
+def test_an_items_group_is_not_seen_before_the_catalogue_held_it() -> None:
+    catalogue = [{"group": "toys", "known_at": day(4)}]
+    assert [bought(catalogue, at) for at in (1, 3, 4)] == [(0, 0), (0, 0), (0, 1)]
+
+
+def test_a_later_catalogue_changes_no_earlier_snapshot() -> None:
+    first, second = {"group": "toys", "known_at": day(0)}, {"group": "food", "known_at": day(4)}
+    for at in (1, 3, 5):
+        assert bought([first], at) == bought([first, second], at) == bought([second, first], at) == (0, 1)
+
+
+def test_a_catalogue_without_times_is_taken_to_have_been_known_always() -> None:
+    assert bought([{"group": "toys", "known_at": day(400)}], 1, UNDATED) == (0, 1)
+
+
+# ── interactions ─────────────────────────────────────────────────────────────────────────────────────────────────────
+@pytest.mark.parametrize(
+    ("where", "counts"),
+    [
+        ("outcome = 'accepted'", [0, 0, 1]),
+        ("outcome is null", [1, 1, 0]),
+        ("outcome is not null", [0, 0, 1]),
+        ("coalesce(outcome, 'none') <> 'accepted'", [1, 1, 0]),
+        ("outcome_time > TIMESTAMP '2020-01-01 00:00:00'", [0, 0, 1]),
+        ("arm = 'mail'", [1, 1, 1]),
+    ],
+)
+def test_the_outcome_of_a_contact_is_not_seen_before_it_has_come(where: str, counts: list[int]) -> None:
+    rows = [
+        {"customer_id": "ann", "event_time": day(1), "arm": "mail", "outcome": "accepted", "outcome_time": day(5)},
+        {"customer_id": "ann", "event_time": day(0) - 90 * DAY},
+    ]
+    text = f'views:\n  c: {{from: interactions, where: "{where}", aggregates: {{"*": [count]}}, windows: [30d]}}\n'
+    found = snapshots(text, [day(1), day(4), day(5)], interactions=rows)
+    assert [found["ann", day(n)]["c__count_30d"] for n in (1, 4, 5)] == counts
+
+
+def test_an_outcome_without_a_time_is_never_shown() -> None:
+    rows = [{"customer_id": "ann", "event_time": day(1), "outcome": "accepted"}]
+    text = 'views:\n  c: {from: interactions, by: outcome, aggregates: {"*": [count]}, windows: [30d]}\n'
+    assert snapshots(text, [day(9)], interactions=rows)["ann", day(9)] == {"c__count_30d__accepted": 0}
+
+
+def test_by_outcome_each_contact_counts_once_it_has_come() -> None:
+    rows = [{"customer_id": "ann", "event_time": day(1), "outcome": "accepted", "outcome_time": day(3)}]
+    text = 'views:\n  c: {from: interactions, by: outcome, aggregates: {"*": [count, recency]}, windows: [30d]}\n'
+    found = snapshots(text, [day(2), day(3)], interactions=rows)
+    assert found["ann", day(2)] == {"c__count_30d__accepted": 0, "c__recency__accepted": None}
+    assert found["ann", day(3)] == {"c__count_30d__accepted": 1, "c__recency__accepted": 2}
+
+
+# ── context ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+def test_open_data_are_those_published_of_the_place_known_then() -> None:
+    context = [
+        {"place": "YO1", "event_time": day(0), "open.people": 10},
+        {"place": "YO1", "event_time": day(4), "known_at": day(6), "open.people": 11},
+        {"place": "YO1", "event_time": day(90), "known_at": day(1), "open.people": 99},  # a forecast
+        {"place": "LS1", "event_time": day(0), "open.people": 20},
+    ]
+    records = [
+        {"customer_id": "ann", "event_time": day(1), "known_at": day(1), "postcode": "YO1"},
+        {"customer_id": "ann", "event_time": day(8), "known_at": day(8), "postcode": "LS1"},
+    ]
+    text = "views:\n  place: {from: context, place: postcode, fields: [open.people]}\n"
+    found = snapshots(text, [day(n) for n in (1, 5, 6, 8)], customers=records, context=context)
+    assert [found["ann", day(n)]["place__open_people"] for n in (1, 5, 6, 8)] == [10, 10, 11, 20]

@@ -1,0 +1,95 @@
+"""Canonical tables in memory, and views computed over them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import yaml
+
+from features.base.config import Lines
+from features.base.engine import open_engine, quoted
+from features.feeds.canonical import CANONICAL, Kind
+from features.feeds.settings import FeedsFile
+from features.transforms.plan import Columns, plan_views
+from features.transforms.settings import ViewsFile
+from features.transforms.snapshots import categories_in, make_spine
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+DAY = timedelta(days=1)
+TYPES = {"text": pa.string(), "number": pa.float64(), "time": pa.timestamp("us", "UTC"), "date": pa.date32()}
+Rows = Sequence[Mapping[str, Any]]
+FEEDS = """\
+company: {currency: GBP}
+feeds:
+  crm: {source: a.csv, kind: customers, key: id, pii: [login], fields: {email: mail}}
+"""
+
+
+def day(number: float) -> datetime:
+    """Return midnight, so many days after the first of 2026."""
+    return datetime(2026, 1, 1, tzinfo=UTC) + number * DAY
+
+
+@contextmanager
+def engine_with(threads: int = 2, /, **tables: Rows) -> Iterator[tuple[duckdb.DuckDBPyConnection, Columns]]:
+    """Yield an engine that knows these canonical tables; a row without ``known_at`` was known when it happened."""
+    columns: dict[Kind, dict[str, bool]] = {}
+    with open_engine(folders=[], threads=threads) as engine:
+        for kind, table in CANONICAL.items():
+            if kind not in tables:
+                continue
+            rows = [
+                {"record_id": str(n), "feed": "crm", "known_at": row.get("event_time", row.get("held_from")), **row}
+                for n, row in enumerate(tables[kind])
+            ]
+            types = {
+                "customer_id": "text",
+                "feed": "text",
+                "record_id": "text",
+                "event_time": "time",
+                "known_at": "time",
+            }
+            types |= table.fields
+            types |= {
+                name: "number" if isinstance(value, int | float) else "text"
+                for row in rows
+                for name, value in row.items()
+                if "." in name
+            }
+            arrow = pa.table({name: pa.array([r.get(name) for r in rows], TYPES[t]) for name, t in types.items()})
+            engine.register(f"given_{kind}", arrow)
+            engine.execute(f"CREATE TABLE {quoted(kind)} AS SELECT * FROM given_{kind}")
+            columns[kind] = {name: t == "number" for name, t in types.items()}
+        yield engine, columns
+
+
+def snapshots(
+    views: str,
+    cutoffs: Sequence[datetime],
+    *,
+    feeds: str = FEEDS,
+    threads: int = 2,
+    **tables: Rows,
+) -> dict[tuple[str, datetime], dict[str, Any]]:
+    """Return the features of all views by customer and cutoff."""
+    file = ViewsFile.model_validate(yaml.safe_load(views))
+    declared = FeedsFile.model_validate(yaml.safe_load(feeds))
+    found: dict[tuple[str, datetime], dict[str, Any]] = {}
+    with engine_with(threads, **tables) as (engine, columns):
+
+        def categories(kind: Kind, column: str, where: str) -> list[str]:
+            return categories_in(engine, kind, column, where)
+
+        make_spine(engine, columns, list(cutoffs))
+        for view in plan_views(file, Lines("views.yaml"), declared, columns=columns, categories=categories):
+            if view.source is not None:
+                engine.execute(f"CREATE OR REPLACE TEMP VIEW source AS {view.source}")
+            for row in engine.sql(view.select).to_arrow_table().to_pylist():
+                moment = EPOCH + timedelta(microseconds=row.pop("as_of"))
+                found.setdefault((row.pop("customer_id"), moment), {}).update(row)
+    return found
