@@ -123,12 +123,13 @@ class FeedMapping:
             return f"CASE WHEN NOT isnan({quoted(column)}) THEN {quoted(column)} END"
         return quoted(column)
 
-    def select(self, expression_types: Mapping[str, str]) -> str:
+    def select(self, expression_types: Mapping[str, str], *, source: str = TYPED) -> str:
         """Return SQL of the mapped rows: ids, times, canonical fields, attributes and ``__reason``.
 
         Parameters
         ----------
         expression_types : the SQL type that the engine gives to each declared expression
+        source : the relation of typed rows
         """
         feed, table = self.feed, CANONICAL[self.feed.kind]
         reasons: list[str] = []
@@ -146,7 +147,7 @@ class FeedMapping:
         listed = ",\n  ".join(f"{sql} AS {quoted(name)}" for name, sql in columns.items())
         reason = f"concat_ws('; ', {', '.join(reasons)})" if reasons else "''"
         ours = f"nullif({reason}, '') AS __reason,\n  {keep} AS __keep,\n  ({known or 'NULL'}) IS NULL AS __loaded"
-        return f"SELECT __row,\n  {listed},\n  {ours}\nFROM {TYPED}"
+        return f"SELECT __row,\n  {listed},\n  {ours}\nFROM {source}"
 
     def _keep(self, reasons: list[str]) -> str:
         """Return SQL of ``where``; a row that cannot be judged for a bad number is not left out but kept aside."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -100,9 +100,7 @@ def inspect(name: str, feed: Feed, source: Source, *, named_by: Sequence[str] = 
     return mapping.check(), mapping.surviving()
 
 
-_KEPT = """
-SELECT * EXCLUDE (__row, __reason, __keep, __loaded, __nth, __as_row) FROM ranked WHERE __nth = 1 ORDER BY __row
-"""
+_KEPT = "SELECT * EXCLUDE (__row, __reason, __keep, __loaded) FROM kept ORDER BY __row"
 _REJECTED = f"""
 SELECT __row AS row, CAST(NULL AS BIGINT) AS line, __reason AS reason, CAST(to_json({RAW}) AS VARCHAR) AS as_read
 FROM mapped JOIN {RAW} USING (__row)
@@ -193,7 +191,7 @@ def _number_columns(engine: duckdb.DuckDBPyConnection, source: Source, mapping: 
 
 
 def _map(engine: duckdb.DuckDBPyConnection, mapping: FeedMapping) -> None:
-    """Create the table ``ranked``: every row mapped, with its reason to be kept aside and its rank under its key."""
+    """Create ``mapped`` (each row's reason to be kept aside), ``ranked`` (its rank under its key) and ``kept``."""
     feed = mapping.feed
     try:
         engine.execute(f"CREATE TEMP VIEW {TYPED} AS {mapping.typed_select()}")
@@ -201,7 +199,10 @@ def _map(engine: duckdb.DuckDBPyConnection, mapping: FeedMapping) -> None:
             text: engine.execute(f"DESCRIBE SELECT {sql} AS v FROM {TYPED}").fetchall()[0][1]
             for text, sql in mapping.described().items()
         }
-        engine.execute(f"CREATE TEMP TABLE mapped AS {mapping.select(kinds)}")
+        if feed.keys and feed.duplicates in ("keep_first", "keep_last"):
+            _keep_one(engine, mapping, kinds)
+        else:
+            _keep_identical(engine, mapping, kinds)
     except duckdb.Error as error:
         raise BadData(
             "feed.expression",
@@ -209,7 +210,32 @@ def _map(engine: duckdb.DuckDBPyConnection, mapping: FeedMapping) -> None:
             where=f"feeds.{mapping.name}",
             hint="use TRY_CAST where a value may not convert, and compare values of one type",
         ) from None
-    order = "event_time DESC, __row DESC" if feed.duplicates == "keep_last" else "event_time, __row"
+
+
+def _keep_one(engine: duckdb.DuckDBPyConnection, mapping: FeedMapping, kinds: Mapping[str, str]) -> None:
+    """Rank rows by their key and time alone; the fields, which may be costly, are made for the rows that stay."""
+    order = "event_time DESC, __row DESC" if mapping.feed.duplicates == "keep_last" else "event_time, __row"
+    engine.execute(
+        f"""
+        CREATE TEMP TABLE mapped AS
+        SELECT __row, record_id, event_time, __reason, __keep, __loaded FROM ({mapping.select(kinds)})
+        """
+    )
+    engine.execute(
+        f"""
+        CREATE TEMP TABLE ranked AS
+        SELECT __row, __loaded, row_number() OVER (PARTITION BY record_id ORDER BY {order}) AS __nth
+        FROM mapped WHERE __keep AND __reason IS NULL
+        """
+    )
+    stay = f"(SELECT * FROM {TYPED} WHERE __row IN (SELECT __row FROM ranked WHERE __nth = 1))"
+    engine.execute(f"CREATE TEMP TABLE kept AS {mapping.select(kinds, source=stay)}")
+
+
+def _keep_identical(engine: duckdb.DuckDBPyConnection, mapping: FeedMapping, kinds: Mapping[str, str]) -> None:
+    """Rank rows by their key, or by all they hold; rows that differ under one key can be told apart by a hash."""
+    feed = mapping.feed
+    engine.execute(f"CREATE TEMP TABLE mapped AS {mapping.select(kinds)}")
     same = "__as_row" if not feed.keys and feed.duplicates == "drop_identical" else "record_id"
     columns = [row[0] for row in engine.execute("DESCRIBE mapped").fetchall()]
     compared = [quoted(column) for column in columns if column not in ("__row", "__reason", "__keep", "__loaded")]
@@ -217,10 +243,11 @@ def _map(engine: duckdb.DuckDBPyConnection, mapping: FeedMapping) -> None:
     engine.execute(
         f"""
         CREATE TEMP TABLE ranked AS
-        SELECT *, row_number() OVER (PARTITION BY {same} ORDER BY {order}) AS __nth
+        SELECT *, row_number() OVER (PARTITION BY {same} ORDER BY event_time, __row) AS __nth
         FROM (SELECT *, hash({", ".join(compared)}) AS __as_row FROM mapped WHERE __keep AND __reason IS NULL)
         """
     )
+    engine.execute("CREATE TEMP VIEW kept AS SELECT * EXCLUDE (__nth, __as_row) FROM ranked WHERE __nth = 1")
 
 
 def _count(engine: duckdb.DuckDBPyConnection, name: str, feed: Feed, broken: dict[str, int]) -> StagedFeed:

@@ -9,7 +9,7 @@ from features.feeds.canonical import snake_case
 from features.feeds.settings import Survivorship
 from features.transforms.catalogue import attribute_feature
 from features.transforms.settings import View
-from features.unify.golden import VISIBLE, survivor
+from features.unify.golden import CHANGED_BY_THEN, VISIBLE, survivor
 
 _DAY = 86_400_000_000  # microseconds
 
@@ -17,7 +17,7 @@ _DAY = 86_400_000_000  # microseconds
 def attributes_select(name: str, view: View, survivorship: Survivorship, numeric: Mapping[str, bool]) -> str:
     """Return SQL of a view from customers: each field's surviving value among the records known at the cutoff."""
     columns = ",\n  ".join(
-        f"{_cast(survivor(field, survivorship, visible=VISIBLE), numeric[field])} "
+        f"{_cast(survivor(field, survivorship, visible=VISIBLE, changed=CHANGED_BY_THEN), numeric[field])} "
         f"AS {quoted(attribute_feature(name, field))}"
         for field in view.fields
     )
@@ -55,7 +55,7 @@ def context_select(name: str, view: View, survivorship: Survivorship, numeric: M
 
     A fact that is dated after the cutoff is not used, even if it was published before.
     """
-    place = survivor(view.place or "", survivorship, visible=VISIBLE)
+    place = survivor(view.place or "", survivorship, visible=VISIBLE, changed=CHANGED_BY_THEN)
     columns = ",\n  ".join(
         f"{_cast(_latest(field), numeric[field])} AS {quoted(attribute_feature(name, field))}" for field in view.fields
     )

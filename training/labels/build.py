@@ -224,7 +224,7 @@ def _recorded(
         raise BadConfiguration(
             "label.unknown_field", f"customers has no column {label.field!r}", hint="write it as feed.column"
         )
-    value = survivor(label.field, survivorship, visible="true")
+    value = survivor(label.field, survivorship)
     positive = str(label.positive).lower() if isinstance(label.positive, bool) else str(label.positive)
     found = (
         engine.sql(

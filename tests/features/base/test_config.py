@@ -21,7 +21,7 @@ class Cat(Settings):
 
 class Dog(Settings):
     kind: Literal["dog"]
-    tricks: list[str] = []
+    tricks: tuple[str, ...] = ()
 
 
 class Owner(Settings):
@@ -29,11 +29,11 @@ class Owner(Settings):
     source: str = Field(default="", alias="from")
     pet: Annotated[Cat | Dog, Field(discriminator="kind")] | None = None
     spare: Cat | Dog | None = None
-    friends: list[Cat] = []
+    friends: tuple[Cat, ...] = ()
 
 
 class House(Settings):
-    owners: dict[str, Owner] = {}
+    owners: dict[str, Owner] = Field(default_factory=dict)
     open: str = ""
 
 

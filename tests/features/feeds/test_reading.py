@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -16,7 +17,7 @@ HEAD = "who,at,amount\n"
 GOOD = HEAD + "ann,2026-01-01 10:00,1.5\nbob,2026-01-02 10:00,2.5\n"
 
 
-def refused(root: Path, content: str | bytes | None, **settings: object) -> BadData:
+def refused(root: Path, content: str | bytes | None, **settings: Any) -> BadData:
     with pytest.raises(BadData) as caught:
         staged(root, content, **settings)
     assert caught.value.exit_code == 65
@@ -194,7 +195,7 @@ def test_an_unchanged_feed_is_not_read_again_and_a_changed_one_is(tmp_path: Path
 
 
 def test_a_feed_without_times_is_read_again_when_it_was_delivered_again(tmp_path: Path) -> None:
-    settings = {"kind": "customers", "key": "who", "event": None, "event_time": None, "customer": None}
+    settings: dict[str, Any] = {"kind": "customers", "key": "who", "event": None, "event_time": None, "customer": None}
     first = staged(tmp_path, GOOD, **settings)
     os.utime(tmp_path / "till.csv", (1, 1))
     again = staged(tmp_path, **settings)

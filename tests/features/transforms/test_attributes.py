@@ -24,11 +24,15 @@ def test_an_attribute_is_as_it_was_known() -> None:
     assert cities(first, moved, at=(0, 1, 5, 6.9, 7)) == [None, "York", "York", "York", "Leeds"]
 
 
-def test_a_value_that_was_changed_after_the_cutoff_was_not_known_then() -> None:
+def test_a_record_counts_from_when_it_was_declared_known_and_a_later_change_does_not_make_it_win() -> None:
     early_record_changed_late = {"event_time": day(9), "known_at": day(1), "city": "Leeds"}
-    assert cities(early_record_changed_late, at=(1, 8, 9)) == [None, None, "Leeds"]
+    assert cities(early_record_changed_late, at=(0, 1, 9)) == [None, "Leeds", "Leeds"]
     other = {"event_time": day(2), "known_at": day(2), "city": "York"}
-    assert cities(early_record_changed_late, other, at=(2, 8, 9)) == ["York", "York", "Leeds"]
+    assert cities(early_record_changed_late, other, at=(1, 2, 8, 9)) == ["Leeds", "York", "York", "Leeds"]
+
+
+def test_where_no_earlier_time_is_declared_a_change_is_not_known_before_it_happened() -> None:
+    assert cities({"event_time": day(5), "known_at": day(5), "city": "Leeds"}, at=(4, 5)) == [None, "Leeds"]
 
 
 def test_a_trusted_source_does_not_win_before_it_is_known() -> None:
@@ -77,7 +81,10 @@ def test_a_holding_counts_from_when_it_began_and_was_known() -> None:
 
 
 # ── items ────────────────────────────────────────────────────────────────────────────────────────────────────────────
-GROUPS = 'views:\n  g: {from: events, by: items.group, categories: [food, toys], aggregates: {"*": [count]}, windows: [30d]}\n'
+GROUPS = """\
+views:
+  g: {from: events, by: items.group, categories: [food, toys], aggregates: {"*": [count]}, windows: [30d]}
+"""
 BOUGHT = [{"customer_id": "ann", "item": "bear", "event_time": day(1)}]
 DATED = FEEDS + "  goods: {source: b.csv, kind: items, key: item, updated_at: at}\n"
 UNDATED = FEEDS + "  goods: {source: b.csv, kind: items, key: item}\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from itertools import pairwise
 
 import pytest
 import yaml
@@ -121,7 +122,7 @@ def test_tomorrows_cutoffs_are_todays_and_one_more(hours: int, days: int, every:
     assert tomorrow[: len(now)] == now
     assert len(tomorrow) - len(now) in (0, 1)
     assert all(first <= moment < today + DAY for moment in tomorrow)
-    assert {later - earlier for earlier, later in zip(now, now[1:], strict=False)} <= {every * DAY}
+    assert {later - earlier for earlier, later in pairwise(now)} <= {every * DAY}
 
 
 def test_since_bounds_the_cutoffs_and_keeps_the_grid() -> None:

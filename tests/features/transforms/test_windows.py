@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.features.transforms.world import DAY, day, snapshots
@@ -96,6 +96,7 @@ def test_every_aggregate_equals_a_literal_reading(
             assert agrees(found[key][f"v__{name}"], value), (key, name, found[key][f"v__{name}"], value)
 
 
+@settings(max_examples=settings().max_examples // 3)  # each example plans several views
 @given(rows=st.lists(events, min_size=1, max_size=8), cutoffs=cutoff_lists)
 def test_by_category_each_column_is_the_aggregate_of_that_category_alone(
     rows: list[dict[str, Any]], cutoffs: list[datetime]
@@ -103,7 +104,8 @@ def test_by_category_each_column_is_the_aggregate_of_that_category_alone(
     rows = known(rows)
     text = """\
 views:
-  v: {from: events, by: event, categories: [buy, return, never], aggregates: {"*": [count, recency], amount: [sum, mean]}, windows: [7d]}
+  v: {from: events, by: event, categories: [buy, return, never], windows: [7d],
+      aggregates: {"*": [count, recency], amount: [sum, mean]}}
 """
     found = snapshots(text, cutoffs, events=rows)
     for (who, as_of), features in found.items():
@@ -114,6 +116,7 @@ views:
                 assert agrees(features[f"v__{name}__{category}"], expected[name]), (name, category)
 
 
+@settings(max_examples=settings().max_examples // 3)  # each example plans several views
 @given(
     rows=st.lists(events, min_size=1, max_size=8), later=st.lists(events, min_size=1, max_size=4), cutoffs=cutoff_lists
 )

@@ -1,4 +1,4 @@
-"""Which record gives a customer's fields: the last one changed, or the source that is trusted most; never an empty one."""
+"""Which record gives a customer's fields: the last one changed, or the most trusted source; never an empty one."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from tests.features.tiny import company, lines, table, unified
 
 FEEDS = """\
 feeds:
-  crm: {source: crm.csv, kind: customers, key: id, updated_at: changed, timezone: UTC, fields: {city: city, email: mail}, drop: [mail]}
-  web: {source: web.csv, kind: customers, key: id, updated_at: changed, timezone: UTC, fields: {city: city, email: mail}, drop: [mail]}
+  crm: {source: crm.csv, kind: customers, key: id, updated_at: changed, timezone: UTC,
+    fields: {city: city, email: mail}, drop: [mail]}
+  web: {source: web.csv, kind: customers, key: id, updated_at: changed, timezone: UTC,
+    fields: {city: city, email: mail}, drop: [mail]}
 identity: {rules: exact, match: [email]}
 """
 

@@ -10,9 +10,10 @@ import pytest
 from scipy.special import expit
 
 from features.base.errors import BadData
+from training import folds
 from training.evaluate.calibration import ece
 from training.evaluate.ranking import auc
-from training.models import classifier, explain, folds
+from training.models import classifier, explain
 from training.models.booster import BoosterSettings
 from training.models.encoding import Encoding
 

@@ -1,0 +1,90 @@
+"""The packages' pages say what the code says: codes and titles, and every file in an order that imports allow."""
+
+from __future__ import annotations
+
+import configparser
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from features.quality.checks import RULES as FEED_CHECKS
+from serving.decide.reasons import BLOCKED, REGISTRY, WHY_THIS
+from training.gates import RULES as GATES
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+PACKAGES = ("features", "training", "serving")
+REGISTRIES: dict[str, Mapping[str, str]] = {
+    "features": {rule.code: rule.title for rule in FEED_CHECKS.values()},
+    "training": {rule.code: rule.title for rule in GATES},
+    "serving": {str(code): title for code, title in REGISTRY.items()},
+}
+
+
+def page(package: str) -> str:
+    return (REPOSITORY / package / "README.md").read_text(encoding="utf-8")
+
+
+def codes(text: str) -> list[tuple[str, str]]:
+    """Return the rows of all tables whose first column is a code."""
+    tables = re.findall(r"^\| code \|[^\n]*\n\|---\|---\|\n((?:\|[^\n]*\n)+)", text, re.MULTILINE)
+    return [row for table in tables for row in re.findall(r"^\| `([^`]+)` \| (.+) \|$", table, re.MULTILINE)]
+
+
+def files(text: str) -> list[str]:
+    table = text.partition("| file | what |")[2].partition("\n\n")[0]
+    return re.findall(r"^\| `([^`]+)` \|", table, re.MULTILINE)
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_the_page_lists_every_code_of_the_registry_once_with_its_title(package: str) -> None:
+    listed = codes(page(package))
+    assert len(listed) == len(dict(listed)), "a code stands twice"
+    assert dict(listed) == REGISTRIES[package]
+
+
+def test_the_stages_are_listed_in_the_order_in_which_they_are_asked() -> None:
+    listed = [code for code, _ in codes(page("serving"))]
+    assert listed[: len(BLOCKED)] == [str(stage) for stage in BLOCKED]
+    assert listed[len(BLOCKED) : len(BLOCKED) + len(WHY_THIS)] == list(WHY_THIS)
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_the_page_lists_every_file_and_no_other(package: str) -> None:
+    folder = REPOSITORY / package
+    listed = files(page(package))
+    whole = [name for name in listed if name.endswith("/")]
+    there = [
+        str(path.relative_to(folder))
+        for path in folder.rglob("*.py")
+        if path.name != "__init__.py" and not str(path.relative_to(folder)).startswith(tuple(whole))
+    ]
+    assert sorted(there) == sorted(name for name in listed if name not in whole)
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_the_files_stand_in_the_order_of_the_shelves(package: str) -> None:
+    settings = configparser.ConfigParser()
+    settings.read(REPOSITORY / ".importlinter", encoding="utf-8")
+    layers = settings[f"importlinter:contract:{package}"]["layers"].split("\n")
+    height = {
+        name.strip(" ()"): -place for place, layer in enumerate(layers) for name in layer.split("|") if name.strip()
+    }
+    heights = [height[name.partition("/")[0].removesuffix(".py")] for name in files(page(package))]
+    assert heights == sorted(heights)
+
+
+@pytest.mark.parametrize("name", ["README.md", *(f"{package}/README.md" for package in PACKAGES)])
+def test_every_link_of_a_page_leads_somewhere(name: str) -> None:
+    text = (REPOSITORY / name).read_text(encoding="utf-8")
+    links = [link for link in re.findall(r"\]\(([^)#]+)\)", text) if not link.startswith("http")]
+    lost = [link for link in links if not ((REPOSITORY / name).parent / link).exists()]
+    assert lost == []
+
+
+def test_the_picture_in_the_readme_needs_nothing_from_the_network() -> None:
+    drawn = (REPOSITORY / "serving" / "console" / "card.svg").read_text(encoding="utf-8")
+    assert re.findall(r"https?://(?!www\.w3\.org/)\S+", drawn) == []
+    assert "next" in drawn
+    assert "best" in drawn

@@ -1,0 +1,54 @@
+"""A judgement: ours and the peers' figures on the same held-out rows, with the interval of the difference."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import numpy as np
+import pytest
+
+from tests.training.rows import frame_of
+from training.assess import Assessment, _AreaOf, assess_binary
+from training.evaluate import ranking
+from training.models.booster import BoosterSettings
+from training.peers import Peer
+from training.split import Fold, by_time
+
+QUICK = BoosterSettings(learning_rate=0.2, max_rounds=20, patience=5, folds=2, num_threads=1, min_positives=5)
+FRAME = frame_of(np.random.default_rng(3).integers(0, 2, 900).astype(float), days=[0, 30, 60])
+
+
+def judged() -> Assessment:
+    def constant(fold: Fold) -> list[Peer]:
+        return [Peer("constant", np.zeros(int(fold.test.sum())), is_probability=False)]
+
+    return assess_binary(
+        FRAME,
+        by_time(FRAME, parts=2, embargo=timedelta(days=30)),
+        constant,
+        settings=QUICK,
+        half_life=timedelta(days=30),
+        champion=None,
+        seed=1,
+        advance=lambda: None,
+    )
+
+
+def test_a_peer_that_knows_nothing_is_beaten_for_sure() -> None:
+    found = judged()
+    constant = found.evidence.peers["constant"]
+    assert constant.value == 0.5
+    assert constant.low is not None
+    assert constant.low > 0
+    assert found.metrics["auc"] == pytest.approx(np.mean(found.evidence.folds))
+
+
+def test_the_same_seed_gives_the_same_judgement() -> None:
+    assert judged().evidence == judged().evidence
+
+
+def test_the_area_of_drawn_rows_is_the_area_of_those_rows() -> None:
+    chance = np.random.default_rng(2)
+    target, score = chance.integers(0, 2, 200).astype(float), chance.integers(0, 9, 200).astype(float)
+    rows = chance.integers(0, 200, 300)
+    assert _AreaOf(target, score)(rows) == pytest.approx(ranking.auc(target[rows], score[rows]))

@@ -1,0 +1,53 @@
+"""The peers of a fold see what they may, and are at their strongest."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from tests.training.rows import frame_of
+from training.peers import Past, binary_peers, ranking_peers
+from training.split import Fold
+
+CHANCE = np.random.default_rng(5)
+CUSTOMERS = 200
+FRAME = frame_of(CHANCE.integers(0, 2, 2 * CUSTOMERS).astype(float), days=[0, 90])
+EARLY = np.repeat([True, False], CUSTOMERS)
+FOLD = Fold("last", EARLY, ~EARLY)
+
+
+def past(*, strangers: bool) -> Past:
+    """Return histories of the population, and perhaps of strangers who came twice long ago and never since."""
+    count = CHANCE.integers(0, 9, 2 * CUSTOMERS)
+    known = FRAME.rows.assign(frequency=count, recency=np.where(count > 0, 300.0, 0.0), age=330.0)
+    if not strangers:
+        return Past(known, ahead=90.0)
+    gone = known.assign(customer_id="gone_" + known["customer_id"], frequency=1, recency=5.0)
+    return Past(pd.concat([known, gone], ignore_index=True), ahead=90.0)
+
+
+def test_an_inactivity_is_compared_with_rules_and_a_recorded_label_is_not() -> None:
+    libraries = ["logistic_regression", "default_lightgbm"]
+    rules = ["recency", "bg_nbd_p_alive", "bg_nbd_expected"]
+    with_rules = binary_peers(FRAME, FOLD, past(strangers=False), seed=1)
+    assert [peer.name for peer in with_rules] == [*libraries, *rules]
+    assert all(peer.score.shape == (CUSTOMERS,) for peer in with_rules)
+    assert [peer.name for peer in binary_peers(FRAME, FOLD, None, seed=1)] == libraries
+
+
+def test_bg_nbd_learns_from_customers_outside_the_population_too() -> None:
+    within, beyond = (
+        {peer.name: peer.score for peer in binary_peers(FRAME, FOLD, past(strangers=strangers), seed=1)}
+        for strangers in (False, True)
+    )
+    assert beyond["bg_nbd_p_alive"].mean() > within["bg_nbd_p_alive"].mean()
+
+
+def test_popularity_counts_what_was_taken_before_the_fold() -> None:
+    taken = np.zeros((20, 2))
+    taken[:10, 0], taken[10:, 1] = 1, 1
+    frame = frame_of(taken, days=[0, 90], candidates=("tea", "cake"))
+    fold = Fold("last", np.arange(20) < 10, np.arange(20) >= 10)
+    popular, own = ranking_peers(frame, fold, np.tile([0.0, 3.0], (20, 1)))
+    assert popular.score[0].tolist() == [1.0, 0.0]
+    assert own.score[0].argmax() == 1

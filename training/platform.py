@@ -1,0 +1,255 @@
+"""The few lines that a data scientist types in a notebook: one façade over a workspace, read only.
+
+>>> platform = Platform(".")                               # doctest: +SKIP
+>>> platform.features_as_of(platform.customers(3))         # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import pyarrow.compute as pc
+
+from features.base.clock import as_utc
+from features.base.config import did_you_mean
+from features.base.engine import open_engine
+from features.base.errors import BadData, UsageError
+from features.base.storage import read_json, read_parquet
+from features.base.workspace import Workspace
+from features.built import FeaturesReport, read_report
+from features.declared import load_feeds
+from features.store.repository import Store, open_store
+from features.transforms.snapshots import register
+from training.bundle import Bundle, load
+from training.champions import Deployment, read_champions, read_deployments
+from training.frame import Frame, build_frame
+from training.labels.build import build
+from training.labels.settings import LabelsFile, load_labels
+from training.models.classifier import Classifier
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+
+@dataclass(frozen=True)
+class Learnt:
+    """What the last training of a model found.
+
+    Parameters
+    ----------
+    version : in the registry
+    verdict : ``promote`` or ``hold``
+    scores : metrics on held-out rows, the model (``nextbest``) first, then each peer
+    rules : every promotion rule's title, outcome and detail, by code
+    rows, positives : what it learnt from
+    """
+
+    version: int
+    verdict: str
+    scores: pd.DataFrame
+    rules: pd.DataFrame
+    rows: int
+    positives: int
+
+
+class Platform:
+    """What a workspace holds, as tables: customers, features as of any cutoff, training frames, champions.
+
+    It reads what ``nextbest run`` has made, changes nothing, and may be used as a context manager.
+
+    Parameters
+    ----------
+    folder : the workspace's
+
+    Raises
+    ------
+    UsageError : there is no such folder
+    BadData : nothing has been run there yet
+    """
+
+    def __init__(self, folder: str | PathLike[str] = ".") -> None:
+        path = Path(folder)
+        if not path.is_dir():
+            raise UsageError("workspace.missing", f"there is no folder {path.name}", hint="name the workspace's folder")
+        self.workspace = Workspace(path.resolve())
+        self.built: FeaturesReport = read_report(self.workspace)
+        self._store: Store | None = None
+
+    def __enter__(self) -> Platform:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def store(self) -> Store:
+        """The feature store, opened when it is first needed."""
+        if self._store is None:
+            self._store = open_store(self.workspace.root)
+        return self._store
+
+    def close(self) -> None:
+        """Close the feature store."""
+        if self._store is not None:
+            self._store.close()
+            self._store = None
+
+    # ── customers ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def customers(self, n: int | None = None, *, min_records: int = 1) -> list[str]:
+        """Return the ids of the first `n` customers (all when left out), in order.
+
+        Parameters
+        ----------
+        min_records : only those who were found in at least so many source records
+        """
+        records = read_parquet(self.workspace.unified / "records.parquet", columns=["customer_id"]).to_pandas()
+        counts = records.groupby("customer_id").size()
+        found = [str(customer) for customer in counts.index[counts >= min_records]]
+        return found if n is None else found[:n]
+
+    def records(self, customer: str) -> pd.DataFrame:
+        """Return a customer's source records: one row each, columns that are empty in all of them left out."""
+        return self._rows("customers", customer).dropna(axis="columns", how="all")
+
+    def golden(self, customer: str) -> pd.Series:
+        """Return the customer's golden record: the value that survived for every field."""
+        return self._rows("golden", customer).iloc[0].rename(customer)
+
+    def events(self, customer: str) -> pd.DataFrame:
+        """Return everything that the customer did, oldest first."""
+        return self._rows("events", customer).sort_values("event_time", ignore_index=True)
+
+    # ── features ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def catalogue(self) -> pd.DataFrame:
+        """Return all features with their view, type and description, indexed by name."""
+        rows = [
+            {"feature": f.name, "view": f.view, "type": f.type, "description": f.description}
+            for view in self.built.views
+            for f in view.features
+        ]
+        return pd.DataFrame(rows).set_index("feature")
+
+    @property
+    def cutoffs(self) -> tuple[datetime, ...]:
+        """The moments as of which features exist, oldest first."""
+        return self.built.cutoffs
+
+    def features_as_of(
+        self, customers: Sequence[str], moment: datetime | None = None, *, features: Sequence[str] | None = None
+    ) -> pd.DataFrame:
+        """Return features as they were known at a moment, through Feast.
+
+        Parameters
+        ----------
+        moment : the last cutoff when left out; without a zone it is UTC
+        features : all when left out
+
+        Returns
+        -------
+        one row a customer, in the given order, indexed by customer
+        """
+        asked = pd.DataFrame({"customer_id": list(customers), "as_of": as_utc(moment or self.built.as_of)})
+        history = self.store.historical(asked, list(features or self.built.features))
+        return history.frame[list(features or self.built.features)].set_index(asked["customer_id"])
+
+    def feature_history(self, feature: str, customers: Sequence[str]) -> pd.DataFrame:
+        """Return one feature at every cutoff: a row a cutoff, a column a customer."""
+        asked = pd.DataFrame(
+            [(customer, cutoff) for cutoff in self.cutoffs for customer in customers], columns=["customer_id", "as_of"]
+        )
+        values = self.store.historical(asked, [feature]).frame[feature].to_numpy()
+        return pd.DataFrame(
+            values.reshape(len(self.cutoffs), len(customers)),
+            index=pd.DatetimeIndex(self.cutoffs, name="as_of"),
+            columns=list(customers),
+        )
+
+    def latest(self, features: Sequence[str] | None = None) -> pd.DataFrame:
+        """Return every customer's features at the last cutoff, indexed by customer."""
+        return self.store.latest(list(features or self.built.features), as_of=self.built.as_of).set_index("customer_id")
+
+    # ── models ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The declared models."""
+        return tuple(self._labels().models)
+
+    def frame(self, model: str) -> Frame:
+        """Return the rows that a model learns from: labels joined to features as of their cutoffs, through Feast."""
+        labels = self._labels()
+        settings = labels.models[self._declared(model)]
+        feeds, _ = load_feeds(self.workspace)
+        state = self.workspace.state
+        with open_engine(folders=[state], scratch=state / ".scratch") as engine:
+            register(engine, self.workspace.unified)
+            built = build(engine, settings, self.built.cutoffs, feeds.survivorship)
+        return build_frame(self.store, built, self.built, settings, exclude=labels.exclude)
+
+    def trained(self, model: str) -> Learnt:
+        """Return what the last training of a model found: metrics beside the peers', verdict, every rule's answer."""
+        path = self.workspace.models / self._declared(model) / "trained.json"
+        if not path.is_file():
+            raise BadData("platform.not_trained", f"{model} has not been trained", hint=f"run `nextbest train {model}`")
+        found = read_json(path)["trained"]
+        return Learnt(
+            version=found["version"],
+            verdict=found["verdict"],
+            scores=pd.DataFrame({"nextbest": found["metrics"], **found["peers"]}).T,
+            rules=pd.DataFrame(found["rules"]).set_index("code"),
+            rows=found["rows"],
+            positives=found["positives"],
+        )
+
+    def champion(self, model: str) -> Bundle:
+        """Return the version that decides, verified: ``score`` and ``reasons`` take a DataFrame of features."""
+        champion = read_champions(self.workspace).get(self._declared(model))
+        if champion is None:
+            raise BadData(
+                "platform.no_champion", f"{model} has no champion", hint="`nextbest train` says what held it back"
+            )
+        return load(champion.folder(self.workspace), expected_digest=champion.digest)
+
+    def contributions(self, model: str, features: pd.DataFrame) -> pd.DataFrame:
+        """Return each feature's part in a binary champion's log-odds: a row a row of `features`, the base left out."""
+        scorer = self.champion(model).scorer
+        if not isinstance(scorer, Classifier):
+            raise BadData("platform.ranking", f"{model} ranks: ask its champion for the reasons of a candidate")
+        parts = scorer.trees.contributions(scorer.encoding.matrix(features))
+        return pd.DataFrame(np.asarray(parts)[:, :-1], index=features.index, columns=list(scorer.encoding.names))
+
+    def deployments(self) -> list[Deployment]:
+        """Return which version became champion when, and why."""
+        return read_deployments(self.workspace)
+
+    # ── inside ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _labels(self) -> LabelsFile:
+        return load_labels(self.workspace)[0]
+
+    def _declared(self, model: str) -> str:
+        if model not in self.models:
+            raise UsageError("platform.unknown_model", f"no model {model!r}", hint=did_you_mean(model, self.models))
+        return model
+
+    def _rows(self, table: str, customer: str) -> pd.DataFrame:
+        path = self.workspace.unified / f"{table}.parquet"
+        if not path.is_file():
+            raise BadData("platform.no_table", f"this workspace has no {table}", hint="declare a feed of that kind")
+        whole = read_parquet(path)
+        chosen = whole.filter(pc.equal(whole["customer_id"], customer))
+        if not chosen.num_rows and table in ("customers", "golden"):
+            raise BadData("platform.unknown_customer", "this customer is not known", hint="`customers()` lists them")
+        frame: pd.DataFrame = chosen.to_pandas()
+        return frame
