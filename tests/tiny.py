@@ -11,7 +11,7 @@ from features.base.workspace import Workspace
 from tests.console_blocks import files_of
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-CUSTOMERS = 300
+CUSTOMERS = 200
 
 LABELS = """\
 models:

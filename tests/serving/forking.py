@@ -25,6 +25,7 @@ class Forking:
         self._server = subprocess.Popen(
             [sys.executable, "-m", "tests.serving.forking"],
             cwd=REPOSITORY,
+            env={"OMP_WAIT_POLICY": "PASSIVE", **os.environ},  # as `nextbest` itself sets it
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -29,7 +29,6 @@ STEPS = (
     "registering with Feast",
     "churn: labels and features",
     "churn: judging on held-out rows",
-    "churn: fitting on all rows",
     "churn: logging to MLflow",
     "reading features",
     "deciding for",
