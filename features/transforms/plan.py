@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 
 import ibis
 
@@ -162,10 +163,11 @@ def _source(view: View, table: str, where: str, aggregated: list[str], numbers: 
         for column in aggregated
     ]
     category = f"CAST({quoted(view.by)} AS VARCHAR)" if view.by else "CAST(NULL AS VARCHAR)"
-    times = ["epoch_us(event_time) AS event_time", "epoch_us(known_at) AS known_at"]
-    if expiring:
-        times.append("epoch_us(known_until) AS known_until")
-    listed = ", ".join(["customer_id", *times, f"{category} AS category", *columns])
+    later = view.before // timedelta(microseconds=1)  # a row counts so much later than it happened
+    names = ["event_time", "known_at", *(["known_until"] if expiring else [])]
+    times = [f"epoch_us({name}) + {later} AS {name}" for name in names]
+    customer = "customer_id" if view.of == "customer" else "'' AS customer_id"
+    listed = ", ".join([customer, *times, f"{category} AS category", *columns])
     return f"SELECT {listed} FROM {table} WHERE {where}"
 
 

@@ -37,6 +37,13 @@ class View(Settings):
     aggregates: dict[str, Aggregates] = Field(
         default_factory=dict, description='column (or "*" for rows): aggregates; events and interactions only'
     )
+    of: Literal["customer", "company"] = Field(
+        default="customer",
+        description="whose rows: the customer's own, or all of the company's (then everybody gets the same)",
+    )
+    before: Duration = Field(
+        default=timedelta(0), description="how long before as_of the windows end: 305d and 60d is last year's season"
+    )
     windows: list[Duration] = Field(
         default_factory=list, description="(as_of - window, as_of]; events and interactions"
     )
@@ -68,6 +75,8 @@ class View(Settings):
             raise ValueError("fields belong to views from customers or context, which need them")
         if (self.source == "context") != (self.place is not None):
             raise ValueError("place belongs to views from context, which need it")
+        if not windowed and (self.of != "customer" or self.before):
+            raise ValueError(f"of and before belong to events and interactions, not to {self.source}")
         if self.items and self.source != "holdings":
             raise ValueError("items belongs to views from holdings")
         if self.categories and self.by is None:

@@ -23,7 +23,9 @@ def windowed(
 ) -> Any:
     """Return the features of one view for every (customer, cutoff) of the spine.
 
-    A window is ``(as_of - window, as_of]`` on ``event_time``, over rows with ``known_at`` at or before ``as_of``.
+    A window is ``(as_of - window, as_of]`` on ``event_time``, over rows with ``known_at`` at or before ``as_of``. (Of a
+    view that looks ``before`` that, the source's times are moved forward; of one of the whole company, its rows are all
+    of one customer, whose features everybody gets.)
     Times are compared as whole microseconds since 1970, which every engine counts alike.
 
     Parameters
@@ -60,8 +62,9 @@ def windowed(
         }
     )
     wide = _spread(long, name, view, categories) if categories else _renamed(long, name, view)
-    joined = spine.left_join(wide, list(_KEYS), rname="{name}__right")
     outputs = [column for column in wide.columns if column not in _KEYS]
+    keys = list(_KEYS) if view.of == "customer" else ["as_of"]
+    joined = spine.left_join(wide.select(*keys, *outputs), keys, rname="{name}__right")
     zero = {output for output, aggregate in _outputs(name, view, categories).items() if aggregate in ZERO_WHEN_EMPTY}
     return joined.select(
         "customer_id",

@@ -43,13 +43,21 @@ class BgNbd:
         return np.where(frequency > 0, expit(-odds), 1.0)
 
     def expected_purchases(self, frequency: Array, recency: Array, age: Array, *, ahead: float) -> Array:
-        """Return the purchases expected in the next ``ahead`` units of time (equation 10)."""
+        """Return the purchases expected in the next ``ahead`` units of time (equation 10).
+
+        Where the equation has no finite value (regular buyers, such as payers of monthly bills, drive ``r`` and
+        ``alpha`` beyond what it can be computed for, and ``a`` = 1 divides by zero), the expected rate stands in:
+        ``p_alive * ahead * (r + frequency) / (alpha + age)``, which leaves out that the customer may drop out meanwhile.
+        """
         r, alpha, a, b = self.r, self.alpha, self.a, self.b
         x = frequency
-        growth = ((alpha + age) / (alpha + age + ahead)) ** (r + x)
-        shape = hyp2f1(r + x, b + x, a + b + x - 1, ahead / (alpha + age + ahead))
         alive = self.p_alive(frequency, recency, age)
-        return np.asarray((a + b + x - 1) / (a - 1) * (1 - growth * shape) * alive, dtype=np.float64)
+        with np.errstate(all="ignore"):
+            growth = ((alpha + age) / (alpha + age + ahead)) ** (r + x)
+            shape = hyp2f1(r + x, b + x, a + b + x - 1, ahead / (alpha + age + ahead))
+            exact = (a + b + x - 1) / (a - 1) * (1 - growth * shape) * alive
+        rate = alive * ahead * (r + x) / (alpha + age)
+        return np.where(np.isfinite(exact), exact, rate).astype(np.float64)
 
     def _log_dropout_odds(self, frequency: Array, recency: Array, age: Array) -> Array:
         x = np.maximum(frequency, 1.0)

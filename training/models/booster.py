@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from features.base.errors import BadData
 
 Array = NDArray[np.float64]
-LARGE = 20_000  # rows
+LARGE = 10_000  # rows
 
 
 class BoosterSettings(BaseModel):

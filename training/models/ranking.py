@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.base.errors import BadData
-from training import folds
 from training.models import booster, classifier
 from training.models.booster import BoosterSettings, Task, Trees
 from training.models.calibration import Calibration
@@ -23,15 +22,16 @@ Array = NDArray[np.float64]
 
 CANDIDATE, POPULARITY = "candidate", "candidate_popularity"
 SHARE = "__share"  # of a customer's total over all candidates
-MAX_CUSTOMER_COLUMNS = 24
-MAX_PAIRS = 150_000
+RANK = "__rank"  # among the customer's candidates, 0 the most; ties go to the more popular
+MAX_CUSTOMER_COLUMNS = 12
+MAX_PAIRS = 400_000
 BLOCK_PAIRS = 200_000  # scored at once: bounds the memory that pairs take
 PRESELECTION_PAIRS, PRESELECTION_ROUNDS = 50_000, 60
 DEFAULTS = BoosterSettings(
-    learning_rate=0.1,
+    learning_rate=0.06,
     num_leaves=15,
-    min_data_in_leaf=200,
-    feature_fraction=0.6,
+    min_data_in_leaf=300,
+    feature_fraction=0.7,
     max_rounds=300,
     patience=15,
     folds=2,
@@ -67,7 +67,8 @@ class Pairs:
     """How a customer's row becomes one row per candidate.
 
     A pair holds, in this order: which candidate, its popularity among training customers, each stem's own
-    column, the same as a share of the customer's total over all candidates, and the customer's own columns.
+    column, the same as a share of the customer's total over all candidates and as a rank among them, and the
+    customer's own columns.
     """
 
     candidates: tuple[str, ...]
@@ -102,7 +103,10 @@ class Pairs:
         total = np.nansum(own, axis=1, keepdims=True)
         np.divide(own, total, out=out[:, :, 2 + deep : 2 + 2 * deep], where=total > 0)
         out[:, :, 2 + deep : 2 + 2 * deep][np.broadcast_to(total <= 0, own.shape)] = np.nan
-        out[:, :, 2 + 2 * deep :] = wide[:, None, [at[name] for name in self.customer]]
+        for s in range(deep):
+            order = np.lexsort((np.broadcast_to(self.popularity, (rows, many)), np.nan_to_num(own[:, :, s])), axis=1)
+            np.put_along_axis(out[:, :, 2 + 2 * deep + s], order[:, ::-1], np.arange(float(many)), axis=1)
+        out[:, :, 2 + 3 * deep :] = wide[:, None, [at[name] for name in self.customer]]
         return out
 
 
@@ -150,9 +154,8 @@ def fit(
 ) -> Ranker:
     """Learn which candidate a customer takes next.
 
-    Popularity is counted in ``taken`` alone, so it knows nothing of later rows. Above ``max_pairs`` pairs are
-    sampled, as many that were taken as others, and those kept weigh as many as they stand for: the
-    probabilities stay those of all pairs. Of the customer's own columns the ``max_customer_columns`` that a quick first
+    Popularity is counted in ``taken`` alone, so it knows nothing of later rows. Above ``max_pairs`` pairs,
+    whole rows are drawn. Of the customer's own columns the ``max_customer_columns`` that a quick first
     model gains most from are kept.
 
     Parameters
@@ -184,27 +187,25 @@ def fit(
         raise BadData("weight.values", "weights must be positive, finite, and one per row")
     pairs = _pairs(names, _popularity(asked, counts), found, customer, everything)
     wide = everything.matrix(frame)
-    row, candidate = np.nonzero(~np.isnan(asked))
-    target = classifier.labels(asked[row, candidate], rows=len(row), min_positives=settings.min_positives)
-    member = row if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1][row]
-
+    classifier.labels(asked[~np.isnan(asked)], rows=int((~np.isnan(asked)).sum()), min_positives=settings.min_positives)
+    member = np.arange(len(asked)) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
     chance = np.random.default_rng(seed)
     if len(customer) > max_customer_columns:
-        some, stands_for = _sample(target, PRESELECTION_PAIRS, chance)
-        first = _gather(pairs, wide, everything.names, row[some], candidate[some])
-        part = folds.assign(target[some], groups=member[some], folds=2, seed=seed)
-        task = Task(first, target[some], part, pairs.encoding.categorical, stands_for * counts[row[some]])
+        row, candidate = _sample(asked, PRESELECTION_PAIRS, chance)
+        first = _gather(pairs, wide, everything.names, row, candidate)
+        part = np.zeros(len(row), dtype=np.int64)  # one fit on all of them: nothing is held out
+        task = Task(first, asked[row, candidate], part, pairs.encoding.categorical, counts[row])
         gain = booster.train(task, rounds=PRESELECTION_ROUNDS, settings=settings, seed=seed).gain()[-len(customer) :]
         best = set(np.argsort(-gain, kind="stable")[:max_customer_columns].tolist())
         customer = tuple(name for at, name in enumerate(customer) if at in best)
         pairs = _pairs(names, pairs.popularity, found, customer, everything)
-    some, stands_for = _sample(target, max_pairs, chance)
+    row, candidate = _sample(asked, max_pairs, chance)
     fitted = classifier.fit_matrix(
-        _gather(pairs, wide, everything.names, row[some], candidate[some]),
-        target[some],
+        _gather(pairs, wide, everything.names, row, candidate),
+        asked[row, candidate],
         categorical=pairs.encoding.categorical,
-        weight=stands_for * counts[row[some]],
-        groups=member[some],
+        weight=counts[row],
+        groups=member[row],
         settings=settings,
         seed=seed,
     )
@@ -230,6 +231,7 @@ def _pairs(
         Column(POPULARITY, "numeric"),
         *(Column(stem.name, "numeric") for stem in found),
         *(Column(stem.name + SHARE, "numeric") for stem in found),
+        *(Column(stem.name + RANK, "numeric") for stem in found),
         *wide.select(customer).columns,
     )
     return Pairs(candidates, popularity, found, customer, Encoding(columns))
@@ -244,17 +246,15 @@ def _check(wide: Encoding, own: set[str]) -> None:
             raise BadData("candidates.type", "a per-candidate column must be a number", where=column.name)
 
 
-def _sample(target: Array, at_most: int, chance: np.random.Generator) -> tuple[NDArray[np.int64], Array]:
-    """Return positions of at most so many pairs, half of them taken ones where there are as many, and weights."""
-    if len(target) <= at_most:
-        return np.arange(len(target)), np.ones(len(target))
-    rare, common = sorted((np.flatnonzero(target == 1), np.flatnonzero(target == 0)), key=len)
-    half = min(at_most // 2, len(rare))
-    weight = np.zeros(len(target))
-    for kind, room in ((rare, half), (common, at_most - half)):
-        weight[chance.choice(kind, size=room, replace=False)] = len(kind) / room
-    chosen = np.flatnonzero(weight)
-    return chosen, weight[chosen]
+def _sample(asked: Array, at_most: int, chance: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return row and candidate of the pairs in question of as many whole rows as give at most so many pairs.
+
+    Whole rows, drawn alike, and not single pairs: what a customer took stays beside what the same customer left.
+    """
+    rows = max(1, at_most // asked.shape[1])
+    chosen = np.arange(len(asked)) if rows >= len(asked) else np.sort(chance.choice(len(asked), rows, replace=False))
+    row, candidate = np.nonzero(~np.isnan(asked[chosen]))
+    return chosen[row], candidate
 
 
 def _gather(

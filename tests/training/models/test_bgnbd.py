@@ -98,3 +98,10 @@ def test_impossible_histories_are_refused(history: tuple[list[float], ...], code
     with pytest.raises(BadData) as error:
         bgnbd.fit(*(np.array(values) for values in history))
     assert error.value.first.code == code
+
+
+def test_buyers_as_regular_as_a_bill_still_get_a_finite_expectation() -> None:
+    model = BgNbd(r=7e4, alpha=2e6, a=0.01, b=5.0, log_likelihood=0.0)
+    found = model.expected_purchases(np.array([0.0, 11.0]), np.array([0.0, 330.0]), np.array([10.0, 340.0]), ahead=60.0)
+    assert np.isfinite(found).all()
+    assert found == pytest.approx([60 * 7e4 / 2e6, 60 * 7e4 / 2e6], rel=0.05)
