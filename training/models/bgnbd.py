@@ -47,7 +47,7 @@ class BgNbd:
 
         Where the equation has no finite value (regular buyers, such as payers of monthly bills, drive ``r`` and
         ``alpha`` beyond what it can be computed for, and ``a`` = 1 divides by zero), the expected rate stands in:
-        ``p_alive * ahead * (r + frequency) / (alpha + age)``, which leaves out that the customer may drop out meanwhile.
+        ``p_alive * ahead * (r + frequency) / (alpha + age)``, without dropping out meanwhile.
         """
         r, alpha, a, b = self.r, self.alpha, self.a, self.b
         x = frequency
