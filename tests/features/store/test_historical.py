@@ -61,7 +61,7 @@ def test_columns_come_in_the_asked_order_across_views(store: Store, write_view) 
     features = ["visits__page", "spend__count", "visits__n", "spend__sum"]
     frame = store.historical(ask(("ann", JAN)), features).frame
     assert frame.columns.tolist() == ["customer_id", "as_of", *features]
-    assert frame.loc[0, features].tolist() == ["home", 5, 3, 1.0]
+    assert frame[features].iloc[0].tolist() == ["home", 5, 3, 1.0]
 
 
 def test_the_index_and_the_frame_that_was_given_are_left_alone(store: Store, write_view) -> None:
@@ -147,10 +147,10 @@ def test_the_join_agrees_with_a_plain_search_through_all_snapshots(store: Store,
 
 def test_a_join_that_leaks_is_a_defect_and_stops_the_retrieval() -> None:
     as_of = pd.Series(pd.to_datetime([FEB, FEB, FEB]))
-    fine = pd.DataFrame({"spend": pd.to_datetime([JAN, FEB, pd.NaT], utc=True)})
+    fine = pd.DataFrame({"spend": pd.Series([JAN, FEB, None], dtype="datetime64[us, UTC]")})
     _refuse_leaks(fine, as_of)
     with pytest.raises(NextbestError, match="1 rows were joined with a snapshot from after their moment") as caught:
-        _refuse_leaks(fine.assign(visits=pd.to_datetime([JAN, MAR, pd.NaT], utc=True)), as_of)
+        _refuse_leaks(fine.assign(visits=pd.Series([JAN, MAR, None], dtype="datetime64[us, UTC]")), as_of)
     assert caught.value.first.where == "visits"
 
 

@@ -7,6 +7,7 @@ import random
 import sqlite3
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -201,7 +202,7 @@ def test_a_write_that_fails_half_way_leaves_the_old_snapshot(store: Store, write
     store.materialize(as_of=JAN)
     view = store._feast.get_feature_view("spend")
 
-    def rows():
+    def rows() -> Iterator[tuple[str, tuple[float, int], datetime]]:
         yield "ann", (9.0, 9), FEB
         raise RuntimeError("the power went")
 
