@@ -107,7 +107,7 @@ def _read(path: Path, lines: Lines) -> object:
             "config.missing",
             "the file is not there",
             where=lines.name,
-            hint="`nextbest init DIR` writes a workspace; or name one with --workspace",
+            hint="copy it from the repository and edit it, or name a workspace with --workspace",
         ) from None
     except UnicodeDecodeError:
         raise BadConfiguration(
@@ -199,7 +199,7 @@ def _explain(item: Any, model: type[BaseModel], lines: Lines) -> list[Problem]:
         return [Problem("config.missing_key", f"{dotted!r} is missing", where, "add it")]
     cause = item.get("ctx", {}).get("error")
     faults = cause.faults if isinstance(cause, Faults) else (((), item["msg"].removeprefix("Value error, ")),)
-    hint = "see the configuration reference"
+    hint = "the package READMEs tell what each file may say"
     return [
         Problem(
             "config.value",

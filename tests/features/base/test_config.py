@@ -138,7 +138,7 @@ def test_a_missing_file_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(BadConfiguration) as caught:
         load(tmp_path / "none.yaml", House, name="conf/none.yaml")
     assert (caught.value.first.code, caught.value.first.where) == ("config.missing", "conf/none.yaml")
-    assert "nextbest init" in caught.value.first.hint
+    assert "--workspace" in caught.value.first.hint
 
 
 def test_a_folder_in_the_place_of_the_file_is_refused(tmp_path: Path) -> None:
