@@ -50,7 +50,7 @@ from training.tracking.settings import MlflowFile, load_mlflow
 from training.tracking.sink import connect, log
 
 #: Raised when this module would train another model from the same input.
-VERSION = 2
+VERSION = 3
 DAY = timedelta(days=1)
 LIBRARIES = ("lightgbm", "numpy", "scikit-learn", "nextbest")
 
