@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from features.base.config import Lines, load
 from features.base.errors import BadConfiguration, BadData, Problem
 from features.base.workspace import Workspace
-from features.feeds.canonical import CANONICAL, Kind, attribute_name
+from features.declaration.canonical import CANONICAL, Kind, attribute_name
 from features.feeds.personal import personal_attributes
-from features.feeds.settings import Feed, FeedsFile
+from features.declaration.feed import Feed
+from features.declaration.file import FeedsFile
 from features.feeds.source import find
 from features.feeds.stage import inspect
 from features.transforms.catalogue import attribute_feature, consent_features, windowed_features

@@ -15,7 +15,7 @@ from features.base.storage import atomic_folder, digest_of, read_done, stream_pa
 from features.base.workspace import Workspace
 from features.consent.standing import consenting_select, odd_select
 from features.declared import load_feeds
-from features.feeds.settings import FeedsFile
+from features.declaration.file import FeedsFile
 from features.feeds.stage import StagedFeed, stage
 from features.quality.checks import RULES, Check, check_all
 from features.transforms.snapshots import register

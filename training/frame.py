@@ -13,7 +13,7 @@ from features.base.config import did_you_mean
 from features.base.errors import BadConfiguration
 from features.base.expression import parse
 from features.built import FeaturesReport
-from features.feeds.canonical import snake_case
+from features.declaration.canonical import snake_case
 from features.store.repository import History, Store
 from features.transforms.catalogue import CONSENT_VIEW, Feature
 from training.labels.build import Labels

@@ -24,7 +24,7 @@ from features.base.storage import digest_of, read_json, write_json
 from features.base.workspace import Workspace
 from features.built import FeaturesReport, read_report
 from features.declared import load_feeds
-from features.feeds.settings import FeedsFile
+from features.declaration.file import FeedsFile
 from features.store.repository import Store, open_store
 from features.transforms.snapshots import register as register_tables
 from training import bundle as bundles

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from features.base.engine import literal, quoted
-from features.feeds.settings import Purpose
+from features.declaration.purposes import Purpose
 
 #: Words of a consent feed's ``status``, in any case.
 GRANTED = ("granted", "given", "opt_in", "opt-in", "yes", "true", "1")

@@ -12,8 +12,8 @@ from features.base.config import did_you_mean
 from features.base.engine import literal, quoted
 from features.base.errors import BadConfiguration, Problem
 from features.base.expression import parse
-from features.feeds.canonical import CANONICAL, SQL_TYPES, FieldType, Kind, attribute_name
-from features.feeds.settings import Feed
+from features.declaration.canonical import CANONICAL, SQL_TYPES, FieldType, Kind, attribute_name
+from features.declaration.feed import Feed
 
 #: Below this every whole number has a double of its own.
 EXACT_INTEGERS = 9_007_199_254_740_992

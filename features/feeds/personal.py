@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from features.base.errors import BadConfiguration
 from features.base.expression import parse
-from features.feeds.canonical import PERSONAL_FIELDS, attribute_name
-from features.feeds.settings import FeedsFile
+from features.declaration.canonical import PERSONAL_FIELDS, attribute_name
+from features.declaration.file import FeedsFile
 
 
 def personal_attributes(file: FeedsFile) -> frozenset[str]:

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from features.base.engine import literal, quoted
 from features.base.errors import BadConfiguration, BadData
 from features.base.storage import digest_file
-from features.feeds.settings import Feed
+from features.declaration.feed import Feed
 
 _CSV = (".csv", ".tsv", ".txt")
 _DELIMITERS = ",;\t|"

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal
 
-from features.feeds.settings import Feed, FeedsFile
+from features.declaration.feed import Feed
+from features.declaration.file import FeedsFile
 from features.feeds.stage import StagedFeed
 from features.unify.resolve import Resolution
 from features.unify.tables import Attached

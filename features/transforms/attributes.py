@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from features.base.engine import literal, quoted
-from features.feeds.canonical import snake_case
-from features.feeds.settings import Survivorship
+from features.declaration.canonical import snake_case
+from features.declaration.survivorship import Survivorship
 from features.transforms.catalogue import attribute_feature
 from features.transforms.settings import View
 from features.unify.golden import CHANGED_BY_THEN, VISIBLE, survivor

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from features.base.duration import format_duration
-from features.feeds.canonical import snake_case
-from features.feeds.settings import Purpose
+from features.declaration.canonical import snake_case
+from features.declaration.purposes import Purpose
 from features.transforms.settings import OF_ROWS, UNWINDOWED, Aggregate, View
 
 FeatureType = Literal["int", "float", "string"]

@@ -14,9 +14,9 @@ from features.base.engine import literal, quoted
 from features.base.errors import BadConfiguration, Problem
 from features.base.expression import parse
 from features.consent.standing import standing_select
-from features.feeds.canonical import PERSONAL_FIELDS, Kind
+from features.declaration.canonical import PERSONAL_FIELDS, Kind
 from features.feeds.personal import personal_attributes
-from features.feeds.settings import FeedsFile
+from features.declaration.file import FeedsFile
 from features.transforms.attributes import attributes_select, context_select, holdings_select
 from features.transforms.catalogue import (
     CONSENT_VIEW,

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from features.base.engine import literal, one_row, quoted
 from features.base.errors import BadData
 from features.base.storage import stream_parquet
-from features.feeds.canonical import CANONICAL, Kind
+from features.declaration.canonical import CANONICAL, Kind
 from features.transforms.plan import Columns, PlannedView
 from features.transforms.settings import Snapshots
 

@@ -12,8 +12,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from features.base.engine import literal, quoted
-from features.feeds.canonical import CANONICAL
-from features.feeds.settings import Survivorship
+from features.declaration.canonical import CANONICAL
+from features.declaration.survivorship import Survivorship
 
 #: Microseconds that one place in a source order outweighs: more than any two times differ.
 _PLACE = 10_000_000_000_000_000

@@ -15,7 +15,8 @@ from scipy.sparse.csgraph import connected_components
 
 from features.base.engine import literal, one_row, quoted
 from features.feeds.mapping import reference_name
-from features.feeds.settings import Feed, Identity
+from features.declaration.feed import Feed
+from features.declaration.identity import Identity
 
 #: Digits of a telephone number that are compared: all that national and international spelling share.
 PHONE_DIGITS = 9

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from features.base.errors import BadData
 from features.base.storage import read_parquet
 from features.base.workspace import Workspace
-from features.feeds.canonical import CANONICAL
+from features.declaration.canonical import CANONICAL
 from serving.batch.publish import PARQUET
 from serving.decide.decision import Decision
 from serving.decide.reasons import Reason

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from features.base.progress import Silent
 from features.base.workspace import Workspace
-from features.feeds.settings import Feed
+from features.declaration.feed import Feed
 from features.feeds.stage import StagedFeed, stage
 from features.one_customer import UnifyReport, unify
 

@@ -14,8 +14,8 @@ from features.base.engine import open_engine
 from features.base.expression import parse
 from features.base.workspace import Workspace, is_reference
 from features.declared import check
-from features.feeds.canonical import attribute_name
-from features.feeds.settings import FeedsFile
+from features.declaration.canonical import attribute_name
+from features.declaration.file import FeedsFile
 from features.store.settings import read_settings
 from features.transforms.catalogue import aggregate_name, attribute_feature
 from features.transforms.settings import UNWINDOWED, ViewsFile

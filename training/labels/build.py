@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from features.base.engine import literal, quoted
 from features.base.errors import BadConfiguration, BadData
-from features.feeds.canonical import snake_case
-from features.feeds.settings import Survivorship
+from features.declaration.canonical import snake_case
+from features.declaration.survivorship import Survivorship
 from features.unify.golden import survivor
 from training.labels.settings import Acquisition, Inactivity, Label, ModelSettings, Recorded
 

@@ -9,7 +9,7 @@ import duckdb
 import pandas as pd
 
 from features.base.engine import literal
-from features.feeds.canonical import snake_case
+from features.declaration.canonical import snake_case
 from training.labels.build import category_sql, frame_of, moments
 from training.labels.settings import Acquisition
 

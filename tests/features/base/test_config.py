@@ -10,7 +10,7 @@ from pydantic import Field, ValidationError
 
 from features.base.config import Faults, Settings, load
 from features.base.errors import BadConfiguration, Problem
-from features.feeds.settings import FeedsFile
+from features.declaration.file import FeedsFile
 from features.transforms.settings import ViewsFile
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from features.feeds.settings import FeedsFile
+from features.declaration.file import FeedsFile
 from features.feeds.stage import StagedFeed
 from features.quality.checks import RULES, Check, check_all
 from features.unify.resolve import Resolution

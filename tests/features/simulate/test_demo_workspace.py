@@ -10,7 +10,7 @@ import pytest
 from features.base.config import load
 from features.base.workspace import Workspace
 from features.declared import check, load_feeds, load_views
-from features.feeds.canonical import CANONICAL
+from features.declaration.canonical import CANONICAL
 from features.feeds.stage import stage
 from features.simulate import simulate, write
 from features.simulate.products import GROUP_NAMES, SUBSCRIPTIONS

@@ -13,8 +13,8 @@ import yaml
 
 from features.base.config import Lines
 from features.base.engine import open_engine, quoted
-from features.feeds.canonical import CANONICAL, Kind
-from features.feeds.settings import FeedsFile
+from features.declaration.canonical import CANONICAL, Kind
+from features.declaration.file import FeedsFile
 from features.transforms.plan import Columns, plan_views
 from features.transforms.settings import ViewsFile
 from features.transforms.snapshots import categories_in, make_spine

@@ -1,0 +1,1 @@
+"""What a workspace declares of its feeds and customers, as typed values that every room reads."""

@@ -1,0 +1,95 @@
+"""One feed: a source, and how its columns become a canonical table."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from features.base.config import Faults, Location, Settings, did_you_mean
+from features.declaration.canonical import CANONICAL, Kind
+from features.declaration.company import TimeZone
+
+LINK = re.compile(r"^\s*(\w+)\.(.+?)\s*=\s*(\w+)\.(.+?)\s*$")
+
+
+class Feed(Settings):
+    """One source and how its columns become a canonical table."""
+
+    source: str | list[str] = Field(description="path or glob, relative to the workspace; or a list of them")
+    kind: Kind = Field(description="the canonical table that it feeds")
+    owner: str = Field(default="", description="the unit that keeps its own definition of a customer")
+    key: str | list[str] | None = Field(default=None, description="columns that tell one row from another")
+    customer: str | None = Field(
+        default=None, description="`feed.column = thisfeed.column`: whose record a row is about"
+    )
+    event: str | None = Field(default=None, description="the event's type, when it is the same for every row")
+    event_time: str | None = Field(default=None, description="column or expression: when it happened")
+    updated_at: str | None = Field(default=None, description="column or expression: when the record last changed")
+    known_at: str | None = Field(default=None, description="column or expression: when the company could first know it")
+    timezone: TimeZone | None = Field(default=None, description="the zone of times that carry none")
+    fields: dict[str, str] = Field(default_factory=dict, description="canonical field: column or expression")
+    where: str | None = Field(default=None, description="rows to take, as an expression over the feed's columns")
+    drop: list[str] = Field(default_factory=list, description="columns that are not kept as attributes")
+    pii: list[str] = Field(default_factory=list, description="further columns that are personal")
+    duplicates: Literal["refuse", "drop_identical", "keep_last", "keep_first"] = Field(
+        default="refuse", description="what to do with rows that share a key"
+    )
+    reject_above: float = Field(default=0.05, ge=0, le=1, description="share of unusable rows that stops the run")
+    delimiter: str | None = Field(
+        default=None, min_length=1, max_length=1, description="CSV: found in the header if left out"
+    )
+    encoding: Literal["utf-8", "latin-1", "utf-16"] = Field(default="utf-8", description="CSV: the text's encoding")
+    decimal: Literal[".", ","] = Field(default=".", description="CSV: the decimal mark")
+
+    @property
+    def keys(self) -> list[str]:
+        """The key columns, as a list."""
+        if self.key is None:
+            return []
+        return [self.key] if isinstance(self.key, str) else self.key
+
+    @property
+    def sources(self) -> list[str]:
+        """The source patterns, as a list."""
+        return [self.source] if isinstance(self.source, str) else self.source
+
+    def link(self, name: str) -> tuple[str, str, str] | None:
+        """Return (other feed, its column, this feed's column) of ``customer:``, seen from feed `name`."""
+        if self.customer is None:
+            return None
+        match = LINK.match(self.customer)
+        if match is None:
+            return None
+        left, left_column, right, right_column = match.groups()
+        if left == name and right != name:
+            left, left_column, right, right_column = right, right_column, left, left_column
+        return left, left_column, right_column
+
+    @model_validator(mode="after")
+    def _complete(self) -> Feed:
+        table = CANONICAL[self.kind]
+        faults: list[tuple[Location, str]] = [
+            (("fields", field), f"{self.kind} has no field {field!r}: {did_you_mean(field, list(table.fields))}")
+            for field in self.fields
+            if field not in table.fields
+        ]
+        if self.customer is not None and LINK.match(self.customer) is None:
+            faults.append((("customer",), "write customer as `feed.column = thisfeed.column`"))
+        if table.about_customer and self.customer is None:
+            faults.append(((), f"a feed of {self.kind} needs `customer: feed.column = thisfeed.column`"))
+        if table.keyed and not self.keys:
+            faults.append(((), f"a feed of {self.kind} needs a key"))
+        if table.timed and self.event_time is None:
+            faults.append(((), f"a feed of {self.kind} needs event_time"))
+        missing = [field for field in table.required if field not in self.fields]
+        if missing:
+            faults.append(((), f"a feed of {self.kind} has to map {', '.join(missing)}"))
+        if self.kind == "events" and (self.event is None) == ("event" not in self.fields):
+            faults.append(((), "name the event's type once: `event: NAME`, or an expression under fields"))
+        if self.kind != "events" and self.event is not None:
+            faults.append((("event",), "`event` belongs to feeds of events only"))
+        if faults:
+            raise Faults(faults)
+        return self
