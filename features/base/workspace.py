@@ -39,6 +39,21 @@ class Workspace:
         return self.state / "unified"
 
     @property
+    def personal(self) -> Path:
+        """What identifies people: kept apart from every other table, for their owner's eyes only."""
+        return self.unified / "personal"
+
+    @property
+    def identity(self) -> Path:
+        """The id ledger and what resolution learnt; outlives every run and is not made again from the feeds."""
+        return self.state / "identity"
+
+    @property
+    def consent(self) -> Path:
+        """The consent ledger; append-only, outlives every run."""
+        return self.state / "consent"
+
+    @property
     def snapshots(self) -> Path:
         """Features as of each cutoff, one file a view."""
         return self.state / "snapshots"
