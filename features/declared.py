@@ -8,9 +8,9 @@ from features.base.config import Lines, load
 from features.base.errors import BadConfiguration, BadData, Problem
 from features.base.workspace import Workspace
 from features.declaration.canonical import CANONICAL, Kind, attribute_name
-from features.feeds.personal import personal_attributes
 from features.declaration.feed import Feed
 from features.declaration.file import FeedsFile
+from features.feeds.personal import personal_attributes
 from features.feeds.source import find
 from features.feeds.stage import inspect
 from features.transforms.catalogue import attribute_feature, consent_features, windowed_features

@@ -14,8 +14,8 @@ from features.base.progress import Progress
 from features.base.storage import atomic_folder, digest_of, read_done, stream_parquet, write_json, write_parquet
 from features.base.workspace import Workspace
 from features.consent.standing import consenting_select, odd_select
-from features.declared import load_feeds
 from features.declaration.file import FeedsFile
+from features.declared import load_feeds
 from features.feeds.stage import StagedFeed, stage
 from features.quality.checks import RULES, Check, check_all
 from features.transforms.snapshots import register

@@ -11,8 +11,8 @@ from features.base.progress import Progress
 from features.base.storage import atomic_folder, digest_of, read_done, read_json, write_json
 from features.base.workspace import Workspace
 from features.built import REPORT, BuiltView, FeaturesReport, as_json, read_report
-from features.declared import load_feeds, load_views
 from features.declaration.canonical import Kind
+from features.declared import load_feeds, load_views
 from features.one_customer import REPORT as UNIFY_REPORT
 from features.store.definitions import FeatureColumn, ServiceDefinition, SnapshotView
 from features.store.repository import Store, open_store

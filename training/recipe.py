@@ -23,8 +23,8 @@ from features.base.progress import Progress
 from features.base.storage import digest_of, read_json, write_json
 from features.base.workspace import Workspace
 from features.built import FeaturesReport, read_report
-from features.declared import load_feeds
 from features.declaration.file import FeedsFile
+from features.declared import load_feeds
 from features.store.repository import Store, open_store
 from features.transforms.snapshots import register as register_tables
 from training import bundle as bundles

@@ -13,8 +13,8 @@ from features.base.engine import one_row, open_engine, quoted
 from features.base.errors import BadConfiguration, BadData, Problem
 from features.base.storage import atomic_folder, digest_of, read_done, stream_parquet, write_json
 from features.declaration.canonical import Kind
-from features.feeds.mapping import EXACT_INTEGERS, RAW, TYPED, FeedMapping, plain_number
 from features.declaration.feed import Feed
+from features.feeds.mapping import EXACT_INTEGERS, RAW, TYPED, FeedMapping, plain_number
 from features.feeds.source import Source, find, select_all
 
 #: Raised when this module would write other bytes for the same feed, so that nothing stale is taken over.

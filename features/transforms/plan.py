@@ -15,8 +15,8 @@ from features.base.errors import BadConfiguration, Problem
 from features.base.expression import parse
 from features.consent.standing import standing_select
 from features.declaration.canonical import PERSONAL_FIELDS, Kind
-from features.feeds.personal import personal_attributes
 from features.declaration.file import FeedsFile
+from features.feeds.personal import personal_attributes
 from features.transforms.attributes import attributes_select, context_select, holdings_select
 from features.transforms.catalogue import (
     CONSENT_VIEW,

@@ -14,9 +14,9 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from features.base.engine import literal, one_row, quoted
-from features.feeds.mapping import reference_name
 from features.declaration.feed import Feed
 from features.declaration.identity import Identity
+from features.feeds.mapping import reference_name
 
 #: Digits of a telephone number that are compared: all that national and international spelling share.
 PHONE_DIGITS = 9

@@ -11,9 +11,9 @@ import pyarrow.parquet as pq
 from features.base.engine import literal, one_row, quoted
 from features.base.storage import stream_parquet
 from features.declaration.canonical import CANONICAL, Kind, attribute_name
-from features.feeds.mapping import reference_name
 from features.declaration.feed import Feed
 from features.declaration.file import FeedsFile
+from features.feeds.mapping import reference_name
 from features.unify.resolve import reference
 
 

@@ -13,9 +13,9 @@ from features.base.config import load
 from features.base.engine import open_engine
 from features.base.expression import parse
 from features.base.workspace import Workspace, is_reference
-from features.declared import check
 from features.declaration.canonical import attribute_name
 from features.declaration.file import FeedsFile
+from features.declared import check
 from features.store.settings import read_settings
 from features.transforms.catalogue import aggregate_name, attribute_feature
 from features.transforms.settings import UNWINDOWED, ViewsFile

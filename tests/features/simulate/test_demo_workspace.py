@@ -9,8 +9,8 @@ import pytest
 
 from features.base.config import load
 from features.base.workspace import Workspace
-from features.declared import check, load_feeds, load_views
 from features.declaration.canonical import CANONICAL
+from features.declared import check, load_feeds, load_views
 from features.feeds.stage import stage
 from features.simulate import simulate, write
 from features.simulate.products import GROUP_NAMES, SUBSCRIPTIONS
