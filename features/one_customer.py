@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import duckdb
+import pyarrow.compute as pc
 
 from features.base.engine import one_row, open_engine
 from features.base.errors import BadData
@@ -20,11 +21,15 @@ from features.feeds.stage import StagedFeed, stage
 from features.quality.checks import RULES, Check, check_all
 from features.transforms.snapshots import register
 from features.unify.golden import golden_select
+from features.unify.id_changes import apply
+from features.unify.id_key import load_key
+from features.unify.id_ledger import past_ids
+from features.unify.ledger_files import ledger_digest, read_ledger, write_ledger
 from features.unify.resolve import resolve
 from features.unify.tables import Attached, write_tables
 
 #: Raised when this module would write other bytes for the same input.
-VERSION = 2
+VERSION = 3
 REPORT = "unified.json"
 
 
@@ -72,7 +77,8 @@ def unify(workspace: Workspace, progress: Progress) -> UnifyReport:
             name, feed, root=workspace.root, folder=workspace.staged, named_by=file.named_by_others(name)
         )
         progress.advance()
-    digest = digest_of([VERSION, file.model_dump(mode="json"), {name: feed.digest for name, feed in staged.items()}])
+    inputs = [VERSION, file.model_dump(mode="json"), {name: feed.digest for name, feed in staged.items()}]
+    digest = digest_of([*inputs, ledger_digest(workspace.identity)])
     done = read_done(workspace.unified / REPORT, digest)
     if done is not None:
         return UnifyReport.from_json(done)
@@ -82,8 +88,17 @@ def unify(workspace: Workspace, progress: Progress) -> UnifyReport:
         atomic_folder(workspace.unified) as part,
     ):
         resolution = resolve(engine, file.feeds, file.identity, workspace.staged)
-        write_parquet(resolution.records, part / "records.parquet")
-        engine.register("records", resolution.records)
+        known = read_ledger(workspace.identity)
+        ids = apply(
+            known.ledger,
+            resolution.partition,
+            at=pc.max(resolution.partition["known_at"]).as_py() or known.ledger.at,
+            key=load_key(workspace.identity_key),
+        )
+        records = ids.open().sort_by([("feed", "ascending"), ("record_id", "ascending")])
+        write_parquet(records, part / "records.parquet")
+        write_parquet(past_ids(ids), part / "ids.parquet")
+        engine.register("records", records)
         attached = write_tables(engine, file, staged=workspace.staged, folder=part)
         columns = register(engine, part)
         golden = golden_select(list(columns["customers"]), file.survivorship)
@@ -91,13 +106,16 @@ def unify(workspace: Workspace, progress: Progress) -> UnifyReport:
         odd = _count(engine, odd_select(list(file.purposes))) if "consents" in columns else None
         checks = check_all(file, staged, attached, resolution, odd_consents=odd)
         _refuse_failed(checks)
+        # Last of all, and before the tables take their place: a run that is refused changes no id, and one that is
+        # killed here finds the ledger as it left it, and makes the tables that belong to it.
+        written = known.digest if ids is known.ledger else write_ledger(workspace.identity, ids, known)
         report = UnifyReport(
-            records=resolution.records.num_rows,
+            records=records.num_rows,
             customers=resolution.customers,
             quarantined=_kept_aside(staged, attached),
             withheld=_withheld(engine, file, resolution.customers, has_consents="consents" in columns),
             checks=tuple(checks),
-            digest=digest,
+            digest=digest_of([*inputs, written]),
         )
         write_json(part / REPORT, asdict(report))
     return report

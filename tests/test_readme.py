@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from features.unify.id_key import keep_key
 from tests.console_blocks import run_steps, steps_of
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -47,6 +48,7 @@ def copy_of_the_repository(folder: Path) -> Path:
         if name and source.is_file():
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source, target)
+    keep_key(folder / "shop" / "state" / "keys" / "identity.key", "the same ids in every run of this test")
     return folder
 
 

@@ -25,7 +25,7 @@ class Workspace:
 
     @property
     def state(self) -> Path:
-        """Everything that is produced; safe to remove, made again by ``nextbest run``."""
+        """Everything that is produced; made again by ``nextbest run``, but for what `identity` and `keys` hold."""
         return self.root / "state"
 
     @property
@@ -47,6 +47,11 @@ class Workspace:
     def identity(self) -> Path:
         """The id ledger and what resolution learnt; outlives every run and is not made again from the feeds."""
         return self.state / "identity"
+
+    @property
+    def identity_key(self) -> Path:
+        """The secret that new customer ids are made of."""
+        return self.state / "keys" / "identity.key"
 
     @property
     def consent(self) -> Path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,16 +23,16 @@ PHONE_DIGITS = 9
 
 @dataclass(frozen=True)
 class Resolution:
-    """Records and the customers they belong to.
+    """Records and the groups that they form; the id ledger says which customer each group is.
 
     Parameters
     ----------
-    records : table of ``feed``, ``record_id``, ``customer_id``, one row a record, in feed and record order
+    partition : table of ``feed``, ``record_id``, ``known_at``, ``group``, one row a record, in feed and record order
     customers : how many customers there are
     shared : contact points that too many records share and that therefore linked nobody
     """
 
-    records: pa.Table
+    partition: pa.Table
     customers: int
     shared: int
 
@@ -45,8 +44,7 @@ def resolve(
 
     Two records are one customer when a declared ``customer:`` link joins them or, under the rule ``exact``, when
     they hold the same normalised e-mail address (lower case), or the same telephone number (last nine digits) and
-    given names that begin alike, since a number is often a household's; and so on transitively. The record that was
-    known first gives the customer its id.
+    given names that begin alike, since a number is often a household's; and so on transitively.
 
     Parameters
     ----------
@@ -95,7 +93,8 @@ def resolve(
     (shared,) = one_row(engine, f"SELECT count(*) FROM uses WHERE contact AND users > {limit:d}")
     records = engine.sql("SELECT feed, record_id, known_at FROM nodes ORDER BY node").to_arrow_table()
     group = _components(records.num_rows, edges)
-    return _named(records, group, shared=int(shared))
+    partition = records.append_column("group", pa.array(group, pa.int64()))
+    return Resolution(partition=partition, customers=len(np.unique(group)), shared=int(shared))
 
 
 def _rows(staged: Path, name: str) -> str:
@@ -151,20 +150,3 @@ def _components(records: int, edges: pa.Table) -> np.ndarray:
     size = records + int(token.max()) + 1
     graph = coo_array((np.ones(len(node), dtype=np.int8), (node, records + token)), shape=(size, size))
     return np.asarray(connected_components(graph, directed=False)[1][:records])
-
-
-def _named(records: pa.Table, group: np.ndarray, *, shared: int) -> Resolution:
-    """Give each group the id of its record that was known first."""
-    names = [f"{f}:{r}" for f, r in zip(records["feed"].to_pylist(), records["record_id"].to_pylist(), strict=True)]
-    known = records["known_at"].cast(pa.int64()).to_numpy()
-    order = np.lexsort((np.arange(len(names)), known, group))
-    first_of_group = order[np.r_[True, group[order][1:] != group[order][:-1]]]
-    ids = {int(group[index]): customer_id(names[index]) for index in first_of_group}
-    column = pa.array([ids[int(number)] for number in group], pa.string())
-    table = records.drop_columns(["known_at"]).append_column("customer_id", column)
-    return Resolution(records=table, customers=len(ids), shared=shared)
-
-
-def customer_id(record: str) -> str:
-    """Return the pseudonymous id that a customer takes from its first record (``feed:key``)."""
-    return "c" + hashlib.sha256(record.encode()).hexdigest()[:16]

@@ -14,6 +14,10 @@ from features.base.workspace import Workspace
 from features.declaration.feed import Feed
 from features.feeds.stage import StagedFeed, stage
 from features.one_customer import UnifyReport, unify
+from features.unify.id_key import keep_key
+
+#: With the same key the same records get the same ids.
+ID_KEY = "a key that is no secret, for tests"
 
 
 @dataclass(frozen=True)
@@ -58,13 +62,14 @@ def staged(root: Path, content: str | bytes | None = None, *, file: str = "till.
 
 
 def company(root: Path, *, feeds: str, views: str = "", files: Mapping[str, str] | None = None) -> Workspace:
-    """Write a workspace: its settings, and its CSV files by name."""
+    """Write a workspace: its settings, its CSV files by name, and the key of its ids, the same for all."""
     (root / "features").mkdir(parents=True, exist_ok=True)
     (root / "features" / "feeds.yaml").write_text(feeds, encoding="utf-8")
     if views:
         (root / "features" / "views.yaml").write_text(views, encoding="utf-8")
     for name, text in (files or {}).items():
         (root / name).write_text(text, encoding="utf-8")
+    keep_key(Workspace(root).identity_key, ID_KEY)
     return Workspace(root)
 
 

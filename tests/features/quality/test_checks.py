@@ -41,7 +41,7 @@ def answer(
         file or declared(),
         {"till": feed or staged()},
         attached,
-        Resolution(records=None, customers=1, shared=shared),
+        Resolution(partition=None, customers=1, shared=shared),
         odd_consents=odd,
     )
     (found,) = [check for check in checks if check.code == code]
