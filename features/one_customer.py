@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import duckdb
 import pyarrow.compute as pc
 
+from features.base.config import did_you_mean
 from features.base.engine import one_row, open_engine
-from features.base.errors import BadData
+from features.base.errors import UsageError
 from features.base.progress import Progress
 from features.base.storage import atomic_folder, digest_of, read_done, stream_parquet, write_json, write_parquet
 from features.base.workspace import Workspace
 from features.consent.standing import consenting_select, odd_select
 from features.declaration.file import FeedsFile
 from features.declared import load_feeds
+from features.feeds.arrival import folders, take
 from features.feeds.stage import StagedFeed, stage
-from features.quality.checks import RULES, Check, check_all
+from features.quality.accepted import remember, remembered
+from features.quality.check import Check
+from features.quality.checks import check_all
+from features.quality.loads import Looked, conflicts, look, named, refuse
+from features.quality.repairs import repairs_of
 from features.transforms.snapshots import register
 from features.unify.golden import golden_select
 from features.unify.id_changes import apply
@@ -60,28 +66,43 @@ class UnifyReport:
         return cls(**{**document, "checks": tuple(Check(**check) for check in document["checks"])})
 
 
-def unify(workspace: Workspace, progress: Progress) -> UnifyReport:
-    """Stage every feed, resolve its records to customers and write the canonical tables.
+def unify(workspace: Workspace, progress: Progress, *, accept: Collection[str] = ()) -> UnifyReport:
+    """Stage every feed, check it, resolve its records to customers and write the canonical tables.
 
-    What has not changed since the last run is not done again.
+    What has not changed since the last run is not done again. A load that is refused leaves the last good one standing.
+
+    Parameters
+    ----------
+    workspace, progress : the workspace, and who is told how far it is
+    accept : feeds whose loads are taken though a check would refuse them
 
     Raises
     ------
     BadData, BadConfiguration : a feed cannot be used, or does not fit its declaration
+    UsageError : a feed to accept is not declared
     """
     file, _ = load_feeds(workspace)
+    _refuse_unknown(accept, file)
     progress.step("reading feeds", total=len(file.feeds))
     staged: dict[str, StagedFeed] = {}
     for name, feed in file.feeds.items():
         staged[name] = stage(
-            name, feed, root=workspace.root, folder=workspace.staged, named_by=file.named_by_others(name)
+            name,
+            feed,
+            root=workspace.root,
+            folder=workspace.staged,
+            named_by=file.named_by_others(name),
+            arriving=workspace.arriving,
+            afterwards=repairs_of(name, feed, file.quality.repairs, country=file.company.country),
         )
         progress.advance()
     inputs = [VERSION, file.model_dump(mode="json"), {name: feed.digest for name, feed in staged.items()}]
     digest = digest_of([*inputs, ledger_digest(workspace.identity)])
     done = read_done(workspace.unified / REPORT, digest)
-    if done is not None:
+    if done is not None and _all_accepted(workspace, staged):
         return UnifyReport.from_json(done)
+    progress.step("checking what they say")
+    looked = _checked(workspace, file, staged, accept=accept)
     progress.step("resolving customers")
     with (
         open_engine(folders=[workspace.state], scratch=workspace.state / ".scratch") as engine,
@@ -105,7 +126,9 @@ def unify(workspace: Workspace, progress: Progress) -> UnifyReport:
         stream_parquet(engine.sql(golden).to_arrow_reader(), part / "golden.parquet")
         odd = _count(engine, odd_select(list(file.purposes))) if "consents" in columns else None
         checks = check_all(file, staged, attached, resolution, odd_consents=odd)
-        _refuse_failed(checks)
+        places = {name: workspace.staged / name for name in staged}
+        checks = sorted([*checks, *looked.checks, *conflicts(engine, file, places)], key=lambda it: (it.code, it.feed))
+        refuse(checks, file.quality, accept=accept)
         # Last of all, and before the tables take their place: a run that is refused changes no id, and one that is
         # killed here finds the ledger as it left it, and makes the tables that belong to it.
         written = known.digest if ids is known.ledger else write_ledger(workspace.identity, ids, known)
@@ -118,19 +141,37 @@ def unify(workspace: Workspace, progress: Progress) -> UnifyReport:
             digest=digest_of([*inputs, written]),
         )
         write_json(part / REPORT, asdict(report))
+    remember(workspace.quality, looked.profiles, looked.checks)
     return report
 
 
-def _refuse_failed(checks: Sequence[Check]) -> None:
-    """Stop at rows about unknown customers above the declared share; the last good tables stand."""
-    for check in checks:
-        if check.code == "FQ004" and check.outcome == "failed":
-            raise BadData(
-                "quality.unknown_customers",
-                f"{RULES[check.code].title}: {check.detail}",
-                where=f"feed {check.feed}",
-                hint="check `customer:` in features/feeds.yaml, or raise quality.unknown_customers_above",
+def _refuse_unknown(accept: Collection[str], file: FeedsFile) -> None:
+    for name in accept:
+        if name not in file.feeds:
+            raise UsageError(
+                "unify.unknown_feed", f"there is no feed {name!r}", hint=did_you_mean(name, sorted(file.feeds))
             )
+
+
+def _all_accepted(workspace: Workspace, staged: Mapping[str, StagedFeed]) -> bool:
+    """Return whether every load has taken its place and is remembered; a run that was killed may have left some."""
+    where = folders(staged, accepted=workspace.staged, arriving=workspace.arriving)
+    return all(
+        where[name].parent == workspace.staged and remembered(workspace.quality, name, feed.digest)
+        for name, feed in staged.items()
+    )
+
+
+def _checked(
+    workspace: Workspace, file: FeedsFile, staged: Mapping[str, StagedFeed], *, accept: Collection[str]
+) -> Looked:
+    """Look at every load, refuse a poisoned one, and only then let them take their place."""
+    where = folders(staged, accepted=workspace.staged, arriving=workspace.arriving)
+    with open_engine(folders=[workspace.state], scratch=workspace.state / ".scratch") as engine:
+        looked = look(engine, file, staged, where, memory=workspace.quality)
+        refuse([*looked.checks, *named(engine, file, where)], file.quality, accept=accept)
+    take(staged, accepted=workspace.staged, arriving=workspace.arriving)
+    return looked
 
 
 def _kept_aside(staged: Mapping[str, StagedFeed], attached: Sequence[Attached]) -> int:

@@ -83,13 +83,17 @@ def check(workspace: Folder = Path(), as_json: AsJson = False) -> None:
 
 
 @app.command()
-def unify(workspace: Folder = Path(), as_json: AsJson = False) -> None:
+def unify(
+    workspace: Folder = Path(),
+    accept: Annotated[list[str] | None, typer.Option(help="A feed whose refused load is meant; may repeat.")] = None,
+    as_json: AsJson = False,
+) -> None:
     """Feeds → one customer; identity, quality and consent report."""
     from serving.steps import unify_step
 
     terminal = Terminal(as_json=as_json)
     with terminal.progress() as progress:
-        done = unify_step(_workspace(workspace), progress)
+        done = unify_step(_workspace(workspace), progress, accept=accept or [])
     terminal.answer(done.document)
     terminal.say(done.text)
     terminal.next_step("nextbest features")

@@ -24,9 +24,9 @@ class Done:
     text: str
 
 
-def unify_step(workspace: Workspace, progress: Progress) -> Done:
+def unify_step(workspace: Workspace, progress: Progress, *, accept: Sequence[str] = ()) -> Done:
     """Run ``unify``."""
-    return _told_unify(unify(workspace, progress))
+    return _told_unify(unify(workspace, progress, accept=accept))
 
 
 def _told_unify(report: UnifyReport) -> Done:

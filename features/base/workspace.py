@@ -34,6 +34,16 @@ class Workspace:
         return self.state / "staged"
 
     @property
+    def arriving(self) -> Path:
+        """Feeds that were read and are not accepted yet; what is refused stays here, and the last good one stands."""
+        return self.state / "arriving"
+
+    @property
+    def quality(self) -> Path:
+        """What outlives a run: profiles of the last accepted loads, rows kept aside."""
+        return self.state / "quality"
+
+    @property
     def unified(self) -> Path:
         """The canonical tables with one ``customer_id``."""
         return self.state / "unified"

@@ -24,3 +24,6 @@ class Company(Settings):
 
     currency: str = Field(default="EUR", pattern=r"^[A-Z]{3}$", description="ISO 4217 code of all amounts")
     timezone: TimeZone = Field(default="UTC", description="where the company's days begin")
+    country: str | None = Field(
+        default=None, pattern=r"^[A-Z]{2}$", description="ISO 3166 code: of national telephone numbers and postcodes"
+    )

@@ -61,6 +61,7 @@ class FeedsFile(Settings):
                 for other in rule.order
                 if other not in customers
             ]
+        faults += self.quality.faults(sorted(self.feeds))
         if faults:
             raise Faults(faults)
         return self

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -50,15 +50,40 @@ class StagedFeed:
     digest: str
 
 
-def stage(name: str, feed: Feed, *, root: Path, folder: Path, named_by: Sequence[str] = ()) -> StagedFeed:
+@dataclass(frozen=True)
+class Afterwards:
+    """What is done to a feed's rows before they take their place, such as repairs.
+
+    Parameters
+    ----------
+    work : is given the folder with ``rows.parquet`` and may rewrite it
+    digest : of the work; with another one the feed is read again
+    """
+
+    work: Callable[[Path], None]
+    digest: str
+
+
+def stage(
+    name: str,
+    feed: Feed,
+    *,
+    root: Path,
+    folder: Path,
+    named_by: Sequence[str] = (),
+    arriving: Path | None = None,
+    afterwards: Afterwards | None = None,
+) -> StagedFeed:
     """Stage one feed; nothing is read again when neither the files nor the declaration changed.
 
     Parameters
     ----------
     name, feed : the feed
     root : the workspace that relative paths start from
-    folder : where ``NAME/rows.parquet``, ``NAME/rejected.parquet`` and ``NAME/staged.json`` are written
+    folder : where ``NAME/rows.parquet``, ``NAME/rejected.parquet`` and ``NAME/staged.json`` lie
     named_by : columns by which other feeds name this feed's records
+    arriving : where they are written when they have to be read, until the load is accepted; `folder` if left out
+    afterwards : what is done to the rows before they take their place
 
     Returns
     -------
@@ -71,14 +96,16 @@ def stage(name: str, feed: Feed, *, root: Path, folder: Path, named_by: Sequence
     """
     source = find(name, feed, root)
     loaded_at = max(datetime.fromtimestamp(file.stat().st_mtime, UTC) for file in source.files)
-    digest = digest_of([VERSION, source.fingerprint, feed.model_dump(mode="json"), list(named_by)])
+    extra = [afterwards.digest] if afterwards is not None else []
+    digest = digest_of([VERSION, source.fingerprint, feed.model_dump(mode="json"), list(named_by), *extra])
     dated = digest_of([digest, loaded_at.isoformat()])
-    target = folder / name
-    for wanted in (digest, dated):
-        done = read_done(target / "staged.json", wanted)
-        if done is not None and (target / "rows.parquet").is_file():
-            return StagedFeed(**done)
-    with open_engine(folders=[*source.files, folder], scratch=folder / ".scratch") as engine:
+    target = (arriving or folder) / name
+    for there in dict.fromkeys((folder / name, target)):
+        for wanted in (digest, dated):
+            done = read_done(there / "staged.json", wanted)
+            if done is not None and (there / "rows.parquet").is_file():
+                return StagedFeed(**done)
+    with open_engine(folders=[*source.files, target.parent], scratch=folder / ".scratch") as engine:
         _read(engine, source)
         mapping = _mapping(engine, source, feed, loaded_at, tuple(named_by))
         broken = _broken_lines(engine, source)
@@ -89,6 +116,8 @@ def stage(name: str, feed: Feed, *, root: Path, folder: Path, named_by: Sequence
         with atomic_folder(target) as part:
             _write(engine, _KEPT, part / "rows.parquet")
             _write(engine, _REJECTED, part / "rejected.parquet")
+            if afterwards is not None:
+                afterwards.work(part)
             write_json(part / "staged.json", asdict(staged))
     return staged
 

@@ -3,50 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Literal
 
 from features.declaration.feed import Feed
+from features.declaration.feed_checks import RULES as RULES
 from features.declaration.file import FeedsFile
 from features.feeds.stage import StagedFeed
+from features.quality.check import Check as Check
+from features.quality.check import Outcome
 from features.unify.resolve import Resolution
 from features.unify.tables import Attached
-
-Outcome = Literal["passed", "failed", "repaired", "not_applicable"]
-
-
-@dataclass(frozen=True)
-class Rule:
-    """A check: its code, and in one line what it looks at."""
-
-    code: str
-    title: str
-
-
-RULES: dict[str, Rule] = {
-    rule.code: rule
-    for rule in (
-        Rule("FQ001", "every row of the feed can be used"),
-        Rule("FQ002", "no key stands on more than one row"),
-        Rule("FQ003", "every row names its customer"),
-        Rule("FQ004", "every customer that is named is known"),
-        Rule("FQ005", "no contact point is shared by too many records"),
-        Rule("FQ006", "every consent carries a known word and a declared purpose"),
-    )
-}
-
-
-@dataclass(frozen=True)
-class Check:
-    """What one check found in one feed (or in all of them, when `feed` is empty)."""
-
-    code: str
-    feed: str
-    outcome: Outcome
-    detail: str
-
-    def as_dict(self) -> dict[str, str]:
-        return asdict(self)
 
 
 def check_all(
@@ -66,7 +31,7 @@ def check_all(
     odd_consents : consents with an unknown word or purpose; None when no feed of consents exists
     """
     checks = [check for feed in staged.values() for check in (_usable(feed), _unique(feed, file.feeds[feed.feed]))]
-    checks += [check for feed in attached for check in (_named(feed), _known(feed, file))]
+    checks += [check for feed in attached for check in (_named(feed), known(feed, file))]
     if not attached:
         checks += [Check(code, "", "not_applicable", "no feed is about customers") for code in ("FQ003", "FQ004")]
     checks.append(_shared(file, resolution))
@@ -96,7 +61,8 @@ def _named(feed: Attached) -> Check:
     return Check("FQ003", feed.feed, "repaired", f"{feed.anonymous} rows about nobody kept out")
 
 
-def _known(feed: Attached, file: FeedsFile) -> Check:
+def known(feed: Attached, file: FeedsFile) -> Check:
+    """Return whether the customers that a feed names are known (FQ004)."""
     if not feed.unknown:
         return Check("FQ004", feed.feed, "passed", "")
     share = feed.unknown / (feed.rows + feed.unknown)

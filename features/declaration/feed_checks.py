@@ -1,0 +1,43 @@
+"""The named checks of feeds: a code and, in one line, what each looks at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Severity = Literal["warn", "refuse"]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A check: its code, in one line what it looks at, and what a failure does unless a workspace says otherwise."""
+
+    code: str
+    title: str
+    severity: Severity = "warn"
+
+
+RULES: dict[str, Rule] = {
+    rule.code: rule
+    for rule in (
+        Rule("FQ001", "every row of the feed can be used"),
+        Rule("FQ002", "no key stands on more than one row"),
+        Rule("FQ003", "every row names its customer"),
+        Rule("FQ004", "every customer that is named is known", "refuse"),
+        Rule("FQ005", "no contact point is shared by too many records"),
+        Rule("FQ006", "every consent carries a known word and a declared purpose"),
+        Rule("FQ007", "every mapped field is filled as far as it should be"),
+        Rule("FQ008", "every e-mail address is written as one"),
+        Rule("FQ009", "every telephone number can be one of its country"),
+        Rule("FQ010", "every birth date can be one"),
+        Rule("FQ011", "every postcode has the pattern of its country"),
+        Rule("FQ012", "every number lies in its range"),
+        Rule("FQ013", "every amount is in the declared unit"),
+        Rule("FQ014", "no value that should be unique stands on more than one row"),
+        Rule("FQ015", "a customer's records agree on what cannot differ, such as the birth date"),
+        Rule("FQ016", "the newest row is as fresh as declared"),
+        Rule("FQ017", "the load has about as many rows as the last accepted one", "refuse"),
+        Rule("FQ018", "no column has turned constant or empty since the last accepted load", "refuse"),
+        Rule("FQ019", "values are spread as in the last accepted load", "refuse"),
+    )
+}

@@ -1,0 +1,188 @@
+"""All loads of a run looked at before any of them takes its place; a poisoned one refuses the run whole."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+from features.base.engine import literal, one_row, quoted
+from features.base.errors import BadData, Problem
+from features.declaration.feed_checks import RULES
+from features.declaration.file import FeedsFile
+from features.declaration.quality import Quality
+from features.feeds.stage import StagedFeed
+from features.quality.accepted import accepted
+from features.quality.check import Check
+from features.quality.checks import known
+from features.quality.load_checks import compare, fresh
+from features.quality.profile import Profile, profile
+from features.quality.repairs import changed_cells
+from features.quality.value_checks import Load, check_values
+from features.unify.resolve import reference
+from features.unify.tables import Attached
+
+_CODES = {"FQ004": "quality.unknown_customers", "FQ017": "quality.volume", "FQ018": "quality.columns"}
+_CODES |= {"FQ019": "quality.spread"}
+
+
+@dataclass(frozen=True)
+class Looked:
+    """What looking at the loads gave.
+
+    Parameters
+    ----------
+    profiles : of every feed's load
+    checks : the answers of FQ007 to FQ014 and FQ016 to FQ019
+    """
+
+    profiles: Mapping[str, Profile]
+    checks: tuple[Check, ...]
+
+
+def look(
+    engine: duckdb.DuckDBPyConnection,
+    file: FeedsFile,
+    staged: Mapping[str, StagedFeed],
+    folders: Mapping[str, Path],
+    *,
+    memory: Path,
+) -> Looked:
+    """Profile every load and check it, by itself and against the last accepted one; nothing is refused here.
+
+    Parameters
+    ----------
+    engine : may read `folders`
+    file, staged : the declaration, and the feeds as they were read
+    folders : where each feed's rows lie
+    memory : where accepted loads are remembered
+    """
+    last = {name: accepted(memory, name) for name in staged}
+    profiles = {}
+    for name, feed in staged.items():
+        then = last[name]
+        if then is not None and then.profile.digest == feed.digest:
+            profiles[name] = then.profile
+        else:
+            before = then.profile if then is not None else None
+            profiles[name] = profile(engine, feed, file.feeds[name], folders[name], last=before)
+    newest = max((made.newest for made in profiles.values()), default="")
+    checks: list[Check] = []
+    for name, made in profiles.items():
+        source = _relation(folders[name])
+        columns = [row[0] for row in engine.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()]
+        load = Load(name, file.feeds[name], made.rows, source, columns, changed_cells(folders[name]), newest)
+        then = last[name]
+        checks += check_values(engine, load, file)
+        checks.append(fresh(name, made, file.quality, newest_of_all=newest))
+        if then is not None and then.profile is made:
+            checks += then.checks
+        else:
+            checks += compare(name, made, then.profile if then is not None else None, file.quality)
+    return Looked(profiles, tuple(checks))
+
+
+def named(engine: duckdb.DuckDBPyConnection, file: FeedsFile, folders: Mapping[str, Path]) -> list[Check]:
+    """Return whether the customers that loads name are known (FQ004), before anybody is resolved."""
+    checks = []
+    for name, feed in file.feeds.items():
+        link = feed.link(name)
+        if link is None or feed.kind == "customers":
+            continue
+        other, column, _ = link
+        theirs = reference(file.feeds[other], column)
+        found, nobody, unknown = one_row(
+            engine,
+            f"""
+            SELECT count(k.ref), count(*) FILTER (s.customer_ref IS NULL),
+                   count(*) FILTER (s.customer_ref IS NOT NULL AND k.ref IS NULL)
+            FROM {_relation(folders[name])} s
+            LEFT JOIN (SELECT DISTINCT {theirs} AS ref FROM {_relation(folders[other])} WHERE ref IS NOT NULL) k
+              ON k.ref = s.customer_ref
+            """,
+        )
+        checks.append(known(Attached(name, int(found), int(nobody), int(unknown)), file))
+    return checks
+
+
+def refuse(checks: Sequence[Check], quality: Quality, *, accept: Collection[str] = ()) -> None:
+    """Stop the run at a failed check that refuses loads, but for feeds that are accepted knowingly.
+
+    Raises
+    ------
+    BadData : naming every such check; nothing has taken its place, and the last good state stands
+    """
+    grave = [
+        check
+        for check in checks
+        if check.outcome == "failed"
+        and check.refuses
+        and quality.severity(check.code) == "refuse"
+        and check.feed not in accept
+    ]
+    if not grave:
+        return
+    raise BadData.of(
+        [
+            Problem(
+                _CODES.get(check.code, f"quality.{check.code.lower()}"),
+                f"{check.code}: {check.detail}; the load is refused and the last good one stands",
+                f"feed {check.feed}" if check.feed else "all feeds",
+                _hint(check),
+            )
+            for check in grave
+        ]
+    )
+
+
+def _hint(check: Check) -> str:
+    if check.code == "FQ004":
+        return "check `customer:` in features/feeds.yaml, or raise quality.unknown_customers_above"
+    again = f"nextbest unify --accept {check.feed}" if check.feed else f"quality.checks.{check.code}.severity: warn"
+    return f"whether {RULES[check.code].title} was looked at: deliver the files again, or if they are meant, {again}"
+
+
+def _relation(folder: Path) -> str:
+    return f"read_parquet({literal(str(folder / 'rows.parquet'))})"
+
+
+def conflicts(engine: duckdb.DuckDBPyConnection, file: FeedsFile, folders: Mapping[str, Path]) -> list[Check]:
+    """Return whether each customer's records agree (FQ015); the table ``records`` must be registered.
+
+    Parameters
+    ----------
+    engine : knows ``records`` (feed, record_id, customer_id), may read `folders`
+    """
+    checks = []
+    for field in file.quality.agree if file.quality.severity("FQ015") != "off" else ():
+        feeds = [name for name, feed in file.feeds.items() if feed.kind == "customers" and field in feed.fields]
+        if not feeds:
+            continue
+        said = " UNION ALL ".join(
+            f"SELECT {literal(name)} AS feed, record_id, CAST({quoted(field)} AS VARCHAR) AS said "
+            f"FROM {_relation(folders[name])}"
+            for name in feeds
+        )
+        several, odd = one_row(
+            engine,
+            f"""
+            SELECT count(*), count(*) FILTER (different > 1)
+            FROM (
+                SELECT customer_id, count(said) AS records, count(DISTINCT lower(trim(said))) AS different
+                FROM ({said}) JOIN records USING (feed, record_id)
+                GROUP BY customer_id
+            )
+            WHERE records > 1
+            """,
+        )
+        if several:
+            limit = file.quality.tolerated("FQ015")
+            text = f"{odd} of {several} customers with several records hold two values of {field} ({odd / several:.1%})"
+            checks.append(Check("FQ015", "", "failed" if odd / several > limit else "passed", text))
+    if not checks:
+        return [Check("FQ015", "", "not_applicable", "no customer has two records that hold such a field")]
+    failed = [check for check in checks if check.outcome == "failed"]
+    details = "; ".join(check.detail for check in failed or checks)
+    return [Check("FQ015", "", "failed" if failed else "passed", details)]

@@ -1,0 +1,309 @@
+"""Whether a load's values can be what they are said to be: filled, valid, in range, in one unit, unique (FQ007-FQ014).
+
+Counting is done by the engine; e-mail addresses and telephone numbers are judged one by one, each different one once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import duckdb
+import pyarrow as pa
+
+from features.base.config import did_you_mean
+from features.base.engine import literal, one_row, quoted
+from features.base.errors import BadConfiguration
+from features.declaration.feed import Feed
+from features.declaration.file import FeedsFile
+from features.declaration.quality import Range
+from features.quality.check import Check
+from features.quality.contact_points import LOCAL_PART, PLAIN_EMAIL, count_not_emails, count_not_phones
+from features.quality.countries import COUNTRIES
+
+#: Different values that are judged one by one; of more, a sample tells the share well enough.
+JUDGED = 10_000
+OLDEST = 120  # years that nobody lives longer
+_PROBABILITY = Range(min=0, max=1)
+_NOT_BELOW_ZERO = Range(min=0)
+
+
+@dataclass(frozen=True)
+class Load:
+    """One load that is looked at.
+
+    Parameters
+    ----------
+    name, feed : the feed
+    rows : how many it has
+    source : SQL relation of its rows
+    columns : its columns
+    repaired : cells changed by repairs, by column
+    newest_of_all : the newest moment of any feed, ISO 8601
+    """
+
+    name: str
+    feed: Feed
+    rows: int
+    source: str
+    columns: Sequence[str]
+    repaired: Mapping[str, int]
+    newest_of_all: str
+
+    def own(self, declared: Iterable[str], where: str) -> list[str]:
+        """Return which of the declared ``feed.column`` are of this feed, by their names in the rows.
+
+        Raises
+        ------
+        BadConfiguration : the feed has no such column
+        """
+        found = []
+        for text in declared:
+            feed, _, column = text.partition(".")
+            if feed == self.name:
+                found.append(self.column(column, f"features/feeds.yaml: {where}"))
+        return found
+
+    def column(self, name: str, where: str) -> str:
+        """Return a column's name in the rows: a canonical field, or a column of the feed's own.
+
+        Raises
+        ------
+        BadConfiguration : the feed has no such column
+        """
+        if name in self.feed.fields and name in self.columns:
+            return name
+        if f"{self.name}.{name}" in self.columns:
+            return f"{self.name}.{name}"
+        if name in self.columns:
+            return name
+        known = sorted(column.removeprefix(f"{self.name}.") for column in self.columns)
+        raise BadConfiguration(
+            "quality.column", f"feed {self.name} has no column {name!r}", where=where, hint=did_you_mean(name, known)
+        )
+
+
+Answer = Callable[[duckdb.DuckDBPyConnection, Load, FeedsFile], Check]
+
+
+def check_values(engine: duckdb.DuckDBPyConnection, load: Load, file: FeedsFile) -> list[Check]:
+    """Return the answers of FQ007 to FQ014 about one load; `engine` may read it.
+
+    Raises
+    ------
+    BadConfiguration : a check is declared on a column that the feed has not
+    """
+    off = {code for code in _ANSWERS if file.quality.severity(code) == "off"}
+    return [
+        Check(code, load.name, "not_applicable", "turned off") if code in off else answer(engine, load, file)
+        for code, answer in _ANSWERS.items()
+    ]
+
+
+def _judged(
+    code: str, load: Load, file: FeedsFile, faults: Mapping[str, tuple[int, int]], what: str, *, none: str
+) -> Check:
+    """Return the answer from (rows at fault, rows with a value) by column; the worst column decides."""
+    faults = {column: (odd, filled) for column, (odd, filled) in faults.items() if filled}
+    if not faults:
+        return Check(code, load.name, "not_applicable", none)
+    worst = max(faults, key=lambda column: faults[column][0] / faults[column][1])
+    odd, filled = faults[worst]
+    limit = file.quality.tolerated(code)
+    said = f"{odd} of {filled} in {worst} {what} ({odd / filled:.1%})"
+    if odd / filled > limit:
+        return Check(code, load.name, "failed", f"{said}, more than {limit:.0%}")
+    mended = sum(load.repaired.get(column, 0) for column in faults)
+    if mended:
+        return Check(code, load.name, "repaired", f"{mended} cells repaired; {said}")
+    return Check(code, load.name, "passed", said)
+
+
+def _complete(engine: duckdb.DuckDBPyConnection, load: Load, file: FeedsFile) -> Check:
+    declared = {
+        column: least
+        for text, least in file.quality.complete.items()
+        for column in load.own([text], "quality.complete")
+    }
+    fields = [field for field in load.feed.fields if field in load.columns]
+    asked = list(dict.fromkeys([*fields, *declared]))
+    if not asked:
+        return Check("FQ007", load.name, "not_applicable", "no field is mapped")
+    counts = one_row(engine, f"SELECT {', '.join(f'count({quoted(column)})' for column in asked)} FROM {load.source}")
+    share = {column: count / max(load.rows, 1) for column, count in zip(asked, counts, strict=True)}
+    wanting = [
+        f"{column} {share[column]:.1%}" + (f" instead of {declared[column]:.0%}" if column in declared else "")
+        for column in asked
+        if (share[column] < declared[column] if column in declared else share[column] == 0)
+    ]
+    if wanting:
+        return Check("FQ007", load.name, "failed", f"filled: {', '.join(wanting)}")
+    least = min(asked, key=lambda column: share[column])
+    return Check("FQ007", load.name, "passed", f"{len(asked)} fields, the emptiest {least} with {share[least]:.1%}")
+
+
+def _emails(engine: duckdb.DuckDBPyConnection, load: Load, file: FeedsFile) -> Check:
+    def judge(column: str) -> tuple[int, int]:
+        return _one_by_one(engine, load, column, f"NOT ({plain_email(column)})", count_not_emails)
+
+    faults = {"email": judge("email")} if _has(load, "email") else {}
+    return _judged("FQ008", load, file, faults, "are no addresses", none="no e-mail address is mapped")
+
+
+def plain_email(sql: str) -> str:
+    """Return SQL of whether a text is an address beyond doubt, so that only the others are judged one by one."""
+    return f"(regexp_full_match({sql}, {literal(PLAIN_EMAIL)}) AND strpos({sql}, '@') <= {LOCAL_PART})"
+
+
+def _phones(engine: duckdb.DuckDBPyConnection, load: Load, file: FeedsFile) -> Check:
+    region = file.quality.phone_regions.get(load.name, file.company.country)
+    # a national number of a country that nobody named cannot be judged
+    judgeable = "true" if region else "starts_with(ltrim(phone), '+')"
+    faults = {}
+    if _has(load, "phone"):
+        (filled,) = one_row(engine, f"SELECT count(*) FROM {load.source} WHERE phone IS NOT NULL AND {judgeable}")
+        odd, _ = _one_by_one(engine, load, "phone", judgeable, lambda values: count_not_phones(values, region))
+        faults = {"phone": (odd, int(filled))}
+    none = "no telephone number is mapped, or no country is declared (company.country, quality.phone_regions)"
+    return _judged("FQ009", load, file, faults, "are no telephone numbers", none=none)
+
+
+def _one_by_one(
+    engine: duckdb.DuckDBPyConnection,
+    load: Load,
+    column: str,
+    doubtful: str,
+    count: Callable[[Iterable[tuple[str, int]]], int],
+) -> tuple[int, int]:
+    """Return (rows at fault, rows with a value); each different doubtful value is judged once, of many a sample."""
+    (filled,) = one_row(engine, f"SELECT count({column}) FROM {load.source}")
+    grouped = (
+        f"SELECT {column} AS v, count(*) AS n FROM {load.source} WHERE {column} IS NOT NULL AND ({doubtful}) GROUP BY 1"
+    )
+    different, rows = one_row(engine, f"SELECT count(*), coalesce(sum(n), 0) FROM ({grouped})")
+    values = engine.execute(f"{grouped} ORDER BY hash(v) LIMIT {JUDGED:d}").fetchall()
+    odd = count(values)
+    if different > JUDGED:
+        odd = round(odd / sum(n for _, n in values) * int(rows))
+    return odd, int(filled)
+
+
+def _birth_dates(engine: duckdb.DuckDBPyConnection, load: Load, file: FeedsFile) -> Check:
+    faults = {}
+    if _has(load, "birth_date"):
+        today = f"CAST({literal(load.newest_of_all[:10])} AS DATE)"
+        odd = f"birth_date > {today} OR birth_date < {today} - INTERVAL {OLDEST:d} YEAR"
+        faults["birth_date"] = _counted(engine, load, "birth_date", odd)
+    what = f"lie in the future, or over {OLDEST} years back"
+    return _judged("FQ010", load, file, faults, what, none="no birth date is mapped")
+
+
+def _postcodes(engine: duckdb.DuckDBPyConnection, load: Load, file: FeedsFile) -> Check:
+    none = "no postcode is mapped, or its country is not known"
+    if not _has(load, "postcode"):
+        return Check("FQ011", load.name, "not_applicable", none)
+    written = {alias: pattern for code, (pattern, names) in COUNTRIES.items() for alias in (code.lower(), *names)}
+    engine.register("countries", pa.table({"alias": list(written), "pattern": list(written.values())}))
+    home = COUNTRIES[file.company.country][0] if file.company.country in COUNTRIES else None
+    country = "lower(trim(r.country))" if _has(load, "country") else "NULL"
+    pattern = f"CASE WHEN {country} IS NULL THEN {literal(home) if home else 'NULL'} ELSE c.pattern END"
+    odd, filled = one_row(
+        engine,
+        f"""
+        SELECT coalesce(sum(n) FILTER (NOT regexp_full_match(upper(trim(postcode)), '(' || pattern || ')')), 0),
+               coalesce(sum(n), 0)
+        FROM (
+            SELECT r.postcode, {pattern} AS pattern, count(*) AS n
+            FROM {load.source} r LEFT JOIN countries c ON c.alias = {country}
+            WHERE r.postcode IS NOT NULL
+            GROUP BY ALL
+        )
+        WHERE pattern IS NOT NULL
+        """,
+    )
+    engine.unregister("countries")
+    return _judged("FQ011", load, file, {"postcode": (int(odd), int(filled))}, "have another pattern", none=none)
+
+
+def _ranges(engine: duckdb.DuckDBPyConnection, load: Load, file: FeedsFile) -> Check:
+    ranges: dict[str, Range] = {}
+    if _has(load, "selection_prob"):
+        ranges["selection_prob"] = _PROBABILITY
+    if _has(load, "price"):
+        ranges["price"] = _NOT_BELOW_ZERO
+    for text, limits in file.quality.ranges.items():
+        ranges |= dict.fromkeys(load.own([text], "quality.ranges"), limits)
+    faults = {column: _counted(engine, load, column, _outside(column, limits)) for column, limits in ranges.items()}
+    return _judged("FQ012", load, file, faults, "lie outside", none="no range is declared")
+
+
+def _outside(column: str, limits: Range) -> str:
+    number = f"TRY_CAST({quoted(column)} AS DOUBLE)"
+    tests = [f"{number} IS NULL"]
+    tests += [f"{number} < {limits.min!r}"] if limits.min is not None else []
+    tests += [f"{number} > {limits.max!r}"] if limits.max is not None else []
+    return " OR ".join(tests)
+
+
+def _units(engine: duckdb.DuckDBPyConnection, load: Load, file: FeedsFile) -> Check:
+    faults: dict[str, tuple[int, int]] = {}
+    none = "no unit is declared"
+    for text, unit in file.quality.units.items():
+        for column in load.own([text], "quality.units"):
+            others = _other_units(load, file, column, unit.unit)
+            if others:
+                said = f"{column} is in {unit.unit} here and in {', '.join(others)} elsewhere"
+                return Check("FQ013", load.name, "failed", said)
+            if unit.column is not None:
+                says = load.column(unit.column, "features/feeds.yaml: quality.units")
+                odd = f"lower(trim(CAST({quoted(says)} AS VARCHAR))) <> {literal(unit.unit.lower())}"
+                faults[column] = _counted(engine, load, column, f"({odd}) IS NOT FALSE")
+            else:
+                (filled,) = one_row(engine, f"SELECT count({quoted(column)}) FROM {load.source}")
+                faults[column] = (0, int(filled))
+    return _judged("FQ013", load, file, faults, "are in another unit", none=none)
+
+
+def _other_units(load: Load, file: FeedsFile, column: str, unit: str) -> list[str]:
+    """Return in which other units feeds of the same kind declare the same canonical field."""
+    if column not in load.feed.fields:
+        return []
+    named = {text: other.unit for text, other in file.quality.units.items() if text.partition(".")[2] == column}
+    kinds = {text: file.feeds[text.partition(".")[0]].kind for text in named}
+    return sorted({other for text, other in named.items() if other != unit and kinds[text] == load.feed.kind})
+
+
+def _unique(engine: duckdb.DuckDBPyConnection, load: Load, file: FeedsFile) -> Check:
+    faults = {}
+    for column in load.own(file.quality.unique, "quality.unique"):
+        filled, different = one_row(
+            engine, f"SELECT count({quoted(column)}), count(DISTINCT {quoted(column)}) FROM {load.source}"
+        )
+        faults[column] = (int(filled) - int(different), int(filled))
+    return _judged("FQ014", load, file, faults, "stand on another row too", none="no column is declared unique")
+
+
+def _has(load: Load, field: str) -> bool:
+    return field in load.feed.fields and field in load.columns
+
+
+def _counted(engine: duckdb.DuckDBPyConnection, load: Load, column: str, odd: str) -> tuple[int, int]:
+    """Return (rows at fault, rows with a value)."""
+    name = quoted(column)
+    faults, filled = one_row(
+        engine,
+        f"SELECT count(*) FILTER ({name} IS NOT NULL AND ({odd})), count({name}) FROM {load.source}",
+    )
+    return int(faults), int(filled)
+
+
+_ANSWERS: dict[str, Answer] = {
+    "FQ007": _complete,
+    "FQ008": _emails,
+    "FQ009": _phones,
+    "FQ010": _birth_dates,
+    "FQ011": _postcodes,
+    "FQ012": _ranges,
+    "FQ013": _units,
+    "FQ014": _unique,
+}
