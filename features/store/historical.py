@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,10 +14,6 @@ from features.store.offline import SUFFIX
 from features.store.registration import reference
 
 AS_OF = "as_of"
-_ROW = "nextbest_row"
-
-# Ibis holds one DuckDB connection for the whole process: two retrievals at once corrupt each other.
-_one_at_a_time = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -68,26 +62,18 @@ def _entities(entities: pd.DataFrame) -> pd.DataFrame:
             CUSTOMER: entities[CUSTOMER].astype("string").astype(object).to_numpy(),
             # Feast takes the time from this name; under any other it writes a remark to standard output.
             EVENT_TIME: pd.to_datetime(entities[AS_OF], utc=True).astype("datetime64[us, UTC]").array,
-            _ROW: range(len(entities)),
         }
     )
 
 
 def _join(feast: FeatureStore, asked: pd.DataFrame, features: list[str]) -> pd.DataFrame:
-    with _one_at_a_time, warnings.catch_warnings():
-        # Ibis 12 still calls a DuckDB 2 method by its old name.
-        warnings.filterwarnings("ignore", message=r"fetch_arrow_table\(\) is deprecated", category=DeprecationWarning)
-        joined: pd.DataFrame = feast.get_historical_features(
-            entity_df=asked,
-            features=[reference(feature) for feature in features],
-            # Without this a backfill, written later, would be seen by rows from before it existed.
-            filter_by_created_timestamp=True,
-        ).to_df()
-    joined = joined.sort_values(_ROW, ignore_index=True)
-    if len(joined) != len(asked) or not joined[_ROW].equals(asked[_ROW]):
+    joined: pd.DataFrame = feast.get_historical_features(
+        entity_df=asked, features=[reference(feature) for feature in features]
+    ).to_df()
+    if not joined[[CUSTOMER, EVENT_TIME]].equals(asked):
         raise NextbestError(
             "store.rows_lost",
-            f"{len(asked)} rows were asked and {len(joined)} came back",
+            f"{len(asked)} rows were asked, and {len(joined)} or others came back",
             where="features.store",
             hint="this is a defect of the offline store: report it",
         )

@@ -1,29 +1,71 @@
-"""Feast's DuckDB offline store, which also says which snapshot each row was joined with."""
+"""An offline store for Feast on DuckDB: every row kept and in order, ttl and known time always on, safe in threads."""
 
 from __future__ import annotations
 
+import glob
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
 from typing import Any, Literal
 
-from feast import FeatureView, FileSource
+import duckdb
+import pandas as pd
+import pyarrow as pa
+from feast import FeatureView, FileSource, OnDemandFeatureView
 from feast.infra.offline_stores import duckdb as feast_duckdb
-from feast.infra.offline_stores.ibis import get_historical_features_ibis
-from feast.infra.offline_stores.offline_store import RetrievalJob
+from feast.infra.offline_stores.offline_store import RetrievalJob, RetrievalMetadata
 from feast.repo_config import RepoConfig
 
+from features.base.clock import as_utc
+from features.base.engine import one_row, open_engine
+from features.base.errors import BadConfiguration, BadData
+from features.store.definitions import EVENT_TIME
+from features.store.job import Job
+from features.store.point_in_time import (
+    ASKED,
+    MOMENT,
+    ROW,
+    JoinedView,
+    between_select,
+    keys_select,
+    latest_select,
+    parquet,
+    plain_select,
+    point_in_time_select,
+)
+
 SUFFIX = "__snapshot_time"
+#: What one retrieval may hold in memory before it spills to the workspace's state.
+MEMORY_LIMIT = "4GB"
 
 
-class DuckDBOfflineStoreConfig(feast_duckdb.DuckDBOfflineStoreConfig):  # type: ignore[misc]  # Feast is not followed
-    """Feast's settings of this store; the workspace's file says ``duckdb``."""
+class PointInTimeOfflineStoreConfig(feast_duckdb.DuckDBOfflineStoreConfig):  # type: ignore[misc]  # Feast is not followed
+    """Feast's settings of this store.
 
-    type: Literal["features.store.offline.DuckDBOfflineStore"] = "features.store.offline.DuckDBOfflineStore"
+    Parameters
+    ----------
+    snapshot_times : add a column ``VIEW__snapshot_time`` for each view, the event time of the row that was joined
+    """
+
+    type: Literal["features.store.offline.PointInTimeOfflineStore"] = "features.store.offline.PointInTimeOfflineStore"
+    snapshot_times: bool = False
 
 
-class DuckDBOfflineStore(feast_duckdb.DuckDBOfflineStore):  # type: ignore[misc]  # Feast is not followed by mypy
-    """The point-in-time join of Feast, with one more column for each view: ``VIEW__snapshot_time``.
+@dataclass(frozen=True)
+class _Reading:
+    """The files that a retrieval may touch, and where it starts from."""
 
-    Feast joins on the snapshot's time and then drops it, so nobody could check its answer for a
-    leak. Here the time goes through the same join as the values.
+    files: tuple[Path, ...]
+    root: Path
+
+
+class PointInTimeOfflineStore(feast_duckdb.DuckDBOfflineStore):  # type: ignore[misc]  # Feast is not followed by mypy
+    """Feast's offline store with the promises that its own stores do not keep.
+
+    A row out for each row in, in the same order, repeated rows too. A feature row counts from when it holds *and* was
+    created, whatever the caller says of ``filter_by_created_timestamp``; past the view's ttl it counts no more. Each
+    retrieval has an engine of its own, so that several may run at once. Writing is Feast's.
     """
 
     @staticmethod
@@ -31,28 +73,187 @@ class DuckDBOfflineStore(feast_duckdb.DuckDBOfflineStore):  # type: ignore[misc]
         config: RepoConfig,
         feature_views: list[FeatureView],
         feature_refs: list[str],
-        entity_df: Any,
+        entity_df: pd.DataFrame | pa.Table | str | None,
         registry: Any,
         project: str,
         full_feature_names: bool = False,
-        filter_by_created_timestamp: bool = False,
+        filter_by_created_timestamp: bool = True,
+        start_date: datetime | None = None,
+        end_date: datetime | None = None,
     ) -> RetrievalJob:
-        """Join as Feast does; the arguments are Feast's."""
-        times = [f"{view.projection.name_to_use()}:{view.name}{SUFFIX}" for view in feature_views]
-        return get_historical_features_ibis(
-            config=config,
-            feature_views=feature_views,
-            feature_refs=[*feature_refs, *times],
-            entity_df=entity_df,
-            registry=registry,
-            project=project,
+        """Join the entity rows with the views; the arguments are Feast's.
+
+        Parameters
+        ----------
+        entity_df : pandas, Arrow, or SQL that DuckDB runs over the workspace's files; None asks for every key that
+            has a row between `start_date` and `end_date`, at `end_date`
+
+        Raises
+        ------
+        BadConfiguration : a view reads something else than Parquet files
+        BadData : the rows lack a key or a moment
+        """
+        del filter_by_created_timestamp  # always on
+        reading = _reading(config, [view.batch_source for view in feature_views])
+        times = bool(getattr(config.offline_store, "snapshot_times", False))
+        views = [_joined(view, feature_refs, full_feature_names, times=times) for view in feature_views]
+
+        def answer() -> pa.Table:
+            with _engine(reading) as engine:
+                if entity_df is None:
+                    bounds = {"start": _bound(start_date), "end": _bound(end_date)}
+                    asked = engine.sql(keys_select(views), params=bounds).to_arrow_table()
+                elif isinstance(entity_df, str):
+                    asked = engine.sql(entity_df).to_arrow_table()
+                elif isinstance(entity_df, pa.Table):
+                    asked = entity_df
+                else:
+                    asked = pa.Table.from_pandas(entity_df, preserve_index=False)
+                return _join(engine, asked, views)
+
+        keys = list(dict.fromkeys(key for view in views for key in view.keys))
+        return Job(
+            answer,
+            root=reading.root,
+            on_demand=OnDemandFeatureView.get_requested_odfvs(feature_refs, project, registry),
             full_feature_names=full_feature_names,
-            data_source_reader=_read_with_time,
-            data_source_writer=feast_duckdb._write_data_source,
-            filter_by_created_timestamp=filter_by_created_timestamp,
+            metadata=RetrievalMetadata(features=feature_refs, keys=keys),
         )
 
+    @staticmethod
+    def pull_latest_from_table_or_query(
+        config: RepoConfig,
+        data_source: Any,
+        join_key_columns: list[str],
+        feature_name_columns: list[str],
+        timestamp_field: str,
+        created_timestamp_column: str | None,
+        start_date: datetime,
+        end_date: datetime,
+    ) -> RetrievalJob:
+        """Return each key's newest row in a span of time; the arguments are Feast's."""
+        columns = [*join_key_columns, *feature_name_columns, timestamp_field]
+        columns += [created_timestamp_column] if created_timestamp_column else []
+        select = latest_select(
+            _relation(data_source, config.repo_path),
+            keys=join_key_columns,
+            columns=columns,
+            event_time=timestamp_field,
+            created_time=created_timestamp_column,
+        )
+        return _span(_reading(config, [data_source]), select, start_date, end_date)
 
-def _read_with_time(source: FileSource, repo_path: str) -> Any:
-    table = feast_duckdb._read_data_source(source, repo_path)
-    return table.mutate(**{f"{source.name}{SUFFIX}": table[source.timestamp_field]})
+    @staticmethod
+    def pull_all_from_table_or_query(
+        config: RepoConfig,
+        data_source: Any,
+        join_key_columns: list[str],
+        feature_name_columns: list[str],
+        timestamp_field: str,
+        created_timestamp_column: str | None = None,
+        start_date: datetime | None = None,
+        end_date: datetime | None = None,
+    ) -> RetrievalJob:
+        """Return all rows in a span of time; the arguments are Feast's."""
+        columns = [*join_key_columns, *feature_name_columns, timestamp_field]
+        columns += [created_timestamp_column] if created_timestamp_column else []
+        select = between_select(_relation(data_source, config.repo_path), columns=columns, event_time=timestamp_field)
+        return _span(_reading(config, [data_source]), select, start_date, end_date)
+
+
+def _span(reading: _Reading, select: str, start: datetime | None, end: datetime | None) -> Job:
+    def answer() -> pa.Table:
+        with _engine(reading) as engine:
+            return engine.sql(select, params={"start": _bound(start), "end": _bound(end)}).to_arrow_table()
+
+    return Job(answer, root=reading.root)
+
+
+def _bound(moment: datetime | None) -> datetime | None:
+    return None if moment is None else as_utc(moment)
+
+
+def _engine(reading: _Reading) -> Any:
+    # a retrieval may read the files of its views and, in the SQL of its entity rows, the workspace
+    return open_engine(
+        folders=[reading.root, *reading.files],
+        memory_limit=MEMORY_LIMIT,
+        scratch=reading.root / "state" / ".scratch",
+    )
+
+
+def _reading(config: RepoConfig, sources: Sequence[Any]) -> _Reading:
+    root = Path(config.repo_path or ".").resolve()
+    files = [Path(file).resolve() for source in sources for file in _files(source, root)]
+    return _Reading(tuple(dict.fromkeys(files)), root)
+
+
+def _files(source: Any, root: Path) -> list[str]:
+    if not isinstance(source, FileSource) or "://" in source.path:
+        raise BadConfiguration(
+            "store.source",
+            "a view reads Parquet files, and this one reads something else",
+            where=str(getattr(source, "name", "")),
+            hint="give its FileSource a path to a Parquet file or a glob of them",
+        )
+    # joined to an absolute path the root falls away
+    return sorted(glob.glob(str(root / source.path))) or [str(root / source.path)]  # noqa: PTH207 - an absolute pattern
+
+
+def _relation(source: Any, root: Any) -> str:
+    return parquet(_files(source, Path(root or ".").resolve()))
+
+
+def _joined(view: FeatureView, refs: Sequence[str], full_names: bool, *, times: bool) -> JoinedView:
+    source, name = view.batch_source, view.projection.name_to_use()
+    stored: Mapping[str, str] = {ours: theirs for theirs, ours in (source.field_mapping or {}).items()}
+    features = [ref.split(":", 1)[1] for ref in refs if ref.split(":", 1)[0] == name]
+    rename: Mapping[str, str] = view.projection.join_key_map
+    return JoinedView(
+        relation=_relation(source, None),
+        keys={rename.get(key.name, key.name): stored.get(key.name, key.name) for key in view.entity_columns},
+        columns={f"{name}__{feature}" if full_names else feature: stored.get(feature, feature) for feature in features},
+        event_time=source.timestamp_field,
+        created_time=source.created_timestamp_column or None,
+        ttl=view.ttl or None,
+        time_as=f"{name}{SUFFIX}" if times else None,
+    )
+
+
+def _join(engine: duckdb.DuckDBPyConnection, asked: pa.Table, views: Sequence[JoinedView]) -> pa.Table:
+    moment = _moment_column(asked)
+    keys = {key for view in views for key in view.keys}
+    missing = sorted(keys - set(asked.column_names))
+    if missing:
+        raise BadData(
+            "store.entities", f"the rows have no column {missing[0]!r}", hint="give every join key of the views"
+        )
+    times = _utc(asked.column(moment))
+    if times.null_count:
+        raise BadData("store.entities", f"{times.null_count} rows have no {moment}", hint="remove them first")
+    rows = asked.set_column(asked.column_names.index(moment), moment, times)
+    numbered = rows.append_column(MOMENT, times).append_column(ROW, pa.array(range(len(rows)), pa.int64()))
+    engine.register(ASKED, numbered)
+    settled = [replace(view, plain=bool(one_row(engine, plain_select(view))[0])) for view in views]
+    return engine.sql(point_in_time_select(asked.column_names, settled)).to_arrow_table()
+
+
+def _moment_column(asked: pa.Table) -> str:
+    """Return which column says the moment: ``event_timestamp``, or the only one that holds times (as Feast has it)."""
+    if EVENT_TIME in asked.column_names:
+        return EVENT_TIME
+    times = [field.name for field in asked.schema if pa.types.is_timestamp(field.type)]
+    if len(times) != 1:
+        raise BadData(
+            "store.entities", "the rows do not say of which moment they are", hint=f"name that column {EVENT_TIME}"
+        )
+    return str(times[0])
+
+
+def _utc(times: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return moments in UTC, microseconds; those without a zone are in UTC already, a finer part is cut off."""
+    if pa.types.is_string(times.type) or pa.types.is_large_string(times.type):
+        return pa.chunked_array([pa.array(pd.to_datetime(times.to_pandas(), utc=True).dt.as_unit("us"))])
+    if pa.types.is_timestamp(times.type) and times.type.tz is None:
+        return times.cast(pa.timestamp("us"), safe=False).cast(pa.timestamp("us", "UTC"))
+    return times.cast(pa.timestamp("us", "UTC"), safe=False)

@@ -60,8 +60,7 @@ def open_store(root: Path) -> Store:
         project=settings.project,
         provider=settings.provider,
         registry=settings.registry.model_dump(),
-        # Feast's DuckDB store and its answer, with the time of each joined snapshot beside it.
-        offline_store={"type": "features.store.offline.DuckDBOfflineStore"},
+        offline_store={"type": "features.store.offline.PointInTimeOfflineStore", "snapshot_times": True},
         online_store=settings.online_store.model_dump(),
         entity_key_serialization_version=settings.entity_key_serialization_version,
         repo_path=root,
@@ -72,7 +71,7 @@ def open_store(root: Path) -> Store:
 class Store:
     """A façade over Feast that keeps its promises: every row, in order, nothing from the future.
 
-    `historical` may be called from many threads (they take turns); `online` too (they do not).
+    `historical` and `online` may be called from many threads at once.
     """
 
     def __init__(self, feast: FeatureStore) -> None:
