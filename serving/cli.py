@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import os
 import sys
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from features.base.clock import as_utc, system_clock
+from features.base.clock import system_clock
 from features.base.errors import BadConfiguration, Problem, UsageError
-from features.base.workspace import Workspace
+from serving.commands import identity
+from serving.commands.options import AsJson, AsOf, Folder, moment_of, workspace_of
 from serving.terminal import Terminal, exit_code
 
 INTERRUPTED = 130  # as shells say it: 128 and the number of SIGINT
@@ -29,26 +29,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-Folder = Annotated[Path, typer.Option("--workspace", "-w", help="The workspace's folder.")]
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
-AsOf = Annotated[str | None, typer.Option("--as-of", help="The moment that counts as now, ISO 8601 (UTC).")]
-
-
-def _workspace(folder: Path) -> Workspace:
-    if not folder.is_dir():
-        raise UsageError("workspace.missing", f"there is no folder {folder}", hint="name one with --workspace")
-    return Workspace(folder.resolve())
-
-
-def _moment(text: str | None) -> datetime | None:
-    if text is None:
-        return None
-    try:
-        return as_utc(datetime.fromisoformat(text))
-    except ValueError:
-        raise UsageError(
-            "usage.as_of", "--as-of is not a moment", hint="write 2026-06-30 or 2026-06-30T12:00:00Z"
-        ) from None
+app.add_typer(identity.app)
 
 
 @app.command()
@@ -64,17 +45,18 @@ def demo(
     terminal = Terminal(as_json=as_json)
     workspace.mkdir(parents=True, exist_ok=True)
     with terminal.progress() as progress:
-        told = run_demo(_workspace(workspace), progress, customers=customers, seed=seed, clock=system_clock)
+        told = run_demo(workspace_of(workspace), progress, customers=customers, seed=seed, clock=system_clock)
     show(told, terminal, workspace)
 
 
 @app.command()
 def check(workspace: Folder = Path(), as_json: AsJson = False) -> None:
     """Validate the workspace and its feeds; change nothing."""
+
     from serving.check import check_workspace
 
     terminal = Terminal(as_json=as_json)
-    problems = check_workspace(_workspace(workspace))
+    problems = check_workspace(workspace_of(workspace))
     if problems:
         raise BadConfiguration.of(problems)
     terminal.say("everything fits together")
@@ -93,7 +75,7 @@ def unify(
 
     terminal = Terminal(as_json=as_json)
     with terminal.progress() as progress:
-        done = unify_step(_workspace(workspace), progress, accept=accept or [])
+        done = unify_step(workspace_of(workspace), progress, accept=accept or [])
     terminal.answer(done.document)
     terminal.say(done.text)
     terminal.next_step("nextbest features")
@@ -106,7 +88,7 @@ def features(workspace: Folder = Path(), as_of: AsOf = None, as_json: AsJson = F
 
     terminal = Terminal(as_json=as_json)
     with terminal.progress() as progress:
-        done = features_step(_workspace(workspace), progress, as_of=_moment(as_of))
+        done = features_step(workspace_of(workspace), progress, as_of=moment_of(as_of))
     terminal.answer(done.document)
     terminal.say(done.text)
     terminal.next_step("nextbest train")
@@ -123,7 +105,7 @@ def train(
 
     terminal = Terminal(as_json=as_json)
     with terminal.progress() as progress:
-        done = train_step(_workspace(workspace), models or [], progress, clock=system_clock)
+        done = train_step(workspace_of(workspace), models or [], progress, clock=system_clock)
     terminal.answer(done.document)
     terminal.say(done.text)
     terminal.next_step("nextbest decide")
@@ -141,7 +123,7 @@ def promote(
     from serving.steps import promote_step
 
     terminal = Terminal(as_json=as_json)
-    done = promote_step(_workspace(workspace), model, version=version, reason=reason, at=system_clock())
+    done = promote_step(workspace_of(workspace), model, version=version, reason=reason, at=system_clock())
     terminal.answer(done.document)
     terminal.say(done.text)
     terminal.next_step("nextbest decide")
@@ -158,7 +140,7 @@ def rollback(
     from serving.steps import rollback_step
 
     terminal = Terminal(as_json=as_json)
-    done = rollback_step(_workspace(workspace), model, reason=reason, at=system_clock())
+    done = rollback_step(workspace_of(workspace), model, reason=reason, at=system_clock())
     terminal.answer(done.document)
     terminal.say(done.text)
     terminal.next_step("nextbest decide")
@@ -175,7 +157,7 @@ def decide(
 
     terminal = Terminal(as_json=as_json)
     with terminal.progress() as progress:
-        done = decide_step(_workspace(workspace), progress, customers=customers)
+        done = decide_step(workspace_of(workspace), progress, customers=customers)
     terminal.answer(done.document)
     terminal.say(done.text)
     terminal.next_step("nextbest serve")
@@ -190,7 +172,7 @@ def serve(
     """Serve decisions online."""
     from serving.online.serve import serve as start
 
-    start(_workspace(workspace), host=host, port=port)
+    start(workspace_of(workspace), host=host, port=port)
 
 
 @app.command()
@@ -200,7 +182,7 @@ def run(workspace: Folder = Path(), as_of: AsOf = None, as_json: AsJson = False)
 
     terminal = Terminal(as_json=as_json)
     with terminal.progress() as progress:
-        done = run_all(_workspace(workspace), progress, as_of=_moment(as_of), clock=system_clock)
+        done = run_all(workspace_of(workspace), progress, as_of=moment_of(as_of), clock=system_clock)
     terminal.answer(done.document)
     terminal.say(done.text)
     terminal.next_step("nextbest serve")
@@ -220,7 +202,7 @@ def _run(arguments: list[str]) -> int:
         code: Any = app(arguments, standalone_mode=False, prog_name="nextbest")
     except typer.TyperException as error:
         # Typer carries its own copy of click, so click's classes would not catch this.
-        hint = "nextbest --help" if not _is_command(arguments) else f"nextbest {arguments[0]} --help"
+        hint = " ".join(["nextbest", *_command(arguments), "--help"])
         if not arguments:
             terminal.err.print(error.format_message(), markup=False)
         else:
@@ -233,7 +215,20 @@ def _run(arguments: list[str]) -> int:
     return code if isinstance(code, int) else 0
 
 
-def _is_command(arguments: list[str]) -> bool:
-    return bool(arguments) and arguments[0] in {
-        command.callback.__name__ for command in app.registered_commands if command.callback
-    }
+def _command(arguments: list[str]) -> list[str]:
+    """Return the words that name a command, of those that were given."""
+    known = commands()
+    return next((words for words in (arguments[:2], arguments[:1]) if " ".join(words) in known), [])
+
+
+def commands() -> list[str]:
+    """Return the names of all commands, those of groups with the name of their group before them."""
+    alone = [command.callback.__name__ for command in app.registered_commands if command.callback]
+    grouped = [
+        f"{group.typer_instance.info.name} {command.name or command.callback.__name__}"
+        for group in app.registered_groups
+        if group.typer_instance is not None
+        for command in group.typer_instance.registered_commands
+        if command.callback
+    ]
+    return sorted([*alone, *grouped])

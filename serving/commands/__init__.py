@@ -1,0 +1,1 @@
+"""Groups of commands, one file a subject, that the roof puts together."""

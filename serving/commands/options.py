@@ -1,0 +1,46 @@
+"""What every command is given: a workspace's folder, how to answer, a moment."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from features.base.clock import as_utc
+from features.base.errors import UsageError
+from features.base.workspace import Workspace
+
+Folder = Annotated[Path, typer.Option("--workspace", "-w", help="The workspace's folder.")]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
+AsOf = Annotated[str | None, typer.Option("--as-of", help="The moment that counts as now, ISO 8601 (UTC).")]
+
+
+def workspace_of(folder: Path) -> Workspace:
+    """Return the workspace in a folder.
+
+    Raises
+    ------
+    UsageError : there is no such folder
+    """
+    if not folder.is_dir():
+        raise UsageError("workspace.missing", f"there is no folder {folder}", hint="name one with --workspace")
+    return Workspace(folder.resolve())
+
+
+def moment_of(text: str | None) -> datetime | None:
+    """Return the moment that ``--as-of`` names; none when it was left out.
+
+    Raises
+    ------
+    UsageError : it is no moment
+    """
+    if text is None:
+        return None
+    try:
+        return as_utc(datetime.fromisoformat(text))
+    except ValueError:
+        raise UsageError(
+            "usage.as_of", "--as-of is not a moment", hint="write 2026-06-30 or 2026-06-30T12:00:00Z"
+        ) from None
