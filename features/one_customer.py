@@ -13,12 +13,13 @@ from features.base.config import did_you_mean
 from features.base.engine import one_row, open_engine
 from features.base.errors import UsageError
 from features.base.progress import Progress
-from features.base.storage import atomic_folder, digest_of, read_done, stream_parquet, write_json, write_parquet
+from features.base.storage import atomic_folder, digest_of, read_done, write_json, write_parquet
 from features.base.workspace import Workspace
 from features.consent.standing import consenting_select, odd_select
 from features.declaration.file import FeedsFile
 from features.declared import load_feeds
 from features.feeds.arrival import folders, take
+from features.feeds.personal import personal_attributes
 from features.feeds.stage import StagedFeed, stage
 from features.quality.accepted import remember, remembered
 from features.quality.check import Check
@@ -26,7 +27,7 @@ from features.quality.checks import check_all
 from features.quality.loads import Looked, conflicts, look, named, refuse
 from features.quality.repairs import repairs_of
 from features.transforms.snapshots import register
-from features.unify.golden import golden_select
+from features.unify.golden_record import write_golden_record
 from features.unify.id_changes import apply
 from features.unify.id_key import load_key
 from features.unify.id_ledger import past_ids
@@ -35,7 +36,7 @@ from features.unify.resolve import resolve
 from features.unify.tables import Attached, write_tables
 
 #: Raised when this module would write other bytes for the same input.
-VERSION = 3
+VERSION = 4
 REPORT = "unified.json"
 
 
@@ -122,8 +123,7 @@ def unify(workspace: Workspace, progress: Progress, *, accept: Collection[str] =
         engine.register("records", records)
         attached = write_tables(engine, file, staged=workspace.staged, folder=part)
         columns = register(engine, part)
-        golden = golden_select(list(columns["customers"]), file.survivorship)
-        stream_parquet(engine.sql(golden).to_arrow_reader(), part / "golden.parquet")
+        write_golden_record(engine, file, personal_attributes(file), source="customers", folder=part)
         odd = _count(engine, odd_select(list(file.purposes))) if "consents" in columns else None
         checks = check_all(file, staged, attached, resolution, odd_consents=odd)
         places = {name: workspace.staged / name for name in staged}

@@ -121,9 +121,18 @@ class Platform:
         """Return a customer's source records: one row each, columns that are empty in all of them left out."""
         return self._rows("customers", customer).dropna(axis="columns", how="all")
 
-    def golden(self, customer: str) -> pd.Series:
-        """Return the customer's golden record: the value that survived for every field."""
-        return self._rows("golden", customer).iloc[0].rename(customer)
+    def golden(self, customer: str, *, personal: bool = False) -> pd.Series:
+        """Return the customer's golden record: the value that survived for every field.
+
+        Parameters
+        ----------
+        customer : the pseudonymous id
+        personal : whether to add what identifies the person, which lies apart
+        """
+        known = self._rows("golden", customer).iloc[0]
+        if personal:
+            known = pd.concat([known, self._rows("personal/golden", customer).iloc[0].drop("customer_id")])
+        return known.rename(customer)
 
     def events(self, customer: str) -> pd.DataFrame:
         """Return everything that the customer did, oldest first."""
@@ -194,7 +203,7 @@ class Platform:
         state = self.workspace.state
         with open_engine(folders=[state], scratch=state / ".scratch") as engine:
             register(engine, self.workspace.unified)
-            built = build(engine, settings, self.built.cutoffs, feeds.survivorship)
+            built = build(engine, settings, self.built.cutoffs, feeds)
         return build_frame(self.store, built, self.built, settings, exclude=labels.exclude)
 
     def trained(self, model: str) -> Learnt:
@@ -249,7 +258,7 @@ class Platform:
             raise BadData("platform.no_table", f"this workspace has no {table}", hint="declare a feed of that kind")
         whole = read_parquet(path)
         chosen = whole.filter(pc.equal(whole["customer_id"], customer))
-        if not chosen.num_rows and table in ("customers", "golden"):
+        if not chosen.num_rows and table in ("customers", "golden", "personal/golden"):
             raise BadData("platform.unknown_customer", "this customer is not known", hint="`customers()` lists them")
         frame: pd.DataFrame = chosen.to_pandas()
         return frame

@@ -181,7 +181,7 @@ def _train(
     progress.step(f"{task.name}: labels and features")
     with open_engine(folders=[task.workspace.state], scratch=task.workspace.state / ".scratch") as engine:
         register_tables(engine, task.workspace.unified)
-        labels = build(engine, task.settings, task.report.cutoffs, task.feeds.survivorship)
+        labels = build(engine, task.settings, task.report.cutoffs, task.feeds)
         frame = build_frame(store, labels, task.report, task.settings, exclude=task.file.exclude)
         folds = _folds(task, frame, labels)
         peers_of = _peers(engine, task, frame)

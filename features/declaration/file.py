@@ -7,7 +7,6 @@ import re
 from pydantic import Field, field_validator, model_validator
 
 from features.base.config import Faults, Location, Settings, did_you_mean
-from features.declaration.canonical import CANONICAL
 from features.declaration.company import Company
 from features.declaration.feed import LINK, Feed
 from features.declaration.identity import Identity
@@ -51,20 +50,20 @@ class FeedsFile(Settings):
                 faults.append((("feeds", name, "customer"), f"one side of the link has to be {name}.COLUMN"))
         if not customers:
             faults.append((("feeds",), "no feed of kind customers: one has to say who the customers are"))
-        known = list(CANONICAL["customers"].fields)
-        for field, rule in self.survivorship.fields.items():
-            if field not in known:
-                hint = did_you_mean(field, known)
-                faults.append((("survivorship", "fields", field), f"customers has no field {field!r}: {hint}"))
-            faults += [
-                (("survivorship", "fields", field), f"{other!r} is not a feed of customers")
-                for other in rule.order
-                if other not in customers
-            ]
+        faults += [(("survivorship", *place), message) for place, message in self.survivorship.faults(customers)]
         faults += self.quality.faults(sorted(self.feeds))
         if faults:
             raise Faults(faults)
         return self
+
+    def speaking_of(self, field: str) -> tuple[str, ...]:
+        """Return the feeds of customers that have a word on a field, filled or not; an attribute is its own feed's."""
+        owner, dot, _ = field.partition(".")
+        return tuple(
+            name
+            for name, feed in sorted(self.feeds.items())
+            if feed.kind == "customers" and (name == owner if dot else field in feed.fields)
+        )
 
     def named_by_others(self, name: str) -> tuple[str, ...]:
         """Return the columns by which other feeds name the records of feed `name`, its own single key left out."""

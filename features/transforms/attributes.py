@@ -6,18 +6,18 @@ from collections.abc import Mapping, Sequence
 
 from features.base.engine import literal, quoted
 from features.declaration.canonical import snake_case
-from features.declaration.survivorship import Survivorship
+from features.declaration.file import FeedsFile
 from features.transforms.catalogue import attribute_feature
 from features.transforms.settings import View
-from features.unify.golden import CHANGED_BY_THEN, VISIBLE, survivor
+from features.unify.survivor import CHANGED_BY_THEN, VISIBLE, survivor
 
 _DAY = 86_400_000_000  # microseconds
 
 
-def attributes_select(name: str, view: View, survivorship: Survivorship, numeric: Mapping[str, bool]) -> str:
+def attributes_select(name: str, view: View, feeds: FeedsFile, numeric: Mapping[str, bool]) -> str:
     """Return SQL of a view from customers: each field's surviving value among the records known at the cutoff."""
     columns = ",\n  ".join(
-        f"{_cast(survivor(field, survivorship, visible=VISIBLE, changed=CHANGED_BY_THEN), numeric[field])} "
+        f"{_cast(survivor(field, feeds, visible=VISIBLE, changed=CHANGED_BY_THEN), numeric[field])} "
         f"AS {quoted(attribute_feature(name, field))}"
         for field in view.fields
     )
@@ -50,12 +50,12 @@ def holdings_select(name: str, items: Sequence[str], *, where: str) -> str:
     )
 
 
-def context_select(name: str, view: View, survivorship: Survivorship, numeric: Mapping[str, bool]) -> str:
+def context_select(name: str, view: View, feeds: FeedsFile, numeric: Mapping[str, bool]) -> str:
     """Return SQL of a view from context: the latest known facts of the place where the customer was known to be.
 
     A fact that is dated after the cutoff is not used, even if it was published before.
     """
-    place = survivor(view.place or "", survivorship, visible=VISIBLE, changed=CHANGED_BY_THEN)
+    place = survivor(view.place or "", feeds, visible=VISIBLE, changed=CHANGED_BY_THEN)
     columns = ",\n  ".join(
         f"{_cast(_latest(field), numeric[field])} AS {quoted(attribute_feature(name, field))}" for field in view.fields
     )

@@ -141,9 +141,9 @@ def _plan(name: str, view: View, feeds: FeedsFile, columns: Columns, categories:
     if view.source in ("customers", "context"):
         numeric = {field: columns[view.source][field] for field in view.fields}
         select = (
-            attributes_select(name, view, feeds.survivorship, numeric)
+            attributes_select(name, view, feeds, numeric)
             if view.source == "customers"
-            else context_select(name, view, feeds.survivorship, numeric)
+            else context_select(name, view, feeds, numeric)
         )
         return PlannedView(name, tuple(attribute_features(name, view.fields, numeric)), None, select)
     by = (view.categories or categories(view.source, view.by, where)) if view.by else []

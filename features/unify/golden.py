@@ -1,66 +1,137 @@
-"""Survivorship: which of a customer's records gives each field's value, as of any moment.
-
-A source that overwrites its records keeps no history, so nothing can be quite true of its past. A record counts as of
-a moment when it was known by then: ``known_at``, which is ``updated_at`` where the feed declares no other. A feed that
-declares an earlier ``known_at`` (when the account was opened, say) states that its attributes may be used from then;
-leaving them empty until the last change would tell a model of the past who was still to be a customer at that change.
-A change from after the moment never makes its record win over another.
-"""
+"""The golden record of every customer as known now: one row a customer, and what every cell of it rests on."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from pathlib import Path
 
-from features.base.engine import literal, quoted
-from features.declaration.canonical import CANONICAL
-from features.declaration.survivorship import Survivorship
+import duckdb
 
-#: Microseconds that one place in a source order outweighs: more than any two times differ.
-_PLACE = 10_000_000_000_000_000
-#: Before every time that a feed may hold: a record that does not say when it changed yields to all that do.
-_NEVER = -2_300_000_000_000_000
-#: SQL condition under which a record counts as of the spine's ``as_of``.
-VISIBLE = "epoch_us(known_at) <= as_of"
-#: SQL of when a record had last changed as of the spine's ``as_of``, as far as one can tell.
-CHANGED_BY_THEN = "CASE WHEN epoch_us(event_time) <= as_of THEN epoch_us(event_time) ELSE epoch_us(known_at) END"
-_CHANGED = "epoch_us(event_time)"
+from features.base.config import did_you_mean
+from features.base.engine import quoted
+from features.base.errors import BadConfiguration
+from features.base.storage import stream_parquet
+from features.declaration.canonical import CANONICAL, PERSONAL_FIELDS
+from features.declaration.file import FeedsFile
+from features.unify.survivor import Contest, contests, order_by
 
-
-def survivor(field: str, survivorship: Survivorship, *, visible: str = "true", changed: str = _CHANGED) -> str:
-    """Return SQL of the aggregate that chooses one field's value among a customer's visible records.
-
-    Empty values never win. Ties on the time of the last update go to the feed, then the record, that sorts last.
-
-    Parameters
-    ----------
-    field : a column of ``customers``, canonical or ``feed.attribute``
-    survivorship : the declared rules
-    visible : SQL condition under which a record counts; all count if left out
-    changed : SQL of when a record last changed, in microseconds since 1970
-    """
-    rule = survivorship.fields.get(field)
-    rank = changed = f"coalesce({changed}, {_NEVER})"
-    if rule is not None and rule.rule == "source_priority":
-        places = " ".join(f"WHEN {literal(feed)} THEN {len(rule.order) - at}" for at, feed in enumerate(rule.order))
-        rank = f"(CASE feed {places} ELSE 0 END)::HUGEINT * {_PLACE} + {changed}"
-    column = quoted(field)
-    return f"arg_max({column}, ({rank}, feed, record_id)) FILTER ({column} IS NOT NULL AND {visible})"
+ORDERED = "ordered_records"
+WINNERS = "golden_winners"
 
 
-def golden_select(columns: Sequence[str], survivorship: Survivorship) -> str:
-    """Return SQL of the golden record of every customer over the table ``customers``, as known now.
+def golden_fields(columns: Sequence[str]) -> list[str]:
+    """Return the fields of the golden record, given the columns of ``customers``: canonical ones, then attributes."""
+    attributes = sorted(column for column in columns if "." in column)
+    return [*(field for field in CANONICAL["customers"].fields if field in columns), *attributes]
+
+
+def choose(engine: duckdb.DuckDBPyConnection, feeds: FeedsFile, *, source: str) -> list[Contest]:
+    """Create the tables of ordered records and of winners; return the contests, whose place names their columns.
+
+    The records are put into the order of their last change once, so that every contest compares whole numbers.
 
     Parameters
     ----------
-    columns : the columns of the table ``customers``
-    survivorship : the declared rules
+    engine : knows `source`
+    feeds : the declared feeds and rules
+    source : relation of all customers' records with all their fields, personal ones too
+
+    Raises
+    ------
+    BadConfiguration : a rule names an attribute that its feed does not have
     """
-    fixed = {"customer_id", "feed", "record_id", "event_time", "known_at"}
-    fields = [*CANONICAL["customers"].fields, *sorted(column for column in columns if "." in column)]
-    chosen = ",\n  ".join(
-        f"{survivor(field, survivorship)} AS {quoted(field)}" for field in fields if field not in fixed
+    there = [row[0] for row in engine.execute(f"DESCRIBE {source}").fetchall()]
+    _refuse_unknown(there, feeds)
+    won = contests(golden_fields(there), feeds)
+    engine.execute(
+        f"""
+        CREATE OR REPLACE TEMP TABLE {ORDERED} AS
+        SELECT *, row_number() OVER (ORDER BY {order_by()}) AS __at FROM {source}
+        """
     )
-    return (
-        f"SELECT customer_id, count(*) AS records, min(known_at) AS known_at,\n  {chosen}\n"
-        "FROM customers GROUP BY customer_id ORDER BY customer_id"
+    counted = [_count_words(engine, contest, at) for at, contest in enumerate(won) if contest.counts_words]
+    aggregates = []
+    for at, contest in enumerate(won):
+        times = _times(at) if contest.counts_words else None
+        values = [quoted(field) for field in contest.fields]
+        for value, name in zip(["__at", *values], [winner_column(at), *values], strict=True):
+            aggregates.append(f"{contest.wins(value, order='__at', times=times, numbered=True)} AS {name}")
+        aggregates.append(f"count(*) FILTER ({contest.takes_part}) AS {candidates_column(at)}")
+    chosen = ",\n               ".join(aggregates)
+    engine.execute(
+        f"""
+        CREATE OR REPLACE TEMP TABLE {WINNERS} AS
+        SELECT customer_id, count(*) AS records, min(known_at) AS known_at,
+               {chosen}
+        FROM {ORDERED} {" ".join(f"JOIN {table} USING (__at)" for table in counted)}
+        GROUP BY customer_id ORDER BY customer_id
+        """
     )
+    return won
+
+
+def _count_words(engine: duckdb.DuckDBPyConnection, contest: Contest, at: int) -> str:
+    """Create the table of how many of its customer's records say what each record says; return its name."""
+    table = f"golden_words_{at:d}"
+    engine.execute(
+        f"""
+        CREATE OR REPLACE TEMP TABLE {table} AS
+        SELECT __at,
+               count(*) FILTER ({contest.takes_part}) OVER (PARTITION BY customer_id, {contest.said}) AS {_times(at)}
+        FROM {ORDERED}
+        """
+    )
+    return table
+
+
+def _times(at: int) -> str:
+    return f"__times_{at:d}"
+
+
+def winner_column(at: int) -> str:
+    """Return the column of the winners that holds the place of a contest's winning record."""
+    return f"__won_{at:d}"
+
+
+def candidates_column(at: int) -> str:
+    """Return the column of the winners that holds how many records were in a contest."""
+    return f"__of_{at:d}"
+
+
+def write_golden(
+    engine: duckdb.DuckDBPyConnection, won: Sequence[Contest], personal: Collection[str], *, folder: Path
+) -> None:
+    """Write ``golden.parquet`` and, for the fields that identify a person, ``personal/golden.parquet``.
+
+    Parameters
+    ----------
+    engine : after `choose`
+    won : the contests
+    personal : attributes that identify a person, beside the canonical fields that do
+    folder : where the files go
+    """
+    hidden = {*PERSONAL_FIELDS, *personal}
+    fields = [field for contest in won for field in contest.fields]
+    _write(engine, ["records", "known_at", *(field for field in fields if field not in hidden)], folder)
+    (folder / "personal").mkdir(mode=0o700, exist_ok=True)
+    _write(engine, [field for field in fields if field in hidden], folder / "personal")
+
+
+def _write(engine: duckdb.DuckDBPyConnection, fields: Sequence[str], folder: Path) -> None:
+    listed = ", ".join(quoted(field) for field in ("customer_id", *fields))
+    stream_parquet(
+        engine.sql(f"SELECT {listed} FROM {WINNERS} ORDER BY customer_id").to_arrow_reader(), folder / "golden.parquet"
+    )
+
+
+def _refuse_unknown(columns: Sequence[str], feeds: FeedsFile) -> None:
+    rules = feeds.survivorship
+    named = [*rules.fields, *(field for group in rules.groups.values() for field in group.fields)]
+    for field in named:
+        if "." in field and field not in columns:
+            raise BadConfiguration(
+                "survivorship.unknown_field",
+                f"customers has no attribute {field!r}",
+                where="features/feeds.yaml: survivorship",
+                hint=did_you_mean(field, [column for column in columns if "." in column]),
+            )

@@ -84,11 +84,18 @@ def tell(
         customer_id=customer_id,
         as_of=decider.catalogue.as_of,
         records=tuple(_rows(workspace, "customers", customer_id)),
-        golden=next(iter(_rows(workspace, "golden", customer_id))),
+        golden=_golden(workspace, customer_id),
         risks=tuple(risks),
         decision=decider.ledger.get(found["decision_id"][0].as_py()),
         titles={offer.id: offer.settings.title or offer.id for offer in decider.policy.offers},
     )
+
+
+def _golden(workspace: Workspace, customer_id: str) -> dict[str, Any]:
+    """Return the golden record with what identifies the person, which lies apart."""
+    (known,) = _rows(workspace, "golden", customer_id)
+    (personal,) = _rows(workspace, "personal/golden", customer_id)
+    return {**known, **personal}
 
 
 def _rows(workspace: Workspace, table: str, customer_id: str) -> list[dict[str, Any]]:

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from features.base.engine import literal, quoted
 from features.base.errors import BadConfiguration, BadData
 from features.declaration.canonical import snake_case
-from features.declaration.survivorship import Survivorship
-from features.unify.golden import survivor
+from features.declaration.file import FeedsFile
+from features.unify.survivor import survivor
 from training.labels.settings import Acquisition, Inactivity, Label, ModelSettings, Recorded
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -71,7 +71,7 @@ def usable_cutoffs(cutoffs: Sequence[datetime], settings: ModelSettings) -> list
 
 
 def build(
-    engine: duckdb.DuckDBPyConnection, settings: ModelSettings, cutoffs: Sequence[datetime], survivorship: Survivorship
+    engine: duckdb.DuckDBPyConnection, settings: ModelSettings, cutoffs: Sequence[datetime], feeds: FeedsFile
 ) -> Labels:
     """Return the labels of every usable cutoff.
 
@@ -82,7 +82,7 @@ def build(
     engine : knows the canonical tables
     settings : the model's declaration
     cutoffs : all snapshot cutoffs, oldest first; the last is now
-    survivorship : chooses the value of a recorded field
+    feeds : whose rules choose the value of a recorded field
 
     Raises
     ------
@@ -96,7 +96,7 @@ def build(
         case Acquisition() as label:
             labels = _acquisition(engine, label, settings, usable)
         case Recorded() as label:
-            labels = _recorded(engine, label, usable[-1], survivorship)
+            labels = _recorded(engine, label, usable[-1], feeds)
     if labels.rows.empty:
         raise BadData("label.empty", "nobody is in the population", hint="widen population.active_within")
     return labels
@@ -216,15 +216,13 @@ def _acquisition(
     )
 
 
-def _recorded(
-    engine: duckdb.DuckDBPyConnection, label: Recorded, as_of: datetime, survivorship: Survivorship
-) -> Labels:
+def _recorded(engine: duckdb.DuckDBPyConnection, label: Recorded, as_of: datetime, feeds: FeedsFile) -> Labels:
     columns = [row[0] for row in engine.execute("DESCRIBE customers").fetchall()]
     if label.field not in columns:
         raise BadConfiguration(
             "label.unknown_field", f"customers has no column {label.field!r}", hint="write it as feed.column"
         )
-    value = survivor(label.field, survivorship)
+    value = survivor(label.field, feeds)
     positive = str(label.positive).lower() if isinstance(label.positive, bool) else str(label.positive)
     found = (
         engine.sql(

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from features.base.errors import BadConfiguration
 from tests.features.tiny import company, lines, table, unified
 
 FEEDS = """\
@@ -67,3 +68,22 @@ def test_a_trusted_source_without_a_value_is_passed_over(tmp_path: Path) -> None
 def test_attributes_survive_by_their_own_feed(tmp_path: Path) -> None:
     row = golden(tmp_path, ["1,a@x.org,2026-01-05,Leeds"], ["1,a@x.org,2026-01-01,York"])
     assert (row["crm.city"], row["web.city"]) == ("Leeds", "York")
+
+
+@pytest.mark.parametrize(
+    ("rules", "said"),
+    [
+        ("{default: latest}", "survivorship.default: Input should be 'last_updated'"),
+        ("{default: source_priority}", "source_priority needs an order"),
+        ("{default: {rule: source_priority, order: [cmr]}}", "'cmr' is not a feed of customers: did you mean 'crm'?"),
+        ("{fields: {emial: {rule: longest}}}", "did you mean 'email'?"),
+        ("{fields: {cmr.level: {rule: longest}}}", "did you mean 'crm'?"),
+        ("{groups: {a: {fields: [stret, city]}}}", "did you mean 'street'?"),
+        ("{groups: {a: {fields: [street, city]}, b: {fields: [city, region]}}}", "'city' stands in group 'a' too"),
+        ("{fields: {city: {rule: longest}}, groups: {a: {fields: [street, city]}}}", "has a rule of its own"),
+    ],
+)
+def test_rules_that_cannot_be_meant_are_refused(tmp_path: Path, rules: str, said: str) -> None:
+    with pytest.raises(BadConfiguration) as caught:
+        golden(tmp_path, [], [], f"survivorship: {rules}\n")
+    assert said in str(caught.value)

@@ -1,0 +1,128 @@
+"""Each owner's own definition of a customer, kept beside the unified one, with the link between them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+from features.base.engine import literal, open_engine, quoted
+from features.base.errors import BadData
+from features.base.storage import stream_parquet
+from features.declaration.canonical import CANONICAL, PERSONAL_FIELDS, attribute_name, snake_case
+from features.declaration.file import FeedsFile
+
+FOLDER = "owners"
+
+
+@dataclass(frozen=True)
+class Owner:
+    """How an owner counts its customers, against how many they turned out to be.
+
+    Parameters
+    ----------
+    name : the unit, or the feed where it declares none
+    feeds : its feeds of customers
+    counted : customers as the owner counts them: its own keys
+    customers : unified customers behind them
+    only_here : unified customers whom no other owner knows
+    """
+
+    name: str
+    feeds: tuple[str, ...]
+    counted: int
+    customers: int
+    only_here: int
+
+
+def owners_of(feeds: FeedsFile) -> dict[str, list[str]]:
+    """Return the feeds of customers of every owner, under the name that its view has."""
+    found: dict[str, list[str]] = {}
+    for name, feed in sorted(feeds.feeds.items()):
+        if feed.kind == "customers":
+            found.setdefault(snake_case(feed.owner or name), []).append(name)
+    return dict(sorted(found.items()))
+
+
+def write_owner_views(
+    engine: duckdb.DuckDBPyConnection, feeds: FeedsFile, personal: Collection[str], *, source: str, folder: Path
+) -> None:
+    """Write ``owners/OWNER.parquet`` of every owner: one row for each of its own customers.
+
+    A row has the ``customer_id`` that it belongs to, its ``feed`` and ``record_id`` (the owner's key; empty where the
+    key identifies a person), its times, its own attributes as far as they identify nobody, and ``own_records``: how
+    many of the owner's customers are the same person.
+
+    Parameters
+    ----------
+    engine : knows `source`
+    feeds : the declared feeds
+    personal : attributes that identify a person, beside the canonical fields that do
+    source : relation of all customers' records
+    folder : where the views go
+    """
+    there = [row[0] for row in engine.execute(f"DESCRIBE {source}").fetchall()]
+    (folder / FOLDER).mkdir(exist_ok=True)
+    for owner, own in owners_of(feeds).items():
+        fields = _fields(own, feeds, there, {*PERSONAL_FIELDS, *personal})
+        telling = [name for name in own if _keys(name, feeds) & set(personal)]
+        key = (
+            f"CASE WHEN feed NOT IN ({', '.join(map(literal, telling))}) THEN record_id END" if telling else "record_id"
+        )
+        stream_parquet(
+            engine.sql(
+                f"""
+                SELECT customer_id, feed, {key} AS record_id, event_time, known_at,
+                       {"".join(f"{quoted(field)}, " for field in fields)}
+                       count(*) OVER (PARTITION BY customer_id) AS own_records
+                FROM {source} o WHERE feed IN ({", ".join(map(literal, own))})
+                ORDER BY feed, o.record_id
+                """
+            ).to_arrow_reader(),
+            folder / FOLDER / f"{owner}.parquet",
+        )
+
+
+def owners(unified: Path, feeds: FeedsFile) -> list[Owner]:
+    """Return how every owner counts, from the views that unification wrote.
+
+    Raises
+    ------
+    BadData : there are no views yet
+    """
+    declared = owners_of(feeds)
+    paths = {owner: unified / FOLDER / f"{owner}.parquet" for owner in declared}
+    if not all(path.is_file() for path in paths.values()):
+        raise BadData("owners.none", "the owners' views are not there", hint="run `nextbest unify` first")
+    with open_engine(folders=[unified]) as engine:
+        rows = " UNION ALL ".join(
+            f"SELECT {literal(owner)} AS owner, customer_id FROM read_parquet({literal(str(path))})"
+            for owner, path in paths.items()
+        )
+        counted: Mapping[str, tuple[int, int, int]] = {
+            owner: (records, customers, alone)
+            for owner, records, customers, alone in engine.execute(
+                f"""
+                WITH rows AS ({rows}),
+                     known AS (SELECT customer_id, count(DISTINCT owner) AS by_owners FROM rows GROUP BY customer_id)
+                SELECT owner, count(*), count(DISTINCT customer_id),
+                       count(DISTINCT customer_id) FILTER (by_owners = 1)
+                FROM rows JOIN known USING (customer_id) GROUP BY owner
+                """
+            ).fetchall()
+        }
+    return [Owner(owner, tuple(own), *counted.get(owner, (0, 0, 0))) for owner, own in declared.items()]
+
+
+def _fields(own: Sequence[str], feeds: FeedsFile, there: Sequence[str], hidden: Collection[str]) -> list[str]:
+    """Return the columns of a view: what its feeds map or keep, and nothing that identifies a person."""
+    mapped = {field for name in own for field in feeds.feeds[name].fields}
+    canonical = [field for field in CANONICAL["customers"].fields if field in mapped]
+    attributes = sorted(column for column in there if column.partition(".")[0] in own and "." in column)
+    return [field for field in [*canonical, *attributes] if field not in hidden]
+
+
+def _keys(name: str, feeds: FeedsFile) -> set[str]:
+    return {attribute_name(name, column) for column in feeds.feeds[name].keys}

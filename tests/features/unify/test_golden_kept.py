@@ -1,0 +1,120 @@
+"""What is kept beside the golden record: every contact point, every owner's own customers; people apart."""
+
+from __future__ import annotations
+
+import stat
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from features.base.errors import BadData
+from features.base.workspace import Workspace
+from features.declared import load_feeds
+from features.unify.owner_views import Owner, owners
+from tests.features.tiny import company, lines, people, table, unified
+
+FEEDS = """\
+feeds:
+  crm: {source: crm.csv, owner: Sales UK, kind: customers, key: id, updated_at: changed, timezone: UTC,
+    fields: {first_name: name, email: mail, phone: tel, street: street, city: town}, drop: [mail, tel, street],
+    pii: [nick]}
+  web: {source: web.csv, kind: customers, key: login, updated_at: changed, timezone: UTC,
+    fields: {email: mail, phone: tel}, drop: [mail, tel], pii: [login]}
+identity: {rules: exact, match: [email]}
+"""
+CRM = [
+    "1,Ann,a@x.org,2026-01-02,+44 1632 960961,1 Mill Lane,Leeds,gold,annie",
+    '2,Ann,A@X.org,2026-01-05,01632 960961,"1, Mill  lane",Leeds,silver,annie',
+    "3,Bob,b@x.org,2026-01-03,,,,gold,bobby",
+]
+WEB = ["ann99,a@x.org,2026-01-04,not one,7", "cat1,cat@x,2026-01-04,,8"]
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    files = {
+        "crm.csv": lines("id,name,mail,changed,tel,street,town,level,nick", CRM),
+        "web.csv": lines("login,mail,changed,tel,visits", WEB),
+    }
+    made = company(tmp_path, feeds=FEEDS, files=files)
+    unified(made)
+    return made
+
+
+def who(workspace: Workspace, record: str) -> str:
+    return next(customer for customer, records in people(workspace).items() if record in records)
+
+
+def points(workspace: Workspace, record: str, kind: str) -> list[dict[str, Any]]:
+    customer = who(workspace, record)
+    rows = table(workspace.personal / "contact_points.parquet")
+    return [row for row in rows if row["customer_id"] == customer and row["kind"] == kind]
+
+
+def test_spellings_of_one_contact_point_are_one_row_that_names_all_its_records(workspace: Workspace) -> None:
+    (email,) = points(workspace, "crm:1", "email")
+    assert (email["value"], email["normalised"]) == ("A@X.org", "a@x.org")
+    assert email["records"] == ["crm:1", "crm:2", "web:ann99"]
+    assert email["feeds"] == ["crm", "web"]
+    assert (email["first_seen"], email["last_seen"]) == (
+        datetime(2026, 1, 2, tzinfo=UTC),
+        datetime(2026, 1, 5, tzinfo=UTC),
+    )
+    (phone,) = points(workspace, "crm:1", "phone")
+    assert phone["normalised"] == "+441632960961"
+    assert phone["records"] == ["crm:1", "crm:2"]
+    (address,) = points(workspace, "crm:1", "address")
+    assert address["normalised"] == "1 mill lane leeds"
+
+
+def test_a_contact_point_says_whether_it_is_written_as_one(workspace: Workspace) -> None:
+    assert [point["valid"] for point in points(workspace, "crm:1", "email")] == [True]
+    assert [point["valid"] for point in points(workspace, "web:cat1", "email")] == [False]
+    assert [point["valid"] for point in points(workspace, "crm:1", "address")] == [None]
+
+
+def test_an_owner_keeps_its_own_customers_with_the_link_and_nothing_personal(workspace: Workspace) -> None:
+    rows = table(workspace.unified / "owners" / "sales_uk.parquet")
+    assert [(row["record_id"], row["crm.level"], row["own_records"]) for row in rows] == [
+        ("1", "gold", 2),
+        ("2", "silver", 2),
+        ("3", "gold", 1),
+    ]
+    assert rows[0]["customer_id"] == rows[1]["customer_id"] == who(workspace, "crm:1")
+    assert set(rows[0]) == {
+        "customer_id", "feed", "record_id", "event_time", "known_at", "city", "crm.id", "crm.changed", "crm.level",
+        "crm.town", "own_records",
+    }  # fmt: skip
+
+
+def test_a_key_that_identifies_a_person_stays_out_of_the_owners_view(workspace: Workspace) -> None:
+    assert [row["record_id"] for row in table(workspace.unified / "owners" / "web.parquet")] == [None, None]
+
+
+def test_owners_count_differently_and_the_difference_is_told(workspace: Workspace) -> None:
+    feeds, _ = load_feeds(workspace)
+    assert owners(workspace.unified, feeds) == [
+        Owner("sales_uk", ("crm",), counted=3, customers=2, only_here=1),
+        Owner("web", ("web",), counted=2, customers=2, only_here=1),
+    ]
+
+
+def test_owners_are_not_known_before_unification(tmp_path: Path) -> None:
+    made = company(tmp_path, feeds=FEEDS)
+    feeds, _ = load_feeds(made)
+    with pytest.raises(BadData, match="nextbest unify"):
+        owners(made.unified, feeds)
+
+
+def test_what_identifies_people_lies_apart_and_for_its_owner_alone(workspace: Workspace) -> None:
+    shown = set(pq.read_schema(workspace.unified / "golden.parquet").names)
+    assert shown.isdisjoint(
+        {"first_name", "last_name", "email", "phone", "street", "crm.name", "crm.nick", "web.login"}
+    )
+    assert {"city", "crm.level", "web.visits"} <= shown
+    apart = {row["customer_id"]: row for row in table(workspace.personal / "golden.parquet")}
+    assert apart[who(workspace, "crm:1")]["first_name"] == "Ann"
+    assert stat.S_IMODE(workspace.personal.stat().st_mode) == 0o700
