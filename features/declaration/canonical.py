@@ -57,6 +57,8 @@ CANONICAL: dict[Kind, CanonicalTable] = {
                 "postcode": "text",
                 "region": "text",
                 "country": "text",
+                "company_name": "text",
+                "national_id": "text",
             },
             timed=False,
             about_customer=False,
@@ -114,7 +116,7 @@ CANONICAL: dict[Kind, CanonicalTable] = {
 }
 
 #: Fields of ``customers`` that identify a person; they stay out of every other table.
-PERSONAL_FIELDS = ("first_name", "last_name", "full_name", "email", "phone", "birth_date", "street")
+PERSONAL_FIELDS = ("first_name", "last_name", "full_name", "email", "phone", "birth_date", "street", "national_id")
 
 
 def attribute_name(feed: str, column: str) -> str:

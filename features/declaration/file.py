@@ -52,6 +52,7 @@ class FeedsFile(Settings):
             faults.append((("feeds",), "no feed of kind customers: one has to say who the customers are"))
         faults += [(("survivorship", *place), message) for place, message in self.survivorship.faults(customers)]
         faults += self.quality.faults(sorted(self.feeds))
+        faults += [(("identity", *place), message) for place, message in self.identity.faults(customers)]
         if faults:
             raise Faults(faults)
         return self

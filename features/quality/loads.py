@@ -21,7 +21,7 @@ from features.quality.load_checks import compare, fresh
 from features.quality.profile import Profile, profile
 from features.quality.repairs import changed_cells
 from features.quality.value_checks import Load, check_values
-from features.unify.resolve import reference
+from features.unify.links import reference
 from features.unify.tables import Attached
 
 _CODES = {"FQ004": "quality.unknown_customers", "FQ017": "quality.volume", "FQ018": "quality.columns"}

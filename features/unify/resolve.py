@@ -1,24 +1,44 @@
-"""Which records are one customer: declared links and equal contact points, closed transitively."""
+"""Which records are one customer: links, equal contact points and weighed matches, joined under people's judgements."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import duckdb
 import numpy as np
 import pyarrow as pa
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
+import pyarrow.compute as pc
 
-from features.base.engine import literal, one_row, quoted
 from features.declaration.feed import Feed
-from features.declaration.identity import Identity
-from features.feeds.mapping import reference_name
+from features.declaration.identity import WEIGHED, Identity
+from features.unify.cluster import Guards, cluster
+from features.unify.judgements import Judgements
+from features.unify.links import ALWAYS, EDGES, link_edges
+from features.unify.matcher import Matcher
+from features.unify.records import Records, load_records
 
-#: Digits of a telephone number that are compared: all that national and international spelling share.
-PHONE_DIGITS = 9
+_NOBODY = Judgements()
+HELD = pa.schema([*EDGES, ("reason", pa.string())])
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What speaks for joining records.
+
+    Parameters
+    ----------
+    records : the records; edges name them by their row number
+    edges : table of ``left``, ``right``, ``weight``, ``cause``, one row a pair and cause, judgements left out
+    shared : contact points that too many records share and that therefore linked nobody
+    matcher : what weighed the matches, for rules that weigh
+    """
+
+    records: Records
+    edges: pa.Table
+    shared: int
+    matcher: Matcher | None = None
 
 
 @dataclass(frozen=True)
@@ -27,24 +47,36 @@ class Resolution:
 
     Parameters
     ----------
-    partition : table of ``feed``, ``record_id``, ``known_at``, ``group``, one row a record, in feed and record order
+    partition : table of ``feed``, ``record_id``, ``known_at``, ``group``, one row a record, in feed and record order;
+        a group is named by the row number of its first record
     customers : how many customers there are
     shared : contact points that too many records share and that therefore linked nobody
+    edges : the edges that were followed: ``left``, ``right`` (row numbers), ``weight``, ``cause``
+    held : the edges that a guard kept from being followed, with their ``reason``; they wait for a person's review
+    matcher : what weighed the matches, for rules that weigh
     """
 
     partition: pa.Table
     customers: int
     shared: int
+    edges: pa.Table = field(default_factory=EDGES.empty_table)
+    held: pa.Table = field(default_factory=HELD.empty_table)
+    matcher: Matcher | None = None
 
 
-def resolve(
-    engine: duckdb.DuckDBPyConnection, feeds: Mapping[str, Feed], identity: Identity, staged: Path
-) -> Resolution:
-    """Group the records of all customer feeds into customers.
+def gather(
+    engine: duckdb.DuckDBPyConnection,
+    feeds: Mapping[str, Feed],
+    identity: Identity,
+    staged: Path,
+    *,
+    judged: Judgements = _NOBODY,
+    matcher: Matcher | None = None,
+) -> Evidence:
+    """Read the records and find everything that speaks for joining two of them.
 
-    Two records are one customer when a declared ``customer:`` link joins them or, under the rule ``exact``, when
-    they hold the same normalised e-mail address (lower case), or the same telephone number (last nine digits) and
-    given names that begin alike, since a number is often a household's; and so on transitively.
+    Links and equal contact points are always looked for among all records; matches are weighed by `matcher`, or by
+    one that is fitted here.
 
     Parameters
     ----------
@@ -52,101 +84,82 @@ def resolve(
     feeds : all declared feeds; those of other kinds are passed over
     identity : the rules
     staged : folder of the staged feeds
-
-    Returns
-    -------
-    Resolution
+    judged : people's judgements; labels are learnt from when a matcher is fitted
+    matcher : one that was fitted before, so that weights stay as they were
     """
-    customers = {name: feed for name, feed in feeds.items() if feed.kind == "customers"}
-    nodes = " UNION ALL ".join(
-        f"SELECT {literal(name)} AS feed, record_id, known_at FROM read_parquet({literal(_rows(staged, name))})"
-        for name in sorted(customers)
+    records = load_records(engine, feeds, identity, staged)
+    edges, shared = link_edges(engine, feeds, identity, staged)
+    if identity.rules in WEIGHED:
+        matcher = matcher or Matcher.fit(engine, records, identity, judged=judged)
+        edges = pa.concat_tables([edges, matcher.edges(engine)])
+    return Evidence(records, edges, shared, matcher)
+
+
+def join(evidence: Evidence, identity: Identity, judged: Judgements = _NOBODY) -> Resolution:
+    """Join records along edges under the declared guards; the same evidence gives the same groups.
+
+    Parameters
+    ----------
+    evidence : the records and what speaks for joining them; pairs that people judged to be one are put before it
+    identity : names the exclusive fields and the most records of a customer
+    judged : pairs that are one customer, pairs that are not; a pair with a record that is not there waits
+    """
+    records = evidence.records
+    always, never = _placed(records, judged)
+    first = pa.table(
+        [always[:, 0], always[:, 1], np.full(len(always), ALWAYS), pa.array(["always"] * len(always), pa.string())],
+        schema=EDGES,
     )
-    engine.execute(
-        f"CREATE TEMP TABLE nodes AS SELECT *, row_number() OVER (ORDER BY feed, record_id) - 1 AS node FROM ({nodes})"
+    edges = pa.concat_tables([first, evidence.edges.select(EDGES.names).cast(EDGES)]).combine_chunks()
+    found = cluster(
+        records.table.num_rows,
+        edges["left"].to_numpy(),
+        edges["right"].to_numpy(),
+        edges["weight"].to_numpy(),
+        Guards(never=never, exclusive=records.exclusive, at_most=identity.at_most),
     )
-    tokens = [
-        *_links(customers, staged),
-        *(_contacts(customers, staged, identity) if identity.rules == "exact" else ()),
-    ]
-    engine.execute("CREATE TEMP TABLE tokens (feed VARCHAR, record_id VARCHAR, token VARCHAR, contact BOOLEAN)")
-    for select in tokens:
-        engine.execute(f"INSERT INTO tokens {select}")
-    engine.execute(
-        """
-        CREATE TEMP TABLE uses AS
-        SELECT token, contact, count(DISTINCT (feed, record_id)) AS users
-        FROM tokens WHERE token IS NOT NULL
-        GROUP BY ALL
-        HAVING users > 1
-        """
-    )
-    limit = identity.shared_by_at_most
-    edges = engine.sql(
-        f"""
-        SELECT DISTINCT node, dense_rank() OVER (ORDER BY token) - 1 AS token
-        FROM tokens JOIN uses USING (token, contact) JOIN nodes USING (feed, record_id)
-        WHERE NOT contact OR users <= {limit:d}
-        ORDER BY ALL
-        """
-    ).to_arrow_table()
-    (shared,) = one_row(engine, f"SELECT count(*) FROM uses WHERE contact AND users > {limit:d}")
-    records = engine.sql("SELECT feed, record_id, known_at FROM nodes ORDER BY node").to_arrow_table()
-    group = _components(records.num_rows, edges)
-    partition = records.append_column("group", pa.array(group, pa.int64()))
-    return Resolution(partition=partition, customers=len(np.unique(group)), shared=int(shared))
-
-
-def _rows(staged: Path, name: str) -> str:
-    return str(staged / name / "rows.parquet")
-
-
-def _links(customers: Mapping[str, Feed], staged: Path) -> list[str]:
-    """Return one SELECT of tokens for each side of each declared link between customer feeds."""
-    selects = []
-    for name, feed in sorted(customers.items()):
-        link = feed.link(name)
-        if link is None:
-            continue
-        other, column, _ = link
-        label = literal(f"{other}.{column}=")
-        theirs = reference(customers[other], column)
-        selects.append(_tokens(name, f"{label} || customer_ref", staged, contact=False))
-        selects.append(_tokens(other, f"{label} || {theirs}", staged, contact=False))
-    return selects
-
-
-def _contacts(customers: Mapping[str, Feed], staged: Path, identity: Identity) -> list[str]:
-    normalised = {
-        "email": "CASE WHEN regexp_matches(email, '^[^@ ]+@[^@ ]+$') THEN 'email=' || lower(email) END",
-        "phone": (
-            f"CASE WHEN length(regexp_replace(phone, '[^0-9]', '', 'g')) >= {PHONE_DIGITS:d} "
-            f"THEN 'phone=' || right(regexp_replace(phone, '[^0-9]', '', 'g'), {PHONE_DIGITS:d}) || ' ' "
-            "|| coalesce(lower(left(coalesce(first_name, full_name), 1)), '') END"
-        ),
-    }
-    return [
-        _tokens(name, normalised[field], staged, contact=True) for field in identity.match for name in sorted(customers)
-    ]
-
-
-def _tokens(name: str, token: str, staged: Path, *, contact: bool) -> str:
-    return (
-        f"SELECT {literal(name)}, record_id, {token}, {str(contact).lower()} "
-        f"FROM read_parquet({literal(_rows(staged, name))})"
+    followed = pa.array(found.held == "")
+    reasons = pa.array(found.held[found.held != ""].tolist(), pa.string())
+    return Resolution(
+        partition=records.table.select(["feed", "record_id", "known_at"]).append_column("group", pa.array(found.group)),
+        customers=len(np.unique(found.group)),
+        shared=evidence.shared,
+        edges=edges.filter(followed),
+        held=edges.filter(pc.invert(followed)).append_column("reason", reasons),
+        matcher=evidence.matcher,
     )
 
 
-def reference(feed: Feed, column: str) -> str:
-    """Return SQL of the value by which other feeds name a record of this one: its key, or another column."""
-    return "record_id" if feed.keys == [column] else quoted(reference_name(column))
+def resolve(
+    engine: duckdb.DuckDBPyConnection,
+    feeds: Mapping[str, Feed],
+    identity: Identity,
+    staged: Path,
+    *,
+    judged: Judgements = _NOBODY,
+    matcher: Matcher | None = None,
+) -> Resolution:
+    """Group the records of all customer feeds into customers: `gather`, then `join`.
+
+    Parameters
+    ----------
+    engine : may read `staged`
+    feeds : all declared feeds; those of other kinds are passed over
+    identity : the rules
+    staged : folder of the staged feeds
+    judged : people's judgements
+    matcher : one that was fitted before, so that weights stay as they were
+    """
+    return join(gather(engine, feeds, identity, staged, judged=judged, matcher=matcher), identity, judged)
 
 
-def _components(records: int, edges: pa.Table) -> np.ndarray:
-    node = edges.column("node").to_numpy()
-    token = edges.column("token").to_numpy()
-    if not len(node):
-        return np.arange(records)
-    size = records + int(token.max()) + 1
-    graph = coo_array((np.ones(len(node), dtype=np.int8), (node, records + token)), shape=(size, size))
-    return np.asarray(connected_components(graph, directed=False)[1][:records])
+def _placed(records: Records, judged: Judgements) -> tuple[np.ndarray, np.ndarray]:
+    """Return judged pairs by row number; those of records that are not there are left out."""
+    pairs = [*judged.always, *judged.never]
+    if not pairs:
+        return np.empty((0, 2), dtype=np.int64), np.empty((0, 2), dtype=np.int64)
+    wanted = pa.array([name for pair in pairs for name in pair], pa.string())
+    rows = pc.index_in(wanted, value_set=records.names()).fill_null(-1).to_numpy(zero_copy_only=False)
+    placed = rows.astype(np.int64).reshape(-1, 2)
+    always, never = np.split(placed, [len(judged.always)])
+    return always[(always >= 0).all(axis=1)], never[(never >= 0).all(axis=1)]

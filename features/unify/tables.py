@@ -14,7 +14,7 @@ from features.declaration.canonical import CANONICAL, Kind, attribute_name
 from features.declaration.feed import Feed
 from features.declaration.file import FeedsFile
 from features.feeds.mapping import reference_name
-from features.unify.resolve import reference
+from features.unify.links import reference
 
 
 @dataclass(frozen=True)
