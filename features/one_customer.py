@@ -67,7 +67,9 @@ class UnifyReport:
         return cls(**{**document, "checks": tuple(Check(**check) for check in document["checks"])})
 
 
-def unify(workspace: Workspace, progress: Progress, *, accept: Collection[str] = ()) -> UnifyReport:
+def unify(
+    workspace: Workspace, progress: Progress, *, accept: Collection[str] = (), replay: Collection[str] = ()
+) -> UnifyReport:
     """Stage every feed, check it, resolve its records to customers and write the canonical tables.
 
     What has not changed since the last run is not done again. A load that is refused leaves the last good one standing.
@@ -76,14 +78,15 @@ def unify(workspace: Workspace, progress: Progress, *, accept: Collection[str] =
     ----------
     workspace, progress : the workspace, and who is told how far it is
     accept : feeds whose loads are taken though a check would refuse them
+    replay : feeds that are read again with the rows that are kept aside of earlier loads
 
     Raises
     ------
     BadData, BadConfiguration : a feed cannot be used, or does not fit its declaration
-    UsageError : a feed to accept is not declared
+    UsageError : a feed to accept or to replay is not declared
     """
     file, _ = load_feeds(workspace)
-    _refuse_unknown(accept, file)
+    _refuse_unknown([*accept, *replay], file)
     progress.step("reading feeds", total=len(file.feeds))
     staged: dict[str, StagedFeed] = {}
     for name, feed in file.feeds.items():
@@ -95,6 +98,7 @@ def unify(workspace: Workspace, progress: Progress, *, accept: Collection[str] =
             named_by=file.named_by_others(name),
             arriving=workspace.arriving,
             afterwards=repairs_of(name, feed, file.quality.repairs, country=file.company.country),
+            replay=name in replay,
         )
         progress.advance()
     inputs = [VERSION, file.model_dump(mode="json"), {name: feed.digest for name, feed in staged.items()}]
@@ -145,8 +149,8 @@ def unify(workspace: Workspace, progress: Progress, *, accept: Collection[str] =
     return report
 
 
-def _refuse_unknown(accept: Collection[str], file: FeedsFile) -> None:
-    for name in accept:
+def _refuse_unknown(named: Collection[str], file: FeedsFile) -> None:
+    for name in named:
         if name not in file.feeds:
             raise UsageError(
                 "unify.unknown_feed", f"there is no feed {name!r}", hint=did_you_mean(name, sorted(file.feeds))

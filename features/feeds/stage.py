@@ -15,10 +15,12 @@ from features.base.storage import atomic_folder, digest_of, read_done, stream_pa
 from features.declaration.canonical import Kind
 from features.declaration.feed import Feed
 from features.feeds.mapping import EXACT_INTEGERS, RAW, TYPED, FeedMapping, plain_number
+from features.feeds.quarantine import Quarantine, digest_of_returned, read_again, settle
+from features.feeds.quarantine import write as write_held
 from features.feeds.source import Source, find, select_all
 
 #: Raised when this module would write other bytes for the same feed, so that nothing stale is taken over.
-VERSION = 2
+VERSION = 3
 #: Share of values that may be no number in a column that is calculated with.
 _ODD_NUMBERS = 0.1
 
@@ -73,6 +75,7 @@ def stage(
     named_by: Sequence[str] = (),
     arriving: Path | None = None,
     afterwards: Afterwards | None = None,
+    replay: bool = False,
 ) -> StagedFeed:
     """Stage one feed; nothing is read again when neither the files nor the declaration changed.
 
@@ -84,6 +87,7 @@ def stage(
     named_by : columns by which other feeds name this feed's records
     arriving : where they are written when they have to be read, until the load is accepted; `folder` if left out
     afterwards : what is done to the rows before they take their place
+    replay : read the feed again, with the rows that are held of earlier loads
 
     Returns
     -------
@@ -97,27 +101,33 @@ def stage(
     source = find(name, feed, root)
     loaded_at = max(datetime.fromtimestamp(file.stat().st_mtime, UTC) for file in source.files)
     extra = [afterwards.digest] if afterwards is not None else []
-    digest = digest_of([VERSION, source.fingerprint, feed.model_dump(mode="json"), list(named_by), *extra])
+    unchanged = [VERSION, source.fingerprint, feed.model_dump(mode="json"), list(named_by), *extra]
+    quarantine = Quarantine(folder / name, replay=replay)
+    digest = digest_of([*unchanged, *quarantine.digest])
     dated = digest_of([digest, loaded_at.isoformat()])
     target = (arriving or folder) / name
-    for there in dict.fromkeys((folder / name, target)):
+    for there in dict.fromkeys((folder / name, target)) if not replay else ():
         for wanted in (digest, dated):
             done = read_done(there / "staged.json", wanted)
             if done is not None and (there / "rows.parquet").is_file():
                 return StagedFeed(**done)
-    with open_engine(folders=[*source.files, target.parent], scratch=folder / ".scratch") as engine:
+    with open_engine(folders=[*source.files, folder, target.parent], scratch=folder / ".scratch") as engine:
         _read(engine, source)
         mapping = _mapping(engine, source, feed, loaded_at, tuple(named_by))
         broken = _broken_lines(engine, source)
+        if quarantine.open(engine, RAW):
+            read_again(engine, RAW, mapping.types)
         _map(engine, mapping)
         staged = _count(engine, name, feed, broken)
-        staged = replace(staged, digest=dated if staged.load_time else digest)
         _refuse(engine, name, feed, staged)
         with atomic_folder(target) as part:
             _write(engine, _KEPT, part / "rows.parquet")
-            _write(engine, _REJECTED, part / "rejected.parquet")
+            write_held(engine, _REJECTED, part)
             if afterwards is not None:
                 afterwards.work(part)
+            digest = digest_of([*unchanged, *digest_of_returned(part)])
+            dated = digest_of([digest, loaded_at.isoformat()])
+            staged = replace(staged, digest=dated if staged.load_time else digest)
             write_json(part / "staged.json", asdict(staged))
     return staged
 
@@ -250,6 +260,7 @@ def _keep_one(engine: duckdb.DuckDBPyConnection, mapping: FeedMapping, kinds: Ma
         SELECT __row, record_id, event_time, __reason, __keep, __loaded FROM ({mapping.select(kinds)})
         """
     )
+    settle(engine, keyed=True)
     engine.execute(
         f"""
         CREATE TEMP TABLE ranked AS
@@ -265,6 +276,7 @@ def _keep_identical(engine: duckdb.DuckDBPyConnection, mapping: FeedMapping, kin
     """Rank rows by their key, or by all they hold; rows that differ under one key can be told apart by a hash."""
     feed = mapping.feed
     engine.execute(f"CREATE TEMP TABLE mapped AS {mapping.select(kinds)}")
+    settle(engine, keyed=bool(feed.keys))
     same = "__as_row" if not feed.keys and feed.duplicates == "drop_identical" else "record_id"
     columns = [row[0] for row in engine.execute("DESCRIBE mapped").fetchall()]
     compared = [quoted(column) for column in columns if column not in ("__row", "__reason", "__keep", "__loaded")]
