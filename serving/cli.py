@@ -14,7 +14,7 @@ import typer
 
 from features.base.clock import system_clock
 from features.base.errors import BadConfiguration, Problem, UsageError
-from serving.commands import identity
+from serving.commands import identity, quarantine
 from serving.commands.options import AsJson, AsOf, Folder, moment_of, workspace_of
 from serving.terminal import Terminal, exit_code
 
@@ -30,6 +30,7 @@ app = typer.Typer(
 )
 
 app.add_typer(identity.app)
+app.add_typer(quarantine.app)
 
 
 @app.command()

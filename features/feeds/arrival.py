@@ -14,7 +14,7 @@ from features.feeds.stage import StagedFeed
 def folders(staged: Mapping[str, StagedFeed], *, accepted: Path, arriving: Path) -> dict[str, Path]:
     """Return where each feed's rows lie: among the accepted, or still among the arriving."""
     return {
-        name: (accepted if read_done(accepted / name / "staged.json", feed.digest) is not None else arriving) / name
+        name: (arriving if read_done(arriving / name / "staged.json", feed.digest) is not None else accepted) / name
         for name, feed in staged.items()
     }
 
