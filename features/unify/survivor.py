@@ -94,7 +94,7 @@ class Contest:
         """SQL: how far a record's feed is trusted; a feed that is not in the order comes last."""
         order = self.rule.order
         places = " ".join(f"WHEN {literal(feed)} THEN {len(order) - at}" for at, feed in enumerate(order))
-        return f"(CASE feed {places} ELSE 0 END)"
+        return f"(CASE feed {places} ELSE 0 END)" if order else "0"
 
     def wins(
         self, value: str, *, order: str, visible: str = "true", times: str | None = None, numbered: bool = False
