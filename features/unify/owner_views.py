@@ -67,7 +67,7 @@ def write_owner_views(
     (folder / FOLDER).mkdir(exist_ok=True)
     for owner, own in owners_of(feeds).items():
         fields = _fields(own, feeds, there, {*PERSONAL_FIELDS, *personal})
-        telling = [name for name in telling_feeds(feeds, personal) if name in own]
+        telling = [name for name in own if _keys(name, feeds) & set(personal)]
         key = (
             f"CASE WHEN feed NOT IN ({', '.join(map(literal, telling))}) THEN record_id END" if telling else "record_id"
         )
@@ -124,10 +124,5 @@ def _fields(own: Sequence[str], feeds: FeedsFile, there: Sequence[str], hidden: 
     return [field for field in [*canonical, *attributes] if field not in hidden]
 
 
-def telling_feeds(feeds: FeedsFile, personal: Collection[str]) -> list[str]:
-    """Return the feeds of customers whose keys identify a person."""
-    return [
-        name
-        for name, feed in sorted(feeds.feeds.items())
-        if feed.kind == "customers" and not {attribute_name(name, column) for column in feed.keys}.isdisjoint(personal)
-    ]
+def _keys(name: str, feeds: FeedsFile) -> set[str]:
+    return {attribute_name(name, column) for column in feeds.feeds[name].keys}

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow.parquet as pq
 
 from features.base.clock import iso
 from features.base.config import did_you_mean
@@ -16,9 +18,9 @@ from features.base.engine import literal, open_engine, quoted
 from features.base.errors import BadData, UsageError
 from features.base.workspace import Workspace
 from features.declaration.canonical import PERSONAL_FIELDS
+from features.declaration.feed import Feed
 from features.declaration.file import FeedsFile
 from features.unify.golden import golden_fields
-from features.unify.owner_views import telling_feeds
 from features.unify.survivor import CHANGED, CHANGED_BY_THEN, VISIBLE, Contest, contest_of, order_by
 
 WON, AGREES, LOST, OUT = "won", "agrees", "lost", "not in the running"
@@ -91,7 +93,6 @@ def why(
     customer: str,
     field: str,
     *,
-    personal: Collection[str],
     as_of: datetime | None = None,
 ) -> Why:
     """Return what a field's value rests on, now or as of a moment.
@@ -102,7 +103,6 @@ def why(
     feeds : the declared feeds and rules
     customer : any id that the customer ever had
     field : a field of the golden record
-    personal : attributes that identify a person, beside the canonical fields that do
     as_of : later records and changes do not count; all do when left out
 
     Raises
@@ -111,11 +111,11 @@ def why(
     UsageError : there is no such field
     """
     unified = workspace.unified
-    if not (unified / "customers.parquet").is_file():
+    if not (unified / "golden.parquet").is_file():
         raise BadData("why.not_unified", "there is no golden record yet", hint="run `nextbest unify` first")
     with open_engine(folders=[unified, workspace.staged]) as engine:
         leads_to = _today(engine, unified, customer)
-        engine.execute(f"CREATE VIEW whole AS {_records(unified)}")
+        engine.execute(f"CREATE VIEW whole AS SELECT * FROM read_parquet({literal(str(_records(unified)))})")
         there = [row[0] for row in engine.execute("DESCRIBE whole").fetchall()]
         if field not in golden_fields(there):
             near = did_you_mean(field, golden_fields(there))
@@ -141,8 +141,8 @@ def why(
         leads_to=leads_to,
         field=field,
         rule=contest.label,
-        personal=field in PERSONAL_FIELDS or field in personal,
-        personal_keys=frozenset(telling_feeds(feeds, personal)),
+        personal=field not in pq.read_schema(unified / "golden.parquet").names,
+        personal_keys=frozenset(name for name, feed in feeds.feeds.items() if _is_telling(feed)),
         candidates=candidates,
     )
 
@@ -162,13 +162,16 @@ def _today(engine: duckdb.DuckDBPyConnection, unified: Path, customer: str) -> t
     return tuple(customer_id for customer_id, _ in found)
 
 
-def _records(unified: Path) -> str:
-    """Return SQL of all customers' records with all their fields, the personal ones joined on where they lie apart."""
-    known = f"SELECT * FROM read_parquet({literal(str(unified / 'customers.parquet'))})"
+def _records(unified: Path) -> Path:
+    """Return the file of all customers' records with all their fields."""
     apart = unified / "personal" / "customers.parquet"
-    if not apart.is_file():
-        return known
-    return f"{known} JOIN read_parquet({literal(str(apart))}) USING (feed, record_id)"
+    return apart if apart.is_file() else unified / "customers.parquet"
+
+
+def _is_telling(feed: Feed) -> bool:
+    """Return whether a feed's key is declared personal, or a personal field is taken from it."""
+    texts = [text for field, text in feed.fields.items() if field in PERSONAL_FIELDS]
+    return any(key in feed.pii or any(re.search(rf"\b{re.escape(key)}\b", t) for t in texts) for key in feed.keys)
 
 
 def _candidates(

@@ -28,12 +28,11 @@ def why(
 ) -> None:
     """Say which record gave a customer's value, by which rule, and why the other records' values lost."""
     from features.declared import load_feeds
-    from features.feeds.personal import personal_attributes
     from features.unify.why import why as told
 
     place = workspace_of(workspace)
     feeds, _ = load_feeds(place)
-    found = told(place, feeds, customer, field, personal=personal_attributes(feeds), as_of=moment_of(as_of))
+    found = told(place, feeds, customer, field, as_of=moment_of(as_of))
     document = _document(found, shown=show_personal)
     terminal = Terminal(as_json=as_json)
     terminal.answer(document)

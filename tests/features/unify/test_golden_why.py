@@ -11,7 +11,6 @@ from features.base.errors import BadData, UsageError
 from features.base.mask import masked
 from features.base.workspace import Workspace
 from features.declared import load_feeds
-from features.feeds.personal import personal_attributes
 from features.unify.why import Why, why
 from tests.features.tiny import company, lines, people, table, unified
 
@@ -41,7 +40,7 @@ def world(root: Path, more: str = "") -> Workspace:
 def asked(workspace: Workspace, field: str, as_of: datetime | None = None, customer: str | None = None) -> Why:
     feeds, _ = load_feeds(workspace)
     who = customer or next(iter(people(workspace)))
-    return why(workspace, feeds, who, field, personal=personal_attributes(feeds), as_of=as_of)
+    return why(workspace, feeds, who, field, as_of=as_of)
 
 
 def told(found: Why) -> dict[str, tuple[str | None, str, str]]:
