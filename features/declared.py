@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 
 from features.base.config import Lines, load
-from features.base.errors import BadConfiguration, BadData, Problem
+from features.base.errors import BadConfiguration, BadData, Problem, Unreachable
 from features.base.workspace import Workspace
 from features.declaration.canonical import CANONICAL, Kind, attribute_name
 from features.declaration.feed import Feed
@@ -46,12 +47,12 @@ def check(workspace: Workspace) -> list[Problem]:
             known = columns.setdefault(feed.kind, dict.fromkeys(_OF_EVERY_ROW, False))
             known |= {field: kind == "number" for field, kind in CANONICAL[feed.kind].fields.items()}
             try:
-                source = find(name, feed, workspace.root)
-            except (BadData, BadConfiguration) as error:
+                with closing(find(name, feed, workspace.root)) as source:
+                    found, kept = inspect(name, feed, source, named_by=feeds.named_by_others(name))
+            except (BadData, BadConfiguration, Unreachable) as error:
                 problems += [_placed(problem, lines, name) for problem in error.problems]
                 unseen.add(name)
                 continue
-            found, kept = inspect(name, feed, source, named_by=feeds.named_by_others(name))
             problems += [_placed(problem, lines, name) for problem in found]
             known |= _attributes(name, feed, kept)
     except BadConfiguration as error:

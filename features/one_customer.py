@@ -99,6 +99,7 @@ def unify(
             arriving=workspace.arriving,
             afterwards=repairs_of(name, feed, file.quality.repairs, country=file.company.country),
             replay=name in replay,
+            accept=name in accept,
         )
         progress.advance()
     inputs = [VERSION, file.model_dump(mode="json"), {name: feed.digest for name, feed in staged.items()}]

@@ -3,21 +3,39 @@
 from __future__ import annotations
 
 import re
-from typing import Literal
+from datetime import timedelta
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from features.base.config import Faults, Location, Settings, did_you_mean
+from features.base.duration import Duration
 from features.declaration.canonical import CANONICAL, Kind
 from features.declaration.company import TimeZone
 
 LINK = re.compile(r"^\s*(\w+)\.(.+?)\s*=\s*(\w+)\.(.+?)\s*$")
 
 
+Secret = Annotated[str, Field(pattern=r"^\$\{(env|file):[^}]+\}$")]
+
+
+class ObjectStore(Settings):
+    """How an object store is reached; what is left out comes from the environment, as its own tools read it."""
+
+    endpoint: str | None = Field(default=None, description="address of a store other than the vendor's own")
+    region: str | None = Field(default=None, description="S3: the region")
+    access_key: Secret | None = Field(default=None, description="S3: `${env:NAME}` or `${file:PATH}`")
+    secret_key: Secret | None = Field(default=None, description="S3: `${env:NAME}` or `${file:PATH}`")
+    session_token: Secret | None = Field(default=None, description="S3: `${env:NAME}` or `${file:PATH}`")
+
+
 class Feed(Settings):
     """One source and how its columns become a canonical table."""
 
-    source: str | list[str] = Field(description="path or glob, relative to the workspace; or a list of them")
+    source: str | list[str] = Field(
+        description="path, folder or glob, relative to the workspace; s3:// or gs://; a database "
+        "(postgresql://, mysql://, sqlite:///PATH, passwords as ${env:NAME} or ${file:PATH}); or a list of files"
+    )
     kind: Kind = Field(description="the canonical table that it feeds")
     owner: str = Field(default="", description="the unit that keeps its own definition of a customer")
     key: str | list[str] | None = Field(default=None, description="columns that tell one row from another")
@@ -40,8 +58,27 @@ class Feed(Settings):
     delimiter: str | None = Field(
         default=None, min_length=1, max_length=1, description="CSV: found in the header if left out"
     )
-    encoding: Literal["utf-8", "latin-1", "utf-16"] = Field(default="utf-8", description="CSV: the text's encoding")
-    decimal: Literal[".", ","] = Field(default=".", description="CSV: the decimal mark")
+    encoding: Literal["utf-8", "latin-1", "utf-16"] | None = Field(
+        default=None, description="CSV: the text's encoding; UTF-8, or UTF-16 where the file says so, if left out"
+    )
+    decimal: Literal[".", ","] | None = Field(
+        default=None, description="CSV: the decimal mark; found in the values if left out"
+    )
+    sheet: str | None = Field(default=None, description="Excel: the sheet; the first if left out")
+    rows_at: str | None = Field(default=None, description="JSON: dotted path to the list of rows inside a document")
+    table: str | None = Field(default=None, description="database: the table or view, also as SCHEMA.TABLE")
+    query: str | None = Field(default=None, description="database: a SELECT instead of a table")
+    watermark: str | None = Field(
+        default=None, description="database: a column that grows with every change; with the count it tells of changes"
+    )
+    timeout: Duration = Field(
+        default=timedelta(seconds=30), description="servers: the longest wait for a connection, or for the next rows"
+    )
+    store: ObjectStore | None = Field(default=None, description="object store: how it is reached")
+    future: Duration = Field(default=timedelta(days=366), description="how far after the delivery a row's time may lie")
+    expands_at_most: int = Field(
+        default=1000, ge=1, description="Parquet, Excel: how many times its size a file may take once unpacked"
+    )
 
     @property
     def keys(self) -> list[str]:
@@ -55,6 +92,11 @@ class Feed(Settings):
         """The source patterns, as a list."""
         return [self.source] if isinstance(self.source, str) else self.source
 
+    @property
+    def is_database(self) -> bool:
+        """Whether the rows come from a table or a query."""
+        return self.table is not None or self.query is not None
+
     def link(self, name: str) -> tuple[str, str, str] | None:
         """Return (other feed, its column, this feed's column) of ``customer:``, seen from feed `name`."""
         if self.customer is None:
@@ -66,6 +108,13 @@ class Feed(Settings):
         if left == name and right != name:
             left, left_column, right, right_column = right, right_column, left, left_column
         return left, left_column, right_column
+
+    @field_validator("timeout")
+    @classmethod
+    def _some_time(cls, value: timedelta) -> timedelta:
+        if value < timedelta(seconds=1):
+            raise ValueError("wait at least 1s")
+        return value
 
     @model_validator(mode="after")
     def _complete(self) -> Feed:
@@ -88,6 +137,10 @@ class Feed(Settings):
             faults.append(((), f"a feed of {self.kind} has to map {', '.join(missing)}"))
         if self.kind == "events" and (self.event is None) == ("event" not in self.fields):
             faults.append(((), "name the event's type once: `event: NAME`, or an expression under fields"))
+        if self.table is not None and self.query is not None:
+            faults.append((("query",), "name a table or a query, not both"))
+        if self.is_database and len(self.sources) != 1:
+            faults.append((("source",), "a database is one source"))
         if self.kind != "events" and self.event is not None:
             faults.append((("event",), "`event` belongs to feeds of events only"))
         if faults:

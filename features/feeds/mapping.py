@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
 from features.base.clock import iso
 from features.base.config import did_you_mean
+from features.base.duration import format_duration
 from features.base.engine import literal, quoted
 from features.base.errors import BadConfiguration, Problem
 from features.base.expression import parse
 from features.declaration.canonical import CANONICAL, SQL_TYPES, FieldType, Kind, attribute_name
 from features.declaration.feed import Feed
+from features.feeds.reader import RAW
 
 #: Below this every whole number has a double of its own.
 EXACT_INTEGERS = 9_007_199_254_740_992
-RAW = "raw_rows"
 TYPED = "typed_rows"
+#: How the reason ends for which a row is kept aside only until a later delivery holds it.
+AFTER_DELIVERY = "after the delivery"
 _TEXT_OF = "__text "  # before the name of a number column of a CSV file: the same value as it was written
 _NAMED_BY = "__named_by "  # before the name of a column by which other feeds name this feed's records
 #: Fields that speak of a moment after the row's own; the columns they come from survive under no other name.
@@ -93,6 +96,13 @@ class FeedMapping:
             with suppress(BadConfiguration):  # `check` says what is wrong with the expression
                 hidden |= self._columns(self.feed.fields.get(field, "NULL"), "")
         return [column for column in self.types if column not in hidden]
+
+    def needed(self) -> list[str]:
+        """Return the columns that have to be read at all; of the others nothing is copied."""
+        link = self.feed.link(self.name)
+        named = {*self.surviving(), *self.feed.keys, *self.named_by, *([] if link is None else [link[2]])}
+        named = named.union(*(self._columns(text, where) for where, text in self._expressions()))
+        return [column for column in self.types if column in named]
 
     def calculated(self) -> frozenset[str]:
         """Return the columns that expressions calculate with; a bad number in one of them spoils its row."""
@@ -174,11 +184,22 @@ class FeedMapping:
         parts = [self._written(column) for column in self.feed.keys]
         missing = " OR ".join(f"{part} IS NULL" for part in parts)
         reasons.append(f"CASE WHEN {missing} THEN 'key is missing' END")
+        self._note_bad_names(self.feed.keys, "key", reasons)
         if len(parts) == 1:
             return parts[0]
         # what joins the parts is escaped inside them, so that ('a|b', 'c') and ('a', 'b|c') stay two keys
         escaped = [f"replace(replace({part}, '\\', '\\\\'), '|', '\\|')" for part in parts]
         return f"concat_ws('|', {', '.join(escaped)})"
+
+    def _note_bad_names(self, columns: Sequence[str], label: str, reasons: list[str]) -> None:
+        """Note a reason where what names a record holds a NUL, or was a number too long for its type."""
+        for column in columns:
+            if self.types[column] == "VARCHAR":
+                odd = f"contains({self._written(column)}, chr(0))"
+                reasons.append(f"CASE WHEN {odd} THEN {literal(f'{label} holds a NUL character')} END")
+            elif self.types[column] in _FLOATS:
+                odd = f"abs({quoted(column)}) >= {EXACT_INTEGERS if self.types[column] == 'DOUBLE' else 1 << 24}"
+                reasons.append(f"CASE WHEN {odd} THEN {literal(f'{label} is a number that its type has rounded')} END")
 
     def _field(self, field: str, kind: FieldType, types: Mapping[str, str], reasons: list[str]) -> str:
         text = self.feed.fields.get(field)
@@ -202,6 +223,9 @@ class FeedMapping:
             typed = self._number(text)
         else:
             typed = _finite(f"TRY_CAST({self.sql(text, where=where)} AS DOUBLE)")
+        if kind == "number" and (not column or self.types[text] not in _FLOATS):
+            whole = f"regexp_full_match({written}, '[+-]?[0-9]+') AND abs({typed}) >= {EXACT_INTEGERS}"
+            reasons.append(f"CASE WHEN {whole} THEN {literal(f'{text if column else field} is too long a number')} END")
         label, what = text if column else field, {"number": "is not a number", "date": "is not a date"}[kind]
         reasons.append(f"CASE WHEN {written} IS NOT NULL AND {typed} IS NULL THEN {literal(f'{label} {what}')} END")
         return typed
@@ -264,6 +288,10 @@ class FeedMapping:
             f"CASE WHEN {_text(value, kind)} IS NOT NULL AND {moment} IS NULL "
             f"THEN {literal(f'{label} is not a time')} END"
         )
+        if label in ("event_time", "known_at"):
+            latest = f"TIMESTAMPTZ {literal(iso(self.loaded_at + self.feed.future))}"
+            late = f"{label} lies more than {format_duration(self.feed.future)} {AFTER_DELIVERY}"
+            reasons.append(f"CASE WHEN {moment} > {latest} AND year({moment}) < 2200 THEN {literal(late)} END")
         reasons.append(
             f"CASE WHEN year({moment}) NOT BETWEEN 1900 AND 2199 THEN {literal(f'{label} is outside 1900-2199')} END"
         )
@@ -300,7 +328,7 @@ def _text(sql: str, kind: str) -> str:
 def plain_number(column: str, feed: Feed) -> str:
     """Return SQL of a text as a number is written in SQL, null where it cannot be one; no number is guessed."""
     text = f"nullif(trim({quoted(column)}), '')"
-    if feed.decimal == ".":
+    if feed.decimal != ",":
         return text
     # points may only part thousands: 1.5 is not fifteen
     number = "[+-]?([0-9]+|[0-9]{1,3}([.][0-9]{3})+)(,[0-9]*)?([eE][+-]?[0-9]+)?"

@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
 
+from features.base.checksums import damaged_column
 from features.base.engine import one_row, open_engine, quoted
 from features.base.errors import BadConfiguration, BadData, Problem
 from features.base.storage import atomic_folder, digest_of, read_done, stream_parquet, write_json
 from features.declaration.canonical import Kind
 from features.declaration.feed import Feed
-from features.feeds.mapping import EXACT_INTEGERS, RAW, TYPED, FeedMapping, plain_number
+from features.feeds.drift import Columns, refuse_renamed, refuse_retyped
+from features.feeds.mapping import AFTER_DELIVERY, TYPED, FeedMapping
 from features.feeds.quarantine import Quarantine, digest_of_returned, read_again, settle
 from features.feeds.quarantine import write as write_held
-from features.feeds.source import Source, find, select_all
+from features.feeds.raw import broken_lines, content, decimal_mark, number_columns, read_rows
+from features.feeds.reader import RAW, Source
+from features.feeds.source import find
 
 #: Raised when this module would write other bytes for the same feed, so that nothing stale is taken over.
-VERSION = 3
-#: Share of values that may be no number in a column that is calculated with.
-_ODD_NUMBERS = 0.1
+VERSION = 4
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,8 @@ class StagedFeed:
     duplicates : rows dropped because an equal key was kept
     load_time : whether some row is known only since the files were written
     digest : of the files' bytes and the declaration; equal digests mean equal rows
+    repeated : files whose bytes another file of the feed holds already; they were not read
+    already_applied : whether nothing had to be read, because an earlier run had read the same
     """
 
     feed: str
@@ -50,6 +54,8 @@ class StagedFeed:
     duplicates: int
     load_time: bool
     digest: str
+    repeated: list[str] = field(default_factory=list)
+    already_applied: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -76,6 +82,7 @@ def stage(
     arriving: Path | None = None,
     afterwards: Afterwards | None = None,
     replay: bool = False,
+    accept: bool = False,
 ) -> StagedFeed:
     """Stage one feed; nothing is read again when neither the files nor the declaration changed.
 
@@ -88,6 +95,7 @@ def stage(
     arriving : where they are written when they have to be read, until the load is accepted; `folder` if left out
     afterwards : what is done to the rows before they take their place
     replay : read the feed again, with the rows that are held of earlier loads
+    accept : whether columns may have been renamed or retyped since the last load
 
     Returns
     -------
@@ -99,37 +107,95 @@ def stage(
     BadConfiguration : the declaration names columns that the files do not have
     """
     source = find(name, feed, root)
-    loaded_at = max(datetime.fromtimestamp(file.stat().st_mtime, UTC) for file in source.files)
-    extra = [afterwards.digest] if afterwards is not None else []
-    unchanged = [VERSION, source.fingerprint, feed.model_dump(mode="json"), list(named_by), *extra]
-    quarantine = Quarantine(folder / name, replay=replay)
-    digest = digest_of([*unchanged, *quarantine.digest])
-    dated = digest_of([digest, loaded_at.isoformat()])
-    target = (arriving or folder) / name
-    for there in dict.fromkeys((folder / name, target)) if not replay else ():
-        for wanted in (digest, dated):
-            done = read_done(there / "staged.json", wanted)
-            if done is not None and (there / "rows.parquet").is_file():
-                return StagedFeed(**done)
-    with open_engine(folders=[*source.files, folder, target.parent], scratch=folder / ".scratch") as engine:
-        _read(engine, source)
-        mapping = _mapping(engine, source, feed, loaded_at, tuple(named_by))
-        broken = _broken_lines(engine, source)
-        if quarantine.open(engine, RAW):
-            read_again(engine, RAW, mapping.types)
-        _map(engine, mapping)
-        staged = _count(engine, name, feed, broken)
-        _refuse(engine, name, feed, staged)
-        with atomic_folder(target) as part:
-            _write(engine, _KEPT, part / "rows.parquet")
-            write_held(engine, _REJECTED, part)
-            if afterwards is not None:
-                afterwards.work(part)
-            digest = digest_of([*unchanged, *digest_of_returned(part)])
-            dated = digest_of([digest, loaded_at.isoformat()])
-            staged = replace(staged, digest=dated if staged.load_time else digest)
-            write_json(part / "staged.json", asdict(staged))
-    return staged
+    try:
+        return _Staging(source, feed, folder, arriving or folder, tuple(named_by), afterwards, accept, replay).staged()
+    finally:
+        source.close()
+
+
+@dataclass(frozen=True)
+class _Staging:
+    """One feed on its way: its source, where its last load lies, and where this one goes."""
+
+    source: Source
+    feed: Feed
+    accepted: Path
+    arriving: Path
+    named_by: tuple[str, ...]
+    afterwards: Afterwards | None
+    accept: bool
+    replay: bool
+
+    def staged(self) -> StagedFeed:
+        source, fingerprint = self.source, self.source.fingerprint()
+        if fingerprint is not None and (done := self._done(fingerprint)) is not None:
+            return done
+        name, target = source.feed, self.arriving / source.feed
+        loaded_at, columns = source.loaded_at, source.columns
+        last = None if self.accept else Columns.last(self.accepted / name, self._declared)
+        refuse_renamed(name, self.feed, last, columns)
+        mapping = FeedMapping(name, self.feed, dict.fromkeys(columns, "VARCHAR"), frozenset(), loaded_at, self.named_by)
+        if problems := mapping.check():
+            raise BadConfiguration.of(problems)
+        quarantine = Quarantine(self.accepted / name, replay=self.replay)
+        folders = [*source.files, self.accepted, self.arriving]
+        with open_engine(folders=folders, scratch=self.accepted / ".scratch") as engine:
+            types = read_rows(engine, source, mapping.needed())
+            if fingerprint is None:
+                fingerprint = content(engine, list(types))
+                if (done := self._done(fingerprint)) is not None:
+                    return done
+            read = Columns(self._declared, types)
+            mapping = replace(mapping, types=types)
+            broken = broken_lines(engine, source)
+            if source.is_text:
+                mark = decimal_mark(engine, source, self.feed, list(types))
+                mapping = replace(mapping, feed=self.feed.model_copy(update={"decimal": mark}))
+                numbers = number_columns(engine, list(types), mapping)
+                read = replace(read, numbers=numbers.shares)
+                mapping = replace(mapping, numeric=numbers.columns)
+            refuse_retyped(name, last, read)
+            if quarantine.open(engine, RAW):
+                read_again(engine, RAW, mapping.types)
+            _map(engine, mapping)
+            staged = _count(engine, name, self.feed, broken)
+            staged = replace(staged, repeated=list(source.repeated))
+            _refuse(engine, name, self.feed, staged)
+            with atomic_folder(target) as part:
+                _write(engine, _KEPT, part / "rows.parquet")
+                write_held(engine, _REJECTED, part)
+                read.write(part)
+                if self.afterwards is not None:
+                    self.afterwards.work(part)
+                digest, dated = self._digests(fingerprint, digest_of_returned(part))
+                staged = replace(staged, digest=dated if staged.load_time else digest)
+                write_json(part / "staged.json", asdict(staged))
+        return staged
+
+    @property
+    def _declared(self) -> str:
+        return digest_of([self.feed.model_dump(mode="json"), list(self.named_by)])
+
+    def _digests(self, fingerprint: str, returned: Sequence[str]) -> tuple[str, str]:
+        """Return the digests of a load that says itself when its rows were known, and of one that does not."""
+        extra = [*([self.afterwards.digest] if self.afterwards is not None else []), *returned]
+        digest = digest_of([VERSION, fingerprint, self.feed.model_dump(mode="json"), list(self.named_by), *extra])
+        if not self.source.dated:
+            return digest, digest
+        return digest, digest_of([digest, self.source.loaded_at.isoformat()])
+
+    def _done(self, fingerprint: str) -> StagedFeed | None:
+        """Return what an earlier run made of the same rows, if its bytes still match their checksums."""
+        if self.replay:
+            return None
+        digests = self._digests(fingerprint, Quarantine(self.accepted / self.source.feed).digest)
+        for there in dict.fromkeys((self.accepted / self.source.feed, self.arriving / self.source.feed)):
+            for wanted in dict.fromkeys(digests):
+                done = read_done(there / "staged.json", wanted)
+                rows = there / "rows.parquet"
+                if done is not None and rows.is_file() and damaged_column(rows) is None:
+                    return replace(StagedFeed(**done), already_applied=True)
+        return None
 
 
 def inspect(name: str, feed: Feed, source: Source, *, named_by: Sequence[str] = ()) -> tuple[list[Problem], list[str]]:
@@ -148,85 +214,6 @@ UNION ALL
 SELECT NULL, line, reason, as_read FROM broken_lines
 ORDER BY row NULLS LAST, line, as_read
 """
-
-
-def _read(engine: duckdb.DuckDBPyConnection, source: Source) -> None:
-    try:
-        engine.execute(f"CREATE TEMP TABLE {RAW} AS {select_all(source)}")
-    except duckdb.Error as error:
-        raise BadData(
-            "feed.unreadable",
-            f"the files cannot be read ({type(error).__name__})",
-            where=f"feed {source.feed}",
-            hint="a file is damaged, or the files of one feed differ in type: deliver them again or split the feed",
-        ) from None
-
-
-def _broken_lines(engine: duckdb.DuckDBPyConnection, source: Source) -> dict[str, int]:
-    """Keep aside the lines that are not rows at all (CSV); return their number by reason.
-
-    A file in which lines were swallowed is refused.
-    """
-    engine.execute("CREATE TEMP TABLE broken_lines (file BIGINT, line BIGINT, reason VARCHAR, as_read VARCHAR)")
-    if not source.is_text:
-        return {}
-    engine.execute(
-        """
-        INSERT INTO broken_lines
-        SELECT file_id, line, 'line has ' || min(lower(error_type)), any_value(csv_line)
-        FROM reject_errors GROUP BY file_id, line
-        """
-    )
-    found = engine.execute(
-        "SELECT reason, count(*), min(line) FROM broken_lines GROUP BY reason ORDER BY reason"
-    ).fetchall()
-    for reason, _, line in found:
-        if reason not in ("line has missing columns", "line has too many columns"):
-            raise BadData(
-                "feed.quote",
-                f"from line {line} on the file cannot be parted into rows: "
-                "a quotation mark is opened and never closed, or stands inside a quoted value",
-                where=f"feed {source.feed}",
-                hint="double the quotation marks inside quoted values, and deliver the file again",
-            )
-    return {reason: count for reason, count, _ in found}
-
-
-def _mapping(
-    engine: duckdb.DuckDBPyConnection, source: Source, feed: Feed, loaded_at: datetime, named_by: tuple[str, ...]
-) -> FeedMapping:
-    described = engine.execute(f"DESCRIBE {RAW}").fetchall()
-    types = {column: kind for column, kind, *_ in described if column != "__row"}
-    mapping = FeedMapping(source.feed, feed, types, frozenset(), loaded_at, named_by)
-    problems = mapping.check()
-    if problems:
-        raise BadConfiguration.of(problems)
-    return replace(mapping, numeric=_number_columns(engine, source, mapping)) if source.is_text else mapping
-
-
-def _number_columns(engine: duckdb.DuckDBPyConnection, source: Source, mapping: FeedMapping) -> frozenset[str]:
-    """Return the text columns that hold numbers: every value reads as one, and none as a code such as 007.
-
-    Of a column that an expression calculates with, nearly every value is enough: rows with others are kept aside.
-    Of any other column no value gets lost: it stays text.
-    """
-    feed, tests = mapping.feed, []
-    tolerated = min(feed.reject_above, _ODD_NUMBERS)
-    calculated = mapping.calculated()
-    for column in source.columns:
-        text = f"nullif(trim({quoted(column)}), '')"
-        number = f"TRY_CAST({plain_number(column, feed)} AS DOUBLE)"
-        least = 1 - tolerated if column in calculated else 1
-        tests.append(
-            f"count({text}) > 0 AND count(CASE WHEN isfinite({number}) THEN 1 END) >= count({text}) * {least} "
-            f"AND NOT coalesce(bool_or(regexp_matches({text}, '^([+]|-?0[0-9])')), false) "
-            f"AND coalesce(max(abs({number})) FILTER (isfinite({number})), 0) < {EXACT_INTEGERS}"
-        )
-    keys = {*feed.keys}
-    row = one_row(engine, f"SELECT {', '.join(tests)} FROM {RAW}")
-    return frozenset(
-        column for column, numeric in zip(source.columns, row, strict=True) if numeric and column not in keys
-    )
 
 
 def _map(engine: duckdb.DuckDBPyConnection, mapping: FeedMapping) -> None:
@@ -309,7 +296,9 @@ def _count(engine: duckdb.DuckDBPyConnection, name: str, feed: Feed, broken: dic
         excluded=_count_of(engine, "SELECT count(*) FROM mapped WHERE NOT coalesce(__keep, false)"),
         rejected={**dict(reasons), **broken},
         duplicates=_count_of(engine, "SELECT count(*) FROM ranked") - kept,
-        load_time=bool(_count_of(engine, "SELECT count(*) FROM ranked WHERE __nth = 1 AND __loaded")),
+        # a row that lies ahead of this delivery may not lie ahead of the next, whose bytes are the same
+        load_time=any(reason.endswith(AFTER_DELIVERY) for reason, _ in reasons)
+        or bool(_count_of(engine, "SELECT count(*) FROM ranked WHERE __nth = 1 AND __loaded")),
         digest="",
     )
 

@@ -166,7 +166,7 @@ def test_a_failed_run_leaves_the_last_good_tables(tmp_path: Path) -> None:
     build_features(workspace, Silent())
     good = [inodes(workspace.unified), inodes(workspace.snapshots)]
     (tmp_path / "till.csv").write_text("no,who\n1,1\n", encoding="utf-8")
-    with pytest.raises(BadConfiguration):
+    with pytest.raises(BadData, match=r"feed\.column_renamed"):
         unified(workspace)
     workspace.file("features/views.yaml").write_text(VIEWS.replace("crm.tier", "crm.teir"), encoding="utf-8")
     with pytest.raises(BadConfiguration, match=r"did you mean 'crm\.tier'"):
