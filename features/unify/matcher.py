@@ -291,13 +291,13 @@ def _random_select() -> str:
     """Return SQL that draws pairs at random: each record with those that follow it in an order that means nothing."""
     return f"""
         CREATE OR REPLACE TEMP TABLE random_pairs AS
-        WITH shuffled AS (
+        WITH shuffled AS MATERIALIZED (
           SELECT node, row_number() OVER (ORDER BY hash(node, 2), node) - 1 AS place, count(*) OVER () AS n
           FROM compared
         ), steps AS (
           SELECT unnest(range(1, greatest(1, least((max(n) - 1) // 2, {SAMPLE:d} // max(n))) + 1)) AS step FROM shuffled
-        )
+        ), ahead AS (SELECT node, (place + step) % n AS place FROM shuffled CROSS JOIN steps)
         SELECT least(l.node, r.node) AS join_key_l, greatest(l.node, r.node) AS join_key_r, '0' AS match_key
-        FROM shuffled l CROSS JOIN steps JOIN shuffled r ON r.place = (l.place + step) % l.n
+        FROM ahead l JOIN shuffled r USING (place)
         WHERE l.node <> r.node
         """
