@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -11,9 +12,9 @@ import pyarrow.compute as pc
 
 from features.base.config import did_you_mean
 from features.base.engine import one_row, open_engine
-from features.base.errors import UsageError
+from features.base.errors import BadData, UsageError
 from features.base.progress import Progress
-from features.base.storage import atomic_folder, digest_of, read_done, write_json, write_parquet
+from features.base.storage import atomic_folder, digest_of, read_done, read_json, write_json, write_parquet
 from features.base.workspace import Workspace
 from features.consent.standing import consenting_select, odd_select
 from features.declaration.file import FeedsFile
@@ -24,8 +25,10 @@ from features.feeds.stage import StagedFeed, stage
 from features.quality.accepted import remember, remembered
 from features.quality.check import Check
 from features.quality.checks import check_all
+from features.quality.facts import facts
 from features.quality.loads import Looked, conflicts, look, named, refuse
 from features.quality.repairs import repairs_of
+from features.quality.report import PAGE, write_report
 from features.transforms.snapshots import register
 from features.unify.golden_record import write_golden_record
 from features.unify.id_changes import apply
@@ -147,7 +150,30 @@ def unify(
         )
         write_json(part / REPORT, asdict(report))
     remember(workspace.quality, looked.profiles, looked.checks)
+    progress.step("writing the quality report")
+    report_quality(workspace, report)
     return report
+
+
+def last_report(workspace: Workspace) -> UnifyReport:
+    """Return what the last unification that succeeded did.
+
+    Raises
+    ------
+    BadData : there was none yet
+    """
+    if not (workspace.unified / REPORT).is_file():
+        raise BadData("unify.missing", "nothing is unified yet", where="state/unified", hint="run `nextbest unify`")
+    return UnifyReport.from_json(read_json(workspace.unified / REPORT))
+
+
+def report_quality(workspace: Workspace, report: UnifyReport) -> Path:
+    """Write the report of what the feeds said and became, as a page and as JSON; return the page."""
+    file, _ = load_feeds(workspace)
+    counts = {name: getattr(report, name) for name in ("records", "customers", "quarantined", "withheld")}
+    folder = workspace.published / "quality"
+    write_report(facts(workspace, file, checks=report.checks, counts=counts), folder)
+    return folder / PAGE
 
 
 def _refuse_unknown(named: Collection[str], file: FeedsFile) -> None:
