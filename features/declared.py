@@ -11,7 +11,7 @@ from features.base.workspace import Workspace
 from features.declaration.canonical import CANONICAL, Kind, attribute_name
 from features.declaration.feed import Feed
 from features.declaration.file import FeedsFile
-from features.feeds.personal import personal_attributes
+from features.feeds.personal import apart_attributes
 from features.feeds.source import find
 from features.feeds.stage import inspect
 from features.transforms.catalogue import attribute_feature, consent_features, windowed_features
@@ -42,7 +42,7 @@ def check(workspace: Workspace) -> list[Problem]:
     unseen: set[str] = set()
     try:
         feeds, lines = load_feeds(workspace)
-        columns, personal = {}, personal_attributes(feeds)
+        columns, personal = {}, apart_attributes(feeds)
         for name, feed in feeds.feeds.items():
             known = columns.setdefault(feed.kind, dict.fromkeys(_OF_EVERY_ROW, False))
             known |= {field: kind == "number" for field, kind in CANONICAL[feed.kind].fields.items()}

@@ -20,7 +20,7 @@ from features.consent.standing import consenting_select, odd_select
 from features.declaration.file import FeedsFile
 from features.declared import load_feeds
 from features.feeds.arrival import folders, take
-from features.feeds.personal import personal_attributes
+from features.feeds.personal import apart_attributes
 from features.feeds.stage import StagedFeed, stage
 from features.quality.accepted import remember, remembered
 from features.quality.check import Check
@@ -29,17 +29,16 @@ from features.quality.facts import facts
 from features.quality.loads import Looked, conflicts, look, named, refuse
 from features.quality.repairs import repairs_of
 from features.quality.report import PAGE, write_report
-from features.transforms.snapshots import register
 from features.unify.golden_record import write_golden_record
 from features.unify.id_changes import apply
 from features.unify.id_key import load_key
 from features.unify.id_ledger import past_ids
 from features.unify.ledger_files import ledger_digest, read_ledger, write_ledger
 from features.unify.resolve import resolve
-from features.unify.tables import Attached, write_tables
+from features.unify.tables import PERSONAL, WHOLE, Attached, register, seal, write_tables
 
 #: Raised when this module would write other bytes for the same input.
-VERSION = 4
+VERSION = 5
 REPORT = "unified.json"
 
 
@@ -126,14 +125,16 @@ def unify(
             key=load_key(workspace.identity_key),
         )
         records = ids.open().sort_by([("feed", "ascending"), ("record_id", "ascending")])
-        write_parquet(records, part / "records.parquet")
+        seal(part / PERSONAL)
+        write_parquet(records, part / PERSONAL / "records.parquet")
         write_parquet(past_ids(ids), part / "ids.parquet")
         engine.register("records", records)
-        attached = write_tables(engine, file, staged=workspace.staged, folder=part)
+        tables = write_tables(engine, file, staged=workspace.staged, folder=part)
         columns = register(engine, part)
-        write_golden_record(engine, file, personal_attributes(file), source="customers", folder=part)
+        hidden = {*apart_attributes(file), *tables.found}
+        write_golden_record(engine, file, hidden, source=WHOLE, shown="customers", folder=part)
         odd = _count(engine, odd_select(list(file.purposes))) if "consents" in columns else None
-        checks = check_all(file, staged, attached, resolution, odd_consents=odd)
+        checks = check_all(file, staged, tables.attached, resolution, odd_consents=odd)
         places = {name: workspace.staged / name for name in staged}
         checks = sorted([*checks, *looked.checks, *conflicts(engine, file, places)], key=lambda it: (it.code, it.feed))
         refuse(checks, file.quality, accept=accept)
@@ -143,11 +144,12 @@ def unify(
         report = UnifyReport(
             records=records.num_rows,
             customers=resolution.customers,
-            quarantined=_kept_aside(staged, attached),
+            quarantined=_kept_aside(staged, tables.attached),
             withheld=_withheld(engine, file, resolution.customers, has_consents="consents" in columns),
             checks=tuple(checks),
             digest=digest_of([*inputs, written]),
         )
+        seal(part / PERSONAL)
         write_json(part / REPORT, asdict(report))
     remember(workspace.quality, looked.profiles, looked.checks)
     progress.step("writing the quality report")

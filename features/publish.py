@@ -18,7 +18,8 @@ from features.store.definitions import FeatureColumn, ServiceDefinition, Snapsho
 from features.store.repository import Store, open_store
 from features.transforms.plan import plan_views
 from features.transforms.settings import ViewsFile
-from features.transforms.snapshots import categories_in, compute, cutoffs_between, known_span, make_spine, register
+from features.transforms.snapshots import categories_in, compute, cutoffs_between, known_span, make_spine
+from features.unify.tables import register
 
 #: Raised when this module would write other bytes for the same input.
 VERSION = 2

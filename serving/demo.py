@@ -81,7 +81,7 @@ def run_demo(workspace: Workspace, progress: Progress, *, customers: int, seed: 
 def _score_identity(workspace: Workspace) -> PairScore:
     """Compare who was found to be whom with what the simulator knows."""
     truth = read_parquet(workspace.state / "company" / "truth" / "records.parquet").to_pandas()
-    resolved = read_parquet(workspace.unified / "records.parquet").to_pandas()
+    resolved = read_parquet(workspace.personal / "records.parquet").to_pandas()
     return score_pairs(resolved, truth.rename(columns={"key": "record_id", "person": "person_id"}))
 
 
@@ -89,7 +89,7 @@ def _choose(workspace: Workspace, decider: Decider, latest: pd.DataFrame, identi
     """Return whom to tell of: the likeliest to leave among those of four records, rightly joined, with an offer."""
     decided = read_parquet(workspace.published / "decisions" / PARQUET, columns=["customer_id", "rank"]).to_pandas()
     offered = set(decided.loc[decided["rank"] == 1, "customer_id"])
-    sizes = read_parquet(workspace.unified / "records.parquet").to_pandas().groupby("customer_id").size()
+    sizes = read_parquet(workspace.personal / "records.parquet").to_pandas().groupby("customer_id").size()
     scores = decider.scorer.score(decider.columns(latest)).get("churn")
     risk = pd.Series(scores.values if scores else 0.0, index=latest["customer_id"])
     fit = [who for who in risk.index if who in offered]

@@ -26,7 +26,7 @@ from features.base.workspace import Workspace
 from features.built import FeaturesReport, read_report
 from features.declared import load_feeds
 from features.store.repository import Store, open_store
-from features.transforms.snapshots import register
+from features.unify.tables import register
 from training.bundle import Bundle, load
 from training.champions import Deployment, read_champions, read_deployments
 from training.frame import Frame, build_frame
@@ -112,14 +112,14 @@ class Platform:
         ----------
         min_records : only those who were found in at least so many source records
         """
-        records = read_parquet(self.workspace.unified / "records.parquet", columns=["customer_id"]).to_pandas()
+        records = read_parquet(self.workspace.personal / "records.parquet", columns=["customer_id"]).to_pandas()
         counts = records.groupby("customer_id").size()
         found = [str(customer) for customer in counts.index[counts >= min_records]]
         return found if n is None else found[:n]
 
     def records(self, customer: str) -> pd.DataFrame:
         """Return a customer's source records: one row each, columns that are empty in all of them left out."""
-        return self._rows("customers", customer).dropna(axis="columns", how="all")
+        return self._rows("personal/customers", customer).dropna(axis="columns", how="all")
 
     def golden(self, customer: str, *, personal: bool = False) -> pd.Series:
         """Return the customer's golden record: the value that survived for every field.
@@ -258,7 +258,7 @@ class Platform:
             raise BadData("platform.no_table", f"this workspace has no {table}", hint="declare a feed of that kind")
         whole = read_parquet(path)
         chosen = whole.filter(pc.equal(whole["customer_id"], customer))
-        if not chosen.num_rows and table in ("customers", "golden", "personal/golden"):
+        if not chosen.num_rows and table in ("personal/customers", "golden", "personal/golden"):
             raise BadData("platform.unknown_customer", "this customer is not known", hint="`customers()` lists them")
         frame: pd.DataFrame = chosen.to_pandas()
         return frame

@@ -26,7 +26,7 @@ from features.built import FeaturesReport, read_report
 from features.declaration.file import FeedsFile
 from features.declared import load_feeds
 from features.store.repository import Store, open_store
-from features.transforms.snapshots import register as register_tables
+from features.unify.tables import register as register_tables
 from training import bundle as bundles
 from training import registry
 from training.assess import Assessment, assess_binary, assess_ranking

@@ -4,10 +4,24 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import Field, model_validator
+
 from features.base.config import Settings
+from features.base.duration import Duration
+
+Basis = Literal["consent", "contract", "legal_obligation", "vital_interests", "public_task", "legitimate_interest"]
 
 
 class Purpose(Settings):
     """What customer data may be used for, and on which lawful basis (GDPR Art. 6)."""
 
-    basis: Literal["consent", "contract", "legal_obligation", "vital_interests", "public_task", "legitimate_interest"]
+    basis: Basis
+    expires: Duration | None = Field(
+        default=None, description="consent only: how long a grant holds; for ever if left out"
+    )
+
+    @model_validator(mode="after")
+    def _granted(self) -> Purpose:
+        if self.expires is not None and self.basis != "consent":
+            raise ValueError("expires belongs to purposes that rest on consent")
+        return self

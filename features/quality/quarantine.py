@@ -72,7 +72,7 @@ def kept_aside(workspace: Workspace, feeds: Iterable[str], *, show_rows: bool = 
                     KeptAside(feed, reason, count, tuple(places), earlier, tuple(said) if show_rows else ())
                     for reason, count, earlier, places, said in rows
                 ]
-            unknown = workspace.unified / "unknown" / f"{feed}.parquet"
+            unknown = workspace.personal / "unknown" / f"{feed}.parquet"
             if unknown.is_file():
                 count, places, said = engine.execute(
                     f"""

@@ -16,7 +16,7 @@ from features.base.expression import parse
 from features.consent.standing import standing_select
 from features.declaration.canonical import PERSONAL_FIELDS, Kind
 from features.declaration.file import FeedsFile
-from features.feeds.personal import personal_attributes
+from features.feeds.personal import apart_attributes
 from features.transforms.attributes import attributes_select, context_select, holdings_select
 from features.transforms.catalogue import (
     CONSENT_VIEW,
@@ -28,9 +28,8 @@ from features.transforms.catalogue import (
 )
 from features.transforms.settings import View, ViewsFile
 from features.transforms.windows import windowed
+from features.unify.tables import Columns
 
-#: Columns of each canonical table: name → whether it holds numbers.
-Columns = Mapping[Kind, Mapping[str, bool]]
 #: Known categories of a column of a table (``items.group`` included), sorted.
 Categories = Callable[[Kind, str, str], list[str]]
 
@@ -103,7 +102,7 @@ def plan_views(
     ------
     BadConfiguration : with every column that is unknown or of the wrong type
     """
-    problems = check_views(file, lines, columns, personal=personal_attributes(feeds))
+    problems = check_views(file, lines, columns, personal=apart_attributes(feeds))
     if problems:
         raise BadConfiguration.of(problems)
     planned = [_plan(name, view, feeds, columns, categories) for name, view in file.views.items()]

@@ -8,15 +8,15 @@ from pathlib import Path
 import duckdb
 import pyarrow.parquet as pq
 
-from features.base.engine import literal, one_row, quoted
+from features.base.engine import one_row, quoted
 from features.base.errors import BadData
 from features.base.storage import stream_parquet
 from features.declaration.canonical import CANONICAL, Kind
-from features.transforms.plan import Columns, PlannedView
+from features.transforms.plan import PlannedView
 from features.transforms.settings import Snapshots
+from features.unify.tables import Columns
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_NUMBERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT")
 
 
 def cutoffs_between(first: datetime, as_of: datetime, snapshots: Snapshots) -> list[datetime]:
@@ -33,22 +33,6 @@ def cutoffs_between(first: datetime, as_of: datetime, snapshots: Snapshots) -> l
         grid.append(moment)
         number += 1
     return [*grid, as_of]
-
-
-def register(engine: duckdb.DuckDBPyConnection, unified: Path) -> Columns:
-    """Make the canonical tables known to the engine; return their columns and which of them hold numbers."""
-    columns: dict[Kind, dict[str, bool]] = {}
-    for kind in CANONICAL:
-        path = unified / f"{kind}.parquet"
-        if path.is_file():
-            engine.execute(f"CREATE VIEW {kind} AS SELECT * FROM read_parquet({literal(str(path))})")
-            described = engine.execute(f"DESCRIBE {kind}").fetchall()
-            columns[kind] = {name: _is_number(type_) for name, type_, *_ in described}
-    return columns
-
-
-def _is_number(type_: str) -> bool:
-    return type_ in (*_NUMBERS, "DOUBLE", "FLOAT") or type_.startswith("DECIMAL")
 
 
 def known_span(engine: duckdb.DuckDBPyConnection, columns: Columns) -> tuple[datetime, datetime]:

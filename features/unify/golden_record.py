@@ -15,7 +15,13 @@ from features.unify.owner_views import write_owner_views
 
 
 def write_golden_record(
-    engine: duckdb.DuckDBPyConnection, feeds: FeedsFile, personal: Collection[str], *, source: str, folder: Path
+    engine: duckdb.DuckDBPyConnection,
+    feeds: FeedsFile,
+    personal: Collection[str],
+    *,
+    source: str,
+    shown: str,
+    folder: Path,
 ) -> None:
     """Write all that is known of customers beside their records.
 
@@ -25,6 +31,7 @@ def write_golden_record(
     feeds : the declared feeds and rules
     personal : attributes that identify a person, beside the canonical fields that do
     source : relation of all customers' records with all their fields, personal ones too
+    shown : relation of the same records without what identifies people
     folder : where ``golden.parquet``, ``owners/`` and, for what identifies people, ``personal/`` go
 
     Raises
@@ -35,4 +42,4 @@ def write_golden_record(
     write_golden(engine, won, personal, folder=folder)
     write_cells(engine, won, folder=folder)
     write_contact_points(engine, source=source, folder=folder)
-    write_owner_views(engine, feeds, personal, source=source, folder=folder)
+    write_owner_views(engine, feeds, source=shown, folder=folder)

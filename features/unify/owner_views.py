@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import duckdb
 from features.base.engine import literal, open_engine, quoted
 from features.base.errors import BadData
 from features.base.storage import stream_parquet
-from features.declaration.canonical import CANONICAL, PERSONAL_FIELDS, attribute_name, snake_case
+from features.declaration.canonical import CANONICAL, snake_case
 from features.declaration.file import FeedsFile
 
 FOLDER = "owners"
@@ -46,39 +46,32 @@ def owners_of(feeds: FeedsFile) -> dict[str, list[str]]:
     return dict(sorted(found.items()))
 
 
-def write_owner_views(
-    engine: duckdb.DuckDBPyConnection, feeds: FeedsFile, personal: Collection[str], *, source: str, folder: Path
-) -> None:
+def write_owner_views(engine: duckdb.DuckDBPyConnection, feeds: FeedsFile, *, source: str, folder: Path) -> None:
     """Write ``owners/OWNER.parquet`` of every owner: one row for each of its own customers.
 
-    A row has the ``customer_id`` that it belongs to, its ``feed`` and ``record_id`` (the owner's key; empty where the
-    key identifies a person), its times, its own attributes as far as they identify nobody, and ``own_records``: how
-    many of the owner's customers are the same person.
+    A row has the ``customer_id`` that it belongs to, its ``feed`` and ``record_id`` (its place among the feed's keys;
+    the owner's key itself identifies a person), its times, its own attributes as far as they identify nobody, and
+    ``own_records``: how many of the owner's customers are the same person.
 
     Parameters
     ----------
     engine : knows `source`
     feeds : the declared feeds
-    personal : attributes that identify a person, beside the canonical fields that do
-    source : relation of all customers' records
+    source : relation of all customers' records, without what identifies them
     folder : where the views go
     """
     there = [row[0] for row in engine.execute(f"DESCRIBE {source}").fetchall()]
     (folder / FOLDER).mkdir(exist_ok=True)
     for owner, own in owners_of(feeds).items():
-        fields = _fields(own, feeds, there, {*PERSONAL_FIELDS, *personal})
-        telling = [name for name in own if _keys(name, feeds) & set(personal)]
-        key = (
-            f"CASE WHEN feed NOT IN ({', '.join(map(literal, telling))}) THEN record_id END" if telling else "record_id"
-        )
+        fields = _fields(own, feeds, there)
         stream_parquet(
             engine.sql(
                 f"""
-                SELECT customer_id, feed, {key} AS record_id, event_time, known_at,
+                SELECT customer_id, feed, record_id, event_time, known_at,
                        {"".join(f"{quoted(field)}, " for field in fields)}
                        count(*) OVER (PARTITION BY customer_id) AS own_records
-                FROM {source} o WHERE feed IN ({", ".join(map(literal, own))})
-                ORDER BY feed, o.record_id
+                FROM {source} WHERE feed IN ({", ".join(map(literal, own))})
+                ORDER BY feed, record_id
                 """
             ).to_arrow_reader(),
             folder / FOLDER / f"{owner}.parquet",
@@ -116,13 +109,9 @@ def owners(unified: Path, feeds: FeedsFile) -> list[Owner]:
     return [Owner(owner, tuple(own), *counted.get(owner, (0, 0, 0))) for owner, own in declared.items()]
 
 
-def _fields(own: Sequence[str], feeds: FeedsFile, there: Sequence[str], hidden: Collection[str]) -> list[str]:
-    """Return the columns of a view: what its feeds map or keep, and nothing that identifies a person."""
+def _fields(own: Sequence[str], feeds: FeedsFile, there: Sequence[str]) -> list[str]:
+    """Return the columns of a view: what its feeds map or keep, as far as it is there."""
     mapped = {field for name in own for field in feeds.feeds[name].fields}
     canonical = [field for field in CANONICAL["customers"].fields if field in mapped]
     attributes = sorted(column for column in there if column.partition(".")[0] in own and "." in column)
-    return [field for field in [*canonical, *attributes] if field not in hidden]
-
-
-def _keys(name: str, feeds: FeedsFile) -> set[str]:
-    return {attribute_name(name, column) for column in feeds.feeds[name].keys}
+    return [field for field in [*canonical, *attributes] if field in there]

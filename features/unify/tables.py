@@ -1,7 +1,13 @@
-"""The canonical tables of all feeds together, with one ``customer_id`` on every row that has a customer."""
+"""The canonical tables of all feeds together, with one ``customer_id`` on every row that has a customer.
+
+What identifies people lies in the folder ``personal`` and nowhere else: there a record of a customer stands under its
+own key, with all that it holds. In every other table it stands under its place among its feed's keys, which keeps their
+order and tells nothing.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +20,12 @@ from features.declaration.canonical import CANONICAL, Kind, attribute_name
 from features.declaration.feed import Feed
 from features.declaration.file import FeedsFile
 from features.feeds.mapping import reference_name
+from features.feeds.personal import apart_attributes, found_personal, personal_columns
 from features.unify.links import reference
+
+#: Columns of each canonical table: name → whether it holds numbers.
+Columns = Mapping[Kind, Mapping[str, bool]]
+_NUMBERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT")
 
 
 @dataclass(frozen=True)
@@ -35,36 +46,95 @@ class Attached:
     unknown: int
 
 
-def write_tables(engine: duckdb.DuckDBPyConnection, feeds: FeedsFile, *, staged: Path, folder: Path) -> list[Attached]:
+@dataclass(frozen=True)
+class Written:
+    """What was written.
+
+    Parameters
+    ----------
+    attached : one for each feed that is about customers
+    found : attributes that look personal though nobody declared them, kept out like those that are declared
+    """
+
+    attached: tuple[Attached, ...]
+    found: tuple[str, ...]
+
+
+#: Where the records of customers lie as they are, under their own keys.
+PERSONAL = "personal"
+#: The relation of those records.
+WHOLE = "whole_customers"
+
+
+def seal(folder: Path) -> None:
+    """Make a folder, and every file in it, readable by its owner alone."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.chmod(0o700)
+    for path in folder.rglob("*"):
+        path.chmod(0o700 if path.is_dir() else 0o600)
+
+
+def write_tables(engine: duckdb.DuckDBPyConnection, feeds: FeedsFile, *, staged: Path, folder: Path) -> Written:
     """Write every canonical table that some feed maps to; the table ``records`` must be registered.
 
     Parameters
     ----------
-    engine : knows ``records`` (feed, record_id, customer_id), may read `staged` and write `folder`
+    engine : knows ``records`` (feed, record_id, customer_id), may read `staged` and write `folder`; told of `WHOLE`
     feeds : the declared feeds
     staged : folder of the staged feeds
-    folder : where ``KIND.parquet`` and ``unknown/FEED.parquet`` go
+    folder : where ``KIND.parquet``, ``personal/customers.parquet`` and ``personal/unknown/FEED.parquet`` go
 
     Returns
     -------
-    list of Attached, one for each feed that is about customers
+    Written
     """
     counts: list[Attached] = []
+    found: list[str] = []
+    declared = apart_attributes(feeds)
     for kind, table in CANONICAL.items():
         members = {name: feed for name, feed in sorted(feeds.feeds.items()) if feed.kind == kind}
         if not members:
             continue
         selects = [_select(name, feed, feeds, staged) for name, feed in members.items()]
         engine.execute(f"CREATE OR REPLACE TEMP TABLE joined AS {' UNION ALL BY NAME '.join(selects)}")
+        columns = {name: kind_ for name, kind_, *_ in engine.execute("DESCRIBE joined").fetchall()}
+        own = [name for name, kind_ in columns.items() if "." in name and kind_ == "VARCHAR" and name not in declared]
+        new = found_personal(engine, "joined", own, of_customers=kind == "customers")
+        found += new
         keep = "customer_id IS NOT NULL" if table.about_customer else "true"
         order = "customer_id, event_time, feed, record_id" if table.about_customer else "feed, record_id"
-        stream_parquet(
-            engine.sql(f"SELECT * EXCLUDE (__ref) FROM joined WHERE {keep} ORDER BY {order}").to_arrow_reader(),
-            folder / f"{kind}.parquet",
+        if kind == "customers":
+            whole = f"SELECT * EXCLUDE (__ref) FROM joined ORDER BY {order}"
+            path = folder / PERSONAL / f"{kind}.parquet"
+            stream_parquet(engine.sql(whole).to_arrow_reader(), path)
+            engine.execute(f"CREATE OR REPLACE TEMP VIEW {WHOLE} AS SELECT * FROM read_parquet({literal(str(path))})")
+        hidden = personal_columns(columns, {*declared, *new})
+        listed = ", ".join(map(quoted, ["__ref", *hidden]))
+        numbered = [name for name, feed in members.items() if kind == "customers" or _telling(name, feed, declared)]
+        pseudonymous = (
+            f"SELECT * EXCLUDE ({listed}) REPLACE ({_ordinal(numbered)} AS record_id)\n"
+            f"FROM joined WHERE {keep} ORDER BY {order}"
         )
+        stream_parquet(engine.sql(pseudonymous).to_arrow_reader(), folder / f"{kind}.parquet")
         if table.about_customer:
-            counts += [_attached(engine, name, folder) for name in members]
-    return counts
+            counts += [_attached(engine, name, folder / PERSONAL) for name in members]
+    return Written(tuple(counts), tuple(sorted(found)))
+
+
+def _telling(name: str, feed: Feed, declared: frozenset[str]) -> bool:
+    """Return whether a feed's key says whom its rows are about."""
+    link = feed.link(name)
+    about = {link[2]} if link is not None else set()
+    return bool(about & set(feed.keys)) or any(attribute_name(name, column) in declared for column in feed.keys)
+
+
+def _ordinal(numbered: list[str]) -> str:
+    """Return SQL of the id under which a row stands outside ``personal``: for some feeds its place, in key order."""
+    if not numbered:
+        return "record_id"
+    listed = ", ".join(map(literal, numbered))
+    place = "lpad(CAST(dense_rank() OVER (PARTITION BY feed ORDER BY record_id) AS VARCHAR), 12, '0')"
+    return f"CASE WHEN feed IN ({listed}) THEN {place} ELSE record_id END"
 
 
 def _select(name: str, feed: Feed, feeds: FeedsFile, staged: Path) -> str:
@@ -128,7 +198,27 @@ def _attached(engine: duckdb.DuckDBPyConnection, name: str, folder: Path) -> Att
     return Attached(feed=name, rows=rows, anonymous=anonymous, unknown=unknown)
 
 
-def columns_of(folder: Path, kind: Kind) -> list[str]:
-    """Return the columns of one canonical table, or none when no feed maps to it."""
-    path = folder / f"{kind}.parquet"
-    return list(pq.read_schema(path).names) if path.is_file() else []
+def register(engine: duckdb.DuckDBPyConnection, folder: Path, *, where: Mapping[Kind, str] | None = None) -> Columns:
+    """Make the canonical tables of a folder known to the engine; return their columns and which of them hold numbers.
+
+    Parameters
+    ----------
+    engine : may read `folder`
+    folder : of the pseudonymous tables
+    where : SQL condition on the rows of a table; all rows of a table that is not named
+    """
+    columns: dict[Kind, dict[str, bool]] = {}
+    for kind in CANONICAL:
+        path = folder / f"{kind}.parquet"
+        if path.is_file():
+            condition = f" WHERE {where[kind]}" if where and kind in where else ""
+            engine.execute(
+                f"CREATE OR REPLACE VIEW {kind} AS SELECT * FROM read_parquet({literal(str(path))}){condition}"
+            )
+            described = engine.execute(f"DESCRIBE {kind}").fetchall()
+            columns[kind] = {name: _is_number(type_) for name, type_, *_ in described}
+    return columns
+
+
+def _is_number(type_: str) -> bool:
+    return type_ in (*_NUMBERS, "DOUBLE", "FLOAT") or type_.startswith("DECIMAL")

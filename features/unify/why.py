@@ -22,6 +22,7 @@ from features.declaration.feed import Feed
 from features.declaration.file import FeedsFile
 from features.unify.golden import golden_fields
 from features.unify.survivor import CHANGED, CHANGED_BY_THEN, VISIBLE, Contest, contest_of, order_by
+from features.unify.tables import PERSONAL
 
 WON, AGREES, LOST, OUT = "won", "agrees", "lost", "not in the running"
 
@@ -115,7 +116,8 @@ def why(
         raise BadData("why.not_unified", "there is no golden record yet", hint="run `nextbest unify` first")
     with open_engine(folders=[unified, workspace.staged]) as engine:
         leads_to = _today(engine, unified, customer)
-        engine.execute(f"CREATE VIEW whole AS SELECT * FROM read_parquet({literal(str(_records(unified)))})")
+        records = unified / PERSONAL / "customers.parquet"
+        engine.execute(f"CREATE VIEW whole AS SELECT * FROM read_parquet({literal(str(records))})")
         there = [row[0] for row in engine.execute("DESCRIBE whole").fetchall()]
         if field not in golden_fields(there):
             near = did_you_mean(field, golden_fields(there))
@@ -160,12 +162,6 @@ def _today(engine: duckdb.DuckDBPyConnection, unified: Path, customer: str) -> t
             hint="take an id from state/unified/golden.parquet, or see `nextbest identity history`",
         )
     return tuple(customer_id for customer_id, _ in found)
-
-
-def _records(unified: Path) -> Path:
-    """Return the file of all customers' records with all their fields."""
-    apart = unified / "personal" / "customers.parquet"
-    return apart if apart.is_file() else unified / "customers.parquet"
 
 
 def _is_telling(feed: Feed) -> bool:

@@ -83,7 +83,7 @@ def tell(
     return Story(
         customer_id=customer_id,
         as_of=decider.catalogue.as_of,
-        records=tuple(_rows(workspace, "customers", customer_id)),
+        records=tuple(_rows(workspace, "personal/customers", customer_id)),
         golden=_golden(workspace, customer_id),
         risks=tuple(risks),
         decision=decider.ledger.get(found["decision_id"][0].as_py()),

@@ -80,7 +80,7 @@ def unified(workspace: Workspace) -> UnifyReport:
 def people(workspace: Workspace) -> dict[str, list[str]]:
     """Return the records (``feed:key``) of every customer, by customer id."""
     found: dict[str, list[str]] = {}
-    for row in table(workspace.unified / "records.parquet"):
+    for row in table(workspace.personal / "records.parquet"):
         found.setdefault(row["customer_id"], []).append(f"{row['feed']}:{row['record_id']}")
     return found
 

@@ -15,9 +15,10 @@ from features.base.config import Lines
 from features.base.engine import open_engine, quoted
 from features.declaration.canonical import CANONICAL, Kind
 from features.declaration.file import FeedsFile
-from features.transforms.plan import Columns, plan_views
+from features.transforms.plan import plan_views
 from features.transforms.settings import ViewsFile
 from features.transforms.snapshots import categories_in, make_spine
+from features.unify.tables import Columns
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 DAY = timedelta(days=1)

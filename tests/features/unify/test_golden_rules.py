@@ -227,7 +227,7 @@ def test_every_cell_names_a_record_that_holds_its_value_and_is_what_features_see
         groups={"address": {"fields": ["street", "city"]}} if group else {},
     )
     engine = engine_of(records)
-    write_golden_record(engine, feeds, PERSONAL, source="customers", folder=tmp_path)
+    write_golden_record(engine, feeds, PERSONAL, source="customers", shown="customers", folder=tmp_path)
     known = {row["customer_id"]: row for row in table(tmp_path / "golden.parquet")}
     personal = {row["customer_id"]: row for row in table(tmp_path / "personal" / "golden.parquet")}
     assert set(known) == set(personal) == {row["customer_id"] for row in records}

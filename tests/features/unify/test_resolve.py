@@ -120,7 +120,7 @@ def test_a_row_about_an_unknown_customer_is_kept_aside_and_counted(tmp_path: Pat
     workspace = with_events(tmp_path, rows)
     report = unified(workspace)
     assert report.quarantined == 1
-    (aside,) = table(workspace.unified / "unknown" / "till.parquet")
+    (aside,) = table(workspace.personal / "unknown" / "till.parquet")
     assert aside["record_id"] == "x"
     assert 9 not in {row["amount"] for row in table(workspace.unified / "events.parquet")}
 
@@ -143,14 +143,14 @@ def test_too_many_rows_about_unknown_customers_stop_the_run_and_the_last_good_ta
     assert unified(workspace).quarantined == 1
 
 
-def test_personal_columns_stand_in_no_table_but_customers(tmp_path: Path) -> None:
+def test_personal_columns_stand_in_no_table_but_those_kept_apart(tmp_path: Path) -> None:
     workspace = with_events(tmp_path, ["1,77,2026-01-02,5,4242"])
     unified(workspace)
     personal = {"email", "phone", "first_name", "crm.login", "till.card", "till.who"}
     for path in workspace.unified.rglob("*.parquet"):
-        if path.name not in ("customers.parquet", "golden.parquet"):  # the golden record is of customers, too
+        if workspace.personal not in path.parents:
             assert not personal & set(pq.read_schema(path).names), path.name
-    assert {"email", "crm.login"} <= set(pq.read_schema(workspace.unified / "customers.parquet").names)
+    assert {"email", "crm.login"} <= set(pq.read_schema(workspace.personal / "customers.parquet").names)
 
 
 ROWS = ["1,2026-01-01,a@x.org,,Ann,", "2,2026-01-05,A@x.org,,Ann,", "3,2026-01-03,c@x.org,,Cleo,"]
