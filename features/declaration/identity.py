@@ -48,7 +48,7 @@ class Identity(Settings):
         default_factory=dict, description="field: kind; added to a preset, or in place of its own for that field"
     )
     threshold: float = Field(
-        default=0.99, gt=0, lt=1, description="the least probability of a match at which two records are joined"
+        default=0.9, gt=0, lt=1, description="the least probability of a match at which two records are joined"
     )
     exclusive: tuple[str, ...] = Field(
         default=(), description="fields of which one customer has one value: records with two are never joined"

@@ -12,6 +12,8 @@ from features.unify.presets import Compared
 
 #: Pairs, for each record, that one key may propose; its largest blocks are passed over until it keeps to this.
 PAIRS_PER_RECORD = 4
+#: Records that a small table is counted as having on top, since it can afford more pairs a record.
+SMALL = 2_000
 
 
 def keys(found: Sequence[Compared]) -> tuple[str, ...]:
@@ -89,23 +91,26 @@ def _limit(at: int) -> str:
           SELECT size, sum(size * (size - 1) / 2 * count(*)) OVER (ORDER BY size) AS pairs
           FROM blocks{at:d} GROUP BY size
         )
-        WHERE pairs <= {PAIRS_PER_RECORD:d} * (SELECT count(*) + 5000 FROM hashed)
+        WHERE pairs <= {PAIRS_PER_RECORD:d} * (SELECT count(*) + {SMALL:d} FROM hashed)
         """
 
 
-def pairs_select(keys_: int, *, table: str = "keyed", each: bool = False) -> str:
-    """Return SQL of all pairs of nodes that share a key, with the number of the first key that they share.
-
-    Parameters
-    ----------
-    keys_ : how many keys the table has
-    table : of ``node``, ``k0``, ``k1``, …
-    each : a pair once under each key that it shares, instead of once
-    """
+def pairs_select(keys_: int) -> str:
+    """Return SQL of all pairs of nodes of ``keyed`` that share a key, with the number of the first that they share."""
     return "\nUNION ALL\n".join(
         f"SELECT l.node AS join_key_l, r.node AS join_key_r, '{at:d}' AS match_key\n"
-        f"FROM {table} l JOIN {table} r ON l.k{at:d} = r.k{at:d}\n"
-        f"WHERE l.node < r.node {'' if each else _but_earlier(at)}"
+        f"FROM keyed l JOIN keyed r ON l.k{at:d} = r.k{at:d}\n"
+        f"WHERE l.node < r.node {_but_earlier(at)}"
+        for at in range(keys_)
+    )
+
+
+def sampled_pairs_select(keys_: int) -> str:
+    """Return SQL of the pairs of ``sampled``, once under each key that they share; from `keys_` on, it is the first."""
+    return "\nUNION ALL\n".join(
+        f"SELECT l.node AS join_key_l, r.node AS join_key_r,\n"
+        f"CASE WHEN true {_but_earlier(at)} THEN '{at + keys_:d}' ELSE '{at:d}' END AS match_key\n"
+        f"FROM sampled l JOIN sampled r ON l.k{at:d} = r.k{at:d} WHERE l.node < r.node"
         for at in range(keys_)
     )
 

@@ -153,7 +153,7 @@ def _date(c: str) -> list[Level]:
     shorter = f"(starts_with({c}_l, {c}_r) OR starts_with({c}_r, {c}_l))"
     day = f"right({c}_l, 4) = right({c}_r, 4) AND length({c}_l) = 8 AND length({c}_r) = 8"
     return [
-        Level("equal", f"{c}_l = {c}_r", 0.85),
+        Level("equal", f"{c}_l = {c}_r", 0.85, c),
         Level("day and month turned, or one edit", f"(damerau_levenshtein({c}_l, {c}_r) <= 1 OR ({turned}))", 0.07),
         Level("one is cut short", shorter, 0.005),
         Level("same day of another year", day, 0.02),

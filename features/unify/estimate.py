@@ -4,6 +4,9 @@ Expectation-maximisation over counted patterns of agreement, with what is usual 
 level that hardly occurs keeps a sensible weight. One model is learnt from the pairs of all blocking keys together; the
 comparisons that a key is made of say nothing among its own pairs. Pairs drawn at random give u, less the true pairs
 among them. After Fellegi and Sunter (1969) and Winkler (2000).
+
+Among people, a pair is weighed against two others: two strangers, and two people of one home, who share the family
+name, the address and the telephone as one person's records do. Only what is a person's own tells those apart.
 """
 
 from __future__ import annotations
@@ -33,7 +36,8 @@ class Patterns:
     ----------
     level : array of shape (n_patterns, n_comparisons); the place of the level, below 0 where a value is missing
     pairs : array of shape (n_patterns,)
-    key : array of shape (n_patterns,); the blocking key that proposed the pairs
+    key : array of shape (n_patterns,); the blocking key that the pairs share, plus the number of keys where it is the
+        first that they share
     """
 
     level: NDArray[np.int64]
@@ -61,9 +65,9 @@ def estimate(
     *,
     random: Patterns,
     blocked: Patterns,
-    once: Patterns,
     silent: NDArray[np.bool_],
     all_pairs: float,
+    personal: Mapping[str, float],
     labelled: Patterns | None = None,
 ) -> Estimate:
     """Learn the parameters.
@@ -73,9 +77,9 @@ def estimate(
     comparisons : the levels of each comparison, the closest first
     random : patterns of pairs drawn at random
     blocked : patterns of pairs by blocking key, a pair under each key that it shares
-    once : the same pairs, each once, its weight the number of pairs that it stands for
     silent : array of shape (n_keys, n_comparisons); comparisons that the key is made of
     all_pairs : how many pairs of records there are
+    personal : comparisons that tell people of one home apart, and the most bits that each can say; may be empty
     labelled : patterns of pairs that people judged; key 1 for matches, 0 for others
     """
     names = list(comparisons)
@@ -84,7 +88,9 @@ def estimate(
     m = [share.copy() for share in prior]
     u = [_shares(random.level[:, at], random.pairs, len(prior[at])) for at in range(len(names))]
     match = 1.0 / max(all_pairs, 2.0) ** 0.5 * 0.1
-    speaks = ~silent[blocked.key] if len(blocked.key) else np.ones(blocked.level.shape, dtype=bool)
+    caps = np.array([personal.get(name, 0.0) for name in names]) * np.log(2)
+    key, first = blocked.key % len(silent), blocked.key >= len(silent)
+    speaks = ~silent[key]
     per_key = np.full(len(silent), 0.1)
     known = (
         labelled
@@ -93,15 +99,15 @@ def estimate(
     )
     for _ in range(ROUNDS):
         before = np.concatenate(m)
-        odds = per_key[blocked.key] / (1 - per_key[blocked.key])
-        belief = _belief(blocked.level, m, u, np.log(odds), speaks)
+        odds = per_key[key] / (1 - per_key[key])
+        belief = _belief(blocked.level, m, u, np.log(odds), caps, speaks)
         per_key = _clipped(
-            np.bincount(blocked.key, belief * blocked.pairs, len(silent)),
-            np.bincount(blocked.key, blocked.pairs, len(silent)),
+            np.bincount(key, belief * blocked.pairs, len(silent)),
+            np.bincount(key, blocked.pairs, len(silent)),
         )
-        once_belief = _belief(once.level, m, u, np.log(match / (1 - match)))
-        match = float(np.clip((once_belief * once.pairs).sum() / all_pairs, 0.5 / all_pairs, 0.5))
-        random_belief = _belief(random.level, m, u, np.log(match / (1 - match)))
+        once = _belief(blocked.level[first], m, u, np.log(match / (1 - match)), caps)
+        match = float(np.clip((once * blocked.pairs[first]).sum() / all_pairs, 0.5 / all_pairs, 0.5))
+        random_belief = _belief(random.level, m, u, np.log(match / (1 - match)), caps)
         for at, share in enumerate(prior):
             seen = speaks[:, at]
             weight = (belief * blocked.pairs)[seen]
@@ -120,17 +126,20 @@ def _belief(
     m: Sequence[Floats],
     u: Sequence[Floats],
     prior: Floats | float,
+    caps: Floats,
     speaks: NDArray[np.bool_] | None = None,
 ) -> Floats:
-    """Return the probability that each pattern is a true pair's."""
-    weight = np.zeros(len(level)) + prior
+    """Return the probability that each pattern is a true pair's, and neither a stranger's nor another's of the home."""
+    stranger, other = np.zeros(len(level)) + prior, np.zeros(len(level))
     for at, (m_level, u_level) in enumerate(zip(m, u, strict=True)):
-        each = np.log(m_level / u_level)
-        counts = level[:, at] >= 0
-        if speaks is not None:
-            counts &= speaks[:, at]
-        weight[counts] += each[level[counts, at]]
-    return np.asarray(1 / (1 + np.exp(-np.clip(weight, -500, 500))))
+        filled = level[:, at] >= 0
+        said = np.where(filled, np.log(m_level / u_level)[level[:, at]], 0.0)
+        stranger += said if speaks is None else said * speaks[:, at]
+        other += np.minimum(said, caps[at]) * (caps[at] > 0)
+    against = np.exp(-np.clip(stranger, -300, 300))
+    if caps.any():
+        against += np.exp(-np.clip(other, -300, 300))
+    return np.asarray(1 / (1 + against))
 
 
 def _counts(level: NDArray[np.int64], pairs: Floats, levels: int) -> Floats:

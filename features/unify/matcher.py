@@ -19,19 +19,20 @@ from features.base.engine import one_row
 from features.base.errors import StorageFailure
 from features.base.storage import read_json, write_json, write_parquet
 from features.declaration.identity import Identity
-from features.unify.blocking import keys, new_pairs_select, pairs_select, write_keys
+from features.unify.blocking import keys, new_pairs_select, pairs_select, sampled_pairs_select, write_keys
 from features.unify.comparisons import Level, levels, splink_comparison
 from features.unify.estimate import Patterns, estimate
 from features.unify.judgements import Judgements
 from features.unify.links import EDGES, STRONGEST_MATCH
-from features.unify.presets import Compared
+from features.unify.presets import Compared, personal
 from features.unify.records import Records
 from features.unify.scoring import count_terms, linked, patterns, term_columns
 
 MODEL, TERMS = "model.json", "terms.parquet"
 VERSION = 1
-#: Pairs that parameters are learnt from: of those drawn at random, and of those that are blocked.
-SAMPLE = 600_000
+#: Pairs that parameters are learnt from: of those that are blocked, and of those drawn at random. The latter are dear
+#: (all their texts differ) and need not be many: how rare equal values are is known from the frequencies.
+SAMPLE, RANDOM = 300_000, 100_000
 _NO_TERMS = pa.schema([("column", pa.string()), ("digest", pa.uint64()), ("share", pa.float64())]).empty_table()
 
 
@@ -47,6 +48,7 @@ class Matcher:
     m, u : by comparison, the probability of each level among true pairs and among others
     match : the probability that two records drawn at random are one
     threshold : the least weight (log2 of the odds) at which a pair is an edge
+    personal : comparisons that tell people of one home apart, and the most bits that each can say
     terms : table of ``column``, ``digest``, ``share``: how frequent each repeated value is
     floors : by column, the share of a value that occurs once
     """
@@ -58,6 +60,7 @@ class Matcher:
     u: Mapping[str, Sequence[float]]
     match: float
     threshold: float
+    personal: Mapping[str, float]
     terms: pa.Table
     floors: Mapping[str, float]
 
@@ -90,6 +93,7 @@ class Matcher:
             u={name: [1 / len(each)] * len(each) for name, each in found.items()},
             match=0.001,
             threshold=math.log2(identity.threshold / (1 - identity.threshold)),
+            personal=personal(identity, records.compared),
             terms=_NO_TERMS,
             floors={},
         )
@@ -120,9 +124,20 @@ class Matcher:
 
     def weigh(self, engine: duckdb.DuckDBPyConnection, pairs: str, *, threshold: float | None = None) -> pa.Table:
         """Return the weight of each pair of a table (``join_key_l``, ``join_key_r``, ``match_key``)."""
-        with linked(engine, self.settings(), pairs, terms=self.terms, floors=self.floors) as linker:
+        settings = self.settings(detail=bool(self.personal))
+        with linked(engine, settings, pairs, terms=self.terms, floors=self.floors) as linker:
             predicted = linker.inference.predict(threshold_match_weight=threshold, warning_mode="never")
-            return engine.sql(_weights_select(predicted.physical_name)).to_arrow_table().cast(EDGES)
+            select = _weights_select(predicted.physical_name, self._against_the_home(settings), threshold)
+            return engine.sql(select).to_arrow_table().cast(EDGES)
+
+    def _against_the_home(self, settings: Mapping[str, Any]) -> str | None:
+        """Return SQL of what speaks for one person rather than two of one home, in bits."""
+        if not self.personal:
+            return None
+        weighed = {name: f"mw_{name}" for name in self.personal}
+        for name in set(weighed) & set(term_columns(settings)):
+            weighed[name] += f" + mw_tf_adj_{name}"
+        return " + ".join(f"least({weighed[name]}, {bits!r})" for name, bits in sorted(self.personal.items()))
 
     def save(self, folder: Path) -> None:
         """Write the model into a folder: parameters as JSON, frequencies of values (as digests) as Parquet."""
@@ -135,6 +150,7 @@ class Matcher:
             "u": {name: list(values) for name, values in self.u.items()},
             "match": self.match,
             "threshold": self.threshold,
+            "personal": dict(self.personal),
             "floors": dict(self.floors),
         }
         write_parquet(self.terms, folder / TERMS)
@@ -160,6 +176,7 @@ class Matcher:
                 u=document["u"],
                 match=document["match"],
                 threshold=document["threshold"],
+                personal=document["personal"],
                 terms=pq.read_table(folder / TERMS, page_checksum_verification=True),
                 floors=document["floors"],
             )
@@ -185,13 +202,13 @@ class Matcher:
             "CREATE OR REPLACE TEMP TABLE one_pair AS SELECT "
             f"{min(left, right):d}::BIGINT AS join_key_l, {max(left, right):d}::BIGINT AS join_key_r, '0' AS match_key"
         )
-        found = self.settings(detail=True)
+        found = self.settings(detail=True, values=True)
         with linked(engine, found, "one_pair", terms=self.terms, floors=self.floors) as linker:
             records = linker.inference.predict(warning_mode="never").as_record_list()
             return [dict(step) for step in records_to_waterfall_data(records, linker._settings_obj, False)]
 
-    def settings(self, *, detail: bool = False) -> dict[str, Any]:
-        """Return the model as Splink's settings."""
+    def settings(self, *, detail: bool = False, values: bool = False) -> dict[str, Any]:
+        """Return the model as Splink's settings: weights in `detail`, or with levels and `values`, where asked for."""
         found = _levels(self.compared)
         return {
             "link_type": "dedupe_only",
@@ -201,7 +218,7 @@ class Matcher:
                 splink_comparison(name, each, m=self.m[name], u=self.u[name]) for name, each in found.items()
             ],
             "blocking_rules_to_generate_predictions": ["l.node = r.node"],  # pairs are registered instead
-            "retain_matching_columns": detail,
+            "retain_matching_columns": values,
             "retain_intermediate_calculation_columns": detail,
         }
 
@@ -209,12 +226,7 @@ class Matcher:
         """Return this matcher with the parameters that its records and the judged pairs teach."""
         found = _levels(self.compared)
         engine.execute(_sample_select(len(self.keys)))
-        engine.execute(
-            f"CREATE OR REPLACE TEMP TABLE blocked AS {pairs_select(len(self.keys), table='sampled', each=True)}"
-        )
-        engine.execute(
-            "CREATE OR REPLACE TEMP TABLE once AS SELECT DISTINCT join_key_l, join_key_r, '0' AS match_key FROM blocked"
-        )
+        engine.execute(f"CREATE OR REPLACE TEMP TABLE blocked AS {sampled_pairs_select(len(self.keys))}")
         engine.execute(_random_select())
         (sampled,) = one_row(engine, "SELECT count(*) FROM sampled")
         silent = np.array(
@@ -224,12 +236,12 @@ class Matcher:
             found,
             random=self._patterns(engine, "random_pairs"),
             blocked=self._patterns(engine, "blocked"),
-            once=self._patterns(engine, "once"),
             silent=silent,
+            personal=self.personal,
             all_pairs=max(sampled * (sampled - 1) / 2, 1.0),
             labelled=self._labelled(engine, records, judged),
         )
-        for table in ("sampled", "blocked", "once", "random_pairs"):
+        for table in ("sampled", "blocked", "random_pairs"):
             engine.execute(f"DROP TABLE {table}")
         return replace(
             self,
@@ -240,7 +252,7 @@ class Matcher:
 
     def _patterns(self, engine: duckdb.DuckDBPyConnection, pairs: str) -> Patterns:
         found = _levels(self.compared)
-        with linked(engine, self.settings(detail=True), pairs, terms=self.terms, floors=self.floors) as linker:
+        with linked(engine, self.settings(values=True), pairs, terms=self.terms, floors=self.floors) as linker:
             return patterns(linker, engine, {name: len(each) for name, each in found.items()})
 
     def _labelled(self, engine: duckdb.DuckDBPyConnection, records: Records, judged: Judgements) -> Patterns | None:
@@ -267,10 +279,14 @@ def _levels(compared: Sequence[Compared]) -> dict[str, list[Level]]:
     return {name: found for each in compared for name, found in levels(each).items()}
 
 
-def _weights_select(predicted: str) -> str:
+def _weights_select(predicted: str, home: str | None, threshold: float | None) -> str:
+    """Return SQL of the edges; with `home`, a weight is that against strangers and others of the home together."""
+    weight = "match_weight" if home is None else f"-log2(pow(2, -match_weight) + pow(2, -greatest({home}, -99)))"
     return f"""
-        SELECT node_l AS "left", node_r AS "right", least(match_weight, {STRONGEST_MATCH}) AS weight, 'match' AS cause
-        FROM {predicted} ORDER BY node_l, node_r
+        SELECT node_l AS "left", node_r AS "right", least({weight}, {STRONGEST_MATCH}) AS weight, 'match' AS cause
+        FROM {predicted}
+        {"" if threshold is None else f"WHERE {weight} >= {threshold!r}"}
+        ORDER BY node_l, node_r
         """
 
 
@@ -295,8 +311,8 @@ def _random_select() -> str:
           SELECT node, row_number() OVER (ORDER BY hash(node, 2), node) - 1 AS place, count(*) OVER () AS n
           FROM compared
         ), steps AS (
-          SELECT unnest(range(1, greatest(1, least((max(n) - 1) // 2, {SAMPLE:d} // max(n))) + 1)) AS step FROM shuffled
-        ), ahead AS (SELECT node, (place + step) % n AS place FROM shuffled CROSS JOIN steps)
+          SELECT unnest(range(1, greatest(1, least((max(n) - 1) // 2, {RANDOM:d} // max(n))) + 1)) AS step FROM shuffled
+        ), ahead AS (SELECT node, (place + step) % n AS place FROM shuffled CROSS JOIN steps WHERE place < {RANDOM:d})
         SELECT least(l.node, r.node) AS join_key_l, greatest(l.node, r.node) AS join_key_r, '0' AS match_key
         FROM ahead l JOIN shuffled r USING (place)
         WHERE l.node <> r.node

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from features.declaration.identity import Identity, Kind
 
+#: Kinds of which a value is one person's own, and how much it can say (bits) for two records of one home being one
+#: person: an e-mail address is sometimes a couple's. What is not here (family name, address, telephone) a home shares.
+PERSONAL: dict[Kind, float] = {"person": 99.0, "date": 99.0, "identifier": 99.0, "exact": 99.0, "email": 4.0}
 _NAMES = ("first_name", "last_name", "full_name")
 #: By preset and label: the kind, and the fields that may hold it, the first filled one counts.
 PRESETS: dict[str, dict[str, tuple[Kind, tuple[str, ...]]]] = {
@@ -82,3 +85,16 @@ def compared(identity: Identity, filled: Collection[str]) -> tuple[Compared, ...
         Compared(each.label, each.kind, tuple(name for name in each.of if name in filled)) for each in chosen.values()
     )
     return tuple(each for each in wanted if each.kind != "none" and each.of)
+
+
+def personal(identity: Identity, found: Sequence[Compared]) -> dict[str, float]:
+    """Return the comparisons that tell people of one home apart, each with the most bits that it can say.
+
+    Parameters
+    ----------
+    identity : the declaration
+    found : what is compared
+    """
+    if identity.rules != "people" or not any(each.kind == "person" for each in found):
+        return {}
+    return {each.columns[0]: PERSONAL[each.kind] for each in found if each.kind in PERSONAL}
