@@ -1,0 +1,161 @@
+"""`nextbest unify` killed two hundred times at random moments: what is published is whole, and nothing is lost."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import date, timedelta
+from pathlib import Path
+
+import pytest
+
+from features.base.storage import read_json, read_parquet
+from features.base.workspace import Workspace
+from features.one_customer import REPORT
+from features.unify.ledger_files import read_ledger
+from tests.features.tiny import company, groups, lines, people, table
+from tests.serving.forking import Forking
+
+KILLS = 200
+SEED = 20261125
+FEEDS = """
+company: {currency: GBP, timezone: UTC}
+feeds:
+  crm:
+    source: crm.csv
+    kind: customers
+    key: no
+    updated_at: changed
+    timezone: UTC
+    fields: {first_name: name, email: mail, city: town}
+  desk:
+    source: desk.csv
+    kind: customers
+    key: contact
+    updated_at: changed
+    timezone: UTC
+    fields: {first_name: name, email: mail}
+  till:
+    source: till.csv
+    kind: events
+    event: purchase
+    key: receipt
+    customer: crm.no = till.who
+    event_time: at
+    timezone: UTC
+    fields: {amount: price}
+  words:
+    source: words.csv
+    kind: consents
+    customer: crm.no = words.who
+    event_time: at
+    timezone: UTC
+    fields: {purpose: purpose, status: status}
+identity: {rules: exact}
+purposes: {marketing: {basis: consent}}
+quality: {unknown_customers_above: 1}
+"""
+
+
+def files(version: int) -> dict[str, str]:
+    """Return the feeds of one day: each day brings records and events, changes some, and joins some by an e-mail."""
+    day, people_there = (date(2026, 1, 1) + timedelta(days=version)).isoformat(), range(40 + version)
+    mails = [f"p{number if (number + version) % 9 else number // 2}@example.com" for number in people_there]
+    return {
+        "crm.csv": lines(
+            "no,name,mail,town,changed",
+            [f"{n},Ann{n},{mails[n]},Town{(n + version) % 7},{day}" for n in people_there],
+        ),
+        "desk.csv": lines(
+            "contact,name,mail,changed", [f"c{n},Ann{n},{mails[n]},{day}" for n in people_there if n % 3]
+        ),
+        "till.csv": lines(
+            "receipt,who,at,price", [f"{n},{n % len(mails)},{day},{n}" for n in range(100 + 3 * version)]
+        ),
+        "words.csv": lines("who,purpose,status,at", [f"{n},marketing,granted,{day}" for n in people_there if n % 2]),
+    }
+
+
+def deliver(workspace: Workspace, version: int) -> None:
+    for name, text in files(version).items():
+        (workspace.root / name).write_text(text, encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def forking() -> Iterator[Forking]:
+    with Forking() as server:
+        yield server
+
+
+def unify(forking: Forking, workspace: Workspace, *, kill_after: float | None = None) -> int:
+    """Run `unify`, killed after so many seconds if it is asked for; return its exit code."""
+    log = workspace.root / "log.txt"
+    log.unlink(missing_ok=True)
+    process = forking.start(["unify", "--workspace", str(workspace.root)], log=log)
+    if kill_after is not None:
+        time.sleep(kill_after)
+        with suppress(ProcessLookupError):  # it may have ended by then
+            os.kill(process, signal.SIGKILL)
+    code = forking.wait()
+    assert code in (0, -signal.SIGKILL), log.read_text()
+    return code
+
+
+def look(workspace: Workspace) -> set[str]:
+    """Read all that is published, with its checksums; return the ids of its customers (none before the first run)."""
+    if not workspace.unified.is_dir():
+        return set()
+    report = read_json(workspace.unified / REPORT)
+    for path in workspace.unified.rglob("*.parquet"):
+        read_parquet(path)
+    found = people(workspace)
+    assert (sum(map(len, found.values())), len(found)) == (report["records"], report["customers"])
+    assert {row["customer_id"] for row in table(workspace.unified / "golden.parquet")} == set(found)
+    return set(found)
+
+
+@pytest.mark.slow
+def test_killed_two_hundred_times_it_publishes_whole_states_only_and_ends_as_if_never_killed(
+    forking: Forking, tmp_path: Path
+) -> None:
+    chance = random.Random(SEED)
+    workspace = company(tmp_path / "killed", feeds=FEEDS, files=files(0))
+    whole = company(tmp_path / "whole", feeds=FEEDS, files=files(0))
+    assert unify(forking, whole) == 0  # the first run waits for the server's imports
+    deliver(whole, 1)
+    began = time.monotonic()
+    assert unify(forking, whole) == 0
+    takes = time.monotonic() - began
+    ids, kills, version, tries = set[str](), 0, 0, 0
+    while kills < KILLS:
+        tries += 1
+        assert tries < 3 * KILLS, f"only {kills} of {tries} runs were killed before they ended"
+        killed = unify(forking, workspace, kill_after=chance.uniform(0, takes)) != 0
+        kills += killed
+        ids |= look(workspace)
+        if not killed:  # else the next run begins where the killed one left
+            version += 1
+            deliver(workspace, version)
+    assert unify(forking, workspace) == 0
+    ids |= look(workspace)
+
+    deliver(whole, version)
+    assert unify(forking, whole) == 0
+    assert groups(workspace) == groups(whole)
+    assert by_record(workspace) == by_record(whole)
+    ledger = read_ledger(workspace.identity).ledger
+    today = look(workspace)
+    assert ids
+    assert all(set(ledger.resolve(past)) <= today for past in ids), "an id that was published leads nowhere"
+    assert [path.name for path in workspace.state.rglob(".*.part")] == []
+    assert [path.name for path in workspace.state.rglob(".*.old")] == []
+
+
+def by_record(workspace: Workspace) -> dict[str, dict[str, object]]:
+    """Return every customer's golden record by the first of its records, without the id."""
+    golden = {row.pop("customer_id"): row for row in table(workspace.unified / "golden.parquet")}
+    return {min(records): golden[customer] for customer, records in people(workspace).items()}
