@@ -23,7 +23,8 @@ from features.base.swap import swap
 def atomic_file(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it takes its place in one step.
 
-    A process killed at any moment leaves the old file or the new one, never half of one.
+    A process killed at any moment leaves the old file or the new one, never half of one; what those that were killed
+    have left beside `path` is removed.
 
     Raises
     ------
@@ -32,6 +33,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(path)
         yield part
         _sync(part)
         part.replace(path)
@@ -159,11 +161,15 @@ def read_done(path: Path, digest: str) -> Any | None:
 
 
 def _sweep(path: Path) -> None:
-    """Remove the temporary folders of processes that no longer live."""
+    """Remove the temporary files and folders of processes that no longer live."""
     for left in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
         process = left.name.split(".")[-2]
-        if process.isdigit() and not _lives(int(process)):
+        if not process.isdigit() or _lives(int(process)):
+            continue
+        if left.is_dir():
             shutil.rmtree(left, ignore_errors=True)
+        else:
+            left.unlink(missing_ok=True)
 
 
 def _lives(process: int) -> bool:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -20,6 +23,7 @@ from features.unify.ledger_files import read_ledger
 from tests.features.tiny import company, groups, lines, people, table
 from tests.serving.forking import Forking
 
+REPOSITORY = Path(__file__).resolve().parents[2]
 KILLS = 200
 SEED = 20261125
 FEEDS = """
@@ -153,6 +157,23 @@ def test_killed_two_hundred_times_it_publishes_whole_states_only_and_ends_as_if_
     assert all(set(ledger.resolve(past)) <= today for past in ids), "an id that was published leads nowhere"
     assert [path.name for path in workspace.state.rglob(".*.part")] == []
     assert [path.name for path in workspace.state.rglob(".*.old")] == []
+
+
+def test_on_a_full_disk_it_says_so_and_the_last_good_state_stands(tmp_path: Path) -> None:
+    workspace = company(tmp_path, feeds=FEEDS, files=files(0))
+    nextbest = str(Path(sys.executable).with_name("nextbest"))
+    limited = f"ulimit -f 8; exec {nextbest} unify --json --workspace {tmp_path}"  # blocks of 1 kB a file
+    command = [nextbest, "unify", "--workspace", str(tmp_path)]
+    subprocess.run(command, check=True, capture_output=True, cwd=REPOSITORY)
+    before, mine = look(workspace), by_record(workspace)
+    for name, text in files(400).items():  # what these say is longer than any file may be
+        (workspace.root / name).write_text(text, encoding="utf-8")
+    full = subprocess.run(["bash", "-c", limited], check=False, capture_output=True, text=True, cwd=REPOSITORY)
+    assert full.returncode == 74, full.stdout + full.stderr
+    assert set(json.loads(full.stdout)["error"]) >= {"code", "message", "hint"}
+    assert (look(workspace), by_record(workspace)) == (before, mine)
+    subprocess.run(command, check=True, capture_output=True, cwd=REPOSITORY)
+    assert len(look(workspace)) > len(before)
 
 
 def by_record(workspace: Workspace) -> dict[str, dict[str, object]]:

@@ -139,6 +139,18 @@ def test_a_process_killed_at_any_moment_leaves_the_old_or_the_new(tmp_path: Path
     assert [name for name in left(tmp_path) if name.startswith(".folder")] == []  # what the killed left is swept
 
 
+def test_what_a_killed_process_left_is_removed_and_what_a_living_one_writes_is_not(
+    tmp_path: Path,
+) -> None:
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    (tmp_path / f".a.txt.{dead.pid}.part").write_text(OLD, encoding="utf-8")
+    (tmp_path / f".a.txt.{os.getppid()}.part").write_text(OLD, encoding="utf-8")
+    with atomic_file(tmp_path / "a.txt") as part:
+        part.write_text(NEW, encoding="utf-8")
+    assert left(tmp_path) == [f".a.txt.{os.getppid()}.part", "a.txt"]
+
+
 def test_a_flipped_byte_anywhere_in_the_pages_is_found_out(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     table = pa.table({"n": list(range(300)), "s": [f"name {n % 7}" for n in range(300)]})
