@@ -30,11 +30,14 @@ from features.quality.loads import Looked, conflicts, look, named, refuse
 from features.quality.repairs import repairs_of
 from features.quality.report import PAGE, write_report
 from features.unify.golden_record import write_golden_record
+from features.unify.held import between_records, keep, with_ledger
 from features.unify.id_changes import apply
 from features.unify.id_key import load_key
 from features.unify.id_ledger import past_ids
+from features.unify.incremental import Memory, gather_again
+from features.unify.judgements import read_judgements
 from features.unify.ledger_files import ledger_digest, read_ledger, write_ledger
-from features.unify.resolve import resolve
+from features.unify.resolve import join
 from features.unify.tables import PERSONAL, WHOLE, Attached, register, seal, write_tables
 
 #: Raised when this module would write other bytes for the same input.
@@ -70,7 +73,12 @@ class UnifyReport:
 
 
 def unify(
-    workspace: Workspace, progress: Progress, *, accept: Collection[str] = (), replay: Collection[str] = ()
+    workspace: Workspace,
+    progress: Progress,
+    *,
+    accept: Collection[str] = (),
+    replay: Collection[str] = (),
+    refit: bool = False,
 ) -> UnifyReport:
     """Stage every feed, check it, resolve its records to customers and write the canonical tables.
 
@@ -81,6 +89,7 @@ def unify(
     workspace, progress : the workspace, and who is told how far it is
     accept : feeds whose loads are taken though a check would refuse them
     replay : feeds that are read again with the rows that are kept aside of earlier loads
+    refit : learn the weights of identity anew, and weigh every pair by them
 
     Raises
     ------
@@ -104,10 +113,12 @@ def unify(
             accept=name in accept,
         )
         progress.advance()
+    declared = read_judgements(file.identity, workspace.root)
     inputs = [VERSION, file.model_dump(mode="json"), {name: feed.digest for name, feed in staged.items()}]
+    inputs += [[list(pair) for pair in (*declared.always, *declared.never, *declared.labels)]]
     digest = digest_of([*inputs, ledger_digest(workspace.identity)])
     done = read_done(workspace.unified / REPORT, digest)
-    if done is not None and _all_accepted(workspace, staged):
+    if done is not None and not refit and _all_accepted(workspace, staged):
         return UnifyReport.from_json(done)
     progress.step("checking what they say")
     looked = _checked(workspace, file, staged, accept=accept)
@@ -116,13 +127,24 @@ def unify(
         open_engine(folders=[workspace.state], scratch=workspace.state / ".scratch") as engine,
         atomic_folder(workspace.unified) as part,
     ):
-        resolution = resolve(engine, file.feeds, file.identity, workspace.staged)
         known = read_ledger(workspace.identity)
+        judged = with_ledger(declared, known.ledger)
+        gathered = gather_again(
+            engine,
+            file.feeds,
+            file.identity,
+            workspace.staged,
+            judged=judged,
+            memory=Memory.load(workspace.identity),
+            refit=refit,
+        )
+        resolution = join(gathered.evidence, file.identity, judged)
         ids = apply(
             known.ledger,
             resolution.partition,
             at=pc.max(resolution.partition["known_at"]).as_py() or known.ledger.at,
             key=load_key(workspace.identity_key),
+            evidence=between_records(resolution.partition, resolution.edges),
         )
         records = ids.open().sort_by([("feed", "ascending"), ("record_id", "ascending")])
         seal(part / PERSONAL)
@@ -140,7 +162,9 @@ def unify(
         refuse(checks, file.quality, accept=accept)
         # Last of all, and before the tables take their place: a run that is refused changes no id, and one that is
         # killed here finds the ledger as it left it, and makes the tables that belong to it.
-        written = known.digest if ids is known.ledger else write_ledger(workspace.identity, ids, known)
+        written = write_ledger(
+            workspace.identity, ids, known, beside=lambda folder: keep(folder, gathered.memory, resolution)
+        )
         report = UnifyReport(
             records=records.num_rows,
             customers=resolution.customers,

@@ -72,6 +72,7 @@ def check(workspace: Folder = Path(), as_json: AsJson = False) -> None:
 def unify(
     workspace: Folder = Path(),
     accept: Annotated[list[str] | None, typer.Option(help="A feed whose refused load is meant; may repeat.")] = None,
+    refit: Annotated[bool, typer.Option("--refit", help="Learn the weights of identity anew.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Feeds → one customer; identity, quality and consent report."""
@@ -79,7 +80,7 @@ def unify(
 
     terminal = Terminal(as_json=as_json)
     with terminal.progress() as progress:
-        done = unify_step(workspace_of(workspace), progress, accept=accept or [])
+        done = unify_step(workspace_of(workspace), progress, accept=accept or [], refit=refit)
     terminal.answer(done.document)
     terminal.say(done.text)
     terminal.next_step("nextbest features")

@@ -24,9 +24,11 @@ class Done:
     text: str
 
 
-def unify_step(workspace: Workspace, progress: Progress, *, accept: Sequence[str] = ()) -> Done:
+def unify_step(
+    workspace: Workspace, progress: Progress, *, accept: Sequence[str] = (), refit: bool = False
+) -> Done:
     """Run ``unify``."""
-    return _told_unify(unify(workspace, progress, accept=accept))
+    return _told_unify(unify(workspace, progress, accept=accept, refit=refit))
 
 
 def _told_unify(report: UnifyReport) -> Done:

@@ -96,6 +96,7 @@ def write_ledger(folder: Path, ledger: IdLedger, before: Kept, *, beside: Callab
             hint="run the command again",
         )
     with atomic_folder(folder) as part:
+        part.chmod(0o700)  # hashes of names and addresses lie here, too
         for path in folder.iterdir() if folder.is_dir() else ():
             if path.is_file() and path.name != MANIFEST and path.stem not in _TABLES:
                 os.link(path, part / path.name)

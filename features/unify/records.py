@@ -63,8 +63,8 @@ def load_records(
     BadConfiguration : a column that is compared is in no feed, or nothing that is compared is filled
     """
     customers = sorted(name for name, feed in feeds.items() if feed.kind == "customers")
-    fields = _fields(identity)
-    selects = [_staged(name, staged, fields) for name in customers]
+    fields = fields_of(identity)
+    selects = [staged_select(name, staged, fields) for name in customers]
     _refuse_unknown(identity, customers, staged)
     engine.execute(
         f"""
@@ -84,22 +84,22 @@ def load_records(
             where="features/feeds.yaml: identity",
             hint="map first_name, last_name, email, phone, birth_date or an address",
         )
-    engine.execute(_compared(chosen, identity.shared_by_at_most))
-    digested = ", ".join(f"coalesce(cast({quoted(name)} AS VARCHAR), '')" for name in fields) or "''"
+    engine.execute(whole_select(chosen))
+    engine.execute(compared_select(chosen, identity.shared_by_at_most))
     table = engine.sql(
-        f"SELECT feed, record_id, known_at, md5(concat_ws(chr(31), {digested})) AS digest FROM nodes ORDER BY node"
+        f"SELECT feed, record_id, known_at, {digest_expression(fields)} AS digest FROM nodes ORDER BY node"
     ).to_arrow_table()
-    exclusive = {name: _codes(engine, name, identity) for name in identity.exclusive}
+    exclusive = {name: codes(engine, name, identity) for name in identity.exclusive}
     return Records(table, chosen, exclusive)
 
 
-def _fields(identity: Identity) -> list[str]:
+def fields_of(identity: Identity) -> list[str]:
     """Return every field and ``feed.column`` that resolution reads."""
     named = [field for fields in identity.fields().values() for field in fields]
     return list(dict.fromkeys([*CANONICAL["customers"].fields, *(name for name in named if "." in name)]))
 
 
-def _staged(name: str, staged: Path, fields: Sequence[str]) -> str:
+def staged_select(name: str, staged: Path, fields: Sequence[str]) -> str:
     path = staged / name / "rows.parquet"
     present = set(pq.read_schema(path).names)
     columns = [quoted(each) for each in fields if each in present]
@@ -125,8 +125,14 @@ def _filled(fields: Sequence[str]) -> str:
     return f"SELECT {', '.join(f'count({quoted(name)}) > 0' for name in fields)} FROM nodes"
 
 
-def _compared(chosen: Sequence[Compared], shared_by_at_most: int) -> str:
-    """Return SQL that writes ``compared``: one column a compared value; contact points of too many are left empty."""
+def digest_expression(fields: Sequence[str]) -> str:
+    """Return SQL of the digest of a record's fields: it changes when they do."""
+    digested = ", ".join(f"coalesce(cast({quoted(name)} AS VARCHAR), '')" for name in fields) or "''"
+    return f"md5(concat_ws(chr(31), {digested}))"
+
+
+def whole_select(chosen: Sequence[Compared]) -> str:
+    """Return SQL that writes ``whole``: one column a value, as it is compared, of the records in ``nodes``."""
     columns = ["node"]
     for each in chosen:
         if each.kind == "person":
@@ -139,19 +145,27 @@ def _compared(chosen: Sequence[Compared], shared_by_at_most: int) -> str:
             columns.append(
                 f"{normalised(first_filled([quoted(name) for name in each.of]), each.kind)} AS {each.column}"
             )
-    shared = [each.column for each in chosen if each.kind in ("email", "phone")]
+    return f"CREATE OR REPLACE TEMP TABLE whole AS SELECT {', '.join(columns)} FROM nodes ORDER BY node"
+
+
+def contacts(chosen: Sequence[Compared]) -> list[str]:
+    """Return the columns that hold contact points, which identify nobody when too many share them."""
+    return [each.column for each in chosen if each.kind in ("email", "phone")]
+
+
+def compared_select(chosen: Sequence[Compared], shared_by_at_most: int) -> str:
+    """Return SQL that writes ``compared``: ``whole``, with contact points left empty that too many share."""
     replaced = ", ".join(
         f"CASE WHEN count(*) OVER (PARTITION BY {column}) <= {shared_by_at_most:d} THEN {column} END AS {column}"
-        for column in shared
+        for column in contacts(chosen)
     )
     return (
         "CREATE OR REPLACE TEMP TABLE compared AS\n"
-        f"SELECT * {f'REPLACE ({replaced})' if shared else ''} FROM (SELECT {', '.join(columns)} FROM nodes)\n"
-        "ORDER BY node"
+        f"SELECT * {f'REPLACE ({replaced})' if replaced else ''} FROM whole ORDER BY node"
     )
 
 
-def _codes(engine: duckdb.DuckDBPyConnection, name: str, identity: Identity) -> np.ndarray:
+def codes(engine: duckdb.DuckDBPyConnection, name: str, identity: Identity) -> np.ndarray:
     """Return a code for each value of an exclusive field, however spelt; -1 where there is none."""
     column = quoted(name)
     declared = identity.comparisons.get(name)

@@ -113,6 +113,25 @@ def undo(
     _answer(document, lines, as_json, "nextbest unify")
 
 
+@app.command()
+def held(workspace: Folder = Path(), as_json: AsJson = False) -> None:
+    """List the pairs of records that guards kept apart though something ties them; they wait for a judgement."""
+    from features.unify.held import read_held
+
+    rows = read_held(workspace_of(workspace).identity).to_pylist()
+    pairs = [
+        {
+            "records": [f"{row['feed']}:{row['record_id']}", f"{row['other_feed']}:{row['other_record']}"],
+            "reason": row["reason"],
+            "cause": row["rule"],
+            "weight": row["weight"],
+        }
+        for row in rows
+    ]
+    lines = [f"{' '.join(pair['records'])}  {pair['reason']}  ({pair['cause']}, {pair['weight']:.1f})" for pair in pairs]
+    _answer({"held": pairs}, lines, as_json, "nextbest identity judge always|never FEED:KEY FEED:KEY --reason …")
+
+
 def _answer(document: Mapping[str, Any], lines: list[str], as_json: bool, following: str) -> None:
     terminal = Terminal(as_json=as_json)
     terminal.answer(document)

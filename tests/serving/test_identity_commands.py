@@ -58,6 +58,29 @@ def test_a_past_id_leads_to_todays_and_its_history_says_why(merged: tuple[Worksp
     assert events[1]["at"] == "2026-01-05T00:00:00Z"
 
 
+def test_an_undone_merge_stays_undone_at_the_next_run(merged: tuple[Workspace, str, str], call: Call) -> None:
+    workspace, stayed, lost = merged
+    event = call(workspace, "history", lost)[1]["events"][-1]["event"]
+    code, answer = call(workspace, "undo", event, "--reason", "two people", "--by", "ann")
+    assert (code, answer["judged"], [entry["kind"] for entry in answer["events"]]) == (0, 1, ["undone"])
+    unified(workspace)
+    assert people(workspace) == {stayed: ["crm:1"], lost: ["crm:2"]}
+    told(workspace.root, [*TOGETHER, "3,2026-01-06,z@x.org"])
+    assert people(workspace)[lost] == ["crm:2"]
+    assert call(workspace, "undo", event, "--reason", "again")[0] == 64
+
+
+def test_a_judgement_counts_from_the_next_run_on(tmp_path: Path, call: Call) -> None:
+    workspace = told(tmp_path, APART)
+    code, answer = call(workspace, "judge", "always", "crm:1", "crm:2", "--reason", "same passport")
+    assert (code, answer["verdict"]) == (0, "always")
+    unified(workspace)
+    assert len(people(workspace)) == 1
+    call(workspace, "judge", "never", "crm:2", "crm:1", "--reason", "twins")
+    unified(workspace)
+    assert len(people(workspace)) == 2
+
+
 @pytest.mark.parametrize(
     ("arguments", "exit_code", "code"),
     [
