@@ -24,9 +24,7 @@ class Done:
     text: str
 
 
-def unify_step(
-    workspace: Workspace, progress: Progress, *, accept: Sequence[str] = (), refit: bool = False
-) -> Done:
+def unify_step(workspace: Workspace, progress: Progress, *, accept: Sequence[str] = (), refit: bool = False) -> Done:
     """Run ``unify``."""
     return _told_unify(unify(workspace, progress, accept=accept, refit=refit))
 

@@ -128,7 +128,9 @@ def held(workspace: Folder = Path(), as_json: AsJson = False) -> None:
         }
         for row in rows
     ]
-    lines = [f"{' '.join(pair['records'])}  {pair['reason']}  ({pair['cause']}, {pair['weight']:.1f})" for pair in pairs]
+    lines = [
+        f"{' '.join(pair['records'])}  {pair['reason']}  ({pair['cause']}, {pair['weight']:.1f})" for pair in pairs
+    ]
     _answer({"held": pairs}, lines, as_json, "nextbest identity judge always|never FEED:KEY FEED:KEY --reason …")
 
 
