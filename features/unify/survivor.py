@@ -10,7 +10,7 @@ A change from after the moment never makes its record win over another.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from features.base.engine import literal, quoted
 from features.declaration.file import FeedsFile
@@ -39,12 +39,14 @@ class Contest:
     fields : columns of ``customers``, canonical or ``feed.attribute``
     rule : how the winner is found
     feeds : the feeds that have a word on some of the fields, filled or not
+    marked : whether to read what `with_marks` noted of a group, in place of its fields, some of which may lie apart
     """
 
     name: str
     fields: tuple[str, ...]
     rule: FieldSurvivorship
     feeds: tuple[str, ...]
+    marked: bool = False
 
     @property
     def is_group(self) -> bool:
@@ -63,6 +65,8 @@ class Contest:
     @property
     def filled(self) -> str:
         """SQL: whether a record says anything."""
+        if self.marked:
+            return self._mark("filled")
         return f"({' OR '.join(_filled(field) for field in self.fields)})"
 
     @property
@@ -75,6 +79,8 @@ class Contest:
     @property
     def said(self) -> str:
         """SQL: what a record says, as one text; equal texts are one word. Empty is a word of its own."""
+        if self.marked:
+            return self._mark("said")
         if self.is_group:
             return f"CAST(to_json([{', '.join(_text(field) for field in self.fields)}]) AS VARCHAR)"
         text = f"CAST({quoted(self.fields[0])} AS VARCHAR)"
@@ -83,6 +89,8 @@ class Contest:
     @property
     def length(self) -> str:
         """SQL: how much a record says; in a group filled fields count before characters."""
+        if self.marked:
+            return self._mark("length")
         characters = " + ".join(f"coalesce(length({_text(field)}), 0)" for field in self.fields)
         if not self.is_group:
             return characters
@@ -95,6 +103,17 @@ class Contest:
         order = self.rule.order
         places = " ".join(f"WHEN {literal(feed)} THEN {len(order) - at}" for at, feed in enumerate(order))
         return f"(CASE feed {places} ELSE 0 END)" if order else "0"
+
+    def marks(self) -> list[str]:
+        """Return SQL of what is noted of a group: ranks among the customer's own records, which tell nothing else."""
+        return [
+            f"{self.filled} AS {self._mark('filled')}",
+            f"dense_rank() OVER (PARTITION BY customer_id ORDER BY {self.said}) AS {self._mark('said')}",
+            f"dense_rank() OVER (PARTITION BY customer_id ORDER BY {self.length}) AS {self._mark('length')}",
+        ]
+
+    def _mark(self, what: str) -> str:
+        return quoted(f"__{self.name}_{what}")
 
     def wins(
         self, value: str, *, order: str, visible: str = "true", times: str | None = None, numbered: bool = False
@@ -140,10 +159,24 @@ def contests(fields: Sequence[str], feeds: FeedsFile) -> list[Contest]:
     return list({contest.fields: contest for contest in (contest_of(field, feeds) for field in fields)}.values())
 
 
+def with_marks(source: str, feeds: FeedsFile) -> str:
+    """Return SQL of a relation of all customers' records with marks, by which groups are won without their fields.
+
+    Parameters
+    ----------
+    source : relation of the records with all their fields, personal ones too
+    feeds : the declared feeds and rules
+    """
+    groups = [contest_of(group.fields[0], feeds) for group in feeds.survivorship.groups.values()]
+    marks = [mark for contest in groups for mark in contest.marks()]
+    return f"SELECT {', '.join(['*', *marks])} FROM {source}"
+
+
 def survivor(field: str, feeds: FeedsFile, *, visible: str = "true", changed: str = CHANGED) -> str:
     """Return SQL of the aggregate that chooses one field's value among a customer's visible records.
 
-    Ties go to the record that changed last, then to the feed and the record that sort last.
+    Ties go to the record that changed last, then to the feed and the record that sort last. A group is won by its
+    marks (`with_marks`): the field may stand in a table without what identifies people.
 
     Parameters
     ----------
@@ -152,7 +185,9 @@ def survivor(field: str, feeds: FeedsFile, *, visible: str = "true", changed: st
     visible : SQL condition under which a record counts; all count if left out
     changed : SQL of when a record last changed, in microseconds since 1970
     """
-    return contest_of(field, feeds).wins(quoted(field), order=order_by(changed), visible=visible)
+    contest = contest_of(field, feeds)
+    contest = replace(contest, marked=contest.is_group)
+    return contest.wins(quoted(field), order=order_by(changed), visible=visible)
 
 
 def order_by(changed: str = CHANGED) -> str:

@@ -15,7 +15,7 @@ from features.base.errors import BadConfiguration
 from features.declaration.file import FeedsFile
 from features.unify.golden import WINNERS, choose
 from features.unify.golden_record import write_golden_record
-from features.unify.survivor import CHANGED_BY_THEN, VISIBLE, survivor
+from features.unify.survivor import CHANGED_BY_THEN, VISIBLE, survivor, with_marks
 from tests.features.tiny import table
 
 FIELDS = ("first_name", "email", "phone", "street", "city", "postcode")
@@ -64,9 +64,10 @@ def golden(records: list[dict[str, Any]], **survivorship: Any) -> dict[str, Any]
 def known_then(records: list[dict[str, Any]], field: str, moment: datetime, **survivorship: Any) -> Any:
     """Return the value of one field as of a moment, as features see it."""
     chosen = survivor(field, declared(**survivorship), visible=VISIBLE, changed=CHANGED_BY_THEN)
+    marked = with_marks("customers", declared(**survivorship))
     at = int(moment.timestamp()) * 1_000_000
     rows = engine_of(records).execute(
-        f"SELECT {chosen} FROM customers, (SELECT {at}::BIGINT AS as_of) GROUP BY customer_id"
+        f"SELECT {chosen} FROM ({marked}), (SELECT {at}::BIGINT AS as_of) GROUP BY customer_id"
     )
     return rows.fetchall()[0][0]
 
@@ -239,11 +240,11 @@ def test_every_cell_names_a_record_that_holds_its_value_and_is_what_features_see
         assert cell["value"] == winner[field] == {**known[customer], **personal[customer]}[field]
         assert cell["changed_at"] == winner["event_time"]
         assert 1 <= cell["agreeing"] <= cell["candidates"] <= known[customer]["records"]
+    marked = with_marks("customers", feeds)
     for customer in known:
         for field in FIELDS:
             value = {**known[customer], **personal[customer]}[field]
-            (same,) = engine.execute(
-                f"SELECT {survivor(field, feeds)} FROM customers WHERE customer_id = '{customer}'"
-            ).fetchall()
+            seen = f"SELECT {survivor(field, feeds)} FROM ({marked}) WHERE customer_id = '{customer}'"
+            (same,) = engine.execute(seen).fetchall()
             assert same == (value,)
             assert value is None or (customer, field) in cells
