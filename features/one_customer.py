@@ -41,7 +41,7 @@ from features.unify.resolve import join
 from features.unify.tables import PERSONAL, WHOLE, Attached, register, seal, write_tables
 
 #: Raised when this module would write other bytes for the same input.
-VERSION = 5
+VERSION = 6
 REPORT = "unified.json"
 
 

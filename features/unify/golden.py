@@ -7,13 +7,11 @@ from pathlib import Path
 
 import duckdb
 
-from features.base.config import did_you_mean
 from features.base.engine import quoted
-from features.base.errors import BadConfiguration
 from features.base.storage import stream_parquet
 from features.declaration.canonical import CANONICAL, PERSONAL_FIELDS
 from features.declaration.file import FeedsFile
-from features.unify.survivor import Contest, contests, order_by
+from features.unify.survivor import Contest, contests, order_by, refuse_unknown
 
 ORDERED = "ordered_records"
 WINNERS = "golden_winners"
@@ -41,7 +39,7 @@ def choose(engine: duckdb.DuckDBPyConnection, feeds: FeedsFile, *, source: str) 
     BadConfiguration : a rule names an attribute that its feed does not have
     """
     there = [row[0] for row in engine.execute(f"DESCRIBE {source}").fetchall()]
-    _refuse_unknown(there, feeds)
+    refuse_unknown(there, feeds)
     won = contests(golden_fields(there), feeds)
     engine.execute(
         f"""
@@ -122,16 +120,3 @@ def _write(engine: duckdb.DuckDBPyConnection, fields: Sequence[str], folder: Pat
     stream_parquet(
         engine.sql(f"SELECT {listed} FROM {WINNERS} ORDER BY customer_id").to_arrow_reader(), folder / "golden.parquet"
     )
-
-
-def _refuse_unknown(columns: Sequence[str], feeds: FeedsFile) -> None:
-    rules = feeds.survivorship
-    named = [*rules.fields, *(field for group in rules.groups.values() for field in group.fields)]
-    for field in named:
-        if "." in field and field not in columns:
-            raise BadConfiguration(
-                "survivorship.unknown_field",
-                f"customers has no attribute {field!r}",
-                where="features/feeds.yaml: survivorship",
-                hint=did_you_mean(field, [column for column in columns if "." in column]),
-            )

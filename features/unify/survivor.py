@@ -12,7 +12,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from features.base.config import did_you_mean
 from features.base.engine import literal, quoted
+from features.base.errors import BadConfiguration
 from features.declaration.file import FeedsFile
 from features.declaration.survivorship import FieldSurvivorship
 
@@ -193,6 +195,25 @@ def survivor(field: str, feeds: FeedsFile, *, visible: str = "true", changed: st
 def order_by(changed: str = CHANGED) -> str:
     """Return SQL that orders a customer's records by when they changed, then by feed and key."""
     return f"(coalesce({changed}, {_NEVER}), feed, record_id)"
+
+
+def refuse_unknown(columns: Sequence[str], feeds: FeedsFile) -> None:
+    """Refuse a rule that names an attribute of which ``customers`` has no column.
+
+    Raises
+    ------
+    BadConfiguration : with the nearest attribute
+    """
+    rules = feeds.survivorship
+    named = [*rules.fields, *(field for group in rules.groups.values() for field in group.fields)]
+    for field in named:
+        if "." in field and field not in columns:
+            raise BadConfiguration(
+                "survivorship.unknown_field",
+                f"customers has no attribute {field!r}",
+                where="features/feeds.yaml: survivorship",
+                hint=did_you_mean(field, [column for column in columns if "." in column]),
+            )
 
 
 def _text(field: str) -> str:

@@ -22,6 +22,7 @@ from features.declaration.file import FeedsFile
 from features.feeds.mapping import reference_name
 from features.feeds.personal import apart_attributes, found_personal, personal_columns
 from features.unify.links import reference
+from features.unify.survivor import refuse_unknown, with_marks
 
 #: Columns of each canonical table: name → whether it holds numbers.
 Columns = Mapping[Kind, Mapping[str, bool]]
@@ -87,6 +88,10 @@ def write_tables(engine: duckdb.DuckDBPyConnection, feeds: FeedsFile, *, staged:
     Returns
     -------
     Written
+
+    Raises
+    ------
+    BadConfiguration : a rule of survivorship names an attribute that there is not
     """
     counts: list[Attached] = []
     found: list[str] = []
@@ -106,14 +111,16 @@ def write_tables(engine: duckdb.DuckDBPyConnection, feeds: FeedsFile, *, staged:
         if kind == "customers":
             whole = f"SELECT * EXCLUDE (__ref) FROM joined ORDER BY {order}"
             path = folder / PERSONAL / f"{kind}.parquet"
+            refuse_unknown(list(columns), feeds)
             stream_parquet(engine.sql(whole).to_arrow_reader(), path)
             engine.execute(f"CREATE OR REPLACE TEMP VIEW {WHOLE} AS SELECT * FROM read_parquet({literal(str(path))})")
+        source = f"({with_marks('joined', feeds)})" if kind == "customers" else "joined"
         hidden = personal_columns(columns, {*declared, *new})
         listed = ", ".join(map(quoted, ["__ref", *hidden]))
         numbered = [name for name, feed in members.items() if kind == "customers" or _telling(name, feed, declared)]
         pseudonymous = (
             f"SELECT * EXCLUDE ({listed}) REPLACE ({_ordinal(numbered)} AS record_id)\n"
-            f"FROM joined WHERE {keep} ORDER BY {order}"
+            f"FROM {source} WHERE {keep} ORDER BY {order}"
         )
         stream_parquet(engine.sql(pseudonymous).to_arrow_reader(), folder / f"{kind}.parquet")
         if table.about_customer:

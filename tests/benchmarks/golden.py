@@ -81,7 +81,9 @@ def measure(records: int) -> dict[str, float]:
             "by hand": seconds(lambda: by_hand(engine)),
             "values": seconds(lambda: choose(engine, feeds(), source="records")),
             "whole": seconds(
-                lambda: write_golden_record(engine, feeds(), frozenset(), source="records", folder=Path(name))
+                lambda: write_golden_record(
+                    engine, feeds(), frozenset(), source="records", shown="records", folder=Path(name)
+                )
             ),
         }
 

@@ -10,10 +10,13 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from features.base.engine import open_engine
 from features.base.errors import BadData
 from features.base.workspace import Workspace
 from features.declared import load_feeds
 from features.unify.owner_views import Owner, owners
+from features.unify.survivor import survivor
+from features.unify.tables import register
 from tests.features.tiny import company, lines, people, table, unified
 
 FEEDS = """\
@@ -120,3 +123,30 @@ def test_what_identifies_people_lies_apart_and_for_its_owner_alone(workspace: Wo
     apart = {row["customer_id"]: row for row in table(workspace.personal / "golden.parquet")}
     assert apart[who(workspace, "crm:1")]["first_name"] == "Ann"
     assert stat.S_IMODE(workspace.personal.stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize("rule", ["last_updated", "most_frequent", "longest"])
+def test_a_group_is_won_alike_where_its_personal_fields_lie_apart(tmp_path: Path, rule: str) -> None:
+    rows = [
+        "1,Ann,a@x.org,2026-01-02,,1 Mill Lane,Leeds,gold,a",
+        "2,Ann,a@x.org,2026-01-03,,9 Upper High Street,York,gold,a",
+        "3,Ann,a@x.org,2026-01-04,,1 Mill Lane,Leeds,gold,a",
+        "4,Ann,a@x.org,2026-01-05,,7 Low St,,gold,a",
+    ]
+    rules = f"survivorship: {{groups: {{address: {{fields: [street, city], rule: {rule}}}}}}}\n"
+    files = {
+        "crm.csv": lines("id,name,mail,changed,tel,street,town,level,nick", rows),
+        "web.csv": lines("login,mail,changed,tel,visits", ["ann99,a@x.org,2026-01-01,,7"]),
+    }
+    made = company(tmp_path, feeds=FEEDS + rules, files=files)
+    assert unified(made).customers == 1
+    feeds, _ = load_feeds(made)
+    with open_engine(folders=[made.unified]) as engine:
+        columns = register(engine, made.unified)
+        assert "street" not in columns["customers"]
+        seen = engine.execute(f"SELECT {survivor('city', feeds)} FROM customers GROUP BY customer_id").fetchall()
+    (golden,) = table(made.unified / "golden.parquet")
+    (personal,) = table(made.personal / "golden.parquet")
+    expected = {"last_updated": ("7 Low St", None), "most_frequent": ("1 Mill Lane", "Leeds")}
+    assert (personal["street"], golden["city"]) == expected.get(rule, ("9 Upper High Street", "York"))
+    assert seen == [(golden["city"],)]
