@@ -41,7 +41,7 @@ def frame(workspace: Workspace, name: str) -> pd.DataFrame:
 
 def truth(workspace: Workspace, sources: Path) -> pd.DataFrame:
     """Return whose each record is: the contact that all three lists name, which no comparison sees."""
-    records = frame(workspace, "records.parquet")[["feed", "record_id"]]
+    records = frame(workspace, "personal/records.parquet")[["feed", "record_id"]]
     loyalty = read_parquet(sources / "Customer-Loyalty.parquet", columns=["LoyaltyId", "ContactId"]).to_pandas()
     member = records["record_id"].map(loyalty.set_index("LoyaltyId")["ContactId"])
     return records.assign(person_id=member.where(records["feed"] == "loyalty", records["record_id"]))
@@ -52,7 +52,7 @@ def test_contacts_of_three_lists_are_joined_as_the_truth_has_them(
     contoso: tuple[Workspace, UnifyReport], sources: Path
 ) -> None:
     workspace, report = contoso
-    score = score_pairs(frame(workspace, "records.parquet"), truth(workspace, sources))
+    score = score_pairs(frame(workspace, "personal/records.parquet"), truth(workspace, sources))
     f1 = 2 * score.precision * score.recall / (score.precision + score.recall)
     assert report.records == 5_000 + 5_002 + 4_999
     assert f1 >= LEAST, f"precision {score.precision:.4f}, recall {score.recall:.4f}"
@@ -61,7 +61,7 @@ def test_contacts_of_three_lists_are_joined_as_the_truth_has_them(
 @pytest.mark.slow
 def test_the_truth_is_nowhere_in_what_is_compared(contoso: tuple[Workspace, UnifyReport]) -> None:
     workspace, _ = contoso
-    columns = frame(workspace, "customers.parquet").columns
+    columns = frame(workspace, "personal/customers.parquet").columns
     assert not [name for name in columns if "contact_id" in name.lower()]
 
 
@@ -73,7 +73,7 @@ def test_purchases_of_both_shops_meet_at_the_same_customers(
     events = frame(workspace, "events.parquet")
     assert len(events) == 12_369 + 20_024 - report.quarantined
     assert report.quarantined == 9  # online purchases of contacts whom no list knows
-    records = frame(workspace, "records.parquet")
+    records = frame(workspace, "personal/records.parquet")
     assert set(events["customer_id"]) <= set(records["customer_id"])
     buyers = events.groupby("customer_id")["feed"].nunique()
     people = truth(workspace, sources).set_index(["feed", "record_id"])["person_id"]
