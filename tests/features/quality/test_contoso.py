@@ -1,0 +1,76 @@
+"""The checks on Contoso's records as they were published, with nothing declared: faults that are there, no others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from features.one_customer import UnifyReport
+from tests.features.quality.world import answer
+from tests.features.tiny import company, unified
+
+FEEDS = """\
+company: {{currency: USD, timezone: UTC}}
+feeds:
+  contact:
+    source: {data}/Contact.parquet
+    kind: customers
+    key: ContactId
+    updated_at: strptime(CreatedOn, '%m/%d/%Y')
+    timezone: UTC
+    fields:
+      email: EMail
+      phone: Telephone
+      birth_date: cast(strptime(DateOfBirth, '%m/%d/%Y') as date)
+      postcode: PostCode
+      country: Country
+  loyalty:
+    source: {data}/Customer-Loyalty.parquet
+    kind: customers
+    key: LoyaltyId
+    customer: contact.ContactId = loyalty.ContactId
+    updated_at: CreatedOn
+    timezone: UTC
+    fields: {{email: EMail, phone: Telephone, birth_date: DateOfBirth}}
+  shop:
+    source: {data}/POSPurchases.parquet
+    kind: events
+    event: purchase
+    key: PurchaseId
+    customer: loyalty.LoyaltyId = shop.LoyaltyId
+    event_time: PurchasedOn
+    timezone: UTC
+    fields: {{amount: cast(TotalPrice as double)}}
+{more}
+"""
+
+
+def contoso(folder: Path, shared_data: Path, *, more: str = "") -> UnifyReport:
+    data = shared_data / "contoso_customer_insights"
+    return unified(company(folder, feeds=FEEDS.format(data=data, more=more)))
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory, shared_data: Path) -> UnifyReport:
+    return contoso(tmp_path_factory.mktemp("contoso"), shared_data)
+
+
+def test_undeclared_checks_fail_on_nothing_but_the_false_birth_years(report: UnifyReport) -> None:
+    failed = {(check.code, check.feed) for check in report.checks if check.outcome == "failed"}
+    assert failed == {("FQ015", "")}
+
+
+def test_addresses_and_postcodes_are_judged_and_found_right(report: UnifyReport) -> None:
+    for feed in ("contact", "loyalty"):
+        assert answer(report, "FQ008", feed)[0] == "passed"
+    assert answer(report, "FQ011", "contact")[0] == "passed"
+
+
+def test_national_numbers_are_judged_only_once_a_country_is_declared(
+    report: UnifyReport, tmp_path: Path, shared_data: Path
+) -> None:
+    assert answer(report, "FQ009", "contact")[0] == "not_applicable"
+    declared = contoso(tmp_path, shared_data, more="quality: {phone_regions: {contact: US}}")
+    assert answer(declared, "FQ009", "contact")[0] in ("passed", "failed")
+    assert answer(declared, "FQ009", "loyalty")[0] == "not_applicable"
