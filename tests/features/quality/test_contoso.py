@@ -22,7 +22,7 @@ feeds:
     fields:
       email: EMail
       phone: Telephone
-      birth_date: cast(strptime(DateOfBirth, '%m/%d/%Y') as date)
+      birth_date: cast(strptime(nullif(DateOfBirth, ''), '%m/%d/%Y') as date)
       postcode: PostCode
       country: Country
   loyalty:
