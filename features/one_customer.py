@@ -29,6 +29,7 @@ from features.quality.facts import facts
 from features.quality.loads import Looked, conflicts, look, named, refuse
 from features.quality.repairs import repairs_of
 from features.quality.report import PAGE, write_report
+from features.quality.report import REPORT as QUALITY
 from features.unify.golden_record import write_golden_record
 from features.unify.held import between_records, keep, with_ledger
 from features.unify.id_changes import apply
@@ -119,7 +120,10 @@ def unify(
     digest = digest_of([*inputs, ledger_digest(workspace.identity)])
     done = read_done(workspace.unified / REPORT, digest)
     if done is not None and not refit and _all_accepted(workspace, staged):
-        return UnifyReport.from_json(done)
+        report = UnifyReport.from_json(done)
+        if read_done(workspace.published / "quality" / QUALITY, digest) is None:  # a run was killed before its report
+            report_quality(workspace, report)
+        return report
     progress.step("checking what they say")
     looked = _checked(workspace, file, staged, accept=accept)
     progress.step("resolving customers")
@@ -198,7 +202,7 @@ def report_quality(workspace: Workspace, report: UnifyReport) -> Path:
     file, _ = load_feeds(workspace)
     counts = {name: getattr(report, name) for name in ("records", "customers", "quarantined", "withheld")}
     folder = workspace.published / "quality"
-    write_report(facts(workspace, file, checks=report.checks, counts=counts), folder)
+    write_report(facts(workspace, file, checks=report.checks, counts=counts, digest=report.digest), folder)
     return folder / PAGE
 
 

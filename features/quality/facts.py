@@ -26,7 +26,7 @@ OUTCOMES = ("passed", "failed", "repaired", "not_applicable")
 
 
 def facts(
-    workspace: Workspace, file: FeedsFile, *, checks: Sequence[Check], counts: Mapping[str, int]
+    workspace: Workspace, file: FeedsFile, *, checks: Sequence[Check], counts: Mapping[str, int], digest: str
 ) -> dict[str, Any]:
     """Return the report of the last unification that succeeded.
 
@@ -35,9 +35,11 @@ def facts(
     workspace, file : what was unified, and its declaration
     checks : the answers of all checks
     counts : ``records``, ``customers``, ``quarantined`` and ``withheld``
+    digest : of the unification
     """
     feeds = {name: _feed(workspace, file, name) for name in file.feeds}
     return {
+        "digest": digest,
         "as_of": max((feed["newest"] for feed in feeds.values()), default=""),
         "counts": dict(counts),
         "outcomes": {outcome: sum(check.outcome == outcome for check in checks) for outcome in OUTCOMES},

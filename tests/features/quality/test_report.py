@@ -96,6 +96,14 @@ def test_the_same_data_give_the_same_report(reported: Workspace) -> None:
     assert read(reported) == before
 
 
+def test_a_report_that_a_killed_run_did_not_write_is_written_by_the_next(reported: Workspace) -> None:
+    before = read(reported)
+    for path in (reported.published / "quality").iterdir():
+        path.unlink()
+    unified(reported)
+    assert read(reported) == before
+
+
 def test_volumes_grow_with_each_accepted_load(reported: Workspace, tmp_path: Path) -> None:
     write(tmp_path, sales=[*SALES, "4,1,2026-01-06,5,web,GBP", "5,1,2026-01-06,5,web,GBP"])
     unified(reported)
