@@ -13,6 +13,8 @@ from features.base.duration import Duration
 from features.declaration.canonical import CANONICAL, Kind
 from features.declaration.company import TimeZone
 
+#: The key of a feed in which no column tells the rows apart: the row's ordinal.
+ROW = "row"
 LINK = re.compile(r"^\s*(\w+)\.(.+?)\s*=\s*(\w+)\.(.+?)\s*$")
 
 
@@ -38,7 +40,11 @@ class Feed(Settings):
     )
     kind: Kind = Field(description="the canonical table that it feeds")
     owner: str = Field(default="", description="the unit that keeps its own definition of a customer")
-    key: str | list[str] | None = Field(default=None, description="columns that tell one row from another")
+    key: str | list[str] | None = Field(
+        default=None,
+        description="columns that tell one row from another; `row` where none does and each row is "
+        "a record of its own (a column of that name is written `[row]`)",
+    )
     customer: str | None = Field(
         default=None, description="`feed.column = thisfeed.column`: whose record a row is about"
     )
@@ -83,7 +89,7 @@ class Feed(Settings):
     @property
     def keys(self) -> list[str]:
         """The key columns, as a list."""
-        if self.key is None:
+        if self.key is None or self.key == ROW:
             return []
         return [self.key] if isinstance(self.key, str) else self.key
 
@@ -128,7 +134,7 @@ class Feed(Settings):
             faults.append((("customer",), "write customer as `feed.column = thisfeed.column`"))
         if table.about_customer and self.customer is None:
             faults.append(((), f"a feed of {self.kind} needs `customer: feed.column = thisfeed.column`"))
-        if table.keyed and not self.keys:
+        if table.keyed and not self.keys and not (self.key == ROW and self.kind == "customers"):
             faults.append(((), f"a feed of {self.kind} needs a key"))
         if table.timed and self.event_time is None:
             faults.append(((), f"a feed of {self.kind} needs event_time"))

@@ -1,0 +1,118 @@
+"""The files of a new workspace that do not depend on its feeds, and the small invented company of an empty one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+MLFLOW = """\
+# Where runs and models are kept, and what a new model must show before it becomes champion.
+tracking_uri: sqlite:///state/mlflow/mlflow.db # or postgresql://…; a secret only as ${env:NAME} or ${file:PATH}
+artifacts: state/mlflow/artifacts # or s3://…
+experiment: nextbest
+gates:
+  min_positives: 50 # TG001: fewer prove nothing
+  max_ece: 0.05 # TG003: a probability of 10 % must mean 10 %
+  max_single_auc: 0.95 # TG004: one feature that nearly gives the answer away is a leak
+  champion_tolerance: 0.005 # TG006: as good as the champion, within this
+"""
+
+FEATURE_STORE = """\
+# Feast's own file. Paths are meant from the workspace. Everything lies in local files; no server is needed.
+project: nextbest
+provider: local
+registry:
+  registry_type: sql
+  path: sqlite:///state/feast/registry.db
+  cache_ttl_seconds: 600
+offline_store:
+  type: duckdb # Feast's default loses rows, and is refused
+online_store:
+  type: features.store.online.SqliteOnlineStore
+  path: state/feast/online.db
+entity_key_serialization_version: 3
+"""
+
+OFFERS = """\
+# The offer catalogue. This one is an example: put yours in its place. Margins and costs are in the company's currency.
+offers:
+  - id: call-to-ask
+    title: A call to ask how things are
+    group: service
+    purpose: service
+    channels: [agent]
+    value: {margin: 10, cost: 5} # what it is worth when it is taken, and what the contact costs
+    caps: [{every: 90d, at_most: 1}]
+    suppress: [{after: rejected, for: 90d}]
+    score: {propensity: 0.6, evidence: 20} # a stated beginning; a model's name once one is trained: {model: …}
+policy:
+  exploration: {control: 0.02} # the share from whom offers are withheld, to learn what they do
+  top: 3
+"""
+
+ROLES = """\
+# Who may see what, for which purpose. Keys are never written here, only where they lie.
+roles:
+  sales_agent:
+    key: ${file:state/keys/sales_agent.key}
+    purposes: [marketing]
+    fields: [offers, reasons]
+  service_agent:
+    key: ${file:state/keys/service_agent.key}
+    purposes: [service, retention]
+    fields: [offers, reasons, risk_band]
+"""
+
+IGNORED = """\
+# What is produced is not kept in git. state/identity, state/consent and state/keys cannot be made again.
+state/
+"""
+
+CUSTOMERS = """\
+customer_id,first_name,last_name,email,date_of_birth,city,country,segment,modified
+C-001,Ann,Miller,ann.miller@example.com,1984-05-17,York,UK,private,2026-01-05
+C-002,Ben,Okafor,ben.okafor@example.com,1991-11-02,Leeds,UK,private,2026-02-11
+C-003,Chloe,Dubois,chloe.dubois@example.com,1978-08-30,Lyon,France,business,2026-02-20
+C-004,Ann,Miller,ann.miller@example.com,1984-05-17,York,UK,private,2026-03-01
+"""
+
+PURCHASES = """\
+invoice_no,customer_id,product_id,quantity,amount,purchased_at
+1001,C-001,tea-green,2,9.80,2026-01-07 10:12:00
+1002,C-002,tea-black,1,4.20,2026-02-12 16:40:00
+1003,C-003,cup-blue,6,54.00,2026-02-25 09:05:00
+1004,C-004,tea-green,1,4.90,2026-03-04 18:30:00
+1005,C-001,cup-blue,1,9.00,2026-03-09 11:55:00
+"""
+
+
+def labels_yaml(*, field: str, positive: str, event: str, excluded: Sequence[str]) -> str:
+    """Return ``training/labels.yaml``: a recorded answer where a column holds one, else customers who stop coming.
+
+    Parameters
+    ----------
+    field, positive : the column that holds the answer, and the value that means yes; empty without one
+    event : the events that stop when a customer leaves; empty without any
+    excluded : columns that may not be learnt from
+    """
+    lines = ["# What each model predicts. Proposed by `nextbest init`: a beginning.", "models:"]
+    if field:
+        name = re.sub(r"^.*\.", "", field)
+        lines += [
+            f"  {name if re.match(r'[a-z][a-z0-9_]*$', name) else 'answer'}:",
+            f"    # {field} looks like an answer: one of two values a row",
+            f"    label: {{kind: recorded, field: {field}, positive: {positive}}}",
+            "validation: {scheme: customer, folds: 5}",
+        ]
+    else:
+        told = "whoever does nothing for 90 days has left" if event else "no feed says yet who leaves: an example"
+        lines += [
+            "  leaving:",
+            f"    label: {{kind: inactivity, event: {event or 'purchase'}, horizon: 90d}} # {told}",
+            "    population: {active_within: 180d}",
+            "validation: {scheme: time, folds: 3}",
+        ]
+    lines.append("# May say as of today what a model of the past should foretell:" if excluded else "exclude: []")
+    if excluded:
+        lines += ["exclude:", *(f"  - {column}" for column in excluded)]
+    return "\n".join(lines) + "\n"
