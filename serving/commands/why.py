@@ -43,6 +43,8 @@ def why(
 
 def owners(workspace: Folder = Path(), as_json: AsJson = False) -> None:
     """Show how many customers each owner counts, against how many they are."""
+    import pyarrow.parquet as pq
+
     from features.declared import load_feeds
     from features.unify.owner_views import FOLDER
     from features.unify.owner_views import owners as counted
@@ -50,9 +52,11 @@ def owners(workspace: Folder = Path(), as_json: AsJson = False) -> None:
     place = workspace_of(workspace)
     feeds, _ = load_feeds(place)
     found = counted(place.unified, feeds)
+    customers = pq.read_metadata(place.unified / "golden.parquet").num_rows
     terminal = Terminal(as_json=as_json)
     terminal.answer(
         {
+            "customers": customers,
             "owners": {
                 owner.name: {
                     "feeds": list(owner.feeds),
@@ -62,9 +66,10 @@ def owners(workspace: Folder = Path(), as_json: AsJson = False) -> None:
                     "view": str(place.unified / FOLDER / f"{owner.name}.parquet"),
                 }
                 for owner in found
-            }
+            },
         }
     )
+    terminal.say(f"{customers} customers in all")
     for owner in found:
         terminal.say(
             f"{owner.name} counts {owner.counted} customers, who are {owner.customers}; "

@@ -86,7 +86,9 @@ def test_an_unknown_field_is_64_with_the_nearest_one(workspace: Workspace, capsy
 
 
 def test_owners_tells_how_many_each_counts(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
-    found = json.loads(said(workspace, "owners", "--json", capsys=capsys))["owners"]
+    document = json.loads(said(workspace, "owners", "--json", capsys=capsys))
+    assert document["customers"] == 1
+    found = document["owners"]
     counts = {name: (owner["counted"], owner["customers"], owner["only_here"]) for name, owner in found.items()}
     assert counts == {"marketing": (1, 1, 0), "sales": (2, 1, 0)}
     assert "sales counts 2 customers, who are 1; 0 of them nobody else knows (crm)" in said(
