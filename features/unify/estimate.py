@@ -6,7 +6,8 @@ comparisons that a key is made of say nothing among its own pairs. Pairs drawn a
 among them. After Fellegi and Sunter (1969) and Winkler (2000).
 
 Among people, a pair is weighed against two others: two strangers, and two people of one home, who share the family
-name, the address and the telephone as one person's records do. Only what is a person's own tells those apart.
+name, the address and the telephone as one person's records do. Only what is a person's own tells those apart; how many
+such pairs there are for each true one is learnt too.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ PRIOR_PAIRS = 40.0
 #: What a level that never occurs among random pairs counts for.
 UNSEEN = 0.5
 ROUNDS = 60
+#: The least share of pairs of one home that is thought possible: no table is so clean that there are none.
+FEWEST_HOMES = 0.01
 
 
 @dataclass(frozen=True)
@@ -53,11 +56,13 @@ class Estimate:
     ----------
     m, u : by comparison, arrays of shape (n_levels,)
     match : the probability that two records drawn at random are one
+    homes : pairs of two people of one home, for each pair of one person
     """
 
     m: Mapping[str, Floats]
     u: Mapping[str, Floats]
     match: float
+    homes: float
 
 
 def estimate(
@@ -92,6 +97,7 @@ def estimate(
     key, first = blocked.key % len(silent), blocked.key >= len(silent)
     speaks = ~silent[key]
     per_key = np.full(len(silent), 0.1)
+    homes = 1.0 if caps.any() else 0.0
     known = (
         labelled
         if labelled is not None
@@ -100,14 +106,16 @@ def estimate(
     for _ in range(ROUNDS):
         before = np.concatenate(m)
         odds = per_key[key] / (1 - per_key[key])
-        belief = _belief(blocked.level, m, u, np.log(odds), caps, speaks)
+        belief, _ = _belief(blocked.level, m, u, np.log(odds), caps, homes, speaks)
         per_key = _clipped(
             np.bincount(key, belief * blocked.pairs, len(silent)),
             np.bincount(key, blocked.pairs, len(silent)),
         )
-        once = _belief(blocked.level[first], m, u, np.log(match / (1 - match)), caps)
-        match = float(np.clip((once * blocked.pairs[first]).sum() / all_pairs, 0.5 / all_pairs, 0.5))
-        random_belief = _belief(random.level, m, u, np.log(match / (1 - match)), caps)
+        once, home = _belief(blocked.level[first], m, u, np.log(match / (1 - match)), caps, homes)
+        matches, others = (once * blocked.pairs[first]).sum(), (home * blocked.pairs[first]).sum()
+        match = float(np.clip(matches / all_pairs, 0.5 / all_pairs, 0.5))
+        homes = float(np.clip(others / max(matches, 1.0), FEWEST_HOMES, 10.0)) if caps.any() else 0.0
+        random_belief, _ = _belief(random.level, m, u, np.log(match / (1 - match)), caps, homes)
         for at, share in enumerate(prior):
             seen = speaks[:, at]
             weight = (belief * blocked.pairs)[seen]
@@ -118,7 +126,7 @@ def estimate(
             u[at] = _shares(random.level[:, at], random.pairs * (1 - random_belief), len(share))
         if np.abs(np.concatenate(m) - before).max() < 1e-5:
             break
-    return Estimate(dict(zip(names, m, strict=True)), dict(zip(names, u, strict=True)), match)
+    return Estimate(dict(zip(names, m, strict=True)), dict(zip(names, u, strict=True)), match, homes)
 
 
 def _belief(
@@ -127,9 +135,10 @@ def _belief(
     u: Sequence[Floats],
     prior: Floats | float,
     caps: Floats,
+    homes: float,
     speaks: NDArray[np.bool_] | None = None,
-) -> Floats:
-    """Return the probability that each pattern is a true pair's, and neither a stranger's nor another's of the home."""
+) -> tuple[Floats, Floats]:
+    """Return the probability that each pattern is of one person, and that it is of two people of one home."""
     stranger, other = np.zeros(len(level)) + prior, np.zeros(len(level))
     for at, (m_level, u_level) in enumerate(zip(m, u, strict=True)):
         filled = level[:, at] >= 0
@@ -137,9 +146,9 @@ def _belief(
         stranger += said if speaks is None else said * speaks[:, at]
         other += np.minimum(said, caps[at]) * (caps[at] > 0)
     against = np.exp(-np.clip(stranger, -300, 300))
-    if caps.any():
-        against += np.exp(-np.clip(other, -300, 300))
-    return np.asarray(1 / (1 + against))
+    home = homes * np.exp(-np.clip(other, -300, 300))
+    whole = 1 + against + home
+    return np.asarray(1 / whole), np.asarray(home / whole)
 
 
 def _counts(level: NDArray[np.int64], pairs: Floats, levels: int) -> Floats:

@@ -29,7 +29,7 @@ from features.unify.records import Records
 from features.unify.scoring import count_terms, linked, patterns, term_columns
 
 MODEL, TERMS = "model.json", "terms.parquet"
-VERSION = 1
+VERSION = 2
 #: Pairs that parameters are learnt from: of those that are blocked, and of those drawn at random. The latter are dear
 #: (all their texts differ) and need not be many: how rare equal values are is known from the frequencies.
 SAMPLE, RANDOM = 300_000, 100_000
@@ -49,6 +49,7 @@ class Matcher:
     match : the probability that two records drawn at random are one
     threshold : the least weight (log2 of the odds) at which a pair is an edge
     personal : comparisons that tell people of one home apart, and the most bits that each can say
+    homes : pairs of two people of one home, for each pair of one person
     terms : table of ``column``, ``digest``, ``share``: how frequent each repeated value is
     floors : by column, the share of a value that occurs once
     """
@@ -61,6 +62,7 @@ class Matcher:
     match: float
     threshold: float
     personal: Mapping[str, float]
+    homes: float
     terms: pa.Table
     floors: Mapping[str, float]
 
@@ -94,6 +96,7 @@ class Matcher:
             match=0.001,
             threshold=math.log2(identity.threshold / (1 - identity.threshold)),
             personal=personal(identity, records.compared),
+            homes=1.0,
             terms=_NO_TERMS,
             floors={},
         )
@@ -137,7 +140,8 @@ class Matcher:
         weighed = {name: f"mw_{name}" for name in self.personal}
         for name in set(weighed) & set(term_columns(settings)):
             weighed[name] += f" + mw_tf_adj_{name}"
-        return " + ".join(f"least({weighed[name]}, {bits!r})" for name, bits in sorted(self.personal.items()))
+        said = " + ".join(f"least({weighed[name]}, {bits!r})" for name, bits in sorted(self.personal.items()))
+        return f"{said} - {math.log2(self.homes)!r}"
 
     def save(self, folder: Path) -> None:
         """Write the model into a folder: parameters as JSON, frequencies of values (as digests) as Parquet."""
@@ -151,6 +155,7 @@ class Matcher:
             "match": self.match,
             "threshold": self.threshold,
             "personal": dict(self.personal),
+            "homes": self.homes,
             "floors": dict(self.floors),
         }
         write_parquet(self.terms, folder / TERMS)
@@ -177,6 +182,7 @@ class Matcher:
                 match=document["match"],
                 threshold=document["threshold"],
                 personal=document["personal"],
+                homes=document["homes"],
                 terms=pq.read_table(folder / TERMS, page_checksum_verification=True),
                 floors=document["floors"],
             )
@@ -248,6 +254,7 @@ class Matcher:
             m={name: [float(each) for each in values] for name, values in learnt.m.items()},
             u={name: [float(each) for each in values] for name, values in learnt.u.items()},
             match=learnt.match,
+            homes=learnt.homes,
         )
 
     def _patterns(self, engine: duckdb.DuckDBPyConnection, pairs: str) -> Patterns:

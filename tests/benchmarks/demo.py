@@ -21,7 +21,7 @@ def main() -> int:
         "demo, from nothing", {**steps, "all": {"seconds": ran.seconds, "peak GB": ran.peak_gb}}, ("seconds", "peak GB")
     )
     print()
-    table("identity, against the truth", {"exact rules": ran.answer["identity"]}, ("pair_precision", "pair_recall"))
+    table("identity, against the truth", {"people": ran.answer["identity"]}, ("pair_precision", "pair_recall"))
     for model, report in ran.answer["train"]["models"].items():
         print()
         columns = ("hit_5", "ndcg_5", "ece") if "hit_5" in report["metrics"] else ("auc", "lift_10", "log_loss", "ece")
