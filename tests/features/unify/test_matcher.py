@@ -90,10 +90,10 @@ def test_people_of_one_home_stay_two_customers(tmp_path: Path) -> None:
             *crowd(),
             f"n1,Philippa,Winterbourne,,,07700911911,1971-04-09,{home}",
             f"n2,Rupert,Winterbourne,,,07700911911,1969-12-30,{home}",
-            f"n3,Rupert,Winterbourne,,,07700911911,2003-02-11,{home}",
+            f"n3,,Winterbourne,,,07700911911,1971-04-09,{home}",
         ],
     )
-    assert group_of(found, "n1") == {"n1"}
+    assert group_of(found, "n1") == {"n1", "n3"}
     assert group_of(found, "n2") == {"n2"}
 
 
