@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -172,6 +173,23 @@ def test_on_a_full_disk_it_says_so_and_the_last_good_state_stands(tmp_path: Path
     assert full.returncode == 74, full.stdout + full.stderr
     assert set(json.loads(full.stdout)["error"]) >= {"code", "message", "hint"}
     assert (look(workspace), by_record(workspace)) == (before, mine)
+    subprocess.run(command, check=True, capture_output=True, cwd=REPOSITORY)
+    assert len(look(workspace)) > len(before)
+
+
+def test_into_a_folder_that_cannot_be_written_it_says_so_and_the_last_good_state_stands(tmp_path: Path) -> None:
+    workspace = company(tmp_path, feeds=FEEDS, files=files(0))
+    command = [str(Path(sys.executable).with_name("nextbest")), "unify", "--json", "--workspace", str(tmp_path)]
+    subprocess.run(command, check=True, capture_output=True, cwd=REPOSITORY)
+    before, mine = look(workspace), by_record(workspace)
+    deliver(workspace, 1)
+    shutil.rmtree(workspace.arriving, ignore_errors=True)
+    workspace.arriving.write_text("a file stands where the folder should", encoding="utf-8")  # stops root too
+    refused = subprocess.run(command, check=False, capture_output=True, text=True, cwd=REPOSITORY)
+    assert refused.returncode == 74, refused.stdout + refused.stderr
+    assert json.loads(refused.stdout)["error"]["code"] == "storage.unwritable"
+    assert (look(workspace), by_record(workspace)) == (before, mine)
+    workspace.arriving.unlink()
     subprocess.run(command, check=True, capture_output=True, cwd=REPOSITORY)
     assert len(look(workspace)) > len(before)
 
