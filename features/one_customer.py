@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +58,7 @@ class UnifyReport:
     withheld : customers who have not granted every purpose that rests on consent
     checks : the answers of the feed checks
     digest : equal digests mean equal tables
+    feeds : of every feed, whether it was read or is ``already applied``, and how many of its files are
     """
 
     records: int
@@ -66,6 +67,7 @@ class UnifyReport:
     withheld: int
     checks: tuple[Check, ...]
     digest: str
+    feeds: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> UnifyReport:
@@ -120,7 +122,7 @@ def unify(
     digest = digest_of([*inputs, ledger_digest(workspace.identity)])
     done = read_done(workspace.unified / REPORT, digest)
     if done is not None and not refit and _all_accepted(workspace, staged):
-        report = UnifyReport.from_json(done)
+        report = replace(UnifyReport.from_json(done), feeds=_applied(staged))
         if read_done(workspace.published / "quality" / QUALITY, digest) is None:  # a run was killed before its report
             report_quality(workspace, report)
         return report
@@ -176,6 +178,7 @@ def unify(
             withheld=_withheld(engine, file, resolution.customers, has_consents="consents" in columns),
             checks=tuple(checks),
             digest=digest_of([*inputs, written]),
+            feeds=_applied(staged),
         )
         seal(part / PERSONAL)
         write_json(part / REPORT, asdict(report))
@@ -204,6 +207,14 @@ def report_quality(workspace: Workspace, report: UnifyReport) -> Path:
     folder = workspace.published / "quality"
     write_report(facts(workspace, file, checks=report.checks, counts=counts, digest=report.digest), folder)
     return folder / PAGE
+
+
+def _applied(staged: Mapping[str, StagedFeed]) -> dict[str, str]:
+    told = {}
+    for name, feed in staged.items():
+        copies = f", {len(feed.repeated)} files of it already applied" if feed.repeated else ""
+        told[name] = "already applied" if feed.already_applied else f"read{copies}"
+    return told
 
 
 def _refuse_unknown(named: Collection[str], file: FeedsFile) -> None:

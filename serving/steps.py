@@ -35,6 +35,8 @@ def _told_unify(report: UnifyReport) -> Done:
         f"{report.records} records are {report.customers} customers; "
         f"{report.quarantined} rows kept aside, {report.withheld} customers without every consent"
     ]
+    same = [name for name, told in report.feeds.items() if told == "already applied"]
+    lines += [f"  already applied, and not read again: {', '.join(same)}"] if same else []
     lines += [f"  {check.code} {check.feed or 'all feeds'}: {check.outcome}, {check.detail}" for check in odd]
     return Done(
         {
@@ -43,6 +45,7 @@ def _told_unify(report: UnifyReport) -> Done:
             "quarantined": report.quarantined,
             "withheld": report.withheld,
             "checks": [check.as_dict() for check in report.checks],
+            "feeds": dict(report.feeds),
         },
         "\n".join(lines),
     )

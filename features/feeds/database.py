@@ -70,6 +70,10 @@ class DatabaseRows:
     files = ()
 
     @property
+    def names(self) -> tuple[str]:
+        return (self.declared.table or "the query",)
+
+    @property
     def loaded_at(self) -> datetime:
         return self.server.now()
 

@@ -194,17 +194,21 @@ class Server:
         arguments: dict[str, Any]
         url = self.url
         if self.file is not None:
-            arguments = {"timeout": seconds, "uri": True, "check_same_thread": False}
-            url = url.set(database=f"{self.file.as_uri()}?mode=ro", query={})
+            arguments = {"timeout": seconds, "check_same_thread": False}
+            url = url.set(database=self.file.as_uri(), query={"mode": "ro", "uri": "true"})
         elif self.dialect == "postgresql":
             limit = f"-c statement_timeout={int(seconds * 1000)} -c default_transaction_read_only=on -c TimeZone=UTC"
             arguments = {"connect_timeout": max(1, int(seconds)), "options": limit}
         else:
             arguments = {"connect_timeout": seconds, "read_timeout": seconds, "write_timeout": seconds}
-            arguments["init_command"] = "SET SESSION TRANSACTION READ ONLY, time_zone = '+00:00'"
+            arguments["init_command"] = "SET time_zone = '+00:00'"
             arguments["charset"] = "utf8mb4"
         self._engine = sa.create_engine(url, connect_args=arguments, poolclass=sa.pool.NullPool, hide_parameters=True)
-        return self._engine.connect()
+        connection = self._engine.connect()
+        if self.file is None and self.dialect != "postgresql":
+            connection.execute(sa.text("SET SESSION TRANSACTION READ ONLY"))
+            connection.rollback()
+        return connection
 
     def _cut(self, connection: Any, over: threading.Event) -> None:
         """End the wait from beside: shut the socket, or interrupt SQLite; the waiting thread then gets its error."""

@@ -54,7 +54,7 @@ class TypedColumn:
                 holds = "boolean"
             case sa.Integer():
                 holds = "integer"
-            case sa.Numeric():
+            case sa.Numeric() | sa.Float():
                 holds = "number"
             case _ if dialect == "sqlite":  # it keeps times as whatever was put in: read as text, typed here
                 holds = "text"

@@ -65,7 +65,8 @@ class ParquetFiles(FeedFiles):
 
     @cached_property
     def files(self) -> tuple[Path, ...]:
-        return tuple(file.path for file in self.located.files if file.store is None)
+        """The files, and the folder that what is fetched of objects will lie in."""
+        return tuple(file.path if file.store is None else file.path.parent for file in self.located.files)
 
     def _needed(self, file: Found, columns: Sequence[str]) -> Path:
         """Return the file, or, of an object, one of the needed columns only, read from the store piece by piece."""

@@ -25,6 +25,7 @@ class Source(Protocol):
     feed : the feed's name
     is_text : whether every value arrives as text and still has to be read as what it is
     may_sniff_decimal : whether the decimal mark may be found in the values (text that does not part columns by commas)
+    names : what its files or its table are called, for messages
     files : local files that the engine has to be allowed to read
     loaded_at : when what is there was written
     dated : whether another writing of the same rows is another delivery (a file), or not (a database)
@@ -37,6 +38,8 @@ class Source(Protocol):
     def is_text(self) -> bool: ...
     @property
     def may_sniff_decimal(self) -> bool: ...
+    @property
+    def names(self) -> Sequence[str]: ...
     @property
     def files(self) -> Sequence[Path]: ...
     @property

@@ -160,7 +160,7 @@ class _Staging:
             _map(engine, mapping)
             staged = _count(engine, name, self.feed, broken)
             staged = replace(staged, repeated=list(source.repeated))
-            _refuse(engine, name, self.feed, staged)
+            _refuse(engine, source, self.feed, staged)
             with atomic_folder(target) as part:
                 _write(engine, _KEPT, part / "rows.parquet")
                 write_held(engine, _REJECTED, part)
@@ -303,14 +303,18 @@ def _count(engine: duckdb.DuckDBPyConnection, name: str, feed: Feed, broken: dic
     )
 
 
-def _refuse(engine: duckdb.DuckDBPyConnection, name: str, feed: Feed, staged: StagedFeed) -> None:
+def _refuse(engine: duckdb.DuckDBPyConnection, source: Source, feed: Feed, staged: StagedFeed) -> None:
+    name = source.feed
+    place = f"of {source.names[0]}" if len(source.names) == 1 else "over all the files"
     usable = staged.rows + staged.duplicates + staged.excluded
     unusable = staged.rows_read - usable
     if unusable > feed.reject_above * staged.rows_read:
         worst = max(staged.rejected, key=lambda reason: staged.rejected[reason])
+        (row,) = one_row(engine, "SELECT min(__row) FROM mapped WHERE __keep AND __reason IS NOT NULL")
+        first = f"; the first is row {row} {place}" if row is not None else f" {place}"
         raise BadData(
             "feed.too_many_rejected",
-            f"{unusable} of {staged.rows_read} rows cannot be used, most of them because {worst}",
+            f"{unusable} of {staged.rows_read} rows cannot be used, most of them because {worst}{first}",
             where=f"feed {name}",
             hint=f"mend the mapping or the files, or raise reject_above (now {feed.reject_above:g})",
         )
@@ -336,7 +340,7 @@ def _refuse(engine: duckdb.DuckDBPyConnection, name: str, feed: Feed, staged: St
     if clashes:
         raise BadData(
             "feed.duplicate_key",
-            f"{clashes} keys stand on rows that differ; the first is at row {first}",
+            f"{clashes} keys stand on rows that differ; the first is at row {first} {place}",
             where=f"feed {name}",
             hint="add a column to `key`, or set `duplicates` to keep_last or keep_first",
         )

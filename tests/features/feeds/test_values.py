@@ -263,7 +263,7 @@ def test_rows_that_differ_under_one_key_stop_the_run(tmp_path: Path, duplicates:
     with pytest.raises(BadData) as caught:
         keyed(tmp_path, CLASH, duplicates=duplicates)
     assert caught.value.first.code == "feed.duplicate_key"
-    assert caught.value.first.message == "1 keys stand on rows that differ; the first is at row 1"
+    assert caught.value.first.message == "1 keys stand on rows that differ; the first is at row 1 of till.csv"
 
 
 @pytest.mark.parametrize(("duplicates", "kept"), [("keep_last", 6), ("keep_first", 5)])
