@@ -115,13 +115,17 @@ class Server:
         with self._waiting() as connection:
             streamed = connection.execution_options(stream_results=True, max_row_buffer=size)
             result = streamed.execute(select)
+        try:
             parts = result.partitions(size)
-        while True:
-            with self._waiting():
-                part = next(parts, None)
-            if part is None:
-                return
-            yield part
+            while True:
+                with self._waiting():
+                    part = next(parts, None)
+                if part is None:
+                    return
+                yield part
+        finally:
+            with suppress(Exception):  # the server may be gone, and its cursor with it
+                result.close()
 
     def names(self, query: sa.TextClause) -> list[str]:
         """Return what the columns of a query are called, without its rows."""
@@ -204,6 +208,7 @@ class Server:
             arguments["init_command"] = "SET time_zone = '+00:00'"
             arguments["charset"] = "utf8mb4"
         self._engine = sa.create_engine(url, connect_args=arguments, poolclass=sa.pool.NullPool, hide_parameters=True)
+        sa.event.listen(self._engine, "handle_error", _close_cursor)
         connection = self._engine.connect()
         if self.file is None and self.dialect != "postgresql":
             connection.execute(sa.text("SET SESSION TRANSACTION READ ONLY"))
@@ -255,6 +260,14 @@ class Server:
             where=f"feed {self.feed}",
             hint="check the address, the user, the network and `timeout`; the last good state stands",
         )
+
+
+def _close_cursor(context: sa.ExceptionContext) -> None:
+    """Close a cursor that the server holds: its connection first, since over a broken one it cannot say goodbye."""
+    if getattr(context.cursor, "name", None):
+        for held in (context.cursor.connection, context.cursor):
+            with suppress(Exception):  # whatever is closed already is what we want
+                held.close()
 
 
 def _is_late(raw: object, state: str, number: int) -> bool:

@@ -12,6 +12,7 @@ import threading
 import time
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -149,36 +150,42 @@ def test_a_slow_database_is_left_within_the_declared_time_and_the_last_state_sta
     assert good.rows == before
 
 
-def silent_server() -> socket.socket:
-    """Return a server that takes connections and never says a word."""
-    server = socket.create_server(("127.0.0.1", 0))
+@contextmanager
+def server(*, silent: bool) -> Iterator[int]:
+    """Yield the port of a server that takes connections and never says a word, or of one that has gone."""
     held: list[socket.socket] = []
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.settimeout(10)
 
-    def take() -> None:
-        while True:
-            try:
-                held.append(server.accept()[0])
-            except OSError:
-                return
+        def take() -> None:
+            while True:
+                try:
+                    held.append(listening.accept()[0])
+                except OSError:
+                    return
 
-    threading.Thread(target=take, daemon=True).start()
-    return server
+        taking = threading.Thread(target=take)
+        if silent:
+            taking.start()
+            yield listening.getsockname()[1]
+            listening.shutdown(socket.SHUT_RDWR)
+            taking.join()
+            for one in held:
+                one.close()
+            return
+        port = listening.getsockname()[1]
+    yield port
 
 
 @pytest.mark.parametrize("scheme", ["postgresql", "mysql"])
 @pytest.mark.parametrize("silent", [True, False])
 def test_a_database_out_of_reach_is_told_in_time(tmp_path: Path, scheme: str, silent: bool) -> None:
-    server = silent_server()
-    port = server.getsockname()[1]
-    if not silent:
-        server.close()
     begun = time.monotonic()
-    with pytest.raises(Unreachable) as caught:
+    with server(silent=silent) as port, pytest.raises(Unreachable) as caught:
         read(tmp_path, f"{scheme}://reader@127.0.0.1:{port}/crm", timeout="2s")
     assert time.monotonic() - begun < 15
     assert caught.value.first.code == "feed.unreachable"
     assert "last good state stands" in caught.value.first.hint
-    server.close()
 
 
 def test_a_run_whose_database_went_away_leaves_the_last_customers(tmp_path: Path) -> None:
