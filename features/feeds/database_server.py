@@ -264,10 +264,12 @@ class Server:
 
 def _close_cursor(context: sa.ExceptionContext) -> None:
     """Close a cursor that the server holds: its connection first, since over a broken one it cannot say goodbye."""
-    if getattr(context.cursor, "name", None):
-        for held in (context.cursor.connection, context.cursor):
-            with suppress(Exception):  # whatever is closed already is what we want
-                held.close()
+    cursor: Any = getattr(context.execution_context, "cursor", None)
+    if getattr(cursor, "name", None):
+        with suppress(Exception):  # whatever is closed already is what we want
+            cursor.connection.close()
+        with suppress(Exception):
+            cursor.close()
 
 
 def _is_late(raw: object, state: str, number: int) -> bool:
