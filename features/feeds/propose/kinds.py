@@ -29,12 +29,12 @@ _EVENTS = {
 def is_customers(given: Given) -> str:
     """Return why a source says who the customers are; empty where it does not."""
     table = given.table
-    if consents_why(table) or _holdings_of_their_own(table):
+    if consents_why(table) or _holdings_of_their_own(table) or (_is_offered(table) and not _person(table)):
         return ""
     unique = next((column for column in customer_columns(table) if table.is_unique(column)), None)
     if unique is not None:
         return f"{unique.name} tells every one of its {table.rows:,} rows from the others"
-    person = [field for field in map_fields("customers", table) if field in PERSONAL_FIELDS]
+    person = _person(table)
     if len(person) < _PERSON:
         return ""
     whose = customer_columns(table)
@@ -56,8 +56,7 @@ def kind_of_dealings(given: Given) -> tuple[Kind, str]:
     table = given.table
     if why := consents_why(table):
         return "consents", why
-    fields = map_fields("interactions", table)
-    if "offer" in fields and ({"outcome", "selection_prob"} & set(fields)):
+    if _is_offered(table):
         return "interactions", "each row is an offer that a customer was shown, with what came of it"
     if _is_held(table):
         return "holdings", "each row is something that a customer holds, from a day on"
@@ -105,6 +104,18 @@ def _is_dealt(table: TableProfile) -> bool:
     return bool({"amount", "item", "quantity"} & set(map_fields("events", table)))
 
 
+def _is_offered(table: TableProfile) -> bool:
+    """Whether rows are offers with what came of them, at a time."""
+    fields = set(map_fields("interactions", table))
+    return (
+        "offer" in fields and bool({"outcome", "selection_prob"} & fields) and find_moments(table).happened is not None
+    )
+
+
+def _person(table: TableProfile) -> list[str]:
+    return [field for field in map_fields("customers", table) if field in PERSONAL_FIELDS]
+
+
 def _is_held(table: TableProfile) -> bool:
     return "item" in map_fields("holdings", table) and find_moments(table).held is not None
 
@@ -112,5 +123,4 @@ def _is_held(table: TableProfile) -> bool:
 def _holdings_of_their_own(table: TableProfile) -> bool:
     """Whether rows have an id of their own beside the customer's, an item and a beginning, and nobody's name."""
     own = [c for c in _unique(table) if names_id(c.name) and c not in customer_columns(table)]
-    person = [field for field in map_fields("customers", table) if field in PERSONAL_FIELDS]
-    return bool(own) and _is_held(table) and not person and bool(customer_columns(table))
+    return bool(own) and _is_held(table) and not _person(table) and bool(customer_columns(table))

@@ -89,7 +89,7 @@ class Overlaps:
         own : its columns that may name one
         among : feeds of customers
         """
-        found: list[tuple[float, bool, int, float, Link]] = []
+        found: list[tuple[float, bool, int, Link]] = []
         for place, feed in enumerate(among):
             for column in own:
                 for theirs in _named_by(feed):
@@ -102,10 +102,10 @@ class Overlaps:
                         )
                         is_key = feed.key == (theirs.name,)
                         link = Link(feed.name, theirs.name, column.name, reason)
-                        found.append((min(share, COMPLETE), is_key, -place, share, link))
+                        found.append((share, is_key, -place, link))
         if not found:
             return None
-        *_, share, link = max(found, key=lambda one: one[:4])
+        share, *_, link = max(found, key=lambda one: one[:3])
         return link, share
 
     def agree(self, link: Link, own: Proposed, other: Proposed) -> tuple[bool, str]:

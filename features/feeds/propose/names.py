@@ -145,6 +145,7 @@ _CUSTOMER = frozenset(
     ]
 )
 _IDS = frozenset(["id", "no", "nr", "number", "num", "key", "code", "ref", "uuid", "guid"])
+_PAPERS = frozenset(["invoice", "receipt", "order", "ticket"])
 _ITEM = frozenset(["product", "item", "sku", "article", "stock", "upc", "plan", "tariff", "material"])
 _PLACE = frozenset(["zip", "postcode", "postal", "plz", "city", "region", "area", "district", "county", "place"])
 _SENSITIVE = frozenset(
@@ -230,7 +231,7 @@ def names_person(column: str) -> bool:
 def names_id(column: str) -> bool:
     """Whether the name says that the column's values tell one thing from another."""
     last = snake_case(column).split("_")[-1]
-    return last in _IDS or last.endswith(("id", "code")) or bool(_ITEM & words(column) and last in _IDS)
+    return last in _IDS | _PAPERS or last.endswith(("id", "code")) or bool(_ITEM & words(column) and last in _IDS)
 
 
 def names_item(column: str) -> bool:

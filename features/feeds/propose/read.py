@@ -65,7 +65,7 @@ def read_source(
     settings : how it has to be read, as `settings_of` found it
     root : the workspace
     """
-    found = find(name, _feed(source, settings), root)
+    found = find(name, _feed(source, settings, root), root)
     table = quoted(f"given_{name}")
     try:
         found.load(engine, found.columns)
@@ -103,7 +103,7 @@ def settings_of(name: str, source: str, *, root: Path) -> tuple[dict[str, Said],
         settings = {"encoding": Said(encoding, "the file is not UTF-8")}
         try:
             return settings, _files(name, source, settings, root)
-        except NextbestError:
+        except (NextbestError, UnicodeError):
             continue
     raise first
 
@@ -127,7 +127,7 @@ def read_sources(
 
 def _files(name: str, source: str, settings: dict[str, Said], root: Path) -> tuple[Path, ...]:
     """Return a source's files after looking at each of them."""
-    found = find(name, _feed(source, settings), root)
+    found = find(name, _feed(source, settings, root), root)
     try:
         if not found.columns:
             raise BadData("feed.empty", "there is no column", where=f"feed {name}", hint="deliver the file again")
@@ -136,7 +136,10 @@ def _files(name: str, source: str, settings: dict[str, Said], root: Path) -> tup
         found.close()
 
 
-def _feed(source: str, settings: dict[str, Said]) -> Feed:
+def _feed(source: str, settings: dict[str, Said], root: Path) -> Feed:
+    """Return a feed that only reads; its path does not climb out of a workspace that is not there yet."""
+    if "://" not in source:
+        source = os.path.normpath(root / source)
     encoding = settings.get("encoding")
     said = {"encoding": encoding.value} if encoding is not None else {}
     return Feed.model_validate({"source": source, "kind": "customers", "key": "row", **said})
