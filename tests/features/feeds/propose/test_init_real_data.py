@@ -61,7 +61,7 @@ SETS = {
             "pos_purchases": "events",
             "website_reviews_linked_to_ecommerce_contacts": "events",
         },
-        (15_002, 15_002),  # 5,002 people by their links, 10,000 guests that nothing links to them
+        (15_003, 15_003),  # 5,003 contacts by their links, and 10,000 guests that nothing links to them
         {
             "contact.email": "EMail",
             "contact.phone": "Telephone",
