@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -43,6 +43,7 @@ class FeaturesReport:
     cutoffs : all cutoffs, oldest first
     online_customers : customers that can be read online
     digest : equal digests mean equal snapshots
+    withheld_by : purpose → reason → customers who are left out of the views that serve it
     """
 
     views: tuple[BuiltView, ...]
@@ -50,6 +51,7 @@ class FeaturesReport:
     cutoffs: tuple[datetime, ...]
     online_customers: int
     digest: str
+    withheld_by: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
     @property
     def features(self) -> tuple[str, ...]:
@@ -77,6 +79,7 @@ def read_report(workspace: Workspace) -> FeaturesReport:
         cutoffs=tuple(datetime.fromisoformat(cutoff) for cutoff in document["cutoffs"]),
         online_customers=document["online_customers"],
         digest=document["digest"],
+        withheld_by=document["withheld_by"],
     )
 
 

@@ -16,7 +16,10 @@ from features.base.errors import BadData, UsageError
 from features.base.progress import Progress
 from features.base.storage import atomic_folder, digest_of, read_done, read_json, write_json, write_parquet
 from features.base.workspace import Workspace
-from features.consent.standing import consenting_select, odd_select
+from features.consent.access import withheld_by_purpose
+from features.consent.entry import gather
+from features.consent.ledger import consent_digest
+from features.consent.standing import odd_select
 from features.declaration.file import FeedsFile
 from features.declared import load_feeds
 from features.feeds.arrival import folders, take
@@ -56,6 +59,7 @@ class UnifyReport:
     customers : who they turned out to be
     quarantined : rows kept aside, unusable or about unknown customers
     withheld : customers who have not granted every purpose that rests on consent
+    withheld_by : purpose → reason → customers who may not be processed for it now
     checks : the answers of the feed checks
     digest : equal digests mean equal tables
     feeds : of every feed, whether it was read or is ``already applied``, and how many of its files are
@@ -65,6 +69,7 @@ class UnifyReport:
     customers: int
     quarantined: int
     withheld: int
+    withheld_by: dict[str, dict[str, int]]
     checks: tuple[Check, ...]
     digest: str
     feeds: Mapping[str, str] = field(default_factory=dict, compare=False)
@@ -119,7 +124,7 @@ def unify(
     declared = read_judgements(file.identity, workspace.root)
     inputs = [VERSION, file.model_dump(mode="json"), {name: feed.digest for name, feed in staged.items()}]
     inputs += [[list(pair) for pair in (*declared.always, *declared.never, *declared.labels)]]
-    digest = digest_of([*inputs, ledger_digest(workspace.identity)])
+    digest = digest_of([*inputs, ledger_digest(workspace.identity), consent_digest(workspace.consent)])
     done = read_done(workspace.unified / REPORT, digest)
     if done is not None and not refit and _all_accepted(workspace, staged):
         report = replace(UnifyReport.from_json(done), feeds=_applied(staged))
@@ -155,9 +160,11 @@ def unify(
         records = ids.open().sort_by([("feed", "ascending"), ("record_id", "ascending")])
         seal(part / PERSONAL)
         write_parquet(records, part / PERSONAL / "records.parquet")
-        write_parquet(past_ids(ids), part / "ids.parquet")
+        past = past_ids(ids)
+        write_parquet(past, part / "ids.parquet")
         engine.register("records", records)
         tables = write_tables(engine, file, staged=workspace.staged, folder=part)
+        words = gather(engine, workspace, file.feeds, past=past, folder=part)
         columns = register(engine, part)
         hidden = {*apart_attributes(file), *tables.found}
         write_golden_record(engine, file, hidden, source=WHOLE, shown="customers", folder=part)
@@ -168,16 +175,20 @@ def unify(
         refuse(checks, file.quality, accept=accept)
         # Last of all, and before the tables take their place: a run that is refused changes no id, and one that is
         # killed here finds the ledger as it left it, and makes the tables that belong to it.
+        if words is not None:
+            words.enter(workspace.consent)
         written = write_ledger(
             workspace.identity, ids, known, beside=lambda folder: keep(folder, gathered.memory, resolution)
         )
+        withheld_by, withheld = withheld_by_purpose(engine, file.purposes, columns)
         report = UnifyReport(
             records=records.num_rows,
             customers=resolution.customers,
             quarantined=_kept_aside(staged, tables.attached),
-            withheld=_withheld(engine, file, resolution.customers, has_consents="consents" in columns),
+            withheld=withheld,
+            withheld_by=withheld_by,
             checks=tuple(checks),
-            digest=digest_of([*inputs, written]),
+            digest=digest_of([*inputs, written, consent_digest(workspace.consent)]),
             feeds=_applied(staged),
         )
         seal(part / PERSONAL)
@@ -249,13 +260,6 @@ def _checked(
 def _kept_aside(staged: Mapping[str, StagedFeed], attached: Sequence[Attached]) -> int:
     unusable = sum(feed.rows_read - feed.rows - feed.excluded - feed.duplicates for feed in staged.values())
     return unusable + sum(feed.unknown for feed in attached)
-
-
-def _withheld(engine: duckdb.DuckDBPyConnection, file: FeedsFile, customers: int, *, has_consents: bool) -> int:
-    asked = [purpose for purpose, rule in file.purposes.items() if rule.basis == "consent"]
-    if not asked:
-        return 0
-    return customers - (_count(engine, consenting_select(asked)) if has_consents else 0)
 
 
 def _count(engine: duckdb.DuckDBPyConnection, select: str) -> int:

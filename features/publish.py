@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import datetime
 
 from features.base.clock import as_utc, iso
 from features.base.engine import open_engine
@@ -11,6 +12,7 @@ from features.base.progress import Progress
 from features.base.storage import atomic_folder, digest_of, read_done, read_json, write_json
 from features.base.workspace import Workspace
 from features.built import REPORT, BuiltView, FeaturesReport, as_json, read_report
+from features.consent.access import Withheld, by_purpose, open_customer_data
 from features.declaration.canonical import Kind
 from features.declared import load_feeds, load_views
 from features.one_customer import REPORT as UNIFY_REPORT
@@ -18,11 +20,11 @@ from features.store.definitions import FeatureColumn, ServiceDefinition, Snapsho
 from features.store.repository import Store, open_store
 from features.transforms.plan import plan_views
 from features.transforms.settings import ViewsFile
-from features.transforms.snapshots import categories_in, compute, cutoffs_between, known_span, make_spine
-from features.unify.tables import register
+from features.transforms.snapshots import categories_in, compute, cutoffs_between, make_spine
+from features.unify.present import known_span
 
 #: Raised when this module would write other bytes for the same input.
-VERSION = 2
+VERSION = 3
 #: The feature service that holds every feature.
 EVERYTHING = "customer"
 
@@ -40,7 +42,7 @@ def build_features(workspace: Workspace, progress: Progress, *, as_of: datetime 
     Raises
     ------
     BadData : the customers have not been unified, or have no rows
-    BadConfiguration : a view names what is not there
+    BadConfiguration : a view names what is not there, or a purpose that is not declared
     """
     unified = workspace.unified / UNIFY_REPORT
     if not unified.is_file():
@@ -60,32 +62,40 @@ def build_features(workspace: Workspace, progress: Progress, *, as_of: datetime 
         report = read_report(workspace)
     else:
         with open_engine(folders=[workspace.state], scratch=workspace.state / ".scratch") as engine:
-            columns = register(engine, workspace.unified)
+            access = open_customer_data(engine, workspace, feeds.purposes, purpose=views.purpose, as_of=as_of)
+            columns = access.columns
 
             def categories(kind: Kind, column: str, where: str) -> list[str]:
                 return categories_in(engine, kind, column, where)
 
             planned = plan_views(views, lines, feeds, columns=columns, categories=categories)
-            first, last = known_span(engine, columns)
-            moment = as_utc(as_of) if as_of else _next_midnight(last)
+            first, _ = known_span(engine, columns)
+            moment = as_utc(as_of) if as_of else access.moment
             cutoffs = cutoffs_between(first, moment, views.snapshots)
-            make_spine(engine, columns, cutoffs)
             progress.step("computing features", total=len(planned))
+            built: dict[str, BuiltView] = {}
+            withheld: set[Withheld] = set()
             with atomic_folder(workspace.snapshots) as part:
-                built = []
-                for view in planned:
-                    rows = compute(engine, view, part / f"{view.name}.parquet")
-                    built.append(BuiltView(view.name, view.features, rows))
-                    progress.advance()
-                report = FeaturesReport(tuple(built), moment, tuple(cutoffs), 0, digest)
+                for purpose in sorted({views.purpose_of(view.name) or "" for view in planned}):
+                    access = open_customer_data(engine, workspace, feeds.purposes, purpose=purpose or None, as_of=as_of)
+                    withheld.update(access.withheld)
+                    make_spine(engine, access.columns, cutoffs)
+                    for view in planned:
+                        if (views.purpose_of(view.name) or "") == purpose:
+                            rows = compute(engine, view, part / f"{view.name}.parquet")
+                            built[view.name] = BuiltView(view.name, view.features, rows)
+                            progress.advance()
+                report = FeaturesReport(
+                    views=tuple(built[view.name] for view in planned),
+                    as_of=moment,
+                    cutoffs=tuple(cutoffs),
+                    online_customers=0,
+                    digest=digest,
+                    withheld_by=by_purpose(withheld),
+                )
                 write_json(part / REPORT, as_json(report))
     progress.step("registering with Feast")
     return _publish(workspace, report, views)
-
-
-def _next_midnight(moment: datetime) -> datetime:
-    day = datetime.combine(moment.astimezone(UTC).date(), datetime.min.time(), UTC)
-    return day if day == moment else day + timedelta(days=1)
 
 
 def _publish(workspace: Workspace, report: FeaturesReport, views: ViewsFile) -> FeaturesReport:
@@ -109,6 +119,6 @@ def _publish(workspace: Workspace, report: FeaturesReport, views: ViewsFile) -> 
     finally:
         store.close()
     online = max((view.written for view in filled), default=0)
-    published = FeaturesReport(report.views, report.as_of, report.cutoffs, online, report.digest)
+    published = replace(report, online_customers=online)
     write_json(workspace.snapshots / REPORT, as_json(published))
     return published

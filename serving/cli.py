@@ -14,7 +14,7 @@ import typer
 
 from features.base.clock import system_clock
 from features.base.errors import BadConfiguration, Problem, UsageError
-from serving.commands import identity, quarantine, report, why
+from serving.commands import consent, identity, quarantine, report, why
 from serving.commands.init import init
 from serving.commands.options import AsJson, AsOf, Folder, moment_of, workspace_of
 from serving.terminal import Terminal, exit_code
@@ -32,6 +32,7 @@ app = typer.Typer(
 
 app.command()(init)
 app.add_typer(identity.app)
+app.add_typer(consent.app)
 app.add_typer(quarantine.app)
 app.command()(why.why)
 app.command()(why.owners)

@@ -16,9 +16,11 @@ from features.base.errors import BadConfiguration, BadData
 from features.base.progress import Progress
 from features.base.storage import read_json, read_parquet, write_json
 from features.base.workspace import Workspace
+from features.consent.access import allowed_customers
+from features.declared import load_feeds
 from features.store.repository import open_store
 from features.unify.id_key import keep_key
-from features.unify.pairs import PairScore, score_pairs
+from features.unify.pairs import PairScore, resolved_records, score_pairs
 from serving.batch.publish import PARQUET
 from serving.console.card import card, footer
 from serving.console.story import Story, tell
@@ -62,6 +64,7 @@ def run_demo(workspace: Workspace, progress: Progress, *, customers: int, seed: 
     """
     _configure(workspace)
     _simulate(workspace, progress, customers=customers, seed=seed)
+    keep_key(workspace.pseudonym_key, f"{seed:064d}")
     keep_key(workspace.identity_key, f"{seed:064d}")  # invented people need no secret: the same seed, the same ids
     ensure_keys(workspace)
     done = run_all(workspace, progress, as_of=None, clock=clock)
@@ -81,23 +84,23 @@ def run_demo(workspace: Workspace, progress: Progress, *, customers: int, seed: 
 def _score_identity(workspace: Workspace) -> PairScore:
     """Compare who was found to be whom with what the simulator knows."""
     truth = read_parquet(workspace.state / "company" / "truth" / "records.parquet").to_pandas()
-    resolved = read_parquet(workspace.personal / "records.parquet").to_pandas()
-    return score_pairs(resolved, truth.rename(columns={"key": "record_id", "person": "person_id"}))
+    return score_pairs(resolved_records(workspace), truth.rename(columns={"key": "record_id", "person": "person_id"}))
 
 
 def _choose(workspace: Workspace, decider: Decider, latest: pd.DataFrame, identity: PairScore) -> str:
     """Return whom to tell of: the likeliest to leave among those of four records, rightly joined, with an offer."""
     decided = read_parquet(workspace.published / "decisions" / PARQUET, columns=["customer_id", "rank"]).to_pandas()
     offered = set(decided.loc[decided["rank"] == 1, "customer_id"])
-    sizes = read_parquet(workspace.personal / "records.parquet").to_pandas().groupby("customer_id").size()
+    feeds, _ = load_feeds(workspace)
+    sizes = allowed_customers(workspace, feeds.purposes, purpose=None, as_of=decider.catalogue.as_of)
     scores = decider.scorer.score(decider.columns(latest)).get("churn")
     risk = pd.Series(scores.values if scores else 0.0, index=latest["customer_id"])
-    fit = [who for who in risk.index if who in offered]
+    fit = [who for who in risk.index if who in offered and who in sizes]
     if not fit:
         raise BadData(
             "demo.no_offer", "no customer has an offer", hint="look at the reasons that `nextbest decide` counts"
         )
-    return str(max(fit, key=lambda who: (who in identity.exact, -abs(int(sizes[who]) - RECORDS), risk[who], who)))
+    return str(max(fit, key=lambda who: (who in identity.exact, -abs(sizes[who] - RECORDS), risk[who], who)))
 
 
 def _configure(workspace: Workspace) -> None:

@@ -37,6 +37,7 @@ def _told_unify(report: UnifyReport) -> Done:
     ]
     same = [name for name, told in report.feeds.items() if told == "already applied"]
     lines += [f"  already applied, and not read again: {', '.join(same)}"] if same else []
+    lines += told_withheld(report.withheld_by)
     lines += [f"  {check.code} {check.feed or 'all feeds'}: {check.outcome}, {check.detail}" for check in odd]
     return Done(
         {
@@ -44,11 +45,21 @@ def _told_unify(report: UnifyReport) -> Done:
             "customers": report.customers,
             "quarantined": report.quarantined,
             "withheld": report.withheld,
+            "withheld_by": report.withheld_by,
             "checks": [check.as_dict() for check in report.checks],
             "feeds": dict(report.feeds),
         },
         "\n".join(lines),
     )
+
+
+def told_withheld(withheld_by: Mapping[str, Mapping[str, int]]) -> list[str]:
+    """Return a line for each purpose for which customers are withheld."""
+    return [
+        f"  withheld from {purpose}: {', '.join(f'{count} {reason}' for reason, count in sorted(reasons.items()))}"
+        for purpose, reasons in sorted(withheld_by.items())
+        if reasons
+    ]
 
 
 def features_step(workspace: Workspace, progress: Progress, *, as_of: datetime | None = None) -> Done:
@@ -58,10 +69,18 @@ def features_step(workspace: Workspace, progress: Progress, *, as_of: datetime |
     report = build_features(workspace, progress, as_of=as_of)
     views = {view.name: {"columns": len(view.features), "rows": view.rows} for view in report.views}
     columns = sum(len(view.features) for view in report.views)
-    return Done(
-        {"views": views, "as_of": iso(report.as_of), "online_customers": report.online_customers},
+    told = (
         f"{columns} features in {len(views)} views as of {len(report.cutoffs)} cutoffs, the last {iso(report.as_of)}; "
-        f"{report.online_customers} customers online",
+        f"{report.online_customers} customers online"
+    )
+    return Done(
+        {
+            "views": views,
+            "as_of": iso(report.as_of),
+            "online_customers": report.online_customers,
+            "withheld_by": report.withheld_by,
+        },
+        "\n".join([told, *told_withheld(report.withheld_by)]),
     )
 
 
@@ -76,6 +95,7 @@ def train_step(workspace: Workspace, models: Sequence[str], progress: Progress, 
         return [
             f"{name} version {model.version}: {model.verdict} ({model.rows} rows, {model.positives} positives)",
             *(f"  {why}" for why in model.reasons),
+            *told_withheld(model.withheld_by),
             f"  {'':{width}}  " + "  ".join(f"{key:>8}" for key in main),
             *(
                 f"  {peer:{width}}  " + "  ".join(f"{numbers[key]:8.4f}" if key in numbers else " " * 8 for key in main)
@@ -93,6 +113,7 @@ def train_step(workspace: Workspace, models: Sequence[str], progress: Progress, 
                     "peers": model.peers,
                     "verdict": model.verdict,
                     "reasons": list(model.reasons),
+                    "withheld_by": model.withheld_by,
                 }
                 for name, model in trained.items()
             }

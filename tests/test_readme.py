@@ -49,6 +49,7 @@ def copy_of_the_repository(folder: Path) -> Path:
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source, target)
     keep_key(folder / "shop" / "state" / "keys" / "identity.key", "the same ids in every run of this test")
+    keep_key(folder / "shop" / "state" / "keys" / "pseudonym.key", "the same entries in every run of this test")
     return folder
 
 

@@ -60,4 +60,5 @@ def write_tiny(folder: Path, *, customers: int = CUSTOMERS) -> Workspace:
     shutil.copyfile(REPOSITORY / "features" / "feature_store.yaml", folder / "features" / "feature_store.yaml")
     subprocess.run([sys.executable, "make_data.py"], cwd=folder, check=True)
     keep_key(Workspace(folder).identity_key, "the same ids in every copy of the shop")
+    keep_key(Workspace(folder).pseudonym_key, "the same entries in every copy of the shop")
     return Workspace(folder)

@@ -15,18 +15,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-import pyarrow.compute as pc
 
 from features.base.clock import as_utc
 from features.base.config import did_you_mean
 from features.base.engine import open_engine
 from features.base.errors import BadData, UsageError
-from features.base.storage import read_json, read_parquet
+from features.base.storage import read_json
 from features.base.workspace import Workspace
 from features.built import FeaturesReport, read_report
+from features.consent.access import allowed_customers, open_customer_data, rows_of
 from features.declared import load_feeds
 from features.store.repository import Store, open_store
-from features.unify.tables import register
 from training.bundle import Bundle, load
 from training.champions import Deployment, read_champions, read_deployments
 from training.frame import Frame, build_frame
@@ -67,6 +66,8 @@ class Platform:
     Parameters
     ----------
     folder : the workspace's
+    purpose : what the data is looked at for: customers without a basis for it are not there. Any declared purpose
+        will do when left out
 
     Raises
     ------
@@ -74,11 +75,12 @@ class Platform:
     BadData : nothing has been run there yet
     """
 
-    def __init__(self, folder: str | PathLike[str] = ".") -> None:
+    def __init__(self, folder: str | PathLike[str] = ".", *, purpose: str | None = None) -> None:
         path = Path(folder)
         if not path.is_dir():
             raise UsageError("workspace.missing", f"there is no folder {path.name}", hint="name the workspace's folder")
         self.workspace = Workspace(path.resolve())
+        self.purpose = purpose
         self.built: FeaturesReport = read_report(self.workspace)
         self._store: Store | None = None
 
@@ -112,14 +114,14 @@ class Platform:
         ----------
         min_records : only those who were found in at least so many source records
         """
-        records = read_parquet(self.workspace.personal / "records.parquet", columns=["customer_id"]).to_pandas()
-        counts = records.groupby("customer_id").size()
-        found = [str(customer) for customer in counts.index[counts >= min_records]]
+        feeds, _ = load_feeds(self.workspace)
+        counts = allowed_customers(self.workspace, feeds.purposes, purpose=self.purpose, as_of=self.built.as_of)
+        found = [customer for customer, records in counts.items() if records >= min_records]
         return found if n is None else found[:n]
 
     def records(self, customer: str) -> pd.DataFrame:
         """Return a customer's source records: one row each, columns that are empty in all of them left out."""
-        return self._rows("personal/customers", customer).dropna(axis="columns", how="all")
+        return self._rows("customers", customer, personal=True).dropna(axis="columns", how="all")
 
     def golden(self, customer: str, *, personal: bool = False) -> pd.Series:
         """Return the customer's golden record: the value that survived for every field.
@@ -131,7 +133,7 @@ class Platform:
         """
         known = self._rows("golden", customer).iloc[0]
         if personal:
-            known = pd.concat([known, self._rows("personal/golden", customer).iloc[0].drop("customer_id")])
+            known = pd.concat([known, self._rows("golden", customer, personal=True).iloc[0].drop("customer_id")])
         return known.rename(customer)
 
     def events(self, customer: str) -> pd.DataFrame:
@@ -202,7 +204,7 @@ class Platform:
         feeds, _ = load_feeds(self.workspace)
         state = self.workspace.state
         with open_engine(folders=[state], scratch=state / ".scratch") as engine:
-            register(engine, self.workspace.unified)
+            open_customer_data(engine, self.workspace, feeds.purposes, purpose=settings.purpose, as_of=self.built.as_of)
             built = build(engine, settings, self.built.cutoffs, feeds)
         return build_frame(self.store, built, self.built, settings, exclude=labels.exclude)
 
@@ -252,13 +254,15 @@ class Platform:
             raise UsageError("platform.unknown_model", f"no model {model!r}", hint=did_you_mean(model, self.models))
         return model
 
-    def _rows(self, table: str, customer: str) -> pd.DataFrame:
-        path = self.workspace.unified / f"{table}.parquet"
-        if not path.is_file():
-            raise BadData("platform.no_table", f"this workspace has no {table}", hint="declare a feed of that kind")
-        whole = read_parquet(path)
-        chosen = whole.filter(pc.equal(whole["customer_id"], customer))
-        if not chosen.num_rows and table in ("personal/customers", "golden", "personal/golden"):
-            raise BadData("platform.unknown_customer", "this customer is not known", hint="`customers()` lists them")
-        frame: pd.DataFrame = chosen.to_pandas()
-        return frame
+    def _rows(self, table: str, customer: str, *, personal: bool = False) -> pd.DataFrame:
+        feeds, _ = load_feeds(self.workspace)
+        rows: pd.DataFrame = rows_of(
+            self.workspace,
+            feeds.purposes,
+            table,
+            customer,
+            purpose=self.purpose,
+            as_of=self.built.as_of,
+            personal=personal,
+        ).to_pandas()
+        return rows

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from importlib.metadata import version as library
 from pathlib import Path
@@ -23,10 +23,10 @@ from features.base.progress import Progress
 from features.base.storage import digest_of, read_json, write_json
 from features.base.workspace import Workspace
 from features.built import FeaturesReport, read_report
+from features.consent.access import by_purpose, open_customer_data
 from features.declaration.file import FeedsFile
 from features.declared import load_feeds
 from features.store.repository import Store, open_store
-from features.unify.tables import register as register_tables
 from training import bundle as bundles
 from training import registry
 from training.assess import Assessment, assess_binary, assess_ranking
@@ -50,7 +50,7 @@ from training.tracking.settings import MlflowFile, load_mlflow
 from training.tracking.sink import connect, log
 
 #: Raised when this module would train another model from the same input.
-VERSION = 3
+VERSION = 4
 DAY = timedelta(days=1)
 LIBRARIES = ("lightgbm", "numpy", "scikit-learn", "nextbest")
 
@@ -71,6 +71,7 @@ class Trained:
     reasons : the rules that held it
     rules : every rule's answer
     rows, positives : what it learnt from
+    withheld_by : purpose → reason → customers whom it may not learn from
     """
 
     version: int
@@ -82,6 +83,7 @@ class Trained:
     rules: tuple[dict[str, str], ...]
     rows: int
     positives: int
+    withheld_by: dict[str, dict[str, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -180,7 +182,9 @@ def _train(
 ) -> Trained:
     progress.step(f"{task.name}: labels and features")
     with open_engine(folders=[task.workspace.state], scratch=task.workspace.state / ".scratch") as engine:
-        register_tables(engine, task.workspace.unified)
+        access = open_customer_data(
+            engine, task.workspace, task.feeds.purposes, purpose=task.settings.purpose, as_of=task.report.as_of
+        )
         labels = build(engine, task.settings, task.report.cutoffs, task.feeds)
         frame = build_frame(store, labels, task.report, task.settings, exclude=task.file.exclude)
         folds = _folds(task, frame, labels)
@@ -212,6 +216,7 @@ def _train(
         rules=tuple(asdict(rule) for rule in judgement.rules),
         rows=len(frame.rows),
         positives=int(frame.target.sum()),
+        withheld_by=by_purpose(access.withheld),
     )
     write_json(task.remembered, {"digest": task.digest, "trained": asdict(outcome)})
     return outcome

@@ -61,7 +61,17 @@ class Workspace:
     @property
     def identity_key(self) -> Path:
         """The secret that new customer ids are made of."""
-        return self.state / "keys" / "identity.key"
+        return self.keys / "identity.key"
+
+    @property
+    def keys(self) -> Path:
+        """Secrets, each in a file that its owner alone can read."""
+        return self.state / "keys"
+
+    @property
+    def pseudonym_key(self) -> Path:
+        """The secret under which identifiers are matched that may not be kept."""
+        return self.keys / "pseudonym.key"
 
     @property
     def consent(self) -> Path:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 
 from features.base.engine import literal, quoted
 from features.declaration.purposes import Purpose
 
 #: Words of a consent feed's ``status``, in any case.
 GRANTED = ("granted", "given", "opt_in", "opt-in", "yes", "true", "1")
-WITHDRAWN = ("withdrawn", "objected", "denied", "refused", "opt_out", "opt-out", "no", "false", "0")
+#: The words of `WITHDRAWN` by which somebody objects.
+OBJECTED = ("objected", "objection", "object")
+WITHDRAWN = (*OBJECTED, "withdrawn", "denied", "refused", "opt_out", "opt-out", "no", "false", "0")
 
 
 def status_sql() -> str:
@@ -22,7 +25,8 @@ def status_sql() -> str:
 def standing_select(view: str, purposes: Mapping[str, Purpose]) -> str:
     """Return SQL of every customer's standing on every purpose as of each cutoff of ``spine``.
 
-    At equal times a withdrawal outweighs a grant: when in doubt, the customer is left alone.
+    At equal times a withdrawal outweighs a grant: when in doubt, the customer is left alone. A grant that has expired
+    by the cutoff counts as withdrawn.
 
     Parameters
     ----------
@@ -33,7 +37,12 @@ def standing_select(view: str, purposes: Mapping[str, Purpose]) -> str:
     for purpose in sorted(purposes):
         one = f"purpose = {literal(purpose)} AND word IS NOT NULL"
         latest = "(event_time, -word, feed, record_id)"
-        columns.append(f"CAST(arg_max(word, {latest}) FILTER ({one}) AS BIGINT) AS {quoted(f'{view}__{purpose}')}")
+        word = f"arg_max(word, {latest}) FILTER ({one})"
+        expires = purposes[purpose].expires
+        if expires is not None:
+            age = f"s.as_of - epoch_us(arg_max(event_time, {latest}) FILTER ({one}))"
+            word = f"CASE WHEN {word} = 1 AND {age} >= {expires // timedelta(microseconds=1):d} THEN 0 ELSE {word} END"
+        columns.append(f"CAST({word} AS BIGINT) AS {quoted(f'{view}__{purpose}')}")
         columns.append(
             f"arg_max(feed || ':' || record_id, {latest}) FILTER ({one}) AS {quoted(f'{view}__{purpose}_record')}"
         )
@@ -42,26 +51,8 @@ def standing_select(view: str, purposes: Mapping[str, Purpose]) -> str:
         f"SELECT s.customer_id, s.as_of,\n  {chosen}\n"
         f"FROM spine s LEFT JOIN (SELECT *, {status_sql()} AS word FROM consents) c\n"
         "  ON c.customer_id = s.customer_id AND epoch_us(c.event_time) <= s.as_of AND epoch_us(c.known_at) <= s.as_of\n"
-        "GROUP BY ALL"
+        "GROUP BY s.customer_id, s.as_of"
     )
-
-
-def consenting_select(purposes: Sequence[str]) -> str:
-    """Return SQL that counts the customers whose latest word on every one of `purposes` is a grant."""
-    listed = ", ".join(literal(purpose) for purpose in purposes)
-    return f"""
-        SELECT count(*) FROM (
-            SELECT customer_id
-            FROM (
-                SELECT customer_id, purpose, arg_max({status_sql()}, (event_time, -({status_sql()}), record_id)) AS word
-                FROM consents WHERE purpose IN ({listed}) AND {status_sql()} IS NOT NULL
-                GROUP BY customer_id, purpose
-            )
-            WHERE word = 1
-            GROUP BY customer_id
-            HAVING count(*) = {len(purposes):d}
-        )
-    """
 
 
 def odd_select(purposes: Sequence[str]) -> str:

@@ -60,6 +60,9 @@ class View(Settings):
     items: list[str] = Field(
         default_factory=list, description="holdings only: items to flag; all known ones if left out"
     )
+    purpose: str | None = Field(
+        default=None, description="what the view is used for; customers without a basis for it are left out"
+    )
     ttl: Duration | None = Field(default=None, description="age at which the served values count as stale")
     description: str = ""
     owner: str = ""
@@ -103,6 +106,10 @@ class ViewsFile(Settings):
     """The whole of ``features/views.yaml``."""
 
     views: dict[str, View] = Field(min_length=1)
+    purpose: str | None = Field(
+        default=None,
+        description="what views are used for that declare none; any declared purpose will do if left out",
+    )
     snapshots: Snapshots = Field(default_factory=Snapshots)
 
     @field_validator("views")
@@ -114,3 +121,8 @@ class ViewsFile(Settings):
             if name in ("consent", "score"):
                 raise ValueError(f"{name!r} is a name of ours; choose another")
         return value
+
+    def purpose_of(self, view: str) -> str | None:
+        """Return what a view is used for; None where any declared purpose will do."""
+        declared = self.views.get(view)
+        return (declared.purpose if declared is not None else None) or self.purpose

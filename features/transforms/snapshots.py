@@ -8,12 +8,13 @@ from pathlib import Path
 import duckdb
 import pyarrow.parquet as pq
 
-from features.base.engine import one_row, quoted
+from features.base.engine import quoted
 from features.base.errors import BadData
 from features.base.storage import stream_parquet
-from features.declaration.canonical import CANONICAL, Kind
+from features.declaration.canonical import Kind
 from features.transforms.plan import PlannedView
 from features.transforms.settings import Snapshots
+from features.unify.present import about_customers
 from features.unify.tables import Columns
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -35,31 +36,19 @@ def cutoffs_between(first: datetime, as_of: datetime, snapshots: Snapshots) -> l
     return [*grid, as_of]
 
 
-def known_span(engine: duckdb.DuckDBPyConnection, columns: Columns) -> tuple[datetime, datetime]:
-    """Return when the first and the last row about a customer became known."""
-    spans = " UNION ALL ".join(
-        f"SELECT min(known_at) AS lo, max(known_at) AS hi FROM {kind}" for kind in _about(columns)
-    )
-    first, last = one_row(engine, f"SELECT min(lo), max(hi) FROM ({spans})")
-    if first is None:
-        raise BadData("features.empty", "no row about any customer", hint="run `nextbest unify` and look at its counts")
-    return first, last
-
-
-def _about(columns: Columns) -> list[Kind]:
-    return [kind for kind in columns if kind == "customers" or CANONICAL[kind].about_customer]
-
-
 def make_spine(engine: duckdb.DuckDBPyConnection, columns: Columns, cutoffs: list[datetime]) -> None:
     """Create ``cutoffs`` and ``spine``: every customer at every cutoff from when the company first knew of them."""
     moments = ", ".join(f"({(moment - _EPOCH) // timedelta(microseconds=1):d})" for moment in cutoffs)
-    known = " UNION ALL ".join(f"SELECT customer_id, known_at FROM {kind}" for kind in _about(columns))
+    known = " UNION ALL ".join(f"SELECT customer_id, known_at FROM {kind}" for kind in about_customers(columns))
     engine.execute(
-        f"CREATE TEMP TABLE cutoffs AS SELECT CAST(moment AS BIGINT) AS as_of FROM (VALUES {moments}) v(moment)"
+        f"""
+        CREATE OR REPLACE TEMP TABLE cutoffs AS
+        SELECT CAST(moment AS BIGINT) AS as_of FROM (VALUES {moments}) v(moment)
+        """
     )
     engine.execute(
         f"""
-        CREATE TEMP TABLE spine AS
+        CREATE OR REPLACE TEMP TABLE spine AS
         SELECT customer_id, as_of
         FROM (SELECT customer_id, min(epoch_us(known_at)) AS known_since FROM ({known}) GROUP BY customer_id) k
         JOIN cutoffs ON known_since <= as_of

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from features.base.storage import read_parquet
+from features.base.workspace import Workspace
+
 
 @dataclass(frozen=True)
 class PairScore:
@@ -20,6 +23,12 @@ class PairScore:
     precision: float
     recall: float
     exact: frozenset[str]
+
+
+def resolved_records(workspace: Workspace) -> pd.DataFrame:
+    """Return which customer every record is part of: ``feed``, ``record_id``, ``customer_id``."""
+    records: pd.DataFrame = read_parquet(workspace.personal / "records.parquet").to_pandas()
+    return records
 
 
 def score_pairs(resolved: pd.DataFrame, truth: pd.DataFrame) -> PairScore:

@@ -22,6 +22,7 @@ from features.declaration.file import FeedsFile
 from features.feeds.mapping import reference_name
 from features.feeds.personal import apart_attributes, found_personal, personal_columns
 from features.unify.links import reference
+from features.unify.normalise import phone
 from features.unify.survivor import refuse_unknown, with_marks
 
 #: Columns of each canonical table: name → whether it holds numbers.
@@ -159,7 +160,7 @@ def _select(name: str, feed: Feed, feeds: FeedsFile, staged: Path) -> str:
         return f"SELECT {literal(name)} AS feed, s.* {exclude}, NULL AS __ref FROM {source} s"
     other, column, _ = link
     owner = feeds.feeds[other]
-    theirs = reference(owner, column)
+    theirs = comparable(owner, column, reference(owner, column))
     known = (
         f"SELECT {theirs} AS ref, min(r.customer_id) AS customer_id "
         f"FROM read_parquet({literal(str(staged / other / 'rows.parquet'))}) o "
@@ -168,8 +169,24 @@ def _select(name: str, feed: Feed, feeds: FeedsFile, staged: Path) -> str:
     )
     return (
         f"SELECT k.customer_id, {literal(name)} AS feed, s.* {exclude}, s.customer_ref AS __ref "
-        f"FROM {source} s LEFT JOIN ({known}) k ON k.ref = s.customer_ref"
+        f"FROM {source} s LEFT JOIN ({known}) k ON k.ref = {comparable(owner, column, 's.customer_ref')}"
     )
+
+
+def comparable(owner: Feed, column: str, sql: str) -> str:
+    """Return SQL of what a row names a customer by, as it is compared: contact points without their spelling.
+
+    Parameters
+    ----------
+    owner : the feed of customers that is named
+    column : its column by which it is named
+    sql : the value, on either side
+    """
+    if owner.fields.get("email") == column:
+        return f"lower(trim({sql}))"
+    if owner.fields.get("phone") == column:
+        return f"coalesce({phone(sql)}, trim({sql}))"
+    return sql
 
 
 def _hidden(name: str, feed: Feed, feeds: FeedsFile, rows: Path) -> list[str]:

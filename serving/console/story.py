@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 import pyarrow.compute as pc
@@ -13,11 +13,16 @@ import pyarrow.compute as pc
 from features.base.errors import BadData
 from features.base.storage import read_parquet
 from features.base.workspace import Workspace
+from features.consent.access import rows_of
 from features.declaration.canonical import CANONICAL
+from features.declaration.purposes import Purpose
+from features.declared import load_feeds
 from serving.batch.publish import PARQUET
 from serving.decide.decision import Decision
 from serving.decide.reasons import Reason
 from serving.decider import Decider
+
+Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -73,6 +78,7 @@ def tell(
     found = decided.filter(pc.equal(decided["customer_id"], customer_id))
     if not found.num_rows:
         raise BadData("story.unknown_customer", "nobody decided for this customer", hint="run `nextbest decide` first")
+    purposes, as_of = load_feeds(workspace)[0].purposes, decider.catalogue.as_of
     arrays = decider.columns(columns)
     risks = []
     for model, scores in decider.scorer.score(arrays).items():
@@ -82,25 +88,32 @@ def tell(
         risks.append(Risk(model, float(scores.values[0]), reasons))
     return Story(
         customer_id=customer_id,
-        as_of=decider.catalogue.as_of,
-        records=tuple(_rows(workspace, "personal/customers", customer_id)),
-        golden=_golden(workspace, customer_id),
+        as_of=as_of,
+        records=tuple(_rows(workspace, purposes, "customers", customer_id, as_of=as_of, personal=True)),
+        golden=_golden(workspace, purposes, customer_id, as_of=as_of),
         risks=tuple(risks),
         decision=decider.ledger.get(found["decision_id"][0].as_py()),
         titles={offer.id: offer.settings.title or offer.id for offer in decider.policy.offers},
     )
 
 
-def _golden(workspace: Workspace, customer_id: str) -> dict[str, Any]:
+def _golden(workspace: Workspace, purposes: Mapping[str, Purpose], customer_id: str, *, as_of: datetime) -> Row:
     """Return the golden record with what identifies the person, which lies apart."""
-    (known,) = _rows(workspace, "golden", customer_id)
-    (personal,) = _rows(workspace, "personal/golden", customer_id)
+    (known,) = _rows(workspace, purposes, "golden", customer_id, as_of=as_of, personal=False)
+    (personal,) = _rows(workspace, purposes, "golden", customer_id, as_of=as_of, personal=True)
     return {**known, **personal}
 
 
-def _rows(workspace: Workspace, table: str, customer_id: str) -> list[dict[str, Any]]:
-    whole = read_parquet(workspace.unified / f"{table}.parquet")
+def _rows(
+    workspace: Workspace,
+    purposes: Mapping[str, Purpose],
+    table: Literal["golden", "customers"],
+    customer_id: str,
+    *,
+    as_of: datetime,
+    personal: bool,
+) -> list[Row]:
+    rows = rows_of(workspace, purposes, table, customer_id, purpose=None, as_of=as_of, personal=personal)
     fields = ["feed", "record_id", "event_time", *CANONICAL["customers"].fields]
-    chosen = whole.filter(pc.equal(whole["customer_id"], customer_id))
-    rows: list[dict[str, Any]] = chosen.select([name for name in fields if name in chosen.column_names]).to_pylist()
-    return rows
+    chosen: list[Row] = rows.select([name for name in fields if name in rows.column_names]).to_pylist()
+    return chosen

@@ -31,7 +31,7 @@ feeds:
      fields: {purpose: what, status: word}}
 identity: {rules: exact, match: [email]}
 quality: {unknown_customers_above: 0.3}
-purposes: {marketing: {basis: consent}}
+purposes: {marketing: {basis: consent}, service: {basis: contract}}
 """
 VIEWS = """\
 views:

@@ -70,6 +70,7 @@ def company(root: Path, *, feeds: str, views: str = "", files: Mapping[str, str]
     for name, text in (files or {}).items():
         (root / name).write_text(text, encoding="utf-8")
     keep_key(Workspace(root).identity_key, ID_KEY)
+    keep_key(Workspace(root).pseudonym_key, ID_KEY)
     return Workspace(root)
 
 

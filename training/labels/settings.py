@@ -69,6 +69,9 @@ class ModelSettings(Settings):
     """One model: its label, its population, its features."""
 
     label: Label
+    purpose: str | None = Field(
+        default=None, description="what it predicts for; who has no basis for it is not learnt from. Any, if left out"
+    )
     population: Population = Field(default_factory=Population)
     features: list[str] = Field(default_factory=list, description="views to learn from; all if left out")
     exclude: list[str] = Field(default_factory=list, description="further columns that this model may not learn from")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from features.base.engine import one_row
-from features.consent.standing import GRANTED, WITHDRAWN, consenting_select, odd_select
+from features.consent.standing import GRANTED, WITHDRAWN, odd_select
 from tests.features.tiny import company, lines, unified
 from tests.features.transforms.world import FEEDS, day, engine_with, snapshots
 
@@ -82,9 +82,6 @@ def test_unknown_words_and_undeclared_purposes_are_counted() -> None:
     with engine_with(consents=words) as (engine, _):
         assert one_row(engine, odd_select(["marketing"])) == (3,)
         assert one_row(engine, odd_select([])) == (4,)
-        assert one_row(engine, consenting_select(["marketing"])) == (1,)
-        assert one_row(engine, consenting_select(["marketing", "selling"])) == (1,)
-        assert one_row(engine, consenting_select(["marketing", "profiling"])) == (0,)
 
 
 def test_customers_without_every_consent_are_counted_as_withheld(tmp_path: Path) -> None:
