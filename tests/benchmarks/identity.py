@@ -81,17 +81,19 @@ def rldata() -> Case:
 def contoso(*, mail: bool) -> Case:
     """Return the three customer files; who a loyalty record belongs to is the truth, and left out."""
     mapping = {"first_name": "FirstName", "last_name": "LastName", "full_name": "FullName", "phone": "Telephone"}
+    mapping |= {"birth_date": "DateOfBirth"}
     mapping |= {"email": "EMail"} if mail else {}
-    american = {"birth_date": "cast(strptime(DateOfBirth, '%m/%d/%Y') as date)"}
     files = {
-        "contact": ("Contact", "ContactId", mapping | american | {"postcode": "PostCode", "city": "City"}),
-        "loyalty": ("Customer-Loyalty", "LoyaltyId", mapping | {"birth_date": "DateOfBirth"}),
-        "shop": ("CustomerRecordContoso", "ContactId", mapping | american),
+        "contact": ("Contact", "ContactId", mapping | {"postcode": "PostCode", "city": "City"}),
+        "loyalty": ("Customer-Loyalty", "LoyaltyId", mapping),
+        "shop": ("CustomerRecordContoso", "ContactId", mapping),
     }
     feeds: dict[str, tuple[pd.DataFrame, str, Mapping[str, str]]] = {}
     truths = []
     for name, (file, key, fields) in files.items():
         frame = pd.read_parquet(DATA / f"contoso_customer_insights/{file}.parquet")
+        born = pd.to_datetime(frame["DateOfBirth"], format="mixed", errors="coerce")  # two ways of writing, some broken
+        frame["DateOfBirth"] = born.dt.strftime("%Y-%m-%d")
         person = frame["ContactId"].fillna("nobody " + frame[key])
         truths.append(pd.DataFrame({"feed": name, "record_id": frame[key], "person_id": person}))
         feeds[name] = (frame if key == "ContactId" else frame.drop(columns="ContactId"), key, fields)
@@ -106,9 +108,9 @@ def _one(
     bar: float,
     comparisons: Mapping[str, Any] | None = None,
 ) -> Case:
-    frame = frame.assign(row=[f"r{at}" for at in range(len(frame))])
-    truth = pd.DataFrame({"feed": name, "record_id": frame["row"], "person_id": person.to_numpy()})
-    return Case({name: (frame, "row", mapping)}, truth, bar, comparisons or {})
+    frame = frame.assign(number=[f"r{at}" for at in range(len(frame))])
+    truth = pd.DataFrame({"feed": name, "record_id": frame["number"], "person_id": person.to_numpy()})
+    return Case({name: (frame, "number", mapping)}, truth, bar, comparisons or {})
 
 
 CASES: dict[str, Callable[[], Case]] = {
@@ -132,6 +134,8 @@ def staged(case: Case, root: Path) -> dict[str, Feed]:
 
 
 def scored(groups: pd.DataFrame, truth: pd.DataFrame, seconds: float) -> dict[str, float]:
+    if len(groups.merge(truth, on=["feed", "record_id"])) != len(truth):
+        raise SystemExit("the truth does not name the records that were resolved")
     found = score_pairs(groups.rename(columns={"group": "customer_id"}), truth)
     f1 = 2 * found.precision * found.recall / max(found.precision + found.recall, 1e-9)
     return {"precision": found.precision, "recall": found.recall, "f1": f1, "seconds": seconds}
