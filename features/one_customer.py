@@ -27,7 +27,7 @@ from features.feeds.personal import apart_attributes
 from features.feeds.stage import StagedFeed, stage
 from features.quality.accepted import remember, remembered
 from features.quality.check import Check
-from features.quality.checks import check_all
+from features.quality.checks import check_all, personal_found
 from features.quality.facts import facts
 from features.quality.loads import Looked, conflicts, look, named, refuse
 from features.quality.repairs import repairs_of
@@ -171,7 +171,8 @@ def unify(
         odd = _count(engine, odd_select(list(file.purposes))) if "consents" in columns else None
         checks = check_all(file, staged, tables.attached, resolution, odd_consents=odd)
         places = {name: workspace.staged / name for name in staged}
-        checks = sorted([*checks, *looked.checks, *conflicts(engine, file, places)], key=lambda it: (it.code, it.feed))
+        checks += [*looked.checks, *conflicts(engine, file, places), *personal_found(file, tables.found)]
+        checks = sorted(checks, key=lambda it: (it.code, it.feed))
         refuse(checks, file.quality, accept=accept)
         # Last of all, and before the tables take their place: a run that is refused changes no id, and one that is
         # killed here finds the ledger as it left it, and makes the tables that belong to it.

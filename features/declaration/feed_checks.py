@@ -39,5 +39,6 @@ RULES: dict[str, Rule] = {
         Rule("FQ017", "the load has about as many rows as the last accepted one", "refuse"),
         Rule("FQ018", "no column has turned constant or empty since the last accepted load", "refuse"),
         Rule("FQ019", "values are spread as in the last accepted load", "refuse"),
+        Rule("FQ020", "every column that looks personal is declared as such"),
     )
 }

@@ -39,6 +39,25 @@ def check_all(
     return sorted(checks, key=lambda check: (check.code, check.feed))
 
 
+def personal_found(file: FeedsFile, found: Sequence[str]) -> list[Check]:
+    """Return for every feed whether columns look personal that nobody declared (FQ020); they are kept apart as well.
+
+    Parameters
+    ----------
+    file : the declaration
+    found : such columns, as ``feed.column``
+    """
+    checks = []
+    for feed in sorted(file.feeds):
+        columns = [name.partition(".")[2] for name in sorted(found) if name.partition(".")[0] == feed]
+        if columns:
+            detail = f"kept apart though not declared under pii: {', '.join(columns)}"
+            checks.append(Check("FQ020", feed, "repaired", detail))
+        else:
+            checks.append(Check("FQ020", feed, "passed", ""))
+    return checks
+
+
 def _usable(feed: StagedFeed) -> Check:
     unusable = feed.rows_read - feed.rows - feed.excluded - feed.duplicates
     if not unusable:
