@@ -56,7 +56,6 @@ SHOWN = {"York", "Hull", "gold", "basic"}
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     root = tmp_path_factory.mktemp("named")
     header = "account,changed,mail,tel,family,dob,road,town,tier,login,forename,backup,second"
-    said = ["ACC-7001,care,granted,2026-01-05", "ACC-7002,care,objected,2026-01-05"]
     files = {
         "crm.csv": lines(header, PEOPLE),
         "said.csv": lines(
