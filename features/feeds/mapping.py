@@ -14,7 +14,7 @@ from features.base.engine import literal, quoted
 from features.base.errors import BadConfiguration, Problem
 from features.base.expression import parse
 from features.declaration.canonical import CANONICAL, SQL_TYPES, FieldType, Kind, attribute_name
-from features.declaration.feed import Feed
+from features.declaration.feed import ROW, Feed
 from features.feeds.reader import RAW
 
 #: Below this every whole number has a double of its own.
@@ -64,6 +64,9 @@ class FeedMapping:
             named.append((f"{place}.customer", link[2]))
         named += [(place, column) for column in self.named_by]
         problems = [_absent(where, column, known) for where, column in named if column not in self.types]
+        if feed.key == ROW and ROW in self.types:
+            message = "`key: row` means each row's place, and the files have a column of that name"
+            problems.append(Problem("feed.key", message, f"{place}.key", "write `key: [row]` for the column"))
         for where, text in self._expressions():
             try:
                 used = self._columns(text, where)

@@ -91,8 +91,12 @@ def known(feed: Attached, file: FeedsFile) -> Check:
 
 
 def _shared(file: FeedsFile, resolution: Resolution) -> Check:
-    if file.identity.rules != "exact":
+    if file.identity.rules == "keys":
         return Check("FQ005", "", "not_applicable", "contact points are not compared")
+    if file.identity.rules != "exact":
+        limit = file.identity.shared_by_at_most
+        detail = f"contact points are weighed; one on more than {limit} records is left out of the comparison"
+        return Check("FQ005", "", "not_applicable", detail)
     if not resolution.shared:
         return Check("FQ005", "", "passed", "")
     limit = file.identity.shared_by_at_most

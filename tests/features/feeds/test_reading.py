@@ -42,6 +42,14 @@ def test_a_parquet_file_without_rows_is_refused(tmp_path: Path) -> None:
     assert refused(tmp_path, None, file="till.parquet").first.code == "feed.empty"
 
 
+def test_a_key_that_means_a_rows_place_is_refused_where_a_column_has_its_name(tmp_path: Path) -> None:
+    people = {"file": "people.csv", "kind": "customers", "event": None, "event_time": None, "customer": None}
+    content = "row,mail\n7,a@example.com\n8,b@example.com\n"
+    with pytest.raises(BadConfiguration, match=r"write `key: \[row\]`"):
+        staged(tmp_path, content, **people, key="row", fields={"email": "mail"})
+    assert staged(tmp_path, content, **people, key=["row"], fields={"email": "mail"}).column("record_id") == ["7", "8"]
+
+
 def test_a_cut_off_last_line_is_kept_aside_and_counted(tmp_path: Path) -> None:
     found = staged(tmp_path, GOOD + "cleo,2026-01-0", reject_above=0.5)
     assert found.feed.rows == 2
