@@ -152,7 +152,7 @@ def test_with_json_standard_output_holds_the_answer_and_standard_error_the_progr
     assert _run(["unify", "--json", "-w", str(shop.root)]) == 0
     said = capsys.readouterr()
     answer = json.loads(said.out)
-    assert set(answer) == {"records", "customers", "quarantined", "withheld", "checks", "feeds"}
+    assert set(answer) == {"records", "customers", "quarantined", "withheld", "withheld_by", "checks", "feeds"}
     assert answer["customers"] == answer["records"] > 0
     assert "· reading feeds" in said.err
 
