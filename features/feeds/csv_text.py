@@ -112,8 +112,9 @@ def _checked_first_line(name: str, file: Path, called: str, encoding: str) -> st
                 )
             try:
                 text = decoder.decode(chunk, final=not chunk)
-            except UnicodeDecodeError as error:
-                line = lines + 1 + chunk[: error.start].count(b"\n")
+            except UnicodeError as error:  # of UTF-16 without its mark it does not say where
+                start = error.start if isinstance(error, UnicodeDecodeError) else 0
+                line = lines + 1 + chunk[:start].count(b"\n")
                 raise BadData(
                     "feed.encoding",
                     f"{called} is not {encoding}: line {line} holds a byte that cannot be read",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -144,7 +145,8 @@ def locate(name: str, feed: Feed, patterns: Sequence[str], root: Path) -> Locate
 
 
 def _paths(name: str, pattern: str, root: Path) -> list[Found]:
-    matches = sorted(Path(match) for match in glob.glob(str(root / pattern), recursive=True))  # noqa: PTH207 - a pattern may be absolute or climb with ..
+    within = str(root / pattern) if root.is_dir() else os.path.normpath(root / pattern)  # no .. leads out of nowhere
+    matches = sorted(Path(match) for match in glob.glob(within, recursive=True))  # noqa: PTH207 - a pattern may be absolute or climb with ..
     paths = [path.resolve() for match in matches for path in _files(match)]
     if not paths:
         raise _missing(name, f"no file matches {pattern!r}")

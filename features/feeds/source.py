@@ -19,6 +19,8 @@ _FORMATS: dict[str, type[FeedFiles]] = {
     **dict.fromkeys(excel.SUFFIXES, excel.ExcelFiles),
 }
 
+_SQLITE = (".db", ".db3", ".sqlite", ".sqlite3")
+
 
 def find(name: str, feed: Feed, root: Path) -> Source:
     """Return a feed's source; its rows are not read yet.
@@ -48,9 +50,12 @@ def find(name: str, feed: Feed, root: Path) -> Source:
         return kind(name, feed, located)  # type: ignore[return-value]  # each of them is a Source; their base is not
     odd = next((suffix for suffix in suffixes if suffix not in _FORMATS), "")
     near = did_you_mean(odd, list(_FORMATS)) if odd else "make a feed of each kind"
+    if odd in _SQLITE:
+        near = "a SQLite file is read as `source: sqlite:///PATH` with `table:` or `query:`"
+    together = " together" if len(suffixes) > 1 else ""
     raise BadData(
         "feed.format",
-        f"cannot read files of kind {', '.join(suffix or 'without a suffix' for suffix in suffixes)} together",
+        f"cannot read files of kind {', '.join(suffix or 'without a suffix' for suffix in suffixes)}{together}",
         where=f"feed {name}",
         hint=f"a feed's files are all CSV, all Parquet, all JSON or all Excel; {near}",
     )
