@@ -107,6 +107,14 @@ def broken_lines(engine: duckdb.DuckDBPyConnection, source: Source) -> dict[str,
         """
     ).fetchall()
     for reason, _, file, line in found:
+        if "maximum" in reason:
+            raise BadData(
+                "feed.quote",
+                f"from line {line} on {Path(file).name} cannot be parted into rows: "
+                "a quotation mark is opened and never closed, or one line is longer than 2 MB",
+                where=f"feed {source.feed}",
+                hint="close the quotation mark, or shorten the value, and deliver the file again",
+            )
         if reason not in ("line has missing columns", "line has too many columns"):
             raise BadData(
                 "feed.quote",

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
@@ -48,7 +49,7 @@ def ledger_digest(folder: Path) -> str:
     ------
     StorageFailure : the folder is there, but its manifest cannot be read
     """
-    return str(read_json(folder / MANIFEST)["digest"]) if (folder / MANIFEST).exists() else ""
+    return str(_manifest(folder)["digest"]) if (folder / MANIFEST).exists() else ""
 
 
 def read_ledger(folder: Path) -> Kept:
@@ -62,7 +63,7 @@ def read_ledger(folder: Path) -> Kept:
         if any((folder / f"{name}.parquet").exists() for name in _TABLES):
             raise _damaged(MANIFEST)
         return Kept(IdLedger.empty(), 0, "")
-    manifest = read_json(folder / MANIFEST)
+    manifest = _manifest(folder)
     tables: dict[str, pa.Table] = {}
     for name, schema in _TABLES.items():
         path = folder / f"{name}.parquet"
@@ -114,6 +115,16 @@ def write_ledger(folder: Path, ledger: IdLedger, before: Kept, *, beside: Callab
         manifest = {"version": before.version + 1, "digest": digest, "previous": before.digest, "files": files}
         write_json(part / MANIFEST, manifest)
     return digest
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
+    try:
+        found = read_json(folder / MANIFEST)
+    except StorageFailure:
+        raise _damaged(MANIFEST) from None
+    if not isinstance(found, dict) or not {"version", "digest", "files"} <= set(found):
+        raise _damaged(MANIFEST)
+    return found
 
 
 def _damaged(name: str) -> StorageFailure:

@@ -9,8 +9,8 @@ from pathlib import Path
 import duckdb
 
 from features.base.engine import literal, open_engine, quoted
-from features.base.errors import BadData
-from features.base.storage import stream_parquet
+from features.base.errors import BadData, StorageFailure
+from features.base.storage import read_parquet, stream_parquet
 from features.declaration.canonical import CANONICAL, snake_case
 from features.declaration.file import FeedsFile
 
@@ -84,6 +84,7 @@ def owners(unified: Path, feeds: FeedsFile) -> list[Owner]:
     Raises
     ------
     BadData : there are no views yet
+    StorageFailure : one of them is damaged
     """
     declared = owners_of(feeds)
     paths = {owner: unified / FOLDER / f"{owner}.parquet" for owner in declared}
@@ -91,7 +92,7 @@ def owners(unified: Path, feeds: FeedsFile) -> list[Owner]:
         raise BadData("owners.none", "the owners' views are not there", hint="run `nextbest unify` first")
     with open_engine(folders=[unified]) as engine:
         rows = " UNION ALL ".join(
-            f"SELECT {literal(owner)} AS owner, customer_id FROM read_parquet({literal(str(path))})"
+            f"SELECT {literal(owner)} AS owner, customer_id FROM {_counted(engine, owner, path)}"
             for owner, path in paths.items()
         )
         counted: Mapping[str, tuple[int, int, int]] = {
@@ -107,6 +108,21 @@ def owners(unified: Path, feeds: FeedsFile) -> list[Owner]:
             ).fetchall()
         }
     return [Owner(owner, tuple(own), *counted.get(owner, (0, 0, 0))) for owner, own in declared.items()]
+
+
+def _counted(engine: duckdb.DuckDBPyConnection, owner: str, path: Path) -> str:
+    """Register whom an owner's view counts, its pages proven; return the relation."""
+    try:
+        view = read_parquet(path, columns=["customer_id"])
+    except StorageFailure as error:
+        raise StorageFailure(
+            error.first.code,
+            error.first.message,
+            where=f"state/unified/{FOLDER}/{path.name}",
+            hint="remove the folder state/unified and run `nextbest unify`, which makes all of it again",
+        ) from error
+    engine.register(f"counted_{owner}", view)
+    return quoted(f"counted_{owner}")
 
 
 def _fields(own: Sequence[str], feeds: FeedsFile, there: Sequence[str]) -> list[str]:

@@ -131,6 +131,7 @@ def held(workspace: Folder = Path(), as_json: AsJson = False) -> None:
     lines = [
         f"{' '.join(pair['records'])}  {pair['reason']}  ({pair['cause']}, {pair['weight']:.1f})" for pair in pairs
     ]
+    lines = lines or ["no pair of records is held for review"]
     _answer({"held": pairs}, lines, as_json, "nextbest identity judge always|never FEED:KEY FEED:KEY --reason …")
 
 

@@ -101,6 +101,14 @@ def test_a_wrong_call_is_refused_with_its_code(
     assert document["error"]["hint"]
 
 
+def test_who_asks_for_held_pairs_is_told_that_there_are_none(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    workspace = told(tmp_path, APART)
+    assert _run(["identity", "held", "-w", str(workspace.root)]) == 0
+    assert capsys.readouterr().out.startswith("no pair of records is held for review\n")
+
+
 def test_a_person_reads_one_line_an_entry_and_the_next_step(
     merged: tuple[Workspace, str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:

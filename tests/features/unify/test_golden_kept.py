@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from features.base.engine import open_engine
-from features.base.errors import BadData
+from features.base.errors import BadData, StorageFailure
 from features.base.workspace import Workspace
 from features.declared import load_feeds
 from features.unify.owner_views import Owner, owners
@@ -105,6 +105,17 @@ def test_owners_count_differently_and_the_difference_is_told(workspace: Workspac
         Owner("sales_uk", ("crm",), counted=3, customers=2, only_here=1),
         Owner("web", ("web",), counted=2, customers=2, only_here=1),
     ]
+
+
+def test_a_damaged_owners_view_is_named_with_what_makes_it_again(tmp_path: Path) -> None:
+    made = company(tmp_path, feeds=FEEDS)
+    (made.unified / "owners").mkdir(parents=True)
+    for owner in ("sales_uk", "web"):
+        (made.unified / "owners" / f"{owner}.parquet").write_bytes(b"PAR1 no more")
+    feeds, _ = load_feeds(made)
+    with pytest.raises(StorageFailure, match="remove the folder state/unified") as caught:
+        owners(made.unified, feeds)
+    assert caught.value.first.where == "state/unified/owners/sales_uk.parquet"
 
 
 def test_owners_are_not_known_before_unification(tmp_path: Path) -> None:

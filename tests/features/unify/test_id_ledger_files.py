@@ -67,6 +67,18 @@ def test_a_damaged_ledger_is_refused_and_never_begun_anew(tmp_path: Path, name: 
     assert caught.value.exit_code == 74
 
 
+@pytest.mark.parametrize("content", [b"{}", b"[]", b"\xff\xfe{", b""])
+def test_a_damaged_manifest_is_to_be_restored_and_not_written_again(tmp_path: Path, content: bytes) -> None:
+    folder = tmp_path / "identity"
+    write_ledger(folder, history([[1]]), read_ledger(folder))
+    (folder / MANIFEST).write_bytes(content)
+    for reads in (read_ledger, ledger_digest):
+        with pytest.raises(StorageFailure) as caught:
+            reads(folder)
+        assert caught.value.first.code == "identity.damaged"
+        assert "restore" in caught.value.first.hint
+
+
 def test_a_run_that_dies_while_it_writes_leaves_the_version_before(tmp_path: Path) -> None:
     folder = tmp_path / "identity"
     write_ledger(folder, history([[1]]), read_ledger(folder))
