@@ -42,7 +42,9 @@ def name_sources(asked: Sequence[str], *, here: Path, root: Path) -> dict[str, s
     """
     named: dict[str, str] = {}
     for source, stem, parent in (one for text in asked for one in _expand(text, here)):
-        seen = source if "://" in source or Path(source).is_absolute() else os.path.relpath(here / source, root.resolve())
+        seen = (
+            source if "://" in source or Path(source).is_absolute() else os.path.relpath(here / source, root.resolve())
+        )
         if seen in named.values():
             continue
         name = _name(stem)

@@ -179,6 +179,23 @@ def test_csv_and_parquet_together_are_refused(tmp_path: Path) -> None:
     assert refused(tmp_path, None, source="till.*").first.code == "feed.format"
 
 
+def test_a_line_that_is_too_long_is_said_to_be(tmp_path: Path) -> None:
+    error = refused(tmp_path, GOOD + "x" * 3_000_000 + ",2026-01-03,1\n")
+    assert error.first.code == "feed.quote"
+    assert "one line is longer than 2 MB" in error.first.message
+
+
+def test_utf_16_that_is_declared_and_is_none_is_refused(tmp_path: Path) -> None:
+    assert refused(tmp_path, GOOD + "\n", encoding="utf-16").first.code == "feed.encoding"
+
+
+def test_a_sqlite_file_is_said_to_be_a_database(tmp_path: Path) -> None:
+    (tmp_path / "till.db").write_bytes(b"SQLite format 3")
+    error = refused(tmp_path, None, source="till.db")
+    assert error.first.message == "cannot read files of kind .db"
+    assert "sqlite:///PATH" in error.first.hint
+
+
 def test_brotli_is_refused_before_it_is_read(tmp_path: Path) -> None:
     pq.write_table(pa.table({"who": ["ann"], "at": ["2026-01-01"]}), tmp_path / "till.parquet", compression="brotli")
     error = refused(tmp_path, None, file="till.parquet")
