@@ -151,8 +151,8 @@ def show(told: Told, terminal: Terminal, folder: Path) -> None:
     terminal.say(f'  curl -s localhost:3000/v1/decide -H "Authorization: Bearer $(cat {key})" \\')
     body = f'{{"customer_id": "{story.customer_id}", "channel": "agent", "purpose": "retention"}}'
     terminal.say(f"    -H 'Content-Type: application/json' -d '{body}'")
-    terminal.say("[bold]your own files[/bold]: copy features/, training/, serving/ *.yaml and mlflow.yaml to a folder,")
-    terminal.say("  name your files in features/feeds.yaml, then: nextbest check -w DIR && nextbest run -w DIR")
+    terminal.say("[bold]your own files[/bold]:")
+    terminal.say("  nextbest init DIR --from FILE FILE … && nextbest check -w DIR && nextbest run -w DIR")
 
 
 def _identity(score: PairScore) -> Mapping[str, float]:
