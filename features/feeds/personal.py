@@ -23,7 +23,8 @@ _NATIONAL = r"^[0-9]{3}-[0-9]{2}-[0-9]{4}$|^[A-Z]{2}[0-9]{6}[A-D]$|^[A-Z]{2}[0-9
 _NAMED = re.compile(
     r"(f|l|fore|sur|(first|last|full|given|middle|family)_?)?name|surname|e?_?mail(_?addr(ess)?)?"
     r"|(tele|cell_?|mobile_?)?phone(_?(no|number))?|tel|mobile|dob|date_of_birth|birth_?(date|day)|born"
-    r"|street(_?address)?|address(_?[0-9])?|ssn|soc_sec_id|national_id|passport(_?(no|number))?|iban|credit_?card"
+    r"|name_(first|last|full|given|middle|family)|vorname|nachname|telefon|handy|geburtsdatum|strasse"
+    r"|(address_)?street(_?address)?|address(_?[0-9])?|ssn|soc_sec_id|national_id|passport(_?(no|number))?|iban|credit_?card"
 )
 
 

@@ -224,7 +224,7 @@ def names_person(column: str) -> bool:
         bool(_SENSITIVE & words(column))
         or name in _SENSITIVE
         or any(word in name for word in _PERSONAL_WORDS)
-        or bool(re.match(r"(first|last|given|sur|f|l)_?name_?(c?\d)?$", name))
+        or bool(re.match(r"((first|last|given|sur|f|l)_?name_?(c?\d)?|name_(first|last|given|family|middle))$", name))
     )
 
 
