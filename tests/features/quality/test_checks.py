@@ -9,7 +9,7 @@ import pytest
 
 from features.declaration.file import FeedsFile
 from features.feeds.stage import StagedFeed
-from features.quality.checks import RULES, Check, check_all
+from features.quality.checks import RULES, Check, check_all, personal_found
 from features.unify.resolve import Resolution
 from features.unify.tables import Attached
 
@@ -85,6 +85,13 @@ def test_fq006_consents_with_unknown_words_count_as_none() -> None:
     assert answer("FQ006")[0] == "passed"
     assert answer("FQ006", odd=2) == ("failed", "2 consents with an unknown word or purpose count as none")
     assert answer("FQ006", odd=None)[0] == "not_applicable"
+
+
+def test_fq020_columns_that_look_personal_and_are_not_declared_are_named_by_feed() -> None:
+    told, quiet = personal_found(declared(), ["crm.login", "crm.backup_mail"])
+    assert (told.code, told.feed, told.outcome) == ("FQ020", "crm", "repaired")
+    assert told.detail.endswith(": backup_mail, login")
+    assert (quiet.feed, quiet.outcome) == ("till", "passed")
 
 
 @pytest.mark.parametrize("code", sorted(RULES))

@@ -84,7 +84,7 @@ def test_over_thirty_days_no_id_is_reused_every_past_id_resolves_and_ids_change_
         world.leave(6)
         workspace = world.deliver(tmp_path)
         unified(workspace)
-        now = {(r["feed"], r["record_id"]): r["customer_id"] for r in table(workspace.unified / "records.parquet")}
+        now = {(r["feed"], r["record_id"]): r["customer_id"] for r in table(workspace.personal / "records.parquet")}
         past = {(row["past_id"], row["place"]): row["customer_id"] for row in table(workspace.unified / "ids.parquet")}
         ledger = read_ledger(workspace.identity).ledger
         events = ledger.events.slice(entered).to_pylist()
