@@ -43,7 +43,13 @@ def test_a_parquet_file_without_rows_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_key_that_means_a_rows_place_is_refused_where_a_column_has_its_name(tmp_path: Path) -> None:
-    people = {"file": "people.csv", "kind": "customers", "event": None, "event_time": None, "customer": None}
+    people: dict[str, Any] = {
+        "file": "people.csv",
+        "kind": "customers",
+        "event": None,
+        "event_time": None,
+        "customer": None,
+    }
     content = "row,mail\n7,a@example.com\n8,b@example.com\n"
     with pytest.raises(BadConfiguration, match=r"write `key: \[row\]`"):
         staged(tmp_path, content, **people, key="row", fields={"email": "mail"})
