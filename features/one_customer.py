@@ -126,7 +126,7 @@ def unify(
     inputs += [[list(pair) for pair in (*declared.always, *declared.never, *declared.labels)]]
     digest = digest_of([*inputs, ledger_digest(workspace.identity), consent_digest(workspace.consent)])
     done = read_done(workspace.unified / REPORT, digest)
-    if done is not None and not refit and _all_accepted(workspace, staged):
+    if done is not None and not refit and _all_there(workspace) and _all_accepted(workspace, staged):
         report = replace(UnifyReport.from_json(done), feeds=_applied(staged))
         if read_done(workspace.published / "quality" / QUALITY, digest) is None:  # a run was killed before its report
             report_quality(workspace, report)
@@ -235,6 +235,12 @@ def _refuse_unknown(named: Collection[str], file: FeedsFile) -> None:
             raise UsageError(
                 "unify.unknown_feed", f"there is no feed {name!r}", hint=did_you_mean(name, sorted(file.feeds))
             )
+
+
+def _all_there(workspace: Workspace) -> bool:
+    """Whether nobody removed a table of the last run, which then has to be made again."""
+    ours = [workspace.unified / name for name in ("customers.parquet", "golden.parquet", "ids.parquet")]
+    return all(path.is_file() for path in (*ours, workspace.unified / PERSONAL / "records.parquet"))
 
 
 def _all_accepted(workspace: Workspace, staged: Mapping[str, StagedFeed]) -> bool:
