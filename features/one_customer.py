@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from features.base.config import did_you_mean
 from features.base.engine import one_row, open_engine
-from features.base.errors import BadData, UsageError
+from features.base.errors import BadData, StorageFailure, UsageError
 from features.base.progress import Progress
 from features.base.storage import atomic_folder, digest_of, read_done, read_json, write_json, write_parquet
 from features.base.workspace import Workspace
@@ -40,7 +40,7 @@ from features.unify.id_key import load_key
 from features.unify.id_ledger import past_ids
 from features.unify.incremental import Memory, gather_again
 from features.unify.judgements import read_judgements
-from features.unify.ledger_files import ledger_digest, read_ledger, write_ledger
+from features.unify.ledger_files import Kept, ledger_digest, read_ledger, write_ledger
 from features.unify.resolve import join
 from features.unify.tables import PERSONAL, WHOLE, Attached, register, seal, write_tables
 
@@ -138,7 +138,7 @@ def unify(
         open_engine(folders=[workspace.state], scratch=workspace.state / ".scratch") as engine,
         atomic_folder(workspace.unified) as part,
     ):
-        known = read_ledger(workspace.identity)
+        known = _known_ids(workspace)
         judged = with_ledger(declared, known.ledger)
         gathered = gather_again(
             engine,
@@ -235,6 +235,20 @@ def _refuse_unknown(named: Collection[str], file: FeedsFile) -> None:
             raise UsageError(
                 "unify.unknown_feed", f"there is no feed {name!r}", hint=did_you_mean(name, sorted(file.feeds))
             )
+
+
+def _known_ids(workspace: Workspace) -> Kept:
+    """Return the id ledger; one that is gone while its ids are still in use is not silently begun anew."""
+    known = read_ledger(workspace.identity)
+    if not known.version and (workspace.unified / "ids.parquet").is_file():
+        raise StorageFailure(
+            "identity.lost",
+            "the id ledger is gone, and customers with its ids are there",
+            where="state/identity",
+            hint="restore it from a copy; or remove state/unified, too: then all ids are given anew, and merges and "
+            "judgements are forgotten",
+        )
+    return known
 
 
 def _all_there(workspace: Workspace) -> bool:

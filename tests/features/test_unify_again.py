@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 
+from features.base.errors import StorageFailure
 from tests.features.tiny import company, lines, people, unified
 
 FEEDS = """\
@@ -34,3 +36,15 @@ def test_nothing_is_written_when_all_is_there(tmp_path: Path) -> None:
     before = [(workspace.unified / name).stat().st_ino for name in KEPT]
     unified(workspace)
     assert [(workspace.unified / name).stat().st_ino for name in KEPT] == before
+
+
+def test_a_ledger_that_is_gone_is_not_begun_anew_while_its_ids_are_in_use(tmp_path: Path) -> None:
+    workspace = company(tmp_path, feeds=FEEDS, files={"crm.csv": lines("id,changed,mail", ROWS)})
+    unified(workspace)
+    before = people(workspace)
+    shutil.rmtree(workspace.identity)
+    with pytest.raises(StorageFailure, match=r"identity\.lost"):
+        unified(workspace)
+    assert people(workspace) == before
+    shutil.rmtree(workspace.unified)
+    assert unified(workspace).customers == 2
