@@ -14,7 +14,7 @@ import typer
 
 from features.base.clock import system_clock
 from features.base.errors import BadConfiguration, Problem, UsageError
-from serving.commands import consent, identity, quarantine, report, why
+from serving.commands import consent, features, identity, quarantine, report, why
 from serving.commands.init import init
 from serving.commands.options import AsJson, AsOf, Folder, moment_of, workspace_of
 from serving.terminal import Terminal, exit_code
@@ -31,6 +31,7 @@ app = typer.Typer(
 )
 
 app.command()(init)
+app.add_typer(features.app)
 app.add_typer(identity.app)
 app.add_typer(consent.app)
 app.add_typer(quarantine.app)
@@ -87,19 +88,6 @@ def unify(
     terminal.answer(done.document)
     terminal.say(done.text)
     terminal.next_step("nextbest features")
-
-
-@app.command()
-def features(workspace: Folder = Path(), as_of: AsOf = None, as_json: AsJson = False) -> None:
-    """Build the features as of every cutoff, register them with Feast, fill the online store."""
-    from serving.steps import features_step
-
-    terminal = Terminal(as_json=as_json)
-    with terminal.progress() as progress:
-        done = features_step(workspace_of(workspace), progress, as_of=moment_of(as_of))
-    terminal.answer(done.document)
-    terminal.say(done.text)
-    terminal.next_step("nextbest train")
 
 
 @app.command()
@@ -232,11 +220,13 @@ def _command(arguments: list[str]) -> list[str]:
 def commands() -> list[str]:
     """Return the names of all commands, those of groups with the name of their group before them."""
     alone = [command.callback.__name__ for command in app.registered_commands if command.callback]
+    groups = [group.typer_instance for group in app.registered_groups if group.typer_instance is not None]
+    # a group that does something by itself, such as `features`, is a command, too
+    themselves = [str(group.info.name) for group in groups if group.info.invoke_without_command is True]
     grouped = [
-        f"{group.typer_instance.info.name} {command.name or command.callback.__name__}"
-        for group in app.registered_groups
-        if group.typer_instance is not None
-        for command in group.typer_instance.registered_commands
+        f"{group.info.name} {command.name or command.callback.__name__}"
+        for group in groups
+        for command in group.registered_commands
         if command.callback
     ]
-    return sorted([*alone, *grouped])
+    return sorted([*alone, *themselves, *grouped])

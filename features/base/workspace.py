@@ -84,6 +84,11 @@ class Workspace:
         return self.state / "snapshots"
 
     @property
+    def motion(self) -> Path:
+        """The log of events in motion, and its rows as a canonical table; outlives every run."""
+        return self.state / "motion"
+
+    @property
     def models(self) -> Path:
         """Exported champions, one bundle folder a version."""
         return self.state / "models"

@@ -1,0 +1,92 @@
+"""A customer's record in the online store: what every backend keeps, and how it is guarded; no Feast."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+Plain = int | float | str | bool | None
+"""A stored value; times are whole seconds since 1970, as in Feast."""
+
+Layout = tuple[tuple[str, str], ...]
+"""The features of a view in order, each with its type (`features.store.definitions.ColumnType`)."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """One view's part of a customer's record.
+
+    Parameters
+    ----------
+    event_us : as of when the values hold, microseconds since 1970
+    created_us : since when they could be known; decides between blocks of one event time
+    layout : identity of the layout that says which feature stands at each place
+    values : in the layout's order
+    """
+
+    event_us: int
+    created_us: int
+    layout: str
+    values: tuple[Plain, ...]
+
+
+Record = Mapping[str, Block]
+"""A customer's whole record: a block by view. An unknown customer has an empty one."""
+
+
+@dataclass(frozen=True)
+class Replaced:
+    """What replacing a view's snapshot did: rows written, and rows dropped since the snapshot no longer holds them."""
+
+    written: int
+    dropped: int
+
+
+class OnlineRecords(Protocol):
+    """One record a customer, on SQLite or on Redis; safe in threads, and after a fork.
+
+    A write never replaces a block by an older one: of two, the one with the greater ``(event_us, created_us)`` stays,
+    and an equal one replaces (so that doing a write again changes nothing).
+    """
+
+    def read(self, customers: Sequence[str], *, deadline_s: float) -> list[Record]:
+        """Return each customer's record, in order, in one round trip.
+
+        Raises
+        ------
+        TimeoutError : the store did not answer within the deadline
+        """
+
+    def write(self, records: Iterable[tuple[str, Record]]) -> int:
+        """Merge blocks into customers' records, each customer's in one step; return how many blocks were taken."""
+
+    def replace(self, view: str, *, cutoff_us: int, rows: Iterable[tuple[str, Block]]) -> Replaced | None:
+        """Make a view hold this snapshot; None, and nothing done, where a newer snapshot lies there already.
+
+        Customers whose block is older than the cutoff and who are not among the rows lose their block.
+        """
+
+    def delete(self, customer: str) -> bool:
+        """Forget exactly this customer; say whether there was a record."""
+
+    def scan(self) -> Iterator[tuple[str, Record]]:
+        """Yield every customer with their record, ordered by customer."""
+
+    def drop(self, views: Sequence[str]) -> None:
+        """Forget these views, of every customer."""
+
+    def put_layout(self, layout: Layout) -> str:
+        """Keep a layout and return its identity, the digest of what it says."""
+
+    def layout(self, identity: str) -> Layout:
+        """Return a layout that was kept."""
+
+    def put_fact(self, name: str, value: str) -> None:
+        """Keep a small fact about the store itself, such as a watermark or what the feature services hold."""
+
+    def fact(self, name: str) -> str | None:
+        """Return a fact, or None."""
+
+    def close(self) -> None:
+        """Close this thread's connection; the next call opens another."""

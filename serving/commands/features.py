@@ -1,0 +1,32 @@
+"""``nextbest features``: build features as of every cutoff; what else there is to ask of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from serving.commands.options import AsJson, AsOf, Folder, moment_of, workspace_of
+from serving.terminal import Terminal
+
+app = typer.Typer(
+    name="features",
+    help="Build the features as of every cutoff, register them with Feast, fill the online store.",
+    invoke_without_command=True,
+    rich_markup_mode=None,
+)
+
+
+@app.callback()
+def build(context: typer.Context, workspace: Folder = Path(), as_of: AsOf = None, as_json: AsJson = False) -> None:
+    """Build the features as of every cutoff, register them with Feast, fill the online store."""
+    if context.invoked_subcommand is not None:
+        return
+    from serving.steps import features_step
+
+    terminal = Terminal(as_json=as_json)
+    with terminal.progress() as progress:
+        done = features_step(workspace_of(workspace), progress, as_of=moment_of(as_of))
+    terminal.answer(done.document)
+    terminal.say(done.text)
+    terminal.next_step("nextbest train")
