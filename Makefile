@@ -38,6 +38,8 @@ demo: setup ## simulate a company, learn from it and show one customer's decisio
 serve: setup ## serve decisions online from the workspace
 	@$(BIN)/nextbest serve --workspace '$(WORKSPACE)'
 
+# Both engines are tested: what the extra `spark` needs is added where there is a Java to run it.
+test fuzz: export WITH := spark
 test: lint ## lint, then all tests, the README's commands and the notebooks
 	@echo "test: tests and the README's commands"
 	@$(BIN)/python -m pytest

@@ -29,6 +29,7 @@ TOP_LEVEL = {
     "mlflow.yaml",
     "Makefile",
     "requirements.lock",
+    "requirements-spark.lock",
     "LICENSE",
     "CHANGELOG.md",
     ".ci",
