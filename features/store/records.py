@@ -67,14 +67,17 @@ class OnlineRecords(Protocol):
         Customers whose block is older than the cutoff and who are not among the rows lose their block.
         """
 
+    def discard(self, view: str, customers: Iterable[str], *, not_after_us: int) -> int:
+        """Take a view's block from these customers, where it is not newer than that; return how many lost theirs."""
+
     def delete(self, customer: str) -> bool:
         """Forget exactly this customer; say whether there was a record."""
 
     def scan(self) -> Iterator[tuple[str, Record]]:
-        """Yield every customer with their record, ordered by customer."""
+        """Yield every customer with their record, ordered by customer; a write may come between any two."""
 
     def drop(self, views: Sequence[str]) -> None:
-        """Forget these views, of every customer."""
+        """Forget these views, of every customer, and the facts whose names begin with ``VIEW:``."""
 
     def put_layout(self, layout: Layout) -> str:
         """Keep a layout and return its identity, the digest of what it says."""
