@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
 import duckdb
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 from feast import FeatureView, FileSource, OnDemandFeatureView
@@ -21,18 +22,22 @@ from features.base.clock import as_utc
 from features.base.engine import one_row, open_engine
 from features.base.errors import BadConfiguration, BadData
 from features.store.definitions import EVENT_TIME
+from features.store.gather import NOWHERE, rows_at_places
 from features.store.job import Job
 from features.store.point_in_time import (
     ASKED,
+    FILE,
+    HAPPENED,
     MOMENT,
+    PLACE,
     ROW,
     JoinedView,
     between_select,
     keys_select,
     latest_select,
+    match_select,
     parquet,
     plain_select,
-    point_in_time_select,
 )
 
 SUFFIX = "__snapshot_time"
@@ -96,7 +101,8 @@ class PointInTimeOfflineStore(feast_duckdb.DuckDBOfflineStore):  # type: ignore[
         del filter_by_created_timestamp  # always on
         reading = _reading(config, [view.batch_source for view in feature_views])
         times = bool(getattr(config.offline_store, "snapshot_times", False))
-        views = [_joined(view, feature_refs, full_feature_names, times=times) for view in feature_views]
+        root = reading.root
+        views = [_joined(view, feature_refs, full_feature_names, root=root, times=times) for view in feature_views]
 
         def answer() -> pa.Table:
             with _engine(reading) as engine:
@@ -114,7 +120,7 @@ class PointInTimeOfflineStore(feast_duckdb.DuckDBOfflineStore):  # type: ignore[
         keys = list(dict.fromkeys(key for view in views for key in view.keys))
         return Job(
             answer,
-            root=reading.root,
+            root=root,
             on_demand=OnDemandFeatureView.get_requested_odfvs(feature_refs, project, registry),
             full_feature_names=full_feature_names,
             metadata=RetrievalMetadata(features=feature_refs, keys=keys),
@@ -184,11 +190,11 @@ def _engine(reading: _Reading) -> Any:
 
 def _reading(config: RepoConfig, sources: Sequence[Any]) -> _Reading:
     root = Path(config.repo_path or ".").resolve()
-    files = [Path(file).resolve() for source in sources for file in _files(source, root)]
+    files = [file for source in sources for file in _files(source, root)]
     return _Reading(tuple(dict.fromkeys(files)), root)
 
 
-def _files(source: Any, root: Path) -> list[str]:
+def _files(source: Any, root: Path) -> list[Path]:
     if not isinstance(source, FileSource) or "://" in source.path:
         raise BadConfiguration(
             "store.source",
@@ -197,20 +203,23 @@ def _files(source: Any, root: Path) -> list[str]:
             hint="give its FileSource a path to a Parquet file or a glob of them",
         )
     # joined to an absolute path the root falls away
-    return sorted(glob.glob(str(root / source.path))) or [str(root / source.path)]  # noqa: PTH207 - an absolute pattern
+    found = sorted(glob.glob(str(root / source.path))) or [str(root / source.path)]  # noqa: PTH207 - absolute pattern
+    return [Path(file).resolve() for file in found]
 
 
 def _relation(source: Any, root: Any) -> str:
     return parquet(_files(source, Path(root or ".").resolve()))
 
 
-def _joined(view: FeatureView, refs: Sequence[str], full_names: bool, *, times: bool) -> JoinedView:
+def _joined(view: FeatureView, refs: Sequence[str], full_names: bool, *, root: Path, times: bool) -> JoinedView:
     source, name = view.batch_source, view.projection.name_to_use()
+    files = _files(source, root)
     stored: Mapping[str, str] = {ours: theirs for theirs, ours in (source.field_mapping or {}).items()}
     features = [ref.split(":", 1)[1] for ref in refs if ref.split(":", 1)[0] == name]
     rename: Mapping[str, str] = view.projection.join_key_map
     return JoinedView(
-        relation=_relation(source, None),
+        relation=parquet(files),
+        files=tuple(files),
         keys={rename.get(key.name, key.name): stored.get(key.name, key.name) for key in view.entity_columns},
         columns={f"{name}__{feature}" if full_names else feature: stored.get(feature, feature) for feature in features},
         event_time=source.timestamp_field,
@@ -231,11 +240,31 @@ def _join(engine: duckdb.DuckDBPyConnection, asked: pa.Table, views: Sequence[Jo
     times = _utc(asked.column(moment))
     if times.null_count:
         raise BadData("store.entities", f"{times.null_count} rows have no {moment}", hint="remove them first")
-    rows = asked.set_column(asked.column_names.index(moment), moment, times)
-    numbered = rows.append_column(MOMENT, times).append_column(ROW, pa.array(range(len(rows)), pa.int64()))
-    engine.register(ASKED, numbered)
-    settled = [replace(view, plain=bool(one_row(engine, plain_select(view))[0])) for view in views]
-    return engine.sql(point_in_time_select(asked.column_names, settled)).to_arrow_table()
+    answer = asked.set_column(asked.column_names.index(moment), moment, times)
+    numbered = asked.select(sorted(keys)).append_column(MOMENT, times)
+    engine.register(ASKED, numbered.append_column(ROW, pa.array(range(len(asked)), pa.int64())))
+    for view in views:
+        for name, column in _joined_columns(engine, view, rows=len(asked)):
+            answer = answer.append_column(name, column)
+    return answer
+
+
+def _joined_columns(
+    engine: duckdb.DuckDBPyConnection, view: JoinedView, *, rows: int
+) -> Iterator[tuple[str, pa.ChunkedArray]]:
+    """Yield a view's columns, one value for each asked row: first find which row counts, then fetch what it holds."""
+    settled = replace(view, plain=bool(one_row(engine, plain_select(view))[0]))
+    matched = engine.sql(match_select(settled)).to_arrow_table()
+    at = matched.column(ROW).to_numpy()
+    file, place = (np.full(rows, NOWHERE, dtype=np.int64) for _ in range(2))
+    file[at], place[at] = matched.column(FILE).to_numpy(), matched.column(PLACE).to_numpy()
+    held = rows_at_places(view.files, list(view.columns.values()), file, place)
+    for number, name in enumerate(view.columns):
+        yield name, held.column(number)
+    if view.time_as is not None:
+        match = np.full(rows, NOWHERE, dtype=np.int64)
+        match[at] = np.arange(len(at))
+        yield view.time_as, matched.column(HAPPENED).take(pa.array(match, mask=match == NOWHERE))
 
 
 def _moment_column(asked: pa.Table) -> str:

@@ -1,18 +1,22 @@
-"""The point-in-time join as one DuckDB statement: an ASOF join a view, with ttl and known time, rows kept in order."""
+"""The point-in-time join, one DuckDB statement a view: which row of a view counts for which asked row."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 
 from features.base.engine import literal, quoted
 
-#: The table of asked rows; it has every asked column, ``MOMENT`` and ``ROW``.
+#: The table of asked rows: their keys, ``MOMENT`` and ``ROW``, their number.
 ASKED = "asked_rows"
 MOMENT = "__moment"
 ROW = "__row"
-_HAPPENED = "__happened"
+#: What a matched row is told by: its file's place among the view's files, its place in there, and since when it holds.
+FILE = "__file"
+PLACE = "__place"
+HAPPENED = "__happened"
 _KNOWN = "__known"
 
 
@@ -22,7 +26,8 @@ class JoinedView:
 
     Parameters
     ----------
-    relation : SQL that can stand after FROM, such as ``read_parquet([…])``
+    relation : SQL that can stand after FROM: `parquet` of the files
+    files : the view's files
     keys : column of the asked rows → column of the relation, for each join key
     columns : column of the answer → column of the relation
     event_time : the relation's column of when a row holds
@@ -33,6 +38,7 @@ class JoinedView:
     """
 
     relation: str
+    files: tuple[Path, ...]
     keys: Mapping[str, str]
     columns: Mapping[str, str]
     event_time: str
@@ -52,40 +58,43 @@ def plain_select(view: JoinedView) -> str:
     return f"SELECT NOT {late} AND NOT {unknown} AND {single}\nFROM {view.relation}"
 
 
-def point_in_time_select(asked: Sequence[str], views: Sequence[JoinedView]) -> str:
-    """Return SQL that joins each asked row with every view as it was known at the row's moment.
+def match_select(view: JoinedView) -> str:
+    """Return SQL that finds for each asked row the view's row that counts at its moment.
 
     A row of a view counts from when it held and was known. Of the rows that count, the one that holds since latest
     wins; among those of one time, the one that was created last. One that is older than the view's ttl gives nothing.
-
-    Parameters
-    ----------
-    asked : columns of ``asked_rows`` that come first in the answer
-    views : the views, in the order of their columns
+    Only keys and times are joined: the values of the few rows that win are fetched by their place.
 
     Returns
     -------
-    SQL whose answer has one row for each asked row, in the order of ``ROW``
+    SQL of ``ROW``, ``FILE``, ``PLACE`` and ``HAPPENED``; asked rows for which no row counts are left out
     """
-    relations = ",\n".join(f"{_name(place)} AS (\n{_rows(view)}\n)" for place, view in enumerate(views))
-    joins = "\n".join(_join(place, view) for place, view in enumerate(views))
-    columns = [f"a.{quoted(column)}" for column in asked]
-    for place, view in enumerate(views):
-        columns += [f"{_held(place, column, view)} AS {quoted(column)}" for column in view.columns]
-        if view.time_as is not None:
-            columns.append(f"{_held(place, _HAPPENED, view)} AS {quoted(view.time_as)}")
-    listed = ",\n  ".join(columns)
-    head = f"WITH {relations}\n" if views else ""
-    return f"{head}SELECT\n  {listed}\nFROM {ASKED} a\n{joins}\nORDER BY a.{ROW}"
+    same = [f"a.{quoted(asked)} = v.{quoted(f'key {asked}')}" for asked in view.keys]
+    on = " AND ".join([*same, f"a.{MOMENT} >= v.{_KNOWN}"])
+    holds = "true"
+    if view.ttl is not None:
+        holds = f"v.{HAPPENED} >= a.{MOMENT} - to_microseconds({view.ttl // timedelta(microseconds=1):d})"
+    return (
+        f"SELECT a.{ROW}, v.{FILE}, v.{PLACE}, v.{HAPPENED}\n"
+        f"FROM {ASKED} a ASOF JOIN (\n{_rows(view)}\n) v ON {on}\nWHERE {holds}"
+    )
 
 
 def _rows(view: JoinedView) -> str:
     """Return SQL of a view's rows that are at some moment the best that is known of their key."""
     keys = [f"{quoted(source)} AS {quoted(f'key {asked}')}" for asked, source in view.keys.items()]
-    values = [f"{quoted(source)} AS {quoted(answer)}" for answer, source in view.columns.items()]
     event, created = _time(view.event_time), _time(view.created_time or view.event_time)
     known = event if view.plain else f"greatest({event}, {created})"
-    select = f"SELECT {', '.join([*keys, *values])}, {event} AS {_HAPPENED}, {known} AS {_KNOWN}\nFROM {view.relation}"
+    listed = ", ".join(
+        [
+            *keys,
+            f"file_index AS {FILE}",
+            f"file_row_number AS {PLACE}",
+            f"{event} AS {HAPPENED}",
+            f"{known} AS {_KNOWN}",
+        ]
+    )
+    select = f"SELECT {listed}\nFROM {view.relation}"
     if view.plain:
         return select
     parted = ", ".join(quoted(column) for column in view.keys.values())
@@ -97,19 +106,6 @@ def _rows(view: JoinedView) -> str:
         "ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)\n"
         f"AND row_number() OVER (PARTITION BY {parted}, {known} ORDER BY {event} DESC, {created} DESC) = 1"
     )
-
-
-def _join(place: int, view: JoinedView) -> str:
-    same = [f"a.{quoted(asked)} = {_name(place)}.{quoted(f'key {asked}')}" for asked in view.keys]
-    return f"ASOF LEFT JOIN {_name(place)} ON {' AND '.join(same)} AND a.{MOMENT} >= {_name(place)}.{_KNOWN}"
-
-
-def _held(place: int, column: str, view: JoinedView) -> str:
-    value = f"{_name(place)}.{quoted(column)}"
-    if view.ttl is None:
-        return value
-    length = f"to_microseconds({view.ttl // timedelta(microseconds=1):d})"
-    return f"CASE WHEN {_name(place)}.{_HAPPENED} >= a.{MOMENT} - {length} THEN {value} END"
 
 
 def latest_select(
@@ -152,15 +148,11 @@ def keys_select(views: Sequence[JoinedView]) -> str:
     return f"SELECT {listed}, CAST($end AS TIMESTAMPTZ) AS event_timestamp\nFROM ({union})\nORDER BY {listed}"
 
 
-def parquet(files: Sequence[str]) -> str:
-    """Return SQL of a relation over Parquet files, globs or folders' patterns."""
-    return f"read_parquet([{', '.join(map(literal, files))}], union_by_name = true)"
+def parquet(files: Sequence[Path]) -> str:
+    """Return SQL of a relation over Parquet files."""
+    return f"read_parquet([{', '.join(literal(str(file)) for file in files)}], union_by_name = true)"
 
 
 def _time(column: str) -> str:
     """Return SQL of a time; one without a zone is UTC, as the session's zone is."""
     return f"CAST({quoted(column)} AS TIMESTAMPTZ)"
-
-
-def _name(place: int) -> str:
-    return f"view_{place}"

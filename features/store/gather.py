@@ -1,0 +1,81 @@
+"""Rows of Parquet files by their place: only the row groups and columns that are asked for, page checksums verified."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from features.base.errors import StorageFailure
+
+NOWHERE = -1
+
+
+def rows_at_places(
+    files: Sequence[Path], columns: Sequence[str], file: NDArray[np.int64], place: NDArray[np.int64]
+) -> pa.Table:
+    """Return chosen rows of some files, in the order in which they are asked for; one may be asked for repeatedly.
+
+    Parameters
+    ----------
+    files : Parquet files; a column that one of them lacks is missing in its rows
+    columns : which columns, in order
+    file : array of shape (rows,), the index of each row's file; `NOWHERE` gives a row without any value
+    place : array of shape (rows,), each row's number within its file
+
+    Raises
+    ------
+    StorageFailure : a file cannot be read, or its bytes are not those that were written
+    """
+    order = np.full(len(file), NOWHERE, dtype=np.int64)
+    pieces, found = [], 0
+    for index in np.unique(file[file != NOWHERE]).tolist():
+        asked = np.flatnonzero(file == index)
+        pieces.append(_piece(files[index], columns, place[asked]))
+        order[asked] = np.arange(found, found + len(asked))
+        found += len(asked)
+    if not pieces:
+        pieces = [_empty(files, columns)]
+    rows = pa.concat_tables(pieces, promote_options="permissive")
+    if len(pieces) == 1 and found == len(order):
+        return rows
+    return rows.take(pa.array(order, mask=order == NOWHERE))
+
+
+def _piece(file: Path, columns: Sequence[str], places: NDArray[np.int64]) -> pa.Table:
+    try:
+        with pq.ParquetFile(file, page_checksum_verification=True) as parquet:
+            sizes = [parquet.metadata.row_group(group).num_rows for group in range(parquet.metadata.num_row_groups)]
+            starts = np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])
+            group = np.searchsorted(starts, places, side="right") - 1
+            needed = np.unique(group)
+            read_from = np.concatenate([[0], np.cumsum(np.asarray(sizes, dtype=np.int64)[needed])])
+            held = [column for column in columns if column in parquet.schema_arrow.names]
+            table = parquet.read_row_groups(needed.tolist(), columns=held)
+    except (OSError, pa.ArrowException) as error:
+        raise _unreadable(file, error) from error
+    return table.take(pa.array(places - starts[group] + read_from[np.searchsorted(needed, group)]))
+
+
+def _empty(files: Sequence[Path], columns: Sequence[str]) -> pa.Table:
+    """Return no row, with the types that the files have; a column of no file is of no type."""
+    try:
+        schemas = [pq.read_schema(file) for file in files]
+    except (OSError, pa.ArrowException) as error:
+        raise _unreadable(files[0], error) from error
+    types: dict[str, Any] = {field.name: field.type for schema in schemas for field in schema}
+    return pa.table({column: pa.array([], types.get(column, pa.null())) for column in columns})
+
+
+def _unreadable(file: Path, error: Exception) -> StorageFailure:
+    return StorageFailure(
+        "store.snapshot_unreadable",
+        f"{file.name} cannot be read ({type(error).__name__})",
+        where=file.parent.name,
+        hint="build it again with `nextbest features`",
+    )
