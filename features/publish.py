@@ -18,6 +18,7 @@ from features.declared import load_feeds, load_views
 from features.one_customer import REPORT as UNIFY_REPORT
 from features.store.definitions import FeatureColumn, ServiceDefinition, SnapshotView
 from features.store.repository import Store, open_store
+from features.transforms.engines import declared_engine
 from features.transforms.plan import plan_views
 from features.transforms.settings import ViewsFile
 from features.transforms.snapshots import categories_in, compute, cutoffs_between, make_spine
@@ -61,7 +62,10 @@ def build_features(workspace: Workspace, progress: Progress, *, as_of: datetime 
     if read_done(workspace.snapshots / REPORT, digest) is not None:
         report = read_report(workspace)
     else:
-        with open_engine(folders=[workspace.state], scratch=workspace.state / ".scratch") as engine:
+        with (
+            open_engine(folders=[workspace.state], scratch=workspace.state / ".scratch") as engine,
+            declared_engine(views.snapshots, folder=workspace.state / ".spark") as rows_of_view,
+        ):
             access = open_customer_data(engine, workspace, feeds.purposes, purpose=views.purpose, as_of=as_of)
             columns = access.columns
 
@@ -82,7 +86,7 @@ def build_features(workspace: Workspace, progress: Progress, *, as_of: datetime 
                     make_spine(engine, access.columns, cutoffs)
                     for view in planned:
                         if (views.purpose_of(view.name) or "") == purpose:
-                            rows = compute(engine, view, part / f"{view.name}.parquet")
+                            rows = compute(engine, view, part / f"{view.name}.parquet", rows_of_view=rows_of_view)
                             built[view.name] = BuiltView(view.name, view.features, rows)
                             progress.advance()
                 report = FeaturesReport(

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 import ibis
 
@@ -44,12 +45,14 @@ class PlannedView:
     features : its columns, in order
     source : SQL of the table ``source`` that `select` reads, or None
     select : SQL of customer_id, as_of and the features for every row of ``spine``
+    expression : the Ibis expression that `select` is compiled from, where it is one; other engines compile it too
     """
 
     name: str
     features: tuple[Feature, ...]
     source: str | None
     select: str
+    expression: Any = None
 
 
 def check_views(
@@ -153,7 +156,7 @@ def _plan(name: str, view: View, feeds: FeedsFile, columns: Columns, categories:
     select = windowed(name, view, categories=by, numeric=numbers, expiring=expiring)
     table = _outcomes_as_known() if expiring else _with_item(view, feeds)
     source = _source(view, table, where, aggregated, numbers, expiring=expiring)
-    return PlannedView(name, features, source, str(ibis.to_sql(select, dialect="duckdb")))
+    return PlannedView(name, features, source, str(ibis.to_sql(select, dialect="duckdb")), select)
 
 
 def _source(view: View, table: str, where: str, aggregated: list[str], numbers: list[str], *, expiring: bool) -> str:

@@ -95,11 +95,29 @@ class View(Settings):
         return self
 
 
+class SparkSettings(Settings):
+    """Where Spark runs."""
+
+    master: str = Field(
+        default="local[*]",
+        description="this machine, or a cluster such as spark://host:7077, whose workers see the workspace's state/",
+    )
+    memory: str = Field(default="2g", pattern=r"^[1-9][0-9]*[mg]$", description="of the driver and of each worker")
+
+    @property
+    def is_local(self) -> bool:
+        return self.master.startswith("local")
+
+
 class Snapshots(Settings):
-    """For which moments features are computed, besides the present one."""
+    """For which moments features are computed, besides the present one, and with which engine."""
 
     every: Duration = Field(default=timedelta(days=7), description="distance of two snapshots")
     since: Duration | None = Field(default=None, description="how far back; to the first event if left out")
+    engine: Literal["duckdb", "spark"] = Field(
+        default="duckdb", description="which engine aggregates; both give the same features"
+    )
+    spark: SparkSettings = Field(default_factory=SparkSettings, description="where Spark runs; with engine: spark")
 
 
 class ViewsFile(Settings):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from features.unify.present import about_customers
 from features.unify.tables import Columns
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+#: An engine at work: given DuckDB with the canonical tables, it returns DuckDB's relation of a view's rows.
+RowsOf = Callable[[duckdb.DuckDBPyConnection, PlannedView], str]
 
 
 def cutoffs_between(first: datetime, as_of: datetime, snapshots: Snapshots) -> list[datetime]:
@@ -56,13 +59,33 @@ def make_spine(engine: duckdb.DuckDBPyConnection, columns: Columns, cutoffs: lis
     )
 
 
-def compute(engine: duckdb.DuckDBPyConnection, view: PlannedView, path: Path) -> int:
+def embedded(engine: duckdb.DuckDBPyConnection, view: PlannedView) -> str:
+    """Return the relation of a view's rows, as DuckDB computes them."""
+    if view.source is not None:
+        engine.execute(f"CREATE OR REPLACE TEMP VIEW source AS {view.source}")
+    return f"({view.select})"
+
+
+def too_large(view: PlannedView) -> BadData:
+    """Return the error of a number that no engine can add exactly."""
+    return BadData(
+        "feature.range",
+        "a number has more than 29 digits before the point, or is not finite",
+        where=f"view {view.name}",
+        hint="leave such rows out with `where`",
+    )
+
+
+def compute(
+    engine: duckdb.DuckDBPyConnection, view: PlannedView, path: Path, *, rows_of_view: RowsOf = embedded
+) -> int:
     """Write one view's snapshots; return the number of rows.
 
     Parameters
     ----------
     engine : knows the canonical tables, ``cutoffs`` and ``spine``
     view : the planned view
+    rows_of_view : the engine that computes it: returns the relation of the view's rows
     path : the Parquet file: customer_id, event_timestamp (the cutoff), created_timestamp, the features
 
     Raises
@@ -72,24 +95,17 @@ def compute(engine: duckdb.DuckDBPyConnection, view: PlannedView, path: Path) ->
     types = {"int": "BIGINT", "float": "DOUBLE", "string": "VARCHAR"}
     features = ", ".join(f"CAST({quoted(f.name)} AS {types[f.type]}) AS {quoted(f.name)}" for f in view.features)
     try:
-        if view.source is not None:
-            engine.execute(f"CREATE OR REPLACE TEMP VIEW source AS {view.source}")
         reader = engine.sql(
             f"""
             SELECT customer_id, {features},
                    make_timestamptz(as_of) AS event_timestamp, make_timestamptz(as_of) AS created_timestamp
-            FROM ({view.select})
+            FROM {rows_of_view(engine, view)}
             ORDER BY as_of, customer_id
             """
         ).to_arrow_reader()
         return stream_parquet(reader, path)
     except (duckdb.ConversionException, duckdb.OutOfRangeException):
-        raise BadData(
-            "feature.range",
-            "a number has more than 29 digits before the point, or is not finite",
-            where=f"view {view.name}",
-            hint="leave such rows out with `where`",
-        ) from None
+        raise too_large(view) from None
 
 
 def rows_of(path: Path) -> int:
