@@ -1,4 +1,4 @@
-"""Lengths of time as they are written in a workspace: ``30d``, ``12h``, ``2w``."""
+"""Lengths of time as they are written in a workspace: ``30d``, ``12h``, ``2w``; short waits: ``50ms``, ``2s``."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import Annotated
 from pydantic import BeforeValidator, PlainSerializer
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_SHORT_UNITS = {"ms": "milliseconds", "s": "seconds"}
+_SHORT = re.compile(r"\s*([0-9]{1,6})\s*(ms|s)\s*")
 _PATTERN = re.compile(r"\s*([0-9]+)\s*([smhdw])\s*")
 
 
@@ -40,3 +42,26 @@ def format_duration(value: timedelta) -> str:
 
 
 Duration = Annotated[timedelta, BeforeValidator(parse_duration), PlainSerializer(format_duration)]
+
+
+def parse_wait(value: object) -> timedelta:
+    """Return the short wait that a text such as ``50ms`` means.
+
+    Raises
+    ------
+    ValueError : when the text is not a positive whole number followed by ms or s
+    """
+    if isinstance(value, timedelta):
+        return value
+    match = _SHORT.fullmatch(str(value))
+    if match is None or int(match.group(1)) == 0:
+        raise ValueError("write a wait as a positive whole number and ms or s, such as 50ms")
+    return timedelta(**{_SHORT_UNITS[match.group(2)]: int(match.group(1))})
+
+
+def format_wait(value: timedelta) -> str:
+    """Return the text that means this wait: ``50ms``."""
+    return f"{value // timedelta(milliseconds=1)}ms"
+
+
+Wait = Annotated[timedelta, BeforeValidator(parse_wait), PlainSerializer(format_wait)]

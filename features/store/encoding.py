@@ -1,11 +1,8 @@
-"""How a customer's values lie in the online store: one JSON list a row, and the layout that names its places."""
+"""Feast's messages as the online records hold them, and back."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from feast import FeatureView
 from feast.infra.key_encoding_utils import serialize_entity_key
@@ -14,23 +11,24 @@ from feast.protos.feast.types.Value_pb2 import Value
 from feast.types import Bool, Float64, Int64, String, UnixTimestamp
 
 from features.base.errors import BadConfiguration
-from features.store.definitions import CUSTOMER
+from features.store.definitions import CUSTOMER, ColumnType
+from features.store.records import Block, Layout, Plain
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 KEY_VERSION = 3
-_SLOTS = {
-    Int64: "int64_val",
-    Float64: "double_val",
-    String: "string_val",
-    Bool: "bool_val",
-    UnixTimestamp: "unix_timestamp_val",
+_TYPES: dict[object, ColumnType] = {
+    Int64: "int",
+    Float64: "float",
+    String: "string",
+    Bool: "bool",
+    UnixTimestamp: "timestamp",
 }
-
-Layout = tuple[tuple[str, str], ...]
-"""The features of a row in order, each with the slot of Feast's ``Value`` message that holds it."""
-
-Plain = int | float | str | bool | None
-"""A stored value; times are whole seconds since 1970, as in Feast."""
+_SLOTS = {
+    "int": "int64_val",
+    "float": "double_val",
+    "string": "string_val",
+    "bool": "bool_val",
+    "timestamp": "unix_timestamp_val",
+}
 
 
 def layout_of(table: FeatureView) -> Layout:
@@ -41,39 +39,27 @@ def layout_of(table: FeatureView) -> Layout:
     BadConfiguration : when a feature's type cannot be served online
     """
     for column in table.features:
-        if column.dtype not in _SLOTS:
+        if column.dtype not in _TYPES:
             raise BadConfiguration(
                 "store.online_type",
                 f"the type {column.dtype} of {column.name!r} cannot be served online",
                 where=table.name,
                 hint="use int, float, string, bool or timestamp",
             )
-    return tuple((column.name, _SLOTS[column.dtype]) for column in table.features)
+    return tuple((column.name, _TYPES[column.dtype]) for column in table.features)
 
 
-def layout_text(layout: Layout) -> tuple[str, str]:
-    """Return a layout's identity (the digest of its text) and its text."""
-    text = json.dumps(layout)
-    return hashlib.sha256(text.encode()).hexdigest()[:16], text
-
-
-def layout_from(text: str) -> Layout:
-    """Return the layout that `layout_text` wrote."""
-    return tuple((name, slot) for name, slot in json.loads(text))
-
-
-def payload(values: Sequence[Plain]) -> str:
-    """Return a row's values as they are stored."""
-    return json.dumps(values, ensure_ascii=False, separators=(",", ":"))
-
-
-def values_of(text: str, layout: Layout, wanted: frozenset[str] | None) -> dict[str, Value]:
-    """Return the wanted values of a stored row as Feast's messages (an empty one where missing)."""
+def messages_of(block: Block, layout: Layout, wanted: frozenset[str] | None) -> dict[str, Value]:
+    """Return the wanted values of a block as Feast's messages (an empty one where missing)."""
     return {
-        name: Value() if value is None else Value(**{slot: value})
-        for (name, slot), value in zip(layout, json.loads(text), strict=True)
+        name: _message(kind, value)
+        for (name, kind), value in zip(layout, block.values, strict=True)
         if wanted is None or name in wanted
     }
+
+
+def _message(kind: str, value: Any) -> Value:
+    return Value() if value is None else Value(**{_SLOTS[kind]: value})
 
 
 def plain(value: Value | None) -> Plain:
@@ -83,17 +69,8 @@ def plain(value: Value | None) -> Plain:
     return None if held != held else held
 
 
-def key_of(entity: EntityKey) -> bytes:
-    """Return the stored key of an entity."""
-    return bytes(serialize_entity_key(entity, entity_key_serialization_version=KEY_VERSION))
-
-
-def customer_key(customer: str) -> bytes:
-    """Return the stored key of one customer."""
-    return key_of(EntityKey(join_keys=[CUSTOMER], entity_values=[Value(string_val=customer)]))
-
-
-def to_microseconds(moment: datetime) -> int:
-    """Return microseconds since 1970; a time without a zone is UTC (as Feast hands it over)."""
-    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return (aware - EPOCH) // timedelta(microseconds=1)
+def key_of(entity: EntityKey) -> str:
+    """Return the stored key of an entity: a customer's id; of anything else, Feast's own key in hexadecimal digits."""
+    if list(entity.join_keys) == [CUSTOMER] and entity.entity_values[0].string_val:
+        return str(entity.entity_values[0].string_val)
+    return bytes(serialize_entity_key(entity, entity_key_serialization_version=KEY_VERSION)).hex()

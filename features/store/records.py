@@ -6,6 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+WAIT_S = 10.0
+"""The longest wait of whatever is no customer's read: for another writer, or for a server."""
+
 Plain = int | float | str | bool | None
 """A stored value; times are whole seconds since 1970, as in Feast."""
 
@@ -46,6 +49,8 @@ class Replaced:
 class OnlineRecords(Protocol):
     """One record a customer, on SQLite or on Redis; safe in threads, and after a fork.
 
+    Every wait ends. A store that cannot be used is a `StorageFailure`, a server out of reach `Unreachable`.
+
     A write never replaces a block by an older one: of two, the one with the greater ``(event_us, created_us)`` stays,
     and an equal one replaces (so that doing a write again changes nothing).
     """
@@ -82,14 +87,14 @@ class OnlineRecords(Protocol):
     def put_layout(self, layout: Layout) -> str:
         """Keep a layout and return its identity, the digest of what it says."""
 
-    def layout(self, identity: str) -> Layout:
-        """Return a layout that was kept."""
+    def layout(self, identity: str, *, deadline_s: float = WAIT_S) -> Layout:
+        """Return a layout that was kept; a `TimeoutError` as with `read`."""
 
     def put_fact(self, name: str, value: str) -> None:
         """Keep a small fact about the store itself, such as a watermark or what the feature services hold."""
 
-    def fact(self, name: str) -> str | None:
-        """Return a fact, or None."""
+    def fact(self, name: str, *, deadline_s: float = WAIT_S) -> str | None:
+        """Return a fact, or None; a `TimeoutError` as with `read`."""
 
     def close(self) -> None:
         """Close this thread's connection; the next call opens another."""

@@ -21,11 +21,14 @@ from features.store.definitions import (
     check_services,
     view_of,
 )
+from features.store.served import Served, ServedView
 from features.store.snapshots import check_snapshot, parquet_pattern
 
 _FEAST_TYPES = {"int": Int64, "float": Float64, "string": String, "bool": Bool, "timestamp": UnixTimestamp}
 _OUR_TYPES: dict[object, ColumnType] = {feast_type: name for name, feast_type in _FEAST_TYPES.items()}  # type: ignore[misc]
 _PATH_TAG = "nextbest.path"  # the source itself holds a glob, which cannot be told from a path again
+
+_ORDER_TAG = "nextbest.features"  # Feast groups a service's features by view
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,24 @@ def columns_of(view: FeatureView) -> dict[str, ColumnType]:
     return {column.name: _OUR_TYPES[column.dtype] for column in view.features}
 
 
+def served_of(feast: FeatureStore) -> Served:
+    """Return what the registry says that the online store holds."""
+    return Served(
+        views={
+            # The registry gives a zero length back for "no limit".
+            view.name: ServedView(tuple(columns_of(view).items()), view.ttl or None)
+            for view in feast.list_feature_views()
+        },
+        services={service.name: _features_of(service) for service in feast.list_feature_services()},
+    )
+
+
+def _features_of(service: FeatureService) -> tuple[str, ...]:
+    if _ORDER_TAG in service.tags:
+        return tuple(service.tags[_ORDER_TAG].split())
+    return tuple(column.name for view in service.feature_view_projections for column in view.features)
+
+
 def _feature_view(view: SnapshotView, customer: Entity) -> FeatureView:
     source = FileSource(
         # The offline store names its snapshot-time column after the source: keep both names equal.
@@ -110,7 +131,11 @@ def _feature_service(service: ServiceDefinition, views: dict[str, FeatureView]) 
     by_view: dict[str, list[str]] = {}
     for feature in service.features:
         by_view.setdefault(view_of(feature), []).append(feature)
-    return FeatureService(name=service.name, features=[views[name][chosen] for name, chosen in by_view.items()])
+    return FeatureService(
+        name=service.name,
+        features=[views[name][chosen] for name, chosen in by_view.items()],
+        tags={_ORDER_TAG: " ".join(service.features)},
+    )
 
 
 def _refuse_type_changes(registered: Iterable[FeatureView], views: Sequence[SnapshotView]) -> None:

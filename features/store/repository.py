@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
 import pandas as pd
@@ -16,12 +16,14 @@ from features.base.config import did_you_mean
 from features.base.errors import BadConfiguration, BadData
 from features.store import historical, registration
 from features.store.definitions import CREATED_TIME, CUSTOMER, ServiceDefinition, SnapshotView, view_of
-from features.store.encoding import Plain
 from features.store.historical import History
-from features.store.online import SqliteOnlineStore
-from features.store.reading import OnlineRow, read_online
+from features.store.online import RecordsOnlineStore
+from features.store.payload import to_microseconds
+from features.store.reading import OnlineReader, OnlineRow
+from features.store.records import Block, OnlineRecords
 from features.store.registration import Applied
-from features.store.settings import folders_of, read_settings
+from features.store.served import put_served
+from features.store.settings import OFFLINE, folders_of, is_server, read_settings, registry_address
 from features.store.snapshots import latest_cutoff, no_snapshot_at, plain_values, rows_at
 
 __all__ = ["Applied", "History", "Materialized", "OnlineRow", "Store", "open_store"]
@@ -56,11 +58,14 @@ def open_store(root: Path) -> Store:
     settings = read_settings(root)
     for folder in folders_of(settings):
         folder.mkdir(parents=True, exist_ok=True)
+    registry = settings.registry.model_dump() | {"path": registry_address(settings, root=root)}
+    if is_server(registry["path"]):
+        registry["sqlalchemy_config_kwargs"] = {"pool_pre_ping": True, "connect_args": {"connect_timeout": 10}}
     config = RepoConfig(
         project=settings.project,
         provider=settings.provider,
-        registry=settings.registry.model_dump(),
-        offline_store={"type": "features.store.offline.PointInTimeOfflineStore", "snapshot_times": True},
+        registry=registry,
+        offline_store={"type": OFFLINE, "snapshot_times": True},
         online_store=settings.online_store.model_dump(),
         entity_key_serialization_version=settings.entity_key_serialization_version,
         repo_path=root,
@@ -76,6 +81,9 @@ class Store:
 
     def __init__(self, feast: FeatureStore) -> None:
         self._feast = feast
+        online: RecordsOnlineStore = feast.provider.online_store
+        self._records: OnlineRecords = online.records(feast.config)
+        self._reader = OnlineReader(self._records, deadline=feast.config.online_store.deadline)
 
     def apply(
         self,
@@ -91,7 +99,9 @@ class Store:
         BadData : when a snapshot breaks its contract
         BadConfiguration : when a service names an unknown feature, or a feature changed its type
         """
-        return registration.apply(self._feast, views, services, allow_type_change=allow_type_change)
+        done = registration.apply(self._feast, views, services, allow_type_change=allow_type_change)
+        put_served(self._records, registration.served_of(self._feast))
+        return done
 
     def views(self) -> tuple[str, ...]:
         """Return the names of the registered views."""
@@ -156,6 +166,7 @@ class Store:
         An older snapshot never replaces a newer one, customers that left the snapshot leave the
         store, and a reader sees a view's old snapshot or its new one, never a mixture.
         """
+        put_served(self._records, registration.served_of(self._feast))  # its file may be a new one
         done = tuple(self._materialize(view, as_of=as_of) for view in self._feast.list_feature_views())
         self._feast.refresh_registry()
         return done
@@ -175,12 +186,15 @@ class Store:
         ------
         BadConfiguration : when a feature is not registered
         """
-        ttls = {name: _ttl(view) for name, view in self._check(features).items()}
-        return read_online(self._feast, customers, features, as_of=as_of, ttls=ttls)
+        return self._reader.read(customers, features, as_of=as_of)
+
+    def delete(self, customer: str) -> bool:
+        """Forget exactly this customer online; say whether there was a record. The next build fills it again."""
+        return self._records.delete(customer)
 
     def close(self) -> None:
         """Close this thread's connection to the online store, and the registry's."""
-        self._online_store().release()
+        self._records.close()
         if self._feast.config.registry.registry_type == "sql":
             self._feast.registry.write_engine.dispose()
 
@@ -189,22 +203,22 @@ class Store:
         cutoff = latest_cutoff(path, as_of=as_of)
         if cutoff is None:
             return Materialized(view.name, None)
-        columns = list(registration.columns_of(view))
-        store, config = self._online_store(), self._feast.config
-        # Registering made the table; made again here, so that a removed file only needs filling.
-        store.update(config, [], [view], [], [], partial=True)
+        columns = registration.columns_of(view)
         # Not Feast's own `materialize`: it builds a protobuf message for every single value.
-        done = store.replace_snapshot(
-            config, view, cutoff=cutoff, rows=_rows(rows_at(path, columns, cutoff=cutoff), columns)
+        done = self._records.replace(
+            view.name,
+            cutoff_us=to_microseconds(cutoff),
+            rows=_rows(
+                rows_at(path, list(columns), cutoff=cutoff),
+                list(columns),
+                cutoff_us=to_microseconds(cutoff),
+                layout=self._records.put_layout(tuple(columns.items())),
+            ),
         )
         if done is None:
             return Materialized(view.name, cutoff, superseded=True)
         self._feast.registry.apply_materialization(view, self._feast.project, cutoff, as_utc(as_of))
-        return Materialized(view.name, cutoff, written=done[0], dropped=done[1])
-
-    def _online_store(self) -> SqliteOnlineStore:
-        store: SqliteOnlineStore = self._feast.provider.online_store
-        return store
+        return Materialized(view.name, cutoff, written=done.written, dropped=done.dropped)
 
     def _check(self, features: Sequence[str]) -> dict[str, FeatureView]:
         """Return the views of these features, or refuse the first one that is not registered."""
@@ -232,13 +246,11 @@ class Store:
         return {name: held[name] for name in names}
 
 
-def _ttl(view: FeatureView) -> timedelta | None:
-    # The registry gives a zero length back for "no limit".
-    return view.ttl or None
-
-
-def _rows(table: pa.Table, columns: list[str]) -> Iterator[tuple[str, tuple[Plain, ...], datetime]]:
+def _rows(table: pa.Table, columns: list[str], *, cutoff_us: int, layout: str) -> Iterator[tuple[str, Block]]:
     for batch in plain_values(table, columns).to_batches(max_chunksize=5_000):
         values = [batch.column(name).to_pylist() for name in columns]
-        customers, created = batch.column(CUSTOMER).to_pylist(), batch.column(CREATED_TIME).to_pylist()
-        yield from zip(customers, zip(*values, strict=True), created, strict=True)
+        created = [to_microseconds(moment) for moment in batch.column(CREATED_TIME).to_pylist()]
+        for customer, row, known in zip(
+            batch.column(CUSTOMER).to_pylist(), zip(*values, strict=True), created, strict=True
+        ):
+            yield customer, Block(cutoff_us, known, layout, row)

@@ -26,7 +26,7 @@ registry:
   path: sqlite:///state/feast/registry.db
   cache_ttl_seconds: 600
 offline_store:
-  type: duckdb # Feast's default loses rows, and is refused
+  type: features.store.offline.PointInTimeOfflineStore # Feast's own lose or reorder rows, and are refused
 online_store:
   type: features.store.online.SqliteOnlineStore
   path: state/feast/online.db

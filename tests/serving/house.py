@@ -40,7 +40,7 @@ FILES = {
     "features/feature_store.yaml": """\
 project: nextbest
 registry: {registry_type: sql, path: "sqlite:///state/feast/registry.db"}
-offline_store: {type: duckdb}
+offline_store: {type: features.store.offline.PointInTimeOfflineStore}
 online_store: {type: features.store.online.SqliteOnlineStore, path: state/feast/online.db}
 """,
     "features/feeds.yaml": """\

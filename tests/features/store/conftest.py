@@ -18,7 +18,7 @@ FILE = """\
 project: nextbest
 provider: local
 registry: {registry_type: sql, path: "sqlite:///state/feast/registry.db"}
-offline_store: {type: duckdb}
+offline_store: {type: features.store.offline.PointInTimeOfflineStore}
 online_store: {type: features.store.online.SqliteOnlineStore, path: state/feast/online.db}
 entity_key_serialization_version: 3
 """

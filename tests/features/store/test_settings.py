@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from features.base.errors import BadConfiguration
-from features.store.settings import read_settings
+from features.store.settings import OFFLINE, read_settings
 
 
 def rewrite(workspace: Path, old: str, new: str) -> None:
@@ -36,8 +36,9 @@ def test_a_registry_in_one_file_is_resolved_too(workspace: Path) -> None:
     ("old", "new", "key"),
     [
         ("provider: local", "provider: gcp", "provider"),
-        ("type: duckdb", "type: dask", "offline_store.type"),
-        ("type: features.store.online.SqliteOnlineStore", "type: sqlite", "online_store.type"),
+        (OFFLINE, "dask", "offline_store.type"),
+        (OFFLINE, "duckdb", r"write `offline_store: \{type: features\.store\.offline\.PointInTimeOfflineStore\}`"),
+        ("type: features.store.online.SqliteOnlineStore", "type: sqlite", "online_store"),
         ("entity_key_serialization_version: 3", "entity_key_serialization_version: 2", "entity_key"),
         ("sqlite:///state", "mysql://state", "registry.path"),
         ("provider: local", "auth: {type: kubernetes}", "auth"),

@@ -1,0 +1,45 @@
+"""How values and layouts are written down in the online store: compact JSON, the same in every backend; no Feast."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+from features.store.records import Layout, Plain
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_IDENTITY_LENGTH = 16
+
+
+def payload(values: Sequence[Plain]) -> str:
+    """Return a block's values as they are stored."""
+    return json.dumps(values, ensure_ascii=False, separators=(",", ":"))
+
+
+def values_of(text: str) -> tuple[Plain, ...]:
+    """Return the values that `payload` wrote."""
+    return tuple(json.loads(text))
+
+
+def layout_text(layout: Layout) -> tuple[str, str]:
+    """Return a layout's identity (the digest of its text) and its text."""
+    text = json.dumps(layout)
+    return hashlib.sha256(text.encode()).hexdigest()[:_IDENTITY_LENGTH], text
+
+
+def layout_from(text: str) -> Layout:
+    """Return the layout that `layout_text` wrote."""
+    return tuple((name, kind) for name, kind in json.loads(text))
+
+
+def to_microseconds(moment: datetime) -> int:
+    """Return microseconds since 1970; a time without a zone is UTC (as Feast hands it over)."""
+    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return (aware - EPOCH) // timedelta(microseconds=1)
+
+
+def from_microseconds(moment: int) -> datetime:
+    """Return the moment so many microseconds after 1970, in UTC."""
+    return EPOCH + timedelta(microseconds=moment)
