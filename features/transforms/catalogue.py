@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,6 +15,8 @@ FeatureType = Literal["int", "float", "string"]
 
 #: Aggregates that are 0, not missing, when no row lies in the window.
 ZERO_WHEN_EMPTY: tuple[Aggregate, ...] = ("count", "sum", "nunique")
+#: Aggregates that give one of a column's own values, and have its type.
+OF_VALUES: tuple[Aggregate, ...] = ("first", "last")
 CONSENT_VIEW = "consent"
 
 
@@ -49,32 +51,51 @@ def attribute_feature(view: str, field: str) -> str:
     return f"{view}__{snake_case(field)}"
 
 
-def windowed_features(name: str, view: View, categories: Sequence[str], currency: str) -> list[Feature]:
-    """Return the features of a view with aggregates, in declared order."""
+def windowed_features(
+    name: str, view: View, categories: Sequence[str], currency: str, *, numeric: Collection[str] | None = None
+) -> list[Feature]:
+    """Return the features of a view with aggregates, in declared order.
+
+    Parameters
+    ----------
+    name, view : the view and its name
+    categories : categories of ``by``, empty when the view has none
+    currency : the unit of amounts
+    numeric : aggregated columns that hold numbers; all of them, when left out
+    """
     features = []
     for category in categories or [""]:
         for column, aggregates in view.aggregates.items():
             for aggregate in aggregates:
                 windows = [""] if aggregate in UNWINDOWED else [format_duration(window) for window in view.windows]
-                features += [_windowed(name, column, aggregate, window, category, currency) for window in windows]
+                text = numeric is not None and column != "*" and column not in numeric
+                features += [_windowed(name, column, aggregate, window, category, currency, text) for window in windows]
     return features
 
 
-def _windowed(view: str, column: str, aggregate: Aggregate, window: str, category: str, currency: str) -> Feature:
-    unit = {"count": "rows", "nunique": "values", "recency": "days", "tenure": "days"}.get(aggregate, "")
-    if not unit and column == "amount":
-        unit = currency
+def _windowed(
+    view: str, column: str, aggregate: Aggregate, window: str, category: str, currency: str, text: bool
+) -> Feature:
+    units = {"count": "rows", "nunique": "values", "recency": "days", "tenure": "days", "trend": "-1…1", "share": "0…1"}
+    unit = units.get(aggregate, currency if column == "amount" else "")
     what = {
         "recency": "days since the last row",
         "tenure": "days since the first row",
         "count": "number of rows",
+        "std": f"standard deviation of {column}",
+        "nunique": f"distinct values of {column}",
+        "first": f"first known {column}",
+        "last": f"last known {column}",
+        "trend": f"change of {'the number of rows' if column == '*' else f'the sum of {column}'}"
+        " against the span before, over both",
+        "share": f"part of {'the rows' if column == '*' else f'the sum of {column}'}",
     }.get(aggregate, f"{aggregate} of {column}")
     of = f" of {category}" if category else ""
     span = f" in the last {window}" if window else ""
     return Feature(
         name=aggregate_name(view, column, aggregate, window, category),
         view=view,
-        type="int" if aggregate in ("count", "nunique") else "float",
+        type="int" if aggregate in ("count", "nunique") else "string" if text and aggregate in OF_VALUES else "float",
         unit=unit,
         description=f"{what}{of}{span}",
     )

@@ -27,7 +27,7 @@ from features.transforms.catalogue import (
     holding_features,
     windowed_features,
 )
-from features.transforms.settings import View, ViewsFile
+from features.transforms.settings import OF_NUMBERS, View, ViewsFile
 from features.transforms.windows import windowed
 from features.unify.tables import Columns
 
@@ -151,7 +151,7 @@ def _plan(name: str, view: View, feeds: FeedsFile, columns: Columns, categories:
     by = (view.categories or categories(view.source, view.by, where)) if view.by else []
     aggregated = [column for column in view.aggregates if column != "*"]
     numbers = [column for column in aggregated if columns[view.source][column]]
-    features = tuple(windowed_features(name, view, by, currency))
+    features = tuple(windowed_features(name, view, by, currency, numeric=numbers))
     expiring = view.source == "interactions" and not {"outcome", "outcome_time"}.isdisjoint(_named(view, ""))
     select = windowed(name, view, categories=by, numeric=numbers, expiring=expiring)
     table = _outcomes_as_known() if expiring else _with_item(view, feeds)
@@ -169,7 +169,8 @@ def _source(view: View, table: str, where: str, aggregated: list[str], numbers: 
     names = ["event_time", "known_at", *(["known_until"] if expiring else [])]
     times = [f"epoch_us({name}) + {later} AS {name}" for name in names]
     customer = "customer_id" if view.of == "customer" else "'' AS customer_id"
-    listed = ", ".join([customer, *times, f"{category} AS category", *columns])
+    place = "feed || ' ' || record_id AS place"  # no feed's name holds a space, so it sorts as the two of them do
+    listed = ", ".join([customer, *times, place, f"{category} AS category", *columns])
     return f"SELECT {listed} FROM {table} WHERE {where}"
 
 
@@ -242,9 +243,14 @@ def _unfit(name: str, view: View, place: str, known: Mapping[str, bool], persona
         hint = "leave it out: what has ended by a cutoff is left out anyway, and what ends later is not known yet"
         problems.append(Problem("view.future", f"view {name}: where reads held_to, an end to come", place, hint))
     for column, aggregates in view.aggregates.items():
-        sums = [a for a in aggregates if a in ("sum", "mean", "min", "max")]
+        sums = [a for a in aggregates if a in OF_NUMBERS and column != "*"]
         if sums and column in known and not known[column]:
             problems.append(
-                Problem("view.not_a_number", f"view {name}: {sums[0]} of {column}, which is text", place, "use nunique")
+                Problem(
+                    "view.not_a_number",
+                    f"view {name}: {sums[0]} of {column}, which is text",
+                    place,
+                    "use nunique, first or last",
+                )
             )
     return problems

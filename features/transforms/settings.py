@@ -11,11 +11,17 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from features.base.config import Settings
 from features.base.duration import Duration
 
-Aggregate = Literal["count", "sum", "mean", "min", "max", "nunique", "recency", "tenure"]
+Aggregate = Literal[
+    "count", "sum", "mean", "min", "max", "std", "first", "last", "nunique", "trend", "share", "recency", "tenure"
+]
 #: Aggregates that look at all history, whatever the windows.
 UNWINDOWED: tuple[Aggregate, ...] = ("recency", "tenure")
 #: Aggregates of rows rather than of a column's values; declared under ``"*"``.
 OF_ROWS: tuple[Aggregate, ...] = ("count", "recency", "tenure")
+#: Aggregates of rows under ``"*"``, and of the sums of a column under that column.
+OF_EITHER: tuple[Aggregate, ...] = ("trend", "share")
+#: Aggregates of numbers; the others take text as well.
+OF_NUMBERS: tuple[Aggregate, ...] = ("sum", "mean", "min", "max", "std", "trend", "share")
 
 _NAME = re.compile(r"^[a-z][a-z0-9_]*$")
 
@@ -85,13 +91,15 @@ class View(Settings):
         if self.categories and self.by is None:
             raise ValueError("categories needs by")
         for column, aggregates in self.aggregates.items():
-            wrong = [a for a in aggregates if (a in OF_ROWS) != (column == "*")]
+            wrong = [a for a in aggregates if a not in OF_EITHER and (a in OF_ROWS) != (column == "*")]
             if wrong:
                 raise ValueError(
                     f"aggregates: {wrong[0]} belongs under {'a column' if column == '*' else chr(34) + '*' + chr(34)}"
                 )
             if not self.windows and any(a not in UNWINDOWED for a in aggregates):
                 raise ValueError("windows are missing")
+            if "share" in aggregates and self.by is None:
+                raise ValueError("share needs by: it is a category's part of the whole")
         return self
 
 

@@ -10,10 +10,9 @@ import ibis
 
 from features.base.duration import format_duration
 from features.transforms.catalogue import ZERO_WHEN_EMPTY, aggregate_name
+from features.transforms.measures import EXACT, combined, measured, measures_of, part_of
 from features.transforms.settings import UNWINDOWED, Aggregate, View
 
-#: Numbers are added as decimals: the same sum in whatever order the engine's threads meet the rows.
-EXACT = "decimal(38, 9)"
 _DAY = 86_400_000_000  # microseconds
 _KEYS = ("customer_id", "as_of")
 
@@ -38,29 +37,26 @@ def windowed(
     Returns
     -------
     ibis Table over the tables ``spine`` (customer_id, as_of) and ``source`` (customer_id, event_time, known_at,
-    the aggregated columns, and ``category``), with ``customer_id``, ``as_of`` and one column a feature
+    ``place``: the order of rows of one moment, the aggregated columns, and ``category``), with ``customer_id``,
+    ``as_of`` and one column a feature
     """
     columns = [column for column in view.aggregates if column != "*"]
     types = {column: EXACT if column in numeric else "string" for column in columns}
     times = {"event_time": "int64", "known_at": "int64"} | ({"known_until": "int64"} if expiring else {})
-    source = ibis.table({"customer_id": "string", **times, "category": "string", **types}, name="source")
+    source = ibis.table(
+        {"customer_id": "string", **times, "place": "string", "category": "string", **types}, name="source"
+    )
     spine = ibis.table({"customer_id": "string", "as_of": "int64"}, name="spine")
     cutoffs = ibis.table({"as_of": "int64"}, name="cutoffs")
     within = [source.event_time <= cutoffs.as_of, source.known_at <= cutoffs.as_of]
-    if not any(a in UNWINDOWED for aggregates in view.aggregates.values() for a in aggregates):
-        within.append(source.event_time > cutoffs.as_of - _micros(max(view.windows)))
+    asked = sorted({measure for aggregate in _asked(view) for measure in measures_of(*aggregate)})
+    if all(measure.span is not None for measure in asked):
+        within.append(source.event_time > cutoffs.as_of - max(measure.span or 0 for measure in asked))
     if expiring:
         within.append(source.known_until.isnull() | (source.known_until > cutoffs.as_of))
     seen = source.join(cutoffs, within)
     by = [*_KEYS, "category"] if categories else list(_KEYS)
-    long = seen.group_by(by).aggregate(
-        **{
-            aggregate_name("", column, aggregate, window): _aggregate(seen, column, aggregate, span)
-            for column, aggregates in view.aggregates.items()
-            for aggregate in aggregates
-            for window, span in _spans(view, aggregate)
-        }
-    )
+    long = seen.group_by(by).aggregate(**{measure.name: measured(seen, measure) for measure in asked})
     wide = _spread(long, name, view, categories) if categories else _renamed(long, name, view)
     outputs = [column for column in wide.columns if column not in _KEYS]
     keys = list(_KEYS) if view.of == "customer" else ["as_of"]
@@ -73,64 +69,64 @@ def windowed(
     )
 
 
-def _micros(span: timedelta) -> int:
-    return span // timedelta(microseconds=1)
+def _asked(view: View) -> list[tuple[str, Aggregate, int | None]]:
+    """Return every column with an aggregate and the microseconds of a window, None for all history."""
+    return [
+        (column, aggregate, None if span is None else span // timedelta(microseconds=1))
+        for column, aggregates in view.aggregates.items()
+        for aggregate in aggregates
+        for span in ([None] if aggregate in UNWINDOWED else view.windows)
+    ]
 
 
-def _spans(view: View, aggregate: Aggregate) -> list[tuple[str, timedelta | None]]:
-    if aggregate in UNWINDOWED:
-        return [("", None)]
-    return [(format_duration(window), window) for window in view.windows]
-
-
-def _aggregate(seen: Any, column: str, aggregate: Aggregate, span: timedelta | None) -> Any:
-    inside = None if span is None else seen.event_time > seen.as_of - _micros(span)
-    match aggregate:
-        case "count":
-            return seen.count(where=inside)
-        case "recency":
-            return (seen.as_of.max() - seen.event_time.max()) / _DAY
-        case "tenure":
-            return (seen.as_of.max() - seen.event_time.min()) / _DAY
-        case "sum":
-            return seen[column].sum(where=inside).cast("float64")
-        case "mean":
-            return seen[column].mean(where=inside).cast("float64")
-        case "min":
-            return seen[column].min(where=inside).cast("float64")
-        case "max":
-            return seen[column].max(where=inside).cast("float64")
-        case "nunique":
-            return seen[column].nunique(where=inside)
+def _named(view: View, name: str, category: str = "") -> dict[str, tuple[str, Aggregate, int | None]]:
+    """Return the view's features of one category, and what each of them is."""
+    return {
+        aggregate_name(
+            name,
+            column,
+            aggregate,
+            "" if span is None else format_duration(timedelta(microseconds=span)),
+            category,
+        ): (column, aggregate, span)
+        for column, aggregate, span in _asked(view)
+    }
 
 
 def _outputs(name: str, view: View, categories: Sequence[str]) -> dict[str, Aggregate]:
     return {
-        aggregate_name(name, column, aggregate, window, category): aggregate
+        output: aggregate
         for category in categories or [""]
-        for column, aggregates in view.aggregates.items()
-        for aggregate in aggregates
-        for window, _ in _spans(view, aggregate)
+        for output, (_, aggregate, _) in _named(view, name, category).items()
     }
 
 
 def _renamed(long: Any, name: str, view: View) -> Any:
-    return long.select(
-        *_KEYS,
-        **{output: long[f"__{output.removeprefix(f'{name}__')}"] for output in _outputs(name, view, ())},
-    )
+    return long.select(*_KEYS, **{output: combined(long, *what) for output, what in _named(view, name).items()})
 
 
 def _spread(long: Any, name: str, view: View, categories: Sequence[str]) -> Any:
     """Turn one row a category into one column a category."""
-    return long.group_by(list(_KEYS)).aggregate(
-        **{
-            aggregate_name(name, column, aggregate, window, category): long[
-                aggregate_name("", column, aggregate, window)
-            ].max(where=long.category == category)
-            for category in categories
-            for column, aggregates in view.aggregates.items()
-            for aggregate in aggregates
-            for window, _ in _spans(view, aggregate)
-        }
+    single = {output: what for output, what in _named(view, "").items() if what[1] != "share"}
+    parts = {
+        part.name: part
+        for column, aggregate, span in _asked(view)
+        if aggregate == "share"
+        for part in [part_of(column, span)]
+    }
+    finished = long.select(
+        *_KEYS, "category", *parts, **{output: combined(long, *what) for output, what in single.items()}
     )
+    spread = {}
+    for category in categories:
+        its = finished.category == category
+        for plain, (output, (column, aggregate, span)) in zip(
+            _named(view, ""), _named(view, name, category).items(), strict=True
+        ):
+            if aggregate == "share":
+                part = finished[part_of(column, span).name]
+                whole = part.sum().cast("float64")
+                spread[output] = part.max(where=its).fill_null(0).cast("float64") / whole.nullif(0)
+            else:
+                spread[output] = finished[plain].max(where=its)
+    return finished.group_by(list(_KEYS)).aggregate(**spread)

@@ -48,7 +48,7 @@ views:
         ("view.unknown_column", "view a: events has no column 'amuont'", "did you mean 'amount'?"),
         ("view.unknown_column", "view a: events has no column 'itm'", "did you mean 'item'?"),
         ("view.unknown_column", "view a: events has no column 'evnt'", "did you mean 'event'?"),
-        ("view.not_a_number", "view a: mean of item, which is text", "use nunique"),
+        ("view.not_a_number", "view a: mean of item, which is text", "use nunique, first or last"),
         ("view.unknown_column", "view b: customers has no column 'cty'", "did you mean 'city'?"),
         ("view.personal", "view b: email identifies a person", "a feature may not"),
         ("view.personal", "view b: crm.login identifies a person", "a feature may not"),

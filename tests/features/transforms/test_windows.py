@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -20,9 +21,16 @@ views:
   v:
     from: events
     WHERE
-    aggregates: {"*": [count, recency, tenure], amount: [sum, mean, min, max, nunique], item: [nunique]}
+    aggregates:
+      "*": [count, trend, recency, tenure]
+      amount: [sum, mean, min, max, std, first, last, nunique, trend]
+      item: [nunique, first, last]
     windows: [1d, 7d]
 """
+
+
+def change(this: float, before: float) -> float | None:
+    return (this - before) / (abs(this) + abs(before)) if this or before else None
 
 
 def reference(rows: Sequence[dict[str, Any]], as_of: datetime) -> dict[str, Any]:
@@ -34,8 +42,11 @@ def reference(rows: Sequence[dict[str, Any]], as_of: datetime) -> dict[str, Any]
         "recency": None if last is None else (as_of - last) / DAY,
         "tenure": None if first is None else (as_of - first) / DAY,
     }
+    seen = sorted(seen, key=lambda row: (row["event_time"], row["feed"], row["record_id"]))
     for name, span in WINDOWS.items():
         inside = [r for r in seen if r["event_time"] > as_of - span]
+        before = [r for r in seen if as_of - 2 * span < r["event_time"] <= as_of - span]
+        items = [r["item"] for r in inside if r["item"] is not None]
         amounts = [r["amount"] for r in inside if r["amount"] is not None]
         out |= {
             f"count_{name}": len(inside),
@@ -44,7 +55,16 @@ def reference(rows: Sequence[dict[str, Any]], as_of: datetime) -> dict[str, Any]
             f"amount_min_{name}": min(amounts, default=None),
             f"amount_max_{name}": max(amounts, default=None),
             f"amount_nunique_{name}": len(set(amounts)),
-            f"item_nunique_{name}": len({r["item"] for r in inside if r["item"] is not None}),
+            f"amount_std_{name}": statistics.stdev(amounts) if len(amounts) > 1 else None,
+            f"amount_first_{name}": next(iter(amounts), None),
+            f"amount_last_{name}": next(reversed(amounts), None),
+            f"amount_trend_{name}": change(
+                math.fsum(amounts), math.fsum(r["amount"] for r in before if r["amount"] is not None)
+            ),
+            f"trend_{name}": change(len(inside), len(before)),
+            f"item_nunique_{name}": len(set(items)),
+            f"item_first_{name}": next(iter(items), None),
+            f"item_last_{name}": next(reversed(items), None),
         }
     return out
 
@@ -57,7 +77,8 @@ events = st.fixed_dictionaries(
         "customer_id": st.sampled_from(["ann", "bob"]),
         "event_time": moments,
         "late": st.sampled_from([timedelta(0), TICK, DAY, 5 * DAY]),
-        "amount": st.none() | st.integers(-(10**6), 10**6).map(lambda cents: cents / 100) | st.just(1e15),
+        "amount": st.none() | st.integers(-(10**6), 10**6).map(lambda cents: cents / 100) | st.just(1e10),
+        "feed": st.sampled_from(["crm", "crm_2"]),
         "item": st.sampled_from([None, "tea", "Tea", "milk"]),
         "event": st.sampled_from(["buy", "buy", "return"]),
     }
@@ -66,12 +87,15 @@ cutoff_lists = st.lists(moments, min_size=1, max_size=4, unique=True).map(sorted
 
 
 def known(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [{**row, "known_at": row["event_time"] + row["late"]} for row in rows]
+    return [
+        {**row, "known_at": row["event_time"] + row["late"], "record_id": str(number)}
+        for number, row in enumerate(rows)
+    ]
 
 
 def agrees(ours: Any, theirs: Any) -> bool:
-    if ours is None or theirs is None:
-        return ours is theirs
+    if ours is None or theirs is None or isinstance(theirs, str):
+        return bool(ours == theirs)
     return math.isclose(ours, theirs, rel_tol=1e-12, abs_tol=1e-9)
 
 
@@ -105,14 +129,27 @@ def test_by_category_each_column_is_the_aggregate_of_that_category_alone(
     text = """\
 views:
   v: {from: events, by: event, categories: [buy, return, never], windows: [7d],
-      aggregates: {"*": [count, recency], amount: [sum, mean]}}
+      aggregates: {"*": [count, share, trend, recency], amount: [sum, mean, std, share], item: [last]}}
 """
     found = snapshots(text, cutoffs, events=rows)
     for (who, as_of), features in found.items():
+        whole = reference([row for row in rows if row["customer_id"] == who], as_of)
         for category in ("buy", "return", "never"):
             own = [row for row in rows if (row["customer_id"], row["event"]) == (who, category)]
             expected = reference(own, as_of)
-            for name in ("count_7d", "recency", "amount_sum_7d", "amount_mean_7d"):
+            for part, share in (("count_7d", "share_7d"), ("amount_sum_7d", "amount_share_7d")):
+                expected[share] = expected[part] / whole[part] if whole[part] else None
+            for name in (
+                "count_7d",
+                "share_7d",
+                "trend_7d",
+                "recency",
+                "amount_sum_7d",
+                "amount_mean_7d",
+                "amount_std_7d",
+                "amount_share_7d",
+                "item_last_7d",
+            ):
                 assert agrees(features[f"v__{name}__{category}"], expected[name]), (name, category)
 
 
@@ -148,6 +185,14 @@ def test_an_empty_window_is_zero_for_counts_and_sums_and_missing_otherwise() -> 
         f"{name}_{window}" for name in ("count", "amount_sum", "amount_nunique", "item_nunique") for window in WINDOWS
     }
     assert {value for value in found.values() if value != 0} == {None}
+
+
+def test_equal_values_deviate_by_nothing_and_nearly_equal_ones_by_as_little_as_they_do() -> None:
+    text = "views:\n  v: {from: events, aggregates: {amount: [std]}, windows: [7d]}\n"
+    for values in ([0.1, 0.1, 0.1], [1e9, 1e9, 1e9 + 0.5], [1e-6, 0.0, 0.0], [99_999_999_999.0, -99_999_999_999.0]):
+        rows = [{"customer_id": "ann", "event_time": day(0), "amount": value} for value in values]
+        found = snapshots(text, [day(1)], events=rows)["ann", day(1)]["v__amount_std_7d"]
+        assert found == pytest.approx(statistics.stdev(values), rel=1e-12)
 
 
 @pytest.mark.parametrize("threads", [1, 2])
