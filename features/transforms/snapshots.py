@@ -70,7 +70,7 @@ def too_large(view: PlannedView) -> BadData:
     """Return the error of a number that no engine can add exactly."""
     return BadData(
         "feature.range",
-        "a number has more than 29 digits before the point, or is not finite",
+        "a number has more than 29 digits before the point (11 for std), or is not finite",
         where=f"view {view.name}",
         hint="leave such rows out with `where`",
     )
