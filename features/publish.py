@@ -122,7 +122,7 @@ def _publish(workspace: Workspace, report: FeaturesReport, views: ViewsFile) -> 
         filled = store.materialize(as_of=report.as_of)
     finally:
         store.close()
-    online = max((view.written for view in filled), default=0)
+    online = max((view.customers for view in filled), default=0)
     published = replace(report, online_customers=online)
     write_json(workspace.snapshots / REPORT, as_json(published))
     return published

@@ -2,50 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
 
 import pandas as pd
-import pyarrow as pa
 from feast import FeatureStore, FeatureView, RepoConfig
 
-from features.base.clock import as_utc
 from features.base.config import did_you_mean
 from features.base.errors import BadConfiguration, BadData
 from features.store import historical, registration
-from features.store.definitions import CREATED_TIME, CUSTOMER, ServiceDefinition, SnapshotView, view_of
+from features.store.cutoff import Source
+from features.store.definitions import CUSTOMER, ServiceDefinition, SnapshotView, view_of
 from features.store.historical import History
+from features.store.materialize import Difference, Materialized, materialize, reconcile
 from features.store.online import RecordsOnlineStore
-from features.store.payload import to_microseconds
 from features.store.reading import OnlineReader, OnlineRow
-from features.store.records import Block, OnlineRecords
+from features.store.records import OnlineRecords
 from features.store.registration import Applied
 from features.store.served import put_served
 from features.store.settings import OFFLINE, folders_of, is_server, read_settings, registry_address
-from features.store.snapshots import latest_cutoff, no_snapshot_at, plain_values, rows_at
+from features.store.snapshots import latest_cutoff, no_snapshot_at, rows_at
 
-__all__ = ["Applied", "History", "Materialized", "OnlineRow", "Store", "open_store"]
-
-
-@dataclass(frozen=True)
-class Materialized:
-    """What filling the online store did for one view.
-
-    Parameters
-    ----------
-    cutoff : the snapshot that was written; None when the view has none at or before the moment
-    written : customers written (rows that were newer already are kept, and not counted)
-    dropped : customers removed because the snapshot no longer holds them
-    superseded : a newer cutoff lay there already, so nothing was done
-    """
-
-    view: str
-    cutoff: datetime | None
-    written: int = 0
-    dropped: int = 0
-    superseded: bool = False
+__all__ = ["Applied", "Difference", "History", "Materialized", "OnlineRow", "Store", "open_store"]
 
 
 def open_store(root: Path) -> Store:
@@ -163,13 +142,38 @@ class Store:
     def materialize(self, *, as_of: datetime) -> tuple[Materialized, ...]:
         """Fill the online store with each view's newest snapshot at or before `as_of`.
 
-        An older snapshot never replaces a newer one, customers that left the snapshot leave the
-        store, and a reader sees a view's old snapshot or its new one, never a mixture.
+        A snapshot that was built again with other content is written again; nothing older replaces what is newer, and
+        customers that left the snapshot leave the store. Each customer's record changes in one step.
         """
         put_served(self._records, registration.served_of(self._feast))  # its file may be a new one
-        done = tuple(self._materialize(view, as_of=as_of) for view in self._feast.list_feature_views())
+        views = {view.name: view for view in self._feast.list_feature_views()}
+        # Not Feast's own `materialize`: it builds a protobuf message for every single value.
+        done = materialize(self._records, self._sources(views.values()), as_of=as_of, scratch=self._scratch)
+        for one in done:
+            view = views[one.view]
+            if one.cutoff is None or one.superseded or view.most_recent_end_time == one.cutoff:
+                continue
+            # Up to the cutoff and no further: Feast's `materialize_incremental` goes on from there.
+            since = view.most_recent_end_time or one.cutoff
+            self._feast.registry.apply_materialization(view, self._feast.project, min(since, one.cutoff), one.cutoff)
         self._feast.refresh_registry()
         return done
+
+    def reconcile(self, *, as_of: datetime, mending: bool) -> tuple[Difference, ...]:
+        """Hold the whole online store against each view's newest snapshot at or before `as_of`.
+
+        Parameters
+        ----------
+        mending : make the online store as the snapshots say
+
+        Returns
+        -------
+        one for each registered view, and for each that lies online only: how it differed before it was mended
+        """
+        views = self._feast.list_feature_views()
+        if mending:
+            put_served(self._records, registration.served_of(self._feast))
+        return reconcile(self._records, self._sources(views), as_of=as_of, scratch=self._scratch, mending=mending)
 
     def online(self, customers: Sequence[str], features: Sequence[str], *, as_of: datetime) -> list[OnlineRow]:
         """Return the newest values of a few customers (in bulk, take `latest`).
@@ -198,27 +202,15 @@ class Store:
         if self._feast.config.registry.registry_type == "sql":
             self._feast.registry.write_engine.dispose()
 
-    def _materialize(self, view: FeatureView, *, as_of: datetime) -> Materialized:
-        path = registration.path_of(view)
-        cutoff = latest_cutoff(path, as_of=as_of)
-        if cutoff is None:
-            return Materialized(view.name, None)
-        columns = registration.columns_of(view)
-        # Not Feast's own `materialize`: it builds a protobuf message for every single value.
-        done = self._records.replace(
-            view.name,
-            cutoff_us=to_microseconds(cutoff),
-            rows=_rows(
-                rows_at(path, list(columns), cutoff=cutoff),
-                list(columns),
-                cutoff_us=to_microseconds(cutoff),
-                layout=self._records.put_layout(tuple(columns.items())),
-            ),
-        )
-        if done is None:
-            return Materialized(view.name, cutoff, superseded=True)
-        self._feast.registry.apply_materialization(view, self._feast.project, cutoff, as_utc(as_of))
-        return Materialized(view.name, cutoff, written=done.written, dropped=done.dropped)
+    @property
+    def _scratch(self) -> Path:
+        return Path(self._feast.config.repo_path) / "state" / ".scratch"
+
+    def _sources(self, views: Iterable[FeatureView]) -> list[Source]:
+        return [
+            Source(view.name, registration.path_of(view), tuple(registration.columns_of(view).items()))
+            for view in views
+        ]
 
     def _check(self, features: Sequence[str]) -> dict[str, FeatureView]:
         """Return the views of these features, or refuse the first one that is not registered."""
@@ -244,13 +236,3 @@ class Store:
                     hint=did_you_mean(name, sorted(held)) if held else "run `nextbest features` first",
                 )
         return {name: held[name] for name in names}
-
-
-def _rows(table: pa.Table, columns: list[str], *, cutoff_us: int, layout: str) -> Iterator[tuple[str, Block]]:
-    for batch in plain_values(table, columns).to_batches(max_chunksize=5_000):
-        values = [batch.column(name).to_pylist() for name in columns]
-        created = [to_microseconds(moment) for moment in batch.column(CREATED_TIME).to_pylist()]
-        for customer, row, known in zip(
-            batch.column(CUSTOMER).to_pylist(), zip(*values, strict=True), created, strict=True
-        ):
-            yield customer, Block(cutoff_us, known, layout, row)

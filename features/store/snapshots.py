@@ -112,18 +112,36 @@ def _counts(path: Path) -> tuple[int, int, int]:
 
 
 def latest_cutoff(path: Path, *, as_of: datetime) -> datetime | None:
-    """Return the newest cutoff at or before `as_of`, or None."""
+    """Return the newest cutoff at or before `as_of` whose rows were all known by then, or None."""
     found = _run(
         path,
         """
-        SELECT max(event_timestamp) AS cutoff
+        SELECT event_timestamp AS cutoff
         FROM read_parquet($files)
         WHERE event_timestamp <= $as_of
+        GROUP BY event_timestamp
+        HAVING max(created_timestamp) <= $as_of
+        ORDER BY event_timestamp DESC
+        LIMIT 1
         """,
         as_of=as_of,
     )
-    cutoff: datetime | None = found.column("cutoff")[0].as_py()
-    return None if cutoff is None else as_utc(cutoff)
+    return as_utc(found.column("cutoff")[0].as_py()) if found.num_rows else None
+
+
+def files_at(path: Path, *, cutoff: datetime) -> list[Path]:
+    """Return the files that hold rows of this cutoff, sorted."""
+    found = _run(
+        path,
+        """
+        SELECT DISTINCT filename
+        FROM read_parquet($files, filename = true)
+        WHERE event_timestamp = $as_of
+        ORDER BY filename
+        """,
+        as_of=cutoff,
+    )
+    return [Path(name) for name in found.column("filename").to_pylist()]
 
 
 def rows_at(path: Path, columns: Sequence[str], *, cutoff: datetime) -> pa.Table:

@@ -1,0 +1,89 @@
+"""Materialization killed at random moments: every record whole at any time, and one run afterwards completes it."""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+from features.store.cutoff import Source
+from features.store.materialize import materialize, reconcile
+from features.store.records_sqlite import SqliteRecords
+
+JAN = datetime(2026, 1, 1, tzinfo=UTC)
+FEB = datetime(2026, 2, 1, tzinfo=UTC)
+SEED = 4
+KILLS = 15
+CUSTOMERS = 20_000
+VIEWS = ("one", "two")
+SCRIPT = """
+import sys
+from datetime import datetime
+from pathlib import Path
+from features.store.cutoff import Source
+from features.store.materialize import materialize
+from features.store.records_sqlite import SqliteRecords
+
+class Telling(SqliteRecords):
+    def write(self, records):
+        taken = super().write(records)
+        print("wrote", flush=True)
+        return taken
+
+    def discard(self, view, customers, *, not_after_us):
+        print("discards", flush=True)
+        return super().discard(view, customers, not_after_us=not_after_us)
+
+root = Path(sys.argv[1])
+sources = [Source(view, root / "state" / "snapshots" / view, ((f"{view}__n", "int"),)) for view in ("one", "two")]
+records = Telling(root / "online.db")
+print("begins", flush=True)
+materialize(records, sources, as_of=datetime.fromisoformat(sys.argv[2]), scratch=root / ".scratch")
+print("ends", flush=True)
+"""
+
+
+def run(root: Path) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", SCRIPT, str(root), FEB.isoformat()]
+    child = subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": str(Path.cwd())}
+    )
+    assert child.stdout is not None
+    assert child.stdout.readline() == "begins\n"
+    return child
+
+
+def test_killed_at_any_moment_it_leaves_whole_records_and_one_run_completes_it(workspace: Path, write_view) -> None:
+    """Two views change together, with customers who leave and who come; the seed is fixed, the moments are not."""
+    before = [(f"c{number:06}", 1) for number in range(CUSTOMERS)]
+    after = [(f"c{number:06}", 2) for number in range(500, CUSTOMERS + 500)]
+    views = [write_view(view, {f"{view}__n": "int"}, {JAN: before, FEB: after}) for view in VIEWS]
+    sources = [Source(view.name, view.path, ((f"{view.name}__n", "int"),)) for view in views]
+    records = SqliteRecords(workspace / "online.db")
+    materialize(records, sources, as_of=JAN, scratch=workspace / ".scratch")
+    chance = random.Random(SEED)
+    reached: list[int] = []
+    for _ in range(KILLS):
+        child = run(workspace)
+        assert child.stdout is not None
+        for _ in range(chance.randrange(3)):
+            child.stdout.readline()
+        time.sleep(chance.uniform(0, 0.05))
+        child.kill()
+        child.communicate()
+        held = {customer: {block.values for block in record.values()} for customer, record in records.scan()}
+        assert all(values in ({(1,)}, {(2,)}) for values in held.values())  # never one view new and the other old
+        reached.append(sum(values == {(2,)} for values in held.values()))
+    assert reached == sorted(reached)
+    assert any(0 < customers < CUSTOMERS for customers in reached)  # some were killed half-way
+    child = run(workspace)
+    assert child.communicate()[0].splitlines()[-1] == "ends"
+    assert child.returncode == 0
+    for difference in reconcile(records, sources, as_of=FEB, scratch=workspace / ".scratch", mending=False):
+        assert (difference.cutoff, difference.counts) == (FEB, {})
+    assert [customer for customer, _ in records.scan()] == [customer for customer, _ in after]
+    records.close()
