@@ -65,7 +65,7 @@ class Spark:
 
     def __init__(self, session: Any, folder: Path) -> None:
         self._session = session
-        self._folder = folder
+        self.folder = folder
         for name, value in _ALIKE.items():
             session.conf.set(name, value)
 
@@ -79,16 +79,16 @@ class Spark:
         BadData : a number is too large to be added exactly
         StorageFailure : Spark ran out of memory or disk
         """
-        shutil.rmtree(self._folder, ignore_errors=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
         statement = self.statement(engine, view)
         if statement is None:
             return embedded(engine, view)
         embedded(engine, view)  # so that `source` is known
         for table in sorted(tables_of(view.select)):
-            path = self._folder / f"{table}.parquet"
+            path = self.folder / f"{table}.parquet"
             stream_parquet(engine.sql(_handed_over(engine, table)).to_arrow_reader(), path)
             self._session.read.parquet(path.as_uri()).createOrReplaceTempView(table)
-        result = self._folder / "result"
+        result = self.folder / "result"
         self._run(statement, result, view)
         return f"read_parquet({literal(str(result / '*.parquet'))})"
 

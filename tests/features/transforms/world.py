@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -17,7 +18,8 @@ from features.declaration.canonical import CANONICAL, Kind
 from features.declaration.file import FeedsFile
 from features.transforms.plan import plan_views
 from features.transforms.settings import ViewsFile
-from features.transforms.snapshots import categories_in, make_spine
+from features.transforms.snapshots import categories_in, embedded, make_spine
+from features.transforms.spark import Spark
 from features.unify.tables import Columns
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -37,10 +39,12 @@ def day(number: float) -> datetime:
 
 
 @contextmanager
-def engine_with(threads: int = 2, /, **tables: Rows) -> Iterator[tuple[duckdb.DuckDBPyConnection, Columns]]:
+def engine_with(
+    threads: int = 2, folders: Sequence[Path] = (), /, **tables: Rows
+) -> Iterator[tuple[duckdb.DuckDBPyConnection, Columns]]:
     """Yield an engine that knows these canonical tables; a row without ``known_at`` was known when it happened."""
     columns: dict[Kind, dict[str, bool]] = {}
-    with open_engine(folders=[], threads=threads) as engine:
+    with open_engine(folders=folders, threads=threads) as engine:
         for kind, table in CANONICAL.items():
             if kind not in tables:
                 continue
@@ -60,7 +64,7 @@ def engine_with(threads: int = 2, /, **tables: Rows) -> Iterator[tuple[duckdb.Du
                 name: "number" if isinstance(value, int | float) else "text"
                 for row in rows
                 for name, value in row.items()
-                if "." in name
+                if "." in name and value is not None
             }
             arrow = pa.table({name: pa.array([r.get(name) for r in rows], TYPES[t]) for name, t in types.items()})
             engine.register(f"given_{kind}", arrow)
@@ -75,22 +79,22 @@ def snapshots(
     *,
     feeds: str = FEEDS,
     threads: int = 2,
+    spark: Spark | None = None,
     **tables: Rows,
 ) -> dict[tuple[str, datetime], dict[str, Any]]:
-    """Return the features of all views by customer and cutoff."""
+    """Return the features of all views by customer and cutoff, as DuckDB or, where it is given, Spark computes them."""
     file = ViewsFile.model_validate(yaml.safe_load(views))
     declared = FeedsFile.model_validate(yaml.safe_load(feeds))
     found: dict[tuple[str, datetime], dict[str, Any]] = {}
-    with engine_with(threads, **tables) as (engine, columns):
+    rows_of_view = embedded if spark is None else spark.rows
+    with engine_with(threads, [spark.folder] if spark else [], **tables) as (engine, columns):
 
         def categories(kind: Kind, column: str, where: str) -> list[str]:
             return categories_in(engine, kind, column, where)
 
         make_spine(engine, columns, list(cutoffs))
         for view in plan_views(file, Lines("views.yaml"), declared, columns=columns, categories=categories):
-            if view.source is not None:
-                engine.execute(f"CREATE OR REPLACE TEMP VIEW source AS {view.source}")
-            for row in engine.sql(view.select).to_arrow_table().to_pylist():
+            for row in engine.sql(f"SELECT * FROM {rows_of_view(engine, view)}").to_arrow_table().to_pylist():
                 moment = EPOCH + timedelta(microseconds=row.pop("as_of"))
                 found.setdefault((row.pop("customer_id"), moment), {}).update(row)
     return found
