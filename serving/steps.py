@@ -113,6 +113,7 @@ def train_step(workspace: Workspace, models: Sequence[str], progress: Progress, 
                     "peers": model.peers,
                     "verdict": model.verdict,
                     "reasons": list(model.reasons),
+                    "leaks": list(model.leaks),
                     "withheld_by": model.withheld_by,
                 }
                 for name, model in trained.items()

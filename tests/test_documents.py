@@ -12,12 +12,13 @@ import pytest
 from features.quality.checks import RULES as FEED_CHECKS
 from serving.decide.reasons import BLOCKED, REGISTRY, WHY_THIS
 from training.gates import RULES as GATES
+from training.leaks.report import RULES as LEAK_CHECKS
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 PACKAGES = ("features", "training", "serving")
 REGISTRIES: dict[str, Mapping[str, str]] = {
     "features": {rule.code: rule.title for rule in FEED_CHECKS.values()},
-    "training": {rule.code: rule.title for rule in GATES},
+    "training": {rule.code: rule.title for rule in GATES} | {check.code: check.title for check in LEAK_CHECKS},
     "serving": {str(code): title for code, title in REGISTRY.items()},
 }
 

@@ -18,6 +18,8 @@ from features.store.repository import History, Store
 from features.transforms.catalogue import CONSENT_VIEW, Feature
 from training.labels.build import Labels
 from training.labels.settings import ModelSettings, Recorded
+from training.leaks.compiled import CompiledViews
+from training.leaks.report import Examined, LeakReport, Limits, examine
 
 
 @dataclass(frozen=True)
@@ -30,14 +32,14 @@ class Frame:
     features : one row each, the columns that may be learnt from
     target : shape (rows,) or (rows, candidates)
     candidates : of an acquisition, else empty
-    leaks : what the leak report found; empty when nothing
+    leaks : what the leak report says
     """
 
     rows: pd.DataFrame
     features: pd.DataFrame
     target: NDArray[np.float64]
     candidates: tuple[str, ...]
-    leaks: tuple[str, ...]
+    leaks: LeakReport
 
     @property
     def customers(self) -> NDArray[np.object_]:
@@ -99,9 +101,23 @@ def learnable(features: Sequence[Feature], settings: ModelSettings, exclude: Seq
 
 
 def build_frame(
-    store: Store, labels: Labels, report: FeaturesReport, settings: ModelSettings, *, exclude: Sequence[str]
+    store: Store,
+    labels: Labels,
+    report: FeaturesReport,
+    settings: ModelSettings,
+    *,
+    exclude: Sequence[str],
+    views: CompiledViews | None = None,
+    limits: Limits | None = None,
 ) -> Frame:
-    """Read the features of every label from Feast as of its cutoff, and keep the declared population.
+    """Read the features of every label from Feast as of its cutoff, keep the declared population, look for leaks.
+
+    Parameters
+    ----------
+    store, labels, report, settings : what is joined, and for which model
+    exclude : ``feed.column`` or full feature names
+    views : to make some rows' features anew without what came later; left out, that check does not apply
+    limits : where the checks draw their lines
 
     Raises
     ------
@@ -123,37 +139,32 @@ def build_frame(
         )
     history = store.historical(labels.rows, asked)
     values = history.frame
-    frame = Frame(
-        rows=labels.rows.reset_index(drop=True),
-        features=values[names],
-        target=labels.target,
-        candidates=labels.candidates,
-        leaks=leak_report(labels, history, settings),
+    kept = (
+        np.ones(len(values), dtype=np.bool_)
+        if where is None
+        else where.evaluate({name: values[name].to_numpy() for name in where.columns}, rows=len(values)).is_true()
     )
-    if where is None:
-        return frame
-    kept = where.evaluate({name: values[name].to_numpy() for name in where.columns}, rows=len(values)).is_true()
-    return frame.take(kept)
+    features, target = values.loc[kept, names].reset_index(drop=True), labels.target[kept]
+    return Frame(
+        rows=labels.rows[kept].reset_index(drop=True),
+        features=features,
+        target=target,
+        candidates=labels.candidates,
+        leaks=examine(
+            Examined(
+                rows=values.loc[kept, ["customer_id", "as_of"]].reset_index(drop=True),
+                features=features,
+                target=target,
+                asked=labels.rows[kept],
+                remake=views.remake if views is not None else None,
+                born=views.born(names) if views is not None else None,
+                snapshots=_snapshots(history, settings, kept),
+            ),
+            limits,
+        ),
+    )
 
 
-def leak_report(labels: Labels, history: History, settings: ModelSettings) -> tuple[str, ...]:
-    """Return what would make a model look better than it can be; empty when nothing was found.
-
-    Rows lost or doubled and snapshots later than the cutoff are refused by the store itself.
-
-    Parameters
-    ----------
-    labels : the rows that were asked for
-    history : what the store gave
-    settings : the model
-    """
-    found = []
-    doubled = int(labels.rows.duplicated(["customer_id", "as_of"]).sum())
-    if doubled:
-        found.append(f"{doubled} customers stand twice at one cutoff")
-    cutoff = pd.to_datetime(labels.rows["as_of"], utc=True).to_numpy()
-    for view, times in history.snapshot_times.items():
-        older = int((times.notna().to_numpy() & (times.to_numpy() != cutoff)).sum())
-        if older and not isinstance(settings.label, Recorded):
-            found.append(f"view {view}: {older} rows have features of an earlier cutoff")
-    return tuple(found)
+def _snapshots(history: History, settings: ModelSettings, kept: NDArray[np.bool_]) -> pd.DataFrame | None:
+    """Return the snapshots that were joined; none where all rows are of the present, which need no cutoff of theirs."""
+    return None if isinstance(settings.label, Recorded) else history.snapshot_times[kept].reset_index(drop=True)

@@ -9,6 +9,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from features.base.errors import BadConfiguration, BadData
+from training.leaks.report import RULES as LEAKS
+from training.leaks.report import Limits as LeakLimits
 
 Outcome = Literal["passed", "failed", "not_applicable"]
 LOWER_IS_BETTER = frozenset({"log_loss", "brier", "ece", "rmse", "mae"})
@@ -26,14 +28,23 @@ class Limits(BaseModel):
         description="TG002: the interval of the difference must lie above the margin, not only its middle",
     )
     max_ece: float = Field(default=0.05, gt=0, le=1, description="TG003: expected calibration error at most")
-    max_single_auc: float = Field(default=0.98, gt=0.5, le=1, description="TG004: AUC that one feature alone may reach")
+    max_single_auc: float = Field(
+        default=0.98, gt=0.5, le=1, description="TG004 and LK002: AUC that one feature alone may reach"
+    )
     champion_tolerance: float = Field(
         default=0.005, ge=0, description="TG006: how much worse than the champion is still the same"
     )
     max_fold_spread: float = Field(
         default=0.05, gt=0, description="TG007: largest fall of the primary metric from the mean to the worst fold"
     )
-    off: tuple[str, ...] = Field(default=(), description="codes of rules that are not applied")
+    off: tuple[str, ...] = Field(
+        default=(), description="codes of rules that are not applied; also of checks of the leak report, such as LK002"
+    )
+
+    @property
+    def of_leaks(self) -> LeakLimits:
+        """The limits of the leak report."""
+        return LeakLimits(max_alone=self.max_single_auc, off=self.off)
 
 
 @dataclass(frozen=True)
@@ -106,13 +117,13 @@ def judge(evidence: Evidence, limits: Limits) -> Judgement:
     BadConfiguration : ``gates.unknown`` if ``off`` names no rule
     BadData : ``evidence.missing`` if a number is NaN
     """
-    unknown = sorted(set(limits.off) - {rule.code for rule in RULES})
+    unknown = sorted(set(limits.off) - {rule.code for rule in RULES} - {check.code for check in LEAKS})
     if unknown:
         raise BadConfiguration(
             "gates.unknown",
             f"no such rule: {', '.join(unknown)}",
             where="gates.off",
-            hint=f"known: {RULES[0].code} to {RULES[-1].code}",
+            hint=f"known: {RULES[0].code} to {RULES[-1].code}, {LEAKS[0].code} to {LEAKS[-1].code}",
         )
     others = [*evidence.peers.values(), *([evidence.champion] if evidence.champion else [])]
     numbers = [evidence.value, evidence.ece or 0.0, *evidence.folds, *(other.value for other in others)]

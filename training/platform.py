@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from features.base.clock import as_utc
 from features.base.config import did_you_mean
@@ -31,7 +32,11 @@ from training.champions import Deployment, read_champions, read_deployments
 from training.frame import Frame, build_frame
 from training.labels.build import build
 from training.labels.settings import LabelsFile, load_labels
+from training.leaks.compiled import CompiledViews
+from training.leaks.report import Examined, LeakReport, Remake, examine
+from training.leaks.report import Limits as LeakLimits
 from training.models.classifier import Classifier
+from training.tracking.settings import load_mlflow
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -199,14 +204,33 @@ class Platform:
 
     def frame(self, model: str) -> Frame:
         """Return the rows that a model learns from: labels joined to features as of their cutoffs, through Feast."""
-        labels = self._labels()
-        settings = labels.models[self._declared(model)]
-        feeds, _ = load_feeds(self.workspace)
-        state = self.workspace.state
-        with open_engine(folders=[state], scratch=state / ".scratch") as engine:
-            open_customer_data(engine, self.workspace, feeds.purposes, purpose=settings.purpose, as_of=self.built.as_of)
-            built = build(engine, settings, self.built.cutoffs, feeds)
-        return build_frame(self.store, built, self.built, settings, exclude=labels.exclude)
+        return self._frame(model, views=None)
+
+    def examine(
+        self,
+        rows: pd.DataFrame,
+        features: pd.DataFrame,
+        target: NDArray[np.float64] | None = None,
+        *,
+        remake: Remake | None = None,
+    ) -> LeakReport:
+        """Return the leak report of any frame, also of one that was joined by hand.
+
+        Parameters
+        ----------
+        rows : ``customer_id`` and ``as_of``, one line each
+        features : the same rows; columns named as declared features are made anew from what was known by ``as_of``
+        target : the same rows
+        remake : makes other columns anew, such as `training.leaks.past.remade` gives; takes the place of the declared
+        """
+        declared = [name for name in features if name in self.built.features]
+        views = CompiledViews(self.workspace, self.built)
+        known = remake or (views.remake if declared else None)
+        return examine(Examined(rows, features, target, remake=known, born=views.born(declared)), self._limits())
+
+    def leaks(self, model: str) -> LeakReport:
+        """Return the leak report of the rows that a model learns from."""
+        return self._frame(model, views=CompiledViews(self.workspace, self.built)).leaks
 
     def trained(self, model: str) -> Learnt:
         """Return what the last training of a model found: metrics beside the peers', verdict, every rule's answer."""
@@ -245,6 +269,21 @@ class Platform:
         return read_deployments(self.workspace)
 
     # ── inside ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _frame(self, model: str, *, views: CompiledViews | None) -> Frame:
+        labels = self._labels()
+        settings = labels.models[self._declared(model)]
+        feeds, _ = load_feeds(self.workspace)
+        state = self.workspace.state
+        with open_engine(folders=[state], scratch=state / ".scratch") as engine:
+            open_customer_data(engine, self.workspace, feeds.purposes, purpose=settings.purpose, as_of=self.built.as_of)
+            built = build(engine, settings, self.built.cutoffs, feeds)
+        return build_frame(
+            self.store, built, self.built, settings, exclude=labels.exclude, views=views, limits=self._limits()
+        )
+
+    def _limits(self) -> LeakLimits:
+        return load_mlflow(self.workspace)[0].gates.of_leaks
 
     def _labels(self) -> LabelsFile:
         return load_labels(self.workspace)[0]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from importlib.metadata import version as library
 from pathlib import Path
@@ -37,6 +37,8 @@ from training.gates import Judgement, judge
 from training.labels.build import Labels, build
 from training.labels.history import purchase_history, taken_before
 from training.labels.settings import Acquisition, Inactivity, LabelsFile, ModelSettings, Recorded, load_labels
+from training.leaks.compiled import CompiledViews
+from training.leaks.report import Examined, examine_sides
 from training.models import classifier, ranking
 from training.models.booster import BoosterSettings
 from training.models.classifier import Classifier
@@ -50,7 +52,7 @@ from training.tracking.settings import MlflowFile, load_mlflow
 from training.tracking.sink import connect, log
 
 #: Raised when this module would train another model from the same input.
-VERSION = 4
+VERSION = 5
 DAY = timedelta(days=1)
 LIBRARIES = ("lightgbm", "numpy", "scikit-learn", "nextbest")
 
@@ -70,6 +72,7 @@ class Trained:
     verdict : whether the gates let it become champion
     reasons : the rules that held it
     rules : every rule's answer
+    leaks : every answer of the training frame's leak report
     rows, positives : what it learnt from
     withheld_by : purpose → reason → customers whom it may not learn from
     """
@@ -84,6 +87,7 @@ class Trained:
     rows: int
     positives: int
     withheld_by: dict[str, dict[str, int]] = field(default_factory=dict)
+    leaks: tuple[dict[str, Any], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -174,7 +178,7 @@ def _remembered(task: _Task) -> Trained | None:
     if document["digest"] != task.digest:
         return None
     outcome = document["trained"]
-    return Trained(**{**outcome, "reasons": tuple(outcome["reasons"]), "rules": tuple(outcome["rules"])})
+    return Trained(**outcome | {name: tuple(outcome[name]) for name in ("reasons", "rules", "leaks")})
 
 
 def _train(
@@ -186,8 +190,17 @@ def _train(
             engine, task.workspace, task.feeds.purposes, purpose=task.settings.purpose, as_of=task.report.as_of
         )
         labels = build(engine, task.settings, task.report.cutoffs, task.feeds)
-        frame = build_frame(store, labels, task.report, task.settings, exclude=task.file.exclude)
+        frame = build_frame(
+            store,
+            labels,
+            task.report,
+            task.settings,
+            exclude=task.file.exclude,
+            views=CompiledViews(task.workspace, task.report),
+            limits=mlflow.gates.of_leaks,
+        )
         folds = _folds(task, frame, labels)
+        frame = _split_examined(task, frame, folds, mlflow)
         peers_of = _peers(engine, task, frame)
     progress.step(f"{task.name}: judging on held-out rows", total=len(folds))
     assessment = _assess(task, frame, folds, peers_of, labels, progress)
@@ -217,6 +230,7 @@ def _train(
         rows=len(frame.rows),
         positives=int(frame.target.sum()),
         withheld_by=by_purpose(access.withheld),
+        leaks=tuple(frame.leaks.as_dicts()),
     )
     write_json(task.remembered, {"digest": task.digest, "trained": asdict(outcome)})
     return outcome
@@ -226,6 +240,14 @@ def _folds(task: _Task, frame: Frame, labels: Labels) -> list[Fold]:
     if isinstance(task.settings.label, Recorded):
         return by_customer(frame, parts=task.file.validation.folds, seed=task.settings.seed)
     return by_time(frame, parts=task.file.validation.folds, embargo=labels.closes_after)
+
+
+def _split_examined(task: _Task, frame: Frame, folds: Sequence[Fold], mlflow: MlflowFile) -> Frame:
+    """Return the frame, its leak report told of a split that promises to keep customers apart."""
+    if not isinstance(task.settings.label, Recorded):
+        return frame
+    split = Examined(rows=frame.rows, features=frame.features, sides=[(fold.train, fold.test) for fold in folds])
+    return replace(frame, leaks=frame.leaks.answered(examine_sides(split, mlflow.gates.of_leaks)))
 
 
 def _peers(engine: duckdb.DuckDBPyConnection, task: _Task, frame: Frame) -> Callable[[Fold], Sequence[Peer]]:
@@ -357,6 +379,7 @@ def _run(
         figures=figures,
         documents={
             "gates.json": [asdict(rule) for rule in judgement.rules],
+            "leaks.json": frame.leaks.as_dicts(),
             "label.json": task.settings.model_dump(mode="json"),
         },
         booster=scorer.trees.booster,

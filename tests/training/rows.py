@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from training.frame import Frame
+from training.leaks.report import LeakReport
 
 
 def frame_of(target: np.ndarray, *, days: list[int], candidates: tuple[str, ...] = ()) -> Frame:
@@ -20,5 +21,5 @@ def frame_of(target: np.ndarray, *, days: list[int], candidates: tuple[str, ...]
         features=pd.DataFrame({"signal": lean + noise, "noise": noise[::-1]}),
         target=target,
         candidates=candidates,
-        leaks=(),
+        leaks=LeakReport(),
     )

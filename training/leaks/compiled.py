@@ -1,0 +1,163 @@
+"""The declared features of a few rows made anew, by the compiled views, from tables that end at each row's moment."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from tempfile import mkdtemp
+
+import duckdb
+import pandas as pd
+import pyarrow as pa
+
+from features.base.engine import literal, one_row, open_engine, quoted
+from features.base.storage import read_parquet
+from features.base.workspace import Workspace
+from features.built import FeaturesReport
+from features.consent.access import open_customer_data
+from features.declaration.canonical import Kind
+from features.declaration.file import FeedsFile
+from features.declared import load_feeds, load_views
+from features.store.definitions import view_of
+from features.transforms.plan import PlannedView, plan_views
+from features.transforms.snapshots import categories_in, compute
+from features.unify.present import about_customers
+from features.unify.tables import Columns
+
+#: Tables of what happened: a row of a later moment was not there, whenever it is said to have been known.
+_HAPPENED: tuple[Kind, ...] = ("events", "interactions", "consents")
+
+
+@dataclass(frozen=True)
+class CompiledViews:
+    """The views of a workspace, to be computed once more.
+
+    Parameters
+    ----------
+    workspace : whose features were built
+    report : of that build
+    """
+
+    workspace: Workspace
+    report: FeaturesReport
+
+    def remake(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """Return every feature of some rows (``customer_id``, ``as_of``), in their order, as it could be known by then.
+
+        The tables are cut at each moment before a view looks at them: rows that became known or happened later are
+        not there, an outcome that came later is blank, and what was still held has no end.
+        """
+        views, _ = load_views(self.workspace)
+        parts = []
+        for purpose in sorted({views.purpose_of(view.name) or "" for view in self.report.views}):
+            named = [v.name for v in self.report.views if (views.purpose_of(v.name) or "") == purpose]
+            parts.append(self._of_purpose(rows, purpose or None, named))
+        return pd.concat(parts, axis="columns")[list(self.report.features)].set_axis(rows.index, axis="index")
+
+    def born(self, features: Collection[str]) -> dict[str, datetime]:
+        """Return by feature when the company first knew a row of the table that its view reads; left out: unknown."""
+        feeds, _ = load_feeds(self.workspace)
+        views, _ = load_views(self.workspace)
+        found: dict[str, datetime] = {}
+        with open_engine(folders=[self.workspace.state]) as engine:
+            access = open_customer_data(
+                engine, self.workspace, feeds.purposes, purpose=views.purpose, as_of=self.report.as_of
+            )
+            first = {
+                kind: one_row(engine, f"SELECT min(known_at) FROM {kind}")[0]
+                for kind in {view.source for view in views.views.values()} & set(access.columns)
+            }
+        for feature in features:
+            view = views.views.get(view_of(feature))
+            if view is not None and first.get(view.source) is not None:
+                found[feature] = first[view.source]
+        return found
+
+    def _of_purpose(self, rows: pd.DataFrame, purpose: str | None, named: Collection[str]) -> pd.DataFrame:
+        feeds, _ = load_feeds(self.workspace)
+        views, lines = load_views(self.workspace)
+        state = self.workspace.state
+        with open_engine(folders=[state], scratch=state / ".scratch") as engine:
+            access = open_customer_data(
+                engine, self.workspace, feeds.purposes, purpose=purpose, as_of=self.report.as_of
+            )
+
+            def categories(kind: Kind, column: str, where: str) -> list[str]:
+                return categories_in(engine, kind, column, where)
+
+            planned = plan_views(views, lines, feeds, columns=access.columns, categories=categories)
+            wanted = [view for view in planned if view.name in named]
+            made = []
+            asked = _asked(rows)
+            for moment in sorted(set(asked["at"].tolist())):
+                at_once = asked[asked["at"] == moment]
+                _cut(engine, access.columns, moment, feeds)
+                made.append(
+                    _computed(engine, access.columns, wanted, at_once["customer_id"], moment, state / ".scratch")
+                )
+        return pd.concat(made).loc[rows.index]
+
+
+def _asked(rows: pd.DataFrame) -> pd.DataFrame:
+    moments = pd.to_datetime(rows["as_of"], utc=True).dt.tz_localize(None).astype("datetime64[us]").astype("int64")
+    return pd.DataFrame({"customer_id": rows["customer_id"], "at": moments})
+
+
+def _cut(engine: duckdb.DuckDBPyConnection, columns: Columns, moment: int, feeds: FeedsFile) -> None:
+    """Put in front of each canonical table one that ends at a moment (microseconds since 1970).
+
+    A catalogue of items that bears no time at all is taken to have been known always.
+    """
+    at = f"make_timestamptz({moment:d})"
+    items = {name: feed for name, feed in feeds.feeds.items() if feed.kind == "items"}
+    undated = [name for name, feed in items.items() if not (feed.event_time or feed.updated_at or feed.known_at)]
+    always = f"feed IN ({', '.join(map(literal, undated))})" if undated else "false"
+    for kind in columns:
+        known = f"(known_at <= {at} OR {always})" if kind == "items" else f"known_at <= {at}"
+        there = [known, *([f"event_time <= {at}"] if kind in _HAPPENED else [])]
+        later = {
+            "interactions": f"REPLACE (CASE WHEN outcome_time <= {at} THEN outcome END AS outcome, "
+            f"CASE WHEN outcome_time <= {at} THEN outcome_time END AS outcome_time)",
+            "holdings": f"REPLACE (CASE WHEN held_to <= {at} THEN held_to END AS held_to)",
+        }.get(kind, "")
+        engine.execute(
+            f"CREATE OR REPLACE TEMP VIEW {quoted(kind)} AS "
+            f"SELECT * {later} FROM memory.main.{quoted(kind)} WHERE {' AND '.join(there)}"
+        )
+
+
+def _computed(
+    engine: duckdb.DuckDBPyConnection,
+    columns: Columns,
+    views: Collection[PlannedView],
+    customers: pd.Series[str],
+    moment: int,
+    scratch: Path,
+) -> pd.DataFrame:
+    """Return the features of customers at one moment, a line each; of those who were not known yet they are missing."""
+    known = " UNION ALL ".join(f"SELECT customer_id FROM {kind}" for kind in about_customers(columns))
+    engine.register("asked_customers", pa.table({"customer_id": pa.array(customers.unique(), pa.string())}))
+    engine.execute(f"CREATE OR REPLACE TEMP TABLE cutoffs AS SELECT CAST({moment:d} AS BIGINT) AS as_of")
+    engine.execute(
+        f"""
+        CREATE OR REPLACE TEMP TABLE spine AS
+        SELECT customer_id, as_of FROM asked_customers CROSS JOIN cutoffs
+        WHERE customer_id IN (SELECT customer_id FROM ({known}))
+        """
+    )
+    engine.unregister("asked_customers")
+    folder = Path(mkdtemp(dir=scratch))
+    made = customers.to_frame("customer_id")
+    try:
+        for view in views:
+            path = folder / f"{view.name}.parquet"
+            compute(engine, view, path)
+            names = [feature.name for feature in view.features]
+            table = read_parquet(path, columns=["customer_id", *names]).to_pandas().set_index("customer_id")
+            made = made.join(table, on="customer_id")
+    finally:
+        shutil.rmtree(folder)
+    return made.drop(columns="customer_id")
