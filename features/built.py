@@ -25,11 +25,13 @@ class BuiltView:
     name : the view
     features : its columns
     rows : customers times cutoffs
+    unseen : rows of categories that nobody knew when its categories were chosen; they fall into no column
     """
 
     name: str
     features: tuple[Feature, ...]
     rows: int
+    unseen: int = 0
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,12 @@ def read_report(workspace: Workspace) -> FeaturesReport:
     document: Mapping[str, Any] = read_json(path)
     return FeaturesReport(
         views=tuple(
-            BuiltView(view["name"], tuple(Feature(**feature) for feature in view["features"]), view["rows"])
+            BuiltView(
+                view["name"],
+                tuple(_feature(feature) for feature in view["features"]),
+                view["rows"],
+                view.get("unseen", 0),
+            )
             for view in document["views"]
         ),
         as_of=datetime.fromisoformat(document["as_of"]),
@@ -86,3 +93,9 @@ def read_report(workspace: Workspace) -> FeaturesReport:
 def as_json(report: FeaturesReport) -> dict[str, Any]:
     cutoffs = [iso(cutoff) for cutoff in report.cutoffs]
     return {**asdict(report), "as_of": iso(report.as_of), "cutoffs": cutoffs}
+
+
+def _feature(document: Mapping[str, Any]) -> Feature:
+    """Return a feature as it was written; one of an earlier version says less of itself."""
+    told: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in document.items()}
+    return Feature(**told)

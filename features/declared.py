@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import closing
 
-from features.base.config import Lines, load
+from features.base.config import Lines, load, read_document
+from features.base.duration import format_duration
 from features.base.errors import BadConfiguration, BadData, Problem, Unreachable
 from features.base.workspace import Workspace
 from features.declaration.canonical import CANONICAL, Kind, attribute_name
@@ -14,9 +15,11 @@ from features.declaration.file import FeedsFile
 from features.feeds.personal import apart_attributes
 from features.feeds.source import find
 from features.feeds.stage import inspect
-from features.transforms.catalogue import attribute_feature, consent_features, windowed_features
-from features.transforms.plan import check_views
-from features.transforms.settings import ViewsFile
+from features.transforms.catalogue import attribute_feature, consent_features, feature_name, windowed_features
+from features.transforms.in_python import PythonFeature, load_python
+from features.transforms.settings import View, ViewsFile
+from features.transforms.view_checks import check_views
+from features.unify.tables import Columns
 
 FEEDS = "features/feeds.yaml"
 VIEWS = "features/views.yaml"
@@ -59,11 +62,56 @@ def check(workspace: Workspace) -> list[Problem]:
         problems += error.problems
     try:
         views, view_lines = load_views(workspace)
+        python = load_functions(workspace, views)
         if columns is not None:
-            problems += check_views(views, view_lines, columns, personal=personal, unseen=unseen)
+            problems += check_views(
+                views.views,
+                view_lines,
+                columns,
+                personal=personal,
+                unseen=unseen,
+                python=python,
+                file=views.python or "",
+            )
     except BadConfiguration as error:
-        problems += error.problems
+        problems += faults_of_views(workspace, error, columns or {}, personal=personal, unseen=unseen)
     return problems
+
+
+def load_functions(workspace: Workspace, views: ViewsFile) -> dict[str, PythonFeature]:
+    """Return the features that the workspace declares in Python, by the functions' names.
+
+    Raises
+    ------
+    BadConfiguration : the file is not there, or cannot be run
+    """
+    return load_python(workspace.file(views.python), name=views.python) if views.python else {}
+
+
+def faults_of_views(
+    workspace: Workspace,
+    error: BadConfiguration,
+    columns: Columns,
+    *,
+    personal: Collection[str] = (),
+    unseen: Collection[str] = (),
+) -> list[Problem]:
+    """Return what is wrong with a file of views that cannot be read as one: also the columns that there are not.
+
+    Parameters
+    ----------
+    workspace : whose file it is
+    error : why it cannot be read
+    columns, personal, unseen : see `check_views`
+    """
+    try:
+        document, lines = read_document(workspace.file(VIEWS), name=VIEWS)
+    except BadConfiguration:
+        return list(error.problems)
+    declared = document.get("views") if isinstance(document, dict) else None
+    sketches = {str(name): View.sketched(view) for name, view in declared.items()} if isinstance(declared, dict) else {}
+    views = {name: view for name, view in sketches.items() if view is not None and view.source in columns}
+    return [*error.problems, *check_views(views, lines, columns, personal=personal, unseen=unseen)]
 
 
 def _attributes(name: str, feed: Feed, kept: Sequence[str]) -> dict[str, bool]:
@@ -97,10 +145,15 @@ def declared_features(workspace: Workspace) -> tuple[set[str], tuple[str, ...]]:
     names: set[str] = {feature.name for feature in consent_features(feeds.purposes if recorded else {})}
     prefixes = []
     for name, view in views.views.items():
-        if view.source == "holdings" or view.by is not None:
+        if (view.source == "holdings" and not view.python) or view.by is not None:
             prefixes.append(f"{name}__")
+        elif view.python:
+            windows = [format_duration(window) for window in view.windows] or [""]
+            names |= {feature_name(name, function, window) for function in view.python for window in windows}
         elif view.source in ("customers", "context"):
             names |= {attribute_feature(name, field) for field in view.fields}
         else:
             names |= {feature.name for feature in windowed_features(name, view, (), feeds.company.currency)}
+            if view.text is not None and view.text.is_fitted:
+                prefixes.append(f"{name}__")
     return names, tuple(prefixes)

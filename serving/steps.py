@@ -53,6 +53,15 @@ def _told_unify(report: UnifyReport) -> Done:
     )
 
 
+def told_unseen(unseen: Mapping[str, int]) -> list[str]:
+    """Return a line for each view with rows of categories that came after its columns were chosen."""
+    return [
+        f"  {view}: {rows} rows of categories that were not there when its columns were chosen; "
+        "`nextbest features --refit` chooses again"
+        for view, rows in unseen.items()
+    ]
+
+
 def told_withheld(withheld_by: Mapping[str, Mapping[str, int]]) -> list[str]:
     """Return a line for each purpose for which customers are withheld."""
     return [
@@ -62,12 +71,20 @@ def told_withheld(withheld_by: Mapping[str, Mapping[str, int]]) -> list[str]:
     ]
 
 
-def features_step(workspace: Workspace, progress: Progress, *, as_of: datetime | None = None) -> Done:
+def features_step(
+    workspace: Workspace,
+    progress: Progress,
+    *,
+    as_of: datetime | None = None,
+    refit: bool = False,
+    allow_type_change: bool = False,
+) -> Done:
     """Run ``features``."""
     from features.publish import build_features  # imports Feast, which takes seconds
 
-    report = build_features(workspace, progress, as_of=as_of)
+    report = build_features(workspace, progress, as_of=as_of, refit=refit, allow_type_change=allow_type_change)
     views = {view.name: {"columns": len(view.features), "rows": view.rows} for view in report.views}
+    unseen = {view.name: view.unseen for view in report.views if view.unseen}
     columns = sum(len(view.features) for view in report.views)
     told = (
         f"{columns} features in {len(views)} views as of {len(report.cutoffs)} cutoffs, the last {iso(report.as_of)}; "
@@ -79,8 +96,9 @@ def features_step(workspace: Workspace, progress: Progress, *, as_of: datetime |
             "as_of": iso(report.as_of),
             "online_customers": report.online_customers,
             "withheld_by": report.withheld_by,
+            "unseen": unseen,
         },
-        "\n".join([told, *told_withheld(report.withheld_by)]),
+        "\n".join([told, *told_unseen(unseen), *told_withheld(report.withheld_by)]),
     )
 
 

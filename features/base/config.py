@@ -95,8 +95,14 @@ def load(path: Path, model: type[Model], *, name: str) -> tuple[Model, Lines]:
         return model.model_validate(document), lines
     except ValidationError as error:
         found = error.errors(include_url=False, include_input=False)
-        problems = [problem for item in found for problem in _explain(item, model, lines)]
+        problems = [problem for item in found for problem in _explain(item, model, lines, document)]
         raise BadConfiguration.of(list(dict.fromkeys(problems))) from None
+
+
+def read_document(path: Path, *, name: str) -> tuple[object, Lines]:
+    """Return what a YAML file says, held against no model, and where; see `load`."""
+    lines = Lines(name)
+    return _read(path, lines), lines
 
 
 def _read(path: Path, lines: Lines) -> object:
@@ -187,7 +193,7 @@ def _walk(node: yaml.Node, path: Location, lines: Lines) -> None:
             _walk(value, (*path, index), lines)
 
 
-def _explain(item: Any, model: type[BaseModel], lines: Lines) -> list[Problem]:
+def _explain(item: Any, model: type[BaseModel], lines: Lines, document: object) -> list[Problem]:
     path: Location = tuple(item["loc"])
     where = lines.where(path)
     if item["type"] == "extra_forbidden":
@@ -197,6 +203,11 @@ def _explain(item: Any, model: type[BaseModel], lines: Lines) -> list[Problem]:
     if item["type"] == "missing":
         dotted = _dotted((*lines.written(path[:-1]), path[-1]))
         return [Problem("config.missing_key", f"{dotted!r} is missing", where, "add it")]
+    if item["type"] == "literal_error":
+        choices = re.findall(r"'([^']*)'", item["ctx"]["expected"])
+        value = _value_at(document, lines.written(path))
+        message = f"{_dotted(lines.written(path))}: {value!r} is not one of its choices"
+        return [Problem("config.value", message, where, did_you_mean(value, choices))]
     cause = item.get("ctx", {}).get("error")
     faults = cause.faults if isinstance(cause, Faults) else (((), item["msg"].removeprefix("Value error, ")),)
     hint = "the package READMEs tell what each file may say"
@@ -209,6 +220,14 @@ def _explain(item: Any, model: type[BaseModel], lines: Lines) -> list[Problem]:
         )
         for inner, message in faults
     ]
+
+
+def _value_at(document: Any, path: Location) -> object:
+    """Return what the file says at a place."""
+    for part in path:
+        inside = isinstance(document, dict) or (isinstance(document, list) and isinstance(part, int))
+        document = document[part] if inside else None
+    return document
 
 
 def _dotted(path: Sequence[str | int]) -> str:

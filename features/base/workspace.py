@@ -25,7 +25,7 @@ class Workspace:
 
     @property
     def state(self) -> Path:
-        """Everything that is produced; made again by ``nextbest run``, but for what `identity` and `keys` hold."""
+        """Everything that is produced; made again by ``nextbest run``, but for what is said to outlive runs."""
         return self.root / "state"
 
     @property
@@ -82,6 +82,11 @@ class Workspace:
     def snapshots(self) -> Path:
         """Features as of each cutoff, one file a view."""
         return self.state / "snapshots"
+
+    @property
+    def fitted(self) -> Path:
+        """What views learnt on training time; outlives every build, so that tomorrow's features mean the same."""
+        return self.state / "fitted"
 
     @property
     def motion(self) -> Path:

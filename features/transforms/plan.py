@@ -1,21 +1,21 @@
-"""Compile the declared views against the columns that are there; say everything that does not fit at once."""
+"""Compile the declared views; what does not fit is said at once"""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
 import ibis
 
-from features.base.config import Lines, did_you_mean
-from features.base.engine import literal, quoted
-from features.base.errors import BadConfiguration, Problem
+from features.base.config import Lines
+from features.base.duration import format_duration
+from features.base.engine import quoted
+from features.base.errors import BadConfiguration, BadData, Problem
 from features.base.expression import parse
 from features.consent.standing import standing_select
-from features.declaration.canonical import PERSONAL_FIELDS, Kind
 from features.declaration.file import FeedsFile
 from features.feeds.personal import apart_attributes
 from features.transforms.attributes import attributes_select, context_select, holdings_select
@@ -27,12 +27,15 @@ from features.transforms.catalogue import (
     holding_features,
     windowed_features,
 )
-from features.transforms.settings import OF_NUMBERS, View, ViewsFile
+from features.transforms.fitted import Fitted
+from features.transforms.in_python import PythonFeature, check_python, python_features, python_select
+from features.transforms.lineage import Lineage
+from features.transforms.rows import cast, rows_of, source_select
+from features.transforms.settings import Aggregate, View, ViewsFile
+from features.transforms.text import TextColumn, counts, lengths
+from features.transforms.view_checks import check_views, named_columns, python_types
 from features.transforms.windows import windowed
 from features.unify.tables import Columns
-
-#: Known categories of a column of a table (``items.group`` included), sorted.
-Categories = Callable[[Kind, str, str], list[str]]
 
 
 @dataclass(frozen=True)
@@ -55,67 +58,60 @@ class PlannedView:
     expression: Any = None
 
 
-def check_views(
-    file: ViewsFile, lines: Lines, columns: Columns, *, personal: Collection[str] = (), unseen: Collection[str] = ()
-) -> list[Problem]:
-    """Return a problem for each column or table that a view names and the feeds do not give.
+def plan_views(
+    file: ViewsFile,
+    lines: Lines,
+    feeds: FeedsFile,
+    *,
+    columns: Columns,
+    fitted: Mapping[str, Fitted],
+    python: Mapping[str, PythonFeature] | None = None,
+) -> list[PlannedView]:
+    """Return every declared view, and the automatic view of consents, ready to be computed.
 
     Parameters
     ----------
-    file, lines : the views, and where they stand
+    file, lines, feeds : what is declared
     columns : of the canonical tables
-    personal : attributes of customers that identify a person
-    unseen : feeds whose files cannot be read; what a view says about their columns is believed
+    fitted : what the views learnt (see `fit_views`); of the last build, to compute what it computed
+    python : the functions that views name
+
+    Raises
+    ------
+    BadConfiguration : with every column that is unknown or of the wrong type
+    BadData : a view has learnt nothing yet
     """
-    problems: list[Problem] = []
+    functions = python or {}
+    refuse_unfit(file, lines, feeds, columns, functions)
+    lineage = Lineage.of(feeds)
+    planned = []
     for name, view in file.views.items():
-        place = lines.where(("views", name))
-        if view.source not in columns:
-            problems.append(
-                Problem("view.no_source", f"view {name}: no feed maps to {view.source}", place, "add such a feed")
-            )
-            continue
-        try:
-            named = _named(view, place)
-        except BadConfiguration as error:
-            problems += error.problems
-            continue
-        known = columns[view.source]
-        problems += [
-            Problem("view.unknown_column", f"view {name}: {view.source} has no column {column!r}", place, hint)
-            for column in named
-            if column not in known and column.split(".")[0] not in unseen and not _of_items(column, view, columns)
-            for hint in [did_you_mean(column, _like(column, known, columns))]
-        ]
-        if view.place is not None and view.place not in columns["customers"] and view.place.split(".")[0] not in unseen:
-            near = did_you_mean(view.place, sorted(columns["customers"]))
-            problems.append(
-                Problem("view.unknown_column", f"view {name}: customers has no column {view.place!r}", place, near)
-            )
-        problems += _unfit(name, view, place, known, personal)
-    return problems
+        plan = _plan(name, view, feeds, columns, fitted, functions)
+        planned.append(replace(plan, features=_traced(plan, view, lineage, file.purpose_of(name) or "")))
+    problems = [problem for view in planned for problem in _same_names(view, lines.where(("views", view.name)))]
+    if problems:
+        raise BadConfiguration.of(problems)
+    if feeds.purposes and "consents" in columns:
+        features = lineage.traced(
+            consent_features(feeds.purposes), "consents", purpose=file.purpose_of(CONSENT_VIEW) or ""
+        )
+        planned.append(PlannedView(CONSENT_VIEW, features, None, standing_select(CONSENT_VIEW, feeds.purposes)))
+    return planned
 
 
-def plan_views(
-    file: ViewsFile, lines: Lines, feeds: FeedsFile, *, columns: Columns, categories: Categories
-) -> list[PlannedView]:
-    """Return every declared view, and the automatic view of consents, ready to be computed.
+def refuse_unfit(
+    file: ViewsFile, lines: Lines, feeds: FeedsFile, columns: Columns, python: Mapping[str, PythonFeature]
+) -> None:
+    """Refuse views that name what is not there; see `check_views`.
 
     Raises
     ------
     BadConfiguration : with every column that is unknown or of the wrong type
     """
-    problems = check_views(file, lines, columns, personal=apart_attributes(feeds))
+    personal = apart_attributes(feeds)
+    problems = check_views(file.views, lines, columns, personal=personal, python=python, file=file.python or "")
     if problems:
         raise BadConfiguration.of(problems)
-    planned = [_plan(name, view, feeds, columns, categories) for name, view in file.views.items()]
-    problems = [problem for view in planned for problem in _same_names(view, lines.where(("views", view.name)))]
-    if problems:
-        raise BadConfiguration.of(problems)
-    if feeds.purposes and "consents" in columns:
-        features = tuple(consent_features(feeds.purposes))
-        planned.append(PlannedView(CONSENT_VIEW, features, None, standing_select(CONSENT_VIEW, feeds.purposes)))
-    return planned
 
 
 def _same_names(view: PlannedView, place: str) -> list[Problem]:
@@ -132,125 +128,100 @@ def _same_names(view: PlannedView, place: str) -> list[Problem]:
     ]
 
 
-def _plan(name: str, view: View, feeds: FeedsFile, columns: Columns, categories: Categories) -> PlannedView:
-    currency = feeds.company.currency
-    where = parse(view.where).sql() if view.where else "true"
+def _traced(planned: PlannedView, view: View, lineage: Lineage, purpose: str) -> tuple[Feature, ...]:
+    """Return the features of a view with where they come from, whose they are and what for."""
+    read = [view.by] if view.by else []
+    read += parse(view.where).columns if view.where else []
+    read += [f"customers.{view.place}"] if view.place else []
+    return lineage.traced(planned.features, view.source, read=read, owner=view.owner, purpose=purpose)
+
+
+def _plan(
+    name: str,
+    view: View,
+    feeds: FeedsFile,
+    columns: Columns,
+    fitted: Mapping[str, Fitted],
+    python: Mapping[str, PythonFeature],
+) -> PlannedView:
+    learnt = fitted.get(name, Fitted(""))
+    if view.python:
+        return _in_python(name, view, feeds, columns, [python[function] for function in view.python])
     if view.source == "holdings":
-        items = view.items or categories("holdings", "item", where)
-        return PlannedView(
-            name, tuple(holding_features(name, items, currency)), None, holdings_select(name, items, where=where)
-        )
+        items = view.items or learnt.categories
+        features = tuple(holding_features(name, items, feeds.company.currency, ends=view.ends))
+        where = parse(view.where).sql() if view.where else "true"
+        return PlannedView(name, features, None, holdings_select(name, items, where=where, ends=view.ends))
     if view.source in ("customers", "context"):
         numeric = {field: columns[view.source][field] for field in view.fields}
         select = (
             attributes_select(name, view, feeds, numeric)
             if view.source == "customers"
-            else context_select(name, view, feeds, numeric)
+            else context_select(name, view, feeds, numeric, where=parse(view.where).sql() if view.where else "true")
         )
         return PlannedView(name, tuple(attribute_features(name, view.fields, numeric)), None, select)
-    by = (view.categories or categories(view.source, view.by, where)) if view.by else []
-    aggregated = [column for column in view.aggregates if column != "*"]
-    numbers = [column for column in aggregated if columns[view.source][column]]
-    features = tuple(windowed_features(name, view, by, currency, numeric=numbers))
-    expiring = view.source == "interactions" and not {"outcome", "outcome_time"}.isdisjoint(_named(view, ""))
-    select = windowed(name, view, categories=by, numeric=numbers, expiring=expiring)
-    table = _outcomes_as_known() if expiring else _with_item(view, feeds)
-    source = _source(view, table, where, aggregated, numbers, expiring=expiring)
-    return PlannedView(name, features, source, str(ibis.to_sql(select, dialect="duckdb")), select)
+    return _windowed(name, view, feeds, columns, learnt)
 
 
-def _source(view: View, table: str, where: str, aggregated: list[str], numbers: list[str], *, expiring: bool) -> str:
-    columns = [
-        f"CAST({quoted(column)} AS {'DECIMAL(38, 9)' if column in numbers else 'VARCHAR'}) AS {quoted(column)}"
+def _windowed(name: str, view: View, feeds: FeedsFile, columns: Columns, learnt: Fitted) -> PlannedView:
+    by = (view.categories or learnt.categories) if view.by else ()
+    if view.by and not by:
+        raise BadData(
+            "view.no_category",
+            f"view {name}: no row names a {view.by}, so there is no category to make a column of",
+            where="features/views.yaml",
+            hint="list `categories`, move `fit: {until: …}`, or leave the view out",
+        )
+    text = [*lengths(view.text.column), *counts(view.text.column, learnt)] if view.text else []
+    made = {column.name: column for column in text}
+    full = view.model_copy(update={"aggregates": {**view.aggregates, **_counted(text)}})
+    aggregated = [column for column in full.aggregates if column != "*"]
+    numbers = [column for column in aggregated if column in made or columns[view.source][column]]
+    features = windowed_features(
+        name, full, by, feeds.company.currency, numeric=numbers, made={key: each.made for key, each in made.items()}
+    )
+    rows = rows_of(view, feeds, named=named_columns(view))
+    select = windowed(name, full, categories=by, numeric=numbers, expiring=rows.expiring)
+    sql = {
+        column: f"CAST({made[column].sql} AS DECIMAL(38, 9))"
+        if column in made
+        else cast(column, numeric=column in numbers)
         for column in aggregated
-    ]
-    category = f"CAST({quoted(view.by)} AS VARCHAR)" if view.by else "CAST(NULL AS VARCHAR)"
-    later = view.before // timedelta(microseconds=1)  # a row counts so much later than it happened
-    names = ["event_time", "known_at", *(["known_until"] if expiring else [])]
-    times = [f"epoch_us({name}) + {later} AS {name}" for name in names]
-    customer = "customer_id" if view.of == "customer" else "'' AS customer_id"
-    place = "feed || ' ' || record_id AS place"  # no feed's name holds a space, so it sorts as the two of them do
-    listed = ", ".join([customer, *times, place, f"{category} AS category", *columns])
-    return f"SELECT {listed} FROM {table} WHERE {where}"
+    }
+    source = source_select(view, rows, sql)
+    return PlannedView(name, tuple(features), source, str(ibis.to_sql(select, dialect="duckdb")), select)
 
 
-def _with_item(view: View, feeds: FeedsFile) -> str:
-    """Return the table that a view reads, with the column of ``items`` that it goes by.
-
-    An item's first known word counts, and an event is seen under it only once both are known: no later catalogue
-    changes what was true. A catalogue without any time is taken to have been known always.
-    """
-    if not view.by or not view.by.startswith("items."):
-        return view.source
-    field = quoted(view.by.removeprefix("items."))
-    items = {name: feed for name, feed in feeds.feeds.items() if feed.kind == "items"}
-    dated = {name for name, feed in items.items() if feed.event_time or feed.updated_at or feed.known_at}
-    undated = [literal(name) for name in items if name not in dated]
-    always = f"CASE WHEN feed IN ({', '.join(undated)}) THEN TIMESTAMPTZ '1900-01-01 00:00:00+00' ELSE known_at END"
-    since = always if undated else "known_at"
-    return f"""(
-        SELECT e.* REPLACE (greatest(e.known_at, i.since) AS known_at), i.value AS {quoted(view.by)}
-        FROM {view.source} e
-        LEFT JOIN (
-            SELECT item, arg_min({field}, ({since}, feed, record_id)) AS value, min({since}) AS since
-            FROM items WHERE {field} IS NOT NULL GROUP BY item
-        ) i USING (item)
-    )"""
+def _counted(text: Sequence[TextColumn]) -> dict[str, list[Aggregate]]:
+    """Return the words and topics of a view, each of which is counted in every window."""
+    return {column.name: ["sum"] for column in text if column.made.counted}
 
 
-def _outcomes_as_known() -> str:
-    """Return the interactions twice: without their outcome until it came, and with it from then on.
-
-    An outcome without a time is never shown, since nobody can say from when on it was known.
-    """
-    return """(
-        SELECT * REPLACE (CAST(NULL AS VARCHAR) AS outcome, CAST(NULL AS TIMESTAMPTZ) AS outcome_time),
-               outcome_time AS known_until
-        FROM interactions
-        UNION ALL BY NAME
-        SELECT * REPLACE (greatest(known_at, outcome_time) AS known_at), CAST(NULL AS TIMESTAMPTZ) AS known_until
-        FROM interactions WHERE outcome_time IS NOT NULL
-    )"""
-
-
-def _named(view: View, place: str) -> list[str]:
-    """Return the columns that a view names."""
-    named = [column for column in view.aggregates if column != "*"] + list(view.fields)
-    if view.by:
-        named.append(view.by)
-    if view.where:
-        named += sorted(parse(view.where, where=place).columns)
-    return named
-
-
-def _like(column: str, known: Mapping[str, bool], columns: Columns) -> list[str]:
-    """Return the names among which the one that was meant may be."""
-    items = columns.get("items", {}) if column.startswith("items.") else {}
-    return sorted([*known, *(f"items.{field}" for field in items)])
-
-
-def _of_items(column: str, view: View, columns: Columns) -> bool:
-    return column == view.by and column.startswith("items.") and column[6:] in columns.get("items", {})
-
-
-def _unfit(name: str, view: View, place: str, known: Mapping[str, bool], personal: Collection[str]) -> list[Problem]:
-    problems = [
-        Problem("view.personal", f"view {name}: {field} identifies a person", place, "a feature may not")
-        for field in view.fields
-        if view.source == "customers" and (field in PERSONAL_FIELDS or field in personal)
-    ]
-    if view.source == "holdings" and view.where and "held_to" in parse(view.where, where=place).columns:
-        hint = "leave it out: what has ended by a cutoff is left out anyway, and what ends later is not known yet"
-        problems.append(Problem("view.future", f"view {name}: where reads held_to, an end to come", place, hint))
-    for column, aggregates in view.aggregates.items():
-        sums = [a for a in aggregates if a in OF_NUMBERS and column != "*"]
-        if sums and column in known and not known[column]:
-            problems.append(
-                Problem(
-                    "view.not_a_number",
-                    f"view {name}: {sums[0]} of {column}, which is text",
-                    place,
-                    "use nunique, first or last",
-                )
-            )
-    return problems
+def _in_python(
+    name: str, view: View, feeds: FeedsFile, columns: Columns, functions: Sequence[PythonFeature]
+) -> PlannedView:
+    types = python_types(view.source, columns)
+    read = {function.name: check_python(name, [function], types, file="")[1] for function in functions}
+    used = frozenset[str]().union(*read.values()) & set(types)
+    windows: dict[str, timedelta | None] = {format_duration(window): window for window in view.windows}
+    rows = rows_of(view, feeds, named=[*named_columns(view), *used])
+    times = [column for column in used if types[column] == "int64"]
+    sql = {
+        column: f"epoch_us({quoted(column)})" if column in times else cast(column, numeric=types[column] != "string")
+        for column in sorted(used)
+    }
+    select = python_select(
+        name,
+        functions,
+        {column: types[column] for column in sorted(used)},
+        windows=windows or {"": None},
+        hidden=times,
+        expiring=rows.expiring,
+    )
+    return PlannedView(
+        name,
+        tuple(python_features(name, functions, list(windows), read)),
+        source_select(view, rows, sql),
+        str(ibis.to_sql(select, dialect="duckdb")),
+        select,
+    )

@@ -12,7 +12,6 @@ import pyarrow.parquet as pq
 from features.base.engine import quoted
 from features.base.errors import BadData
 from features.base.storage import stream_parquet
-from features.declaration.canonical import Kind
 from features.transforms.plan import PlannedView
 from features.transforms.settings import Snapshots
 from features.unify.present import about_customers
@@ -111,17 +110,3 @@ def compute(
 def rows_of(path: Path) -> int:
     """Return the number of rows of a snapshot file."""
     return int(pq.read_metadata(path).num_rows)
-
-
-def categories_in(engine: duckdb.DuckDBPyConnection, kind: Kind, column: str, where: str) -> list[str]:
-    """Return the distinct values of a column (``items.group`` stands for the column of ``items``), sorted.
-
-    `where` is SQL over the table.
-    """
-    table, name = ("items", column[6:]) if column.startswith("items.") else (kind, column)
-    condition = where if table == kind else "true"
-    rows = engine.execute(
-        f"SELECT DISTINCT CAST({quoted(name)} AS VARCHAR) AS v FROM {table} "
-        f"WHERE {quoted(name)} IS NOT NULL AND {condition} ORDER BY v"
-    ).fetchall()
-    return [row[0] for row in rows]

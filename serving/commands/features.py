@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
@@ -18,7 +19,18 @@ app = typer.Typer(
 
 
 @app.callback()
-def build(context: typer.Context, workspace: Folder = Path(), as_of: AsOf = None, as_json: AsJson = False) -> None:
+def build(
+    context: typer.Context,
+    workspace: Folder = Path(),
+    as_of: AsOf = None,
+    refit: Annotated[
+        bool, typer.Option("--refit", help="Choose the categories, words and topics of views anew, and keep those.")
+    ] = False,
+    allow_type_change: Annotated[
+        bool, typer.Option("--allow-type-change", help="Let features have another type than in the last build.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
     """Build the features as of every cutoff, register them with Feast, fill the online store."""
     if context.invoked_subcommand is not None:
         return
@@ -26,7 +38,13 @@ def build(context: typer.Context, workspace: Folder = Path(), as_of: AsOf = None
 
     terminal = Terminal(as_json=as_json)
     with terminal.progress() as progress:
-        done = features_step(workspace_of(workspace), progress, as_of=moment_of(as_of))
+        done = features_step(
+            workspace_of(workspace),
+            progress,
+            as_of=moment_of(as_of),
+            refit=refit,
+            allow_type_change=allow_type_change,
+        )
     terminal.answer(done.document)
     terminal.say(done.text)
     terminal.next_step("nextbest train")

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from features.base.errors import BadData
 from tests.features.transforms.world import DAY, FEEDS, day, snapshots
 
 PROFILE = "views:\n  profile: {from: customers, fields: [city]}\n"
@@ -135,8 +136,11 @@ def test_the_outcome_of_a_contact_is_not_seen_before_it_has_come(where: str, cou
 
 def test_an_outcome_without_a_time_is_never_shown() -> None:
     rows = [{"customer_id": "ann", "event_time": day(1), "outcome": "accepted"}]
-    text = 'views:\n  c: {from: interactions, by: outcome, aggregates: {"*": [count]}, windows: [30d]}\n'
-    assert snapshots(text, [day(9)], interactions=rows)["ann", day(9)] == {"c__count_30d__accepted": 0}
+    view = 'c: {from: interactions, by: outcome, aggregates: {"*": [count]}, windows: [30d]'
+    named = f"views:\n  {view}, categories: [accepted]}}\n"
+    assert snapshots(named, [day(9)], interactions=rows)["ann", day(9)] == {"c__count_30d__accepted": 0}
+    with pytest.raises(BadData, match=r"view\.no_category"):
+        snapshots(f"views:\n  {view}}}\n", [day(9)], interactions=rows)
 
 
 def test_by_outcome_each_contact_counts_once_it_has_come() -> None:

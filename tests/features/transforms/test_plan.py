@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from features.base.config import Lines
 from features.base.errors import BadConfiguration
 from features.transforms.catalogue import aggregate_name
-from features.transforms.plan import check_views
 from features.transforms.settings import Snapshots, ViewsFile
 from features.transforms.snapshots import cutoffs_between
+from features.transforms.view_checks import check_views
 from tests.features.transforms.world import DAY, day, snapshots
 
 COLUMNS = {
@@ -28,7 +28,7 @@ COLUMNS = {
 
 def problems(text: str, **options: object) -> list[tuple[str, str, str]]:
     file = ViewsFile.model_validate(yaml.safe_load(text))
-    found = check_views(file, Lines("features/views.yaml"), COLUMNS, **options)  # type: ignore[arg-type]
+    found = check_views(file.views, Lines("features/views.yaml"), COLUMNS, **options)  # type: ignore[arg-type]
     return [(problem.code, problem.message, problem.hint) for problem in found]
 
 

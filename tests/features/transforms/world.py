@@ -16,9 +16,11 @@ from features.base.config import Lines
 from features.base.engine import open_engine, quoted
 from features.declaration.canonical import CANONICAL, Kind
 from features.declaration.file import FeedsFile
-from features.transforms.plan import plan_views
+from features.transforms.fitting import fit_views, middle
+from features.transforms.in_python import PythonFeature
+from features.transforms.plan import plan_views, refuse_unfit
 from features.transforms.settings import ViewsFile
-from features.transforms.snapshots import categories_in, embedded, make_spine
+from features.transforms.snapshots import embedded, make_spine
 from features.transforms.spark import Spark
 from features.unify.tables import Columns
 
@@ -80,6 +82,7 @@ def snapshots(
     feeds: str = FEEDS,
     threads: int = 2,
     spark: Spark | None = None,
+    python: Mapping[str, PythonFeature] | None = None,
     **tables: Rows,
 ) -> dict[tuple[str, datetime], dict[str, Any]]:
     """Return the features of all views by customer and cutoff, as DuckDB or, where it is given, Spark computes them."""
@@ -88,12 +91,12 @@ def snapshots(
     found: dict[tuple[str, datetime], dict[str, Any]] = {}
     rows_of_view = embedded if spark is None else spark.rows
     with engine_with(threads, [spark.folder] if spark else [], **tables) as (engine, columns):
-
-        def categories(kind: Kind, column: str, where: str) -> list[str]:
-            return categories_in(engine, kind, column, where)
-
+        lines = Lines("views.yaml")
+        refuse_unfit(file, lines, declared, columns, python or {})
+        learnt = fit_views(engine, file.views, declared, until=file.fit.until or middle(cutoffs))
+        fitted = {name: view.fitted for name, view in learnt.items()}
         make_spine(engine, columns, list(cutoffs))
-        for view in plan_views(file, Lines("views.yaml"), declared, columns=columns, categories=categories):
+        for view in plan_views(file, lines, declared, columns=columns, fitted=fitted, python=python):
             for row in engine.sql(f"SELECT * FROM {rows_of_view(engine, view)}").to_arrow_table().to_pylist():
                 moment = EPOCH + timedelta(microseconds=row.pop("as_of"))
                 found.setdefault((row.pop("customer_id"), moment), {}).update(row)

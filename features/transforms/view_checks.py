@@ -1,0 +1,153 @@
+"""What the declared views name, held against the columns that are there; everything that does not fit at once"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from features.base.config import Lines, did_you_mean
+from features.base.errors import BadConfiguration, Problem
+from features.base.expression import parse
+from features.declaration.canonical import CANONICAL, PERSONAL_FIELDS, Kind
+from features.transforms.in_python import PythonFeature, check_python
+from features.transforms.settings import OF_NUMBERS, View
+from features.transforms.text import lengths
+from features.unify.tables import Columns
+
+
+def check_views(
+    views: Mapping[str, View],
+    lines: Lines,
+    columns: Columns,
+    *,
+    personal: Collection[str] = (),
+    unseen: Collection[str] = (),
+    python: Mapping[str, PythonFeature] | None = None,
+    file: str = "",
+) -> list[Problem]:
+    """Return a problem for each column or table that a view names and the feeds do not give.
+
+    Parameters
+    ----------
+    views, lines : the views, and where they stand
+    columns : of the canonical tables
+    personal : attributes of customers that identify a person
+    unseen : feeds whose files cannot be read; what a view says about their columns is believed
+    python, file : the functions that views may name, and where they stand; None where they are not to be looked at
+    """
+    problems: list[Problem] = []
+    for name, view in views.items():
+        place = lines.where(("views", name))
+        if view.source not in columns:
+            problems.append(
+                Problem("view.no_source", f"view {name}: no feed maps to {view.source}", place, "add such a feed")
+            )
+            continue
+        try:
+            named = named_columns(view, place)
+        except BadConfiguration as error:
+            problems += error.problems
+            continue
+        known = columns[view.source]
+        problems += [
+            Problem("view.unknown_column", f"view {name}: {view.source} has no column {column!r}", place, hint)
+            for column in named
+            if column not in known and column.split(".")[0] not in unseen and not _of_items(column, view, columns)
+            for hint in [did_you_mean(column, _like(column, known, columns))]
+        ]
+        customers = columns.get("customers", {})
+        if view.place is not None and view.place not in customers and view.place.split(".")[0] not in unseen:
+            near = did_you_mean(view.place, sorted(customers))
+            problems.append(
+                Problem("view.unknown_column", f"view {name}: customers has no column {view.place!r}", place, near)
+            )
+        problems += _unfit(name, view, place, {**known, **made_columns(view)}, personal)
+        if python is not None and not unseen:
+            problems += _unfit_python(name, view, place, columns, python, file)
+    return problems
+
+
+def made_columns(view: View) -> dict[str, bool]:
+    """Return the columns that a view may aggregate though no table has them; all hold numbers."""
+    return {made.name: True for made in lengths(view.text.column)} if view.text else {}
+
+
+def python_types(kind: Kind, columns: Columns) -> dict[str, str]:
+    """Return the columns that a function in Python may read of a table's rows, and the Ibis type of each."""
+    ours = ("customer_id", "event_time", "known_at", "held_from")
+    times = {field for field, type_ in CANONICAL[kind].fields.items() if type_ == "time"}
+    return {
+        column: "int64" if column in times else "decimal(38, 9)" if numeric else "string"
+        for column, numeric in columns[kind].items()
+        if column not in ours
+    }
+
+
+def named_columns(view: View, place: str = "") -> list[str]:
+    """Return the columns that a view names."""
+    made = made_columns(view)
+    named = [column for column in view.aggregates if column != "*" and column not in made] + list(view.fields)
+    named += [view.text.column] if view.text else []
+    named += [view.ends] if view.ends else []
+    if view.by:
+        named.append(view.by)
+    if view.where:
+        named += sorted(parse(view.where, where=place).columns)
+    return named
+
+
+def _like(column: str, known: Mapping[str, bool], columns: Columns) -> list[str]:
+    """Return the names among which the one that was meant may be."""
+    items = columns.get("items", {}) if column.startswith("items.") else {}
+    return sorted([*known, *(f"items.{field}" for field in items)])
+
+
+def _of_items(column: str, view: View, columns: Columns) -> bool:
+    return column == view.by and column.startswith("items.") and column[6:] in columns.get("items", {})
+
+
+def _unfit(name: str, view: View, place: str, known: Mapping[str, bool], personal: Collection[str]) -> list[Problem]:
+    problems = [
+        Problem("view.personal", f"view {name}: {field} identifies a person", place, "a feature may not")
+        for field in view.fields
+        if view.source == "customers" and (field in PERSONAL_FIELDS or field in personal)
+    ]
+    if view.source == "holdings" and view.where and "held_to" in parse(view.where, where=place).columns:
+        hint = "leave it out: what has ended by a cutoff is left out anyway, and what ends later is not known yet"
+        problems.append(Problem("view.future", f"view {name}: where reads held_to, an end to come", place, hint))
+    if view.ends and (view.ends == "held_to" or known.get(view.ends)):
+        told = "is an end to come: nobody knew it" if view.ends == "held_to" else "holds numbers, not times"
+        hint = "name the column that says until when the contract was agreed"
+        code = "view.future" if view.ends == "held_to" else "view.not_a_time"
+        problems.append(Problem(code, f"view {name}: ends: {view.ends} {told}", place, hint))
+    if view.text and known.get(view.text.column):
+        message = f"view {name}: text: {view.text.column} holds numbers"
+        problems.append(Problem("view.not_text", message, place, "name a column of texts"))
+    for column, aggregates in view.aggregates.items():
+        sums = [a for a in aggregates if a in OF_NUMBERS and column != "*"]
+        if sums and column in known and not known[column]:
+            problems.append(
+                Problem(
+                    "view.not_a_number",
+                    f"view {name}: {sums[0]} of {column}, which is text",
+                    place,
+                    "use nunique, first or last",
+                )
+            )
+    return problems
+
+
+def _unfit_python(
+    name: str, view: View, place: str, columns: Columns, python: Mapping[str, PythonFeature], file: str
+) -> list[Problem]:
+    problems = [
+        Problem(
+            "view.unknown_function",
+            f"view {name}: {file} declares no feature {function!r}",
+            place,
+            did_you_mean(function, sorted(python)),
+        )
+        for function in view.python
+        if function not in python
+    ]
+    functions = [python[function] for function in view.python if function in python]
+    return problems + check_python(name, functions, python_types(view.source, columns), file=file)[0]
