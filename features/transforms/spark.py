@@ -86,7 +86,10 @@ class Spark:
         embedded(engine, view)  # so that `source` is known
         for table in sorted(tables_of(view.select)):
             path = self.folder / f"{table}.parquet"
-            stream_parquet(engine.sql(_handed_over(engine, table)).to_arrow_reader(), path)
+            try:
+                stream_parquet(engine.sql(_handed_over(engine, table)).to_arrow_reader(), path)
+            except (duckdb.ConversionException, duckdb.OutOfRangeException):
+                raise too_large(view) from None
             self._session.read.parquet(path.as_uri()).createOrReplaceTempView(table)
         result = self.folder / "result"
         self._run(statement, result, view)
@@ -179,7 +182,7 @@ def _started(settings: SparkSettings, folder: Path) -> Any:
     from pyspark.errors import PySparkException
     from pyspark.sql import SparkSession
 
-    _refuse_a_silent_master(settings.master)
+    refuse_a_silent_master(settings.master)
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     logging.getLogger("SQLQueryContextLogger").setLevel(logging.CRITICAL + 1)  # it would quote rows
     folder.mkdir(parents=True, exist_ok=True)
@@ -210,7 +213,7 @@ def _started(settings: SparkSettings, folder: Path) -> Any:
         ) from None
 
 
-def _refuse_a_silent_master(master: str) -> None:
+def refuse_a_silent_master(master: str) -> None:
     """Ask a cluster's port before Spark does, which would ask for minutes."""
     address = urlsplit(master)
     if address.scheme != "spark" or address.hostname is None:
