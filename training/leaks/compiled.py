@@ -20,10 +20,11 @@ from features.built import FeaturesReport
 from features.consent.access import open_customer_data
 from features.declaration.canonical import Kind
 from features.declaration.file import FeedsFile
-from features.declared import load_feeds, load_views
+from features.declared import load_feeds, load_functions, load_views
 from features.store.definitions import view_of
+from features.transforms.fitted import read_fitted
 from features.transforms.plan import PlannedView, plan_views
-from features.transforms.snapshots import categories_in, compute
+from features.transforms.snapshots import compute
 from features.unify.present import about_customers
 from features.unify.tables import Columns
 
@@ -84,11 +85,14 @@ class CompiledViews:
             access = open_customer_data(
                 engine, self.workspace, feeds.purposes, purpose=purpose, as_of=self.report.as_of
             )
-
-            def categories(kind: Kind, column: str, where: str) -> list[str]:
-                return categories_in(engine, kind, column, where)
-
-            planned = plan_views(views, lines, feeds, columns=access.columns, categories=categories)
+            planned = plan_views(
+                views,
+                lines,
+                feeds,
+                columns=access.columns,
+                fitted=read_fitted(self.workspace.fitted),
+                python=load_functions(self.workspace, views),
+            )
             wanted = [view for view in planned if view.name in named]
             made = []
             asked = _asked(rows)
