@@ -14,6 +14,8 @@ from features.base.workspace import Workspace
 from features.transforms.catalogue import Feature
 
 REPORT = "features.json"
+#: What `features.one_customer.unify` leaves behind, beside its tables.
+UNIFIED_REPORT = "unified.json"
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from features.base.errors import BadData, StorageFailure, UsageError
 from features.base.progress import Progress
 from features.base.storage import atomic_folder, digest_of, read_done, read_json, write_json, write_parquet
 from features.base.workspace import Workspace
+from features.built import UNIFIED_REPORT
 from features.consent.access import withheld_by_purpose
 from features.consent.entry import gather
 from features.consent.ledger import consent_digest
@@ -46,7 +47,7 @@ from features.unify.tables import PERSONAL, WHOLE, Attached, register, seal, wri
 
 #: Raised when this module would write other bytes for the same input.
 VERSION = 6
-REPORT = "unified.json"
+REPORT = UNIFIED_REPORT
 
 
 @dataclass(frozen=True)

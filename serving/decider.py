@@ -16,9 +16,8 @@ from features.base.config import load
 from features.base.errors import BadConfiguration, BadData
 from features.base.storage import digest_of, read_json
 from features.base.workspace import Workspace
-from features.built import FeaturesReport, read_report
+from features.built import UNIFIED_REPORT, FeaturesReport, read_report
 from features.declared import load_feeds
-from features.one_customer import REPORT as UNIFY_REPORT
 from features.store.definitions import view_of
 from serving.decide.check import check
 from serving.decide.contacts import ContactHistory
@@ -49,7 +48,7 @@ class Answer:
 
     Attributes
     ----------
-    degraded : ``score_missing:<model>``, ``stale:<view>``, ``missing:<view>``
+    degraded : ``score_missing:<model>``, ``store:<why it could not be read>``, ``stale:<view>``, ``missing:<view>``
     """
 
     decision: Decision
@@ -110,7 +109,7 @@ class Decider:
         if problems:
             raise BadConfiguration.of(problems)
         version = digest_of([settings.model_dump(mode="json"), purposes, feeds.company.timezone])[:VERSION_LENGTH]
-        unified = workspace.unified / UNIFY_REPORT
+        unified = workspace.unified / UNIFIED_REPORT
         return cls(
             policy=compile_policy(
                 settings, version=version, purposes=purposes, timezone=ZoneInfo(feeds.company.timezone)
@@ -263,12 +262,13 @@ class Decider:
 
     def freshness(self, row: OnlineRow) -> tuple[str, ...]:
         """Return what a decision for this customer is made without, and which views are older than they may be."""
+        unread = (f"store:{row.unread}",) if row.unread else ()
         found = {
             f"{status}:{view_of(name)}"
             for name in self._features
             if (status := row.status[name]) in ("stale", "missing")
         }
-        return (*self.degraded, *sorted(found))
+        return (*self.degraded, *unread, *sorted(found))
 
     def _contacts(self, customers: Sequence[str], *, as_of: datetime) -> ContactHistory:
         if not self.policy.lookback:

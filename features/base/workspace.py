@@ -6,6 +6,7 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 from features.base.errors import BadConfiguration
 
@@ -143,6 +144,18 @@ def reveal(text: str, *, root: Path, where: str) -> str:
         return held
 
     return _SECRET.sub(value, text)
+
+
+def reveal_address(address: str, *, root: Path, where: str) -> str:
+    """Return an address with its references replaced: the whole of it, or parts, which are then percent-encoded.
+
+    Raises
+    ------
+    BadConfiguration : when the variable or the file is not there, or empty
+    """
+    if is_reference(address):
+        return reveal(address, root=root, where=where)
+    return _SECRET.sub(lambda match: quote(reveal(match.group(), root=root, where=where), safe=""), address)
 
 
 def is_reference(text: str) -> bool:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from features.store.records import OnlineRecords
 from features.store.records_sqlite import SqliteRecords
-from features.store.settings import read_settings
+from features.store.settings import SqliteOnline, read_settings, redis_address
 
 
 def open_records(root: Path) -> OnlineRecords:
@@ -16,5 +16,10 @@ def open_records(root: Path) -> OnlineRecords:
     ------
     BadConfiguration : when ``features/feature_store.yaml`` is absent or says what is not supported
     """
-    online = read_settings(root).online_store
-    return SqliteRecords(Path(online.path))
+    settings = read_settings(root)
+    online = settings.online_store
+    if isinstance(online, SqliteOnline):
+        return SqliteRecords(Path(online.path))
+    from features.store.records_redis import RedisRecords  # its client is loaded only where there is a server
+
+    return RedisRecords(redis_address(online.url, root=root), name=settings.project)

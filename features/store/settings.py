@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal
@@ -11,7 +12,7 @@ from pydantic import Field, field_validator
 from features.base.config import Settings, load
 from features.base.duration import Wait
 from features.base.errors import BadConfiguration
-from features.base.workspace import is_reference, reveal
+from features.base.workspace import is_reference, reveal_address
 
 NAME = "features/feature_store.yaml"
 OFFLINE = "features.store.offline.PointInTimeOfflineStore"
@@ -22,6 +23,8 @@ DEADLINE = timedelta(milliseconds=100)
 
 _SQLITE = "sqlite:///"
 _POSTGRES = "postgresql+psycopg://"
+_REDIS = ("redis://", "rediss://", "unix://")
+_PASSWORD = re.compile(r"//[^/:@]*:((?:\$\{[^}]*\}|[^/@])+)@")
 
 
 class Registry(Settings):
@@ -53,6 +56,14 @@ class SqliteOnline(Settings):
     deadline: Wait = DEADLINE
 
 
+class RedisOnline(Settings):
+    """The newest values on a Redis server."""
+
+    type: Literal["features.store.online_redis.RedisOnlineStore"]
+    url: str
+    deadline: Wait = DEADLINE
+
+
 class FeatureStoreSettings(Settings):
     """The part of Feast's configuration that nextbest supports; anything else is refused by name."""
 
@@ -60,7 +71,7 @@ class FeatureStoreSettings(Settings):
     provider: Literal["local"] = "local"
     registry: Registry
     offline_store: OfflineStore
-    online_store: SqliteOnline
+    online_store: Annotated[SqliteOnline | RedisOnline, Field(discriminator="type")]
     entity_key_serialization_version: Literal[3] = 3
 
 
@@ -82,6 +93,7 @@ def read_settings(root: Path) -> FeatureStoreSettings:
     elif registry.path.startswith(_SQLITE):
         path = f"{_SQLITE}{(root / registry.path.removeprefix(_SQLITE)).resolve()}"
     elif registry.path.startswith(_POSTGRES) or is_reference(registry.path):
+        _refuse_plain_password(registry.path, where=lines.where(("registry", "path")))
         path = registry.path
     else:
         raise BadConfiguration(
@@ -90,7 +102,9 @@ def read_settings(root: Path) -> FeatureStoreSettings:
             where=lines.where(("registry", "path")),
             hint="write sqlite:///state/feast/registry.db, or ${env:NAME} that holds postgresql+psycopg://…",
         )
-    if isinstance(online, SqliteOnline):
+    if isinstance(online, RedisOnline):
+        _refuse_plain_password(online.url, where=lines.where(("online_store", "url")))
+    else:
         online = online.model_copy(update={"path": str((root / online.path).resolve())})
     return settings.model_copy(
         update={"registry": registry.model_copy(update={"path": path}), "online_store": online},
@@ -104,7 +118,7 @@ def registry_address(settings: FeatureStoreSettings, *, root: Path) -> str:
     ------
     BadConfiguration : a secret is missing, or the address is of another kind of database
     """
-    address = reveal(settings.registry.path, root=root, where=NAME)
+    address = reveal_address(settings.registry.path, root=root, where=NAME)
     if settings.registry.registry_type == "file" or address.startswith((_SQLITE, _POSTGRES)):
         return address
     raise BadConfiguration(
@@ -115,9 +129,38 @@ def registry_address(settings: FeatureStoreSettings, *, root: Path) -> str:
     )
 
 
+def redis_address(url: str, *, root: Path) -> str:
+    """Return a Redis server's address, its secrets revealed; never to be printed.
+
+    Raises
+    ------
+    BadConfiguration : a secret is missing, or it is no such address
+    """
+    address = reveal_address(url, root=root, where=NAME)
+    if address.startswith(_REDIS):
+        return address
+    raise BadConfiguration(
+        "store.online_url",
+        "online_store.url: this is no address of a Redis server",
+        where=NAME,
+        hint="write redis://HOST:6379/0, rediss://USER:${env:PASSWORD}@HOST:6379/0 or unix:///PATH",
+    )
+
+
 def is_server(address: str) -> bool:
     """Say whether a registry's address is that of a server."""
     return address.startswith(_POSTGRES)
+
+
+def _refuse_plain_password(address: str, *, where: str) -> None:
+    password = _PASSWORD.search(address)
+    if password is not None and not is_reference(password.group(1)):
+        raise BadConfiguration(
+            "store.secret",
+            "the address holds a password",
+            where=where,
+            hint="write ${env:NAME} or ${file:PATH} in its place",
+        )
 
 
 def folders_of(settings: FeatureStoreSettings) -> tuple[Path, ...]:

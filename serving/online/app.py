@@ -90,7 +90,7 @@ def _decisions(app: FastAPI, front: Front, clock: Clock, meters: Meters) -> None
         known = {offer.id for offer in desk.decider.policy.offers}
         if not known.issuperset(ask.context.weights):
             raise refuse(422, "offer.unknown", "a weight is for an offer that is not known", pointer="/context/weights")
-        (row,) = desk.read([ask.customer_id], role=role, as_of=now)
+        (row,) = desk.read([ask.customer_id], role=role, as_of=now, without_values=True)
         if row is None:
             raise Refused(UNKNOWN_CUSTOMER)
         answer = desk.decider.decide_online(
@@ -114,7 +114,9 @@ def _decisions(app: FastAPI, front: Front, clock: Clock, meters: Meters) -> None
         decision = ledger.get(ask.decision_id)
         purposes = {item.offer: item.purpose for item in decision.items}
         purpose = decision.purpose if ask.offer == NO_ACTION_OFFER else purposes.get(ask.offer, decision.purpose)
-        if purpose not in role.purposes or desk.read([decision.customer_id], role=role, as_of=now) == [None]:
+        if purpose not in role.purposes:
+            raise Refused(UNKNOWN_DECISION)
+        if desk.read([decision.customer_id], role=role, as_of=now, without_values=True) == [None]:
             raise Refused(UNKNOWN_DECISION)
         new = ledger.record_outcome(ask.decision_id, ask.offer, ask.outcome, at=now, reason=ask.reason)
         return _json(OutcomeReply(recorded=new))

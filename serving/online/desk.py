@@ -1,4 +1,4 @@
-"""What a request is answered with: the decider, Feast's online store and the roles, loaded once."""
+"""What a request is answered with: the decider, a reader of the online store and the roles, loaded once."""
 
 from __future__ import annotations
 
@@ -8,22 +8,24 @@ from datetime import datetime
 from typing import Protocol
 
 import numpy as np
+import structlog
 
+from features.base.errors import Unreachable
 from features.base.workspace import Workspace
 from features.declared import load_views
-from features.store.reading import OnlineRow
-from features.store.repository import open_store
+from features.store.reading import OnlineRow, open_reader
 from serving.decider import Decider
 from serving.online.roles import Role, read_roles
 from serving.online.settings import Risk
 
+_LOG = structlog.get_logger("nextbest.online")
 TTL_S = 300
 
 
 class OnlineReads(Protocol):
-    """What is needed of the feature store."""
+    """What is needed of the online store."""
 
-    def online(self, customers: Sequence[str], features: Sequence[str], *, as_of: datetime) -> list[OnlineRow]: ...
+    def read(self, customers: Sequence[str], features: Sequence[str], *, as_of: datetime) -> list[OnlineRow]: ...
 
 
 @dataclass(frozen=True)
@@ -37,26 +39,43 @@ class Desk:
     """
 
     decider: Decider
-    store: OnlineReads
+    reader: OnlineReads
     roles: tuple[Role, ...]
     risk: Risk
     profile: frozenset[str]
     ttl_s: int = TTL_S
 
     def read(
-        self, customers: Sequence[str], *, role: Role, as_of: datetime, also: Iterable[str] = ()
+        self,
+        customers: Sequence[str],
+        *,
+        role: Role,
+        as_of: datetime,
+        also: Iterable[str] = (),
+        without_values: bool = False,
     ) -> list[OnlineRow | None]:
         """Return each customer's newest values; None for one that is not known, or hidden from the role.
 
         Parameters
         ----------
         also : features besides those that deciding needs
+        without_values : whether a row without any value will do where the store does not answer in time
+
+        Raises
+        ------
+        Unreachable : the store does not answer, and the values are needed: for the answer, or to tell whether the
+            role may see the customer
         """
         rule = role.rule
         needed = dict.fromkeys([*self.decider.features, *(rule.columns if rule else ()), *also])
-        rows = self.store.online(customers, [*(needed or self.decider.catalogue.features[:1])], as_of=as_of)
+        rows = self.reader.read(customers, [*(needed or self.decider.catalogue.features[:1])], as_of=as_of)
+        unread = next((row.unread for row in rows if row.unread), "")
+        if unread:
+            _LOG.warning("unread", reason=unread)
+            if rule is not None or not without_values:
+                raise Unreachable(f"store.{unread}", "the online store does not answer", hint="look at its server")
         if rule is None:
-            return [row if row.found else None for row in rows]
+            return [row if row.found or row.unread else None for row in rows]
         values = {name: [row.values[name] for row in rows] for name in rule.columns}
         seen = rule.evaluate(self.decider.columns(values, names=sorted(rule.columns)), rows=len(rows)).is_true()
         return [row if row.found and may else None for row, may in zip(rows, seen.tolist(), strict=True)]
@@ -64,7 +83,7 @@ class Desk:
     def risk_score(self, row: OnlineRow) -> float | None:
         """Return the score that the risk band is of; None where the model gives none."""
         model = self.risk.model
-        if model not in self.decider.scorer.models or self.decider.scorer.candidates(model):
+        if row.unread or model not in self.decider.scorer.models or self.decider.scorer.candidates(model):
             return None
         value = float(self.decider.scores([row], models=[model])[model].values[0])
         return value if np.isfinite(value) else None
@@ -74,13 +93,13 @@ def open_desk(workspace: Workspace) -> Desk:
     """Load everything that the service of a workspace needs; takes seconds."""
     roles, risk = read_roles(workspace)
     decider = Decider.open(workspace)
-    store = open_store(workspace.root)
+    reader = open_reader(workspace.root)
     views, _ = load_views(workspace)
     own = {name for name, view in views.views.items() if view.source == "customers"}
     profile = frozenset(
         feature.name for view in decider.catalogue.views if view.name in own for feature in view.features
     )
-    desk = Desk(decider=decider, store=store, roles=roles, risk=risk, profile=profile)
+    desk = Desk(decider=decider, reader=reader, roles=roles, risk=risk, profile=profile)
     _warm_up(desk)
     return desk
 
@@ -88,5 +107,5 @@ def open_desk(workspace: Workspace) -> Desk:
 def _warm_up(desk: Desk) -> None:
     """Go once through all that the first caller would otherwise wait for; nothing is written."""
     now, decider = desk.decider.catalogue.as_of, desk.decider
-    (nobody,) = desk.store.online(["nobody"], decider.catalogue.features, as_of=now)
+    (nobody,) = desk.reader.read(["nobody"], decider.catalogue.features, as_of=now)
     decider.decide_online(nobody, as_of=now, actor_role="", channel=None, purpose=None, nonce="", log=False)

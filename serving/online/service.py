@@ -38,7 +38,7 @@ def load_desk() -> Desk:
         raise BadConfiguration(
             "serve.workspace", f"{WORKSPACE} is not set", hint="`nextbest serve` sets it; else set it to the folder"
         )
-    from serving.online.desk import open_desk  # Feast takes seconds to import: not before `/live` answers
+    from serving.online.desk import open_desk  # takes its time: not before `/live` answers
 
     return open_desk(Workspace(Path(os.environ[WORKSPACE])))
 
@@ -48,7 +48,7 @@ def _start() -> None:
     front.open(load_desk)
 
 
-# BentoML's supervisor sets the variable before a worker starts; Feast sets it too, but later, for itself.
+# BentoML's supervisor sets the variable before a worker starts.
 front, meters = Front(), Meters(several="PROMETHEUS_MULTIPROC_DIR" in os.environ)
 app = create_app(front, clock=system_clock, meters=meters, start=_start)
 

@@ -16,7 +16,7 @@ from features.base.workspace import Workspace, is_reference
 from features.declaration.canonical import attribute_name
 from features.declaration.file import FeedsFile
 from features.declared import check
-from features.store.settings import read_settings
+from features.store.settings import SqliteOnline, read_settings
 from features.transforms.catalogue import aggregate_name, attribute_feature
 from features.transforms.settings import UNWINDOWED, ViewsFile
 from serving.decide.policy import Policy, compile_policy
@@ -121,6 +121,7 @@ def test_feast_keeps_its_files_under_state(name: str) -> None:
     settings = read_settings(HERE / name)
     state = str((HERE / name / "state").resolve())
     assert settings.registry.path.removeprefix("sqlite:///").startswith(state)
+    assert isinstance(settings.online_store, SqliteOnline)
     assert settings.online_store.path.startswith(state)
 
 

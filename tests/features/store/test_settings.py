@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from features.base.errors import BadConfiguration
-from features.store.settings import OFFLINE, read_settings
+from features.store.settings import OFFLINE, SqliteOnline, read_settings
 
 
 def rewrite(workspace: Path, old: str, new: str) -> None:
@@ -19,6 +19,7 @@ def rewrite(workspace: Path, old: str, new: str) -> None:
 
 def test_relative_paths_are_meant_from_the_workspace(workspace: Path) -> None:
     settings = read_settings(workspace)
+    assert isinstance(settings.online_store, SqliteOnline)
     assert settings.online_store.path == str(workspace / "state" / "feast" / "online.db")
     assert settings.registry.path == f"sqlite:///{workspace}/state/feast/registry.db"
 

@@ -10,7 +10,7 @@ import pytest
 from fastapi import FastAPI
 
 from features.base.workspace import Workspace
-from features.store.repository import Store
+from features.store.reading import open_reader
 from serving.decider import Decider
 from serving.online.app import create_app
 from serving.online.desk import Desk, OnlineReads
@@ -42,13 +42,13 @@ def keyed(house: Workspace) -> Workspace:
 
 
 @pytest.fixture
-def make(keyed: Workspace, store: Store, decider: Decider) -> Callable[..., Running]:
+def make(keyed: Workspace, decider: Decider) -> Callable[..., Running]:
     """Return a function that puts a service together."""
 
     def put_together(*, limits: Limits | None = None, reads: OnlineReads | None = None, at: datetime = NOW) -> Running:
         roles, risk = read_roles(keyed)
         profile = frozenset({"profile__region"})
-        desk = Desk(decider=decider, store=reads or store, roles=roles, risk=risk, profile=profile)
+        desk = Desk(decider=decider, reader=reads or open_reader(keyed.root), roles=roles, risk=risk, profile=profile)
         front, meters = Front(desk), Meters()
         app = create_app(front, clock=lambda: at, meters=meters)
         guarded = Guard(app, front=front, routes=routes_of(app), meters=meters, limits=limits or Limits())

@@ -187,7 +187,7 @@ class Broken:
     def __init__(self, fail: Callable[[], object]) -> None:
         self.fail = fail
 
-    def online(self, customers: Sequence[str], features: Sequence[str], *, as_of: datetime) -> list[OnlineRow]:
+    def read(self, customers: Sequence[str], features: Sequence[str], *, as_of: datetime) -> list[OnlineRow]:
         self.fail()
         raise AssertionError((customers, features, as_of))
 

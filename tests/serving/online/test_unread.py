@@ -1,0 +1,74 @@
+"""When the online store does not answer: a decision that says so, and no answer made of values that nobody read."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+import pytest
+
+from features.base.workspace import Workspace
+from features.store.reading import OnlineRow, Unread
+from tests.serving.house import customer
+from tests.serving.online.client import Client, problem
+from tests.serving.online.conftest import Running, key_of
+
+ASK = {"customer_id": customer(0), "purpose": "marketing", "channel": "email", "context": {}}
+
+
+class Silent:
+    """An online store that does not answer."""
+
+    def __init__(self, reason: Unread) -> None:
+        self.reason: Unread = reason
+
+    def read(self, customers: Sequence[str], features: Sequence[str], *, as_of: datetime) -> list[OnlineRow]:
+        del as_of
+        values, status = dict.fromkeys(features), dict.fromkeys(features, "missing")
+        return [OnlineRow(who, False, values, status, {}, self.reason) for who in customers]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("reason", ["timeout", "unreachable"])
+def test_a_decision_says_what_it_was_made_without(
+    make: Callable[..., Running], keyed: Workspace, reason: Unread
+) -> None:
+    client = Client(make(reads=Silent(reason)).guarded, key_of(keyed, "everything"))
+    told = client.post("/v1/decide", ASK).json()
+    assert f"store:{reason}" in told["degraded"]
+    assert [one for one in told["degraded"] if one.startswith("missing:")]
+    assert "risk_band" not in told
+    assert told["items"] == []  # nobody's consent was read
+
+
+def test_scores_and_customers_are_not_told_without_values(make: Callable[..., Running], keyed: Workspace) -> None:
+    client = Client(make(reads=Silent("timeout")).guarded, key_of(keyed, "everything"))
+    asked = client.post("/v1/score", {"customer_ids": [customer(0)], "models": ["churn"]})
+    assert problem(asked)[:2] == (503, "store.timeout")
+    assert problem(client.get(f"/v1/customers/{customer(0)}"))[:2] == (503, "store.timeout")
+
+
+def test_a_role_that_sees_some_customers_is_not_answered_about_one_that_may_be_hidden(
+    make: Callable[..., Running], keyed: Workspace
+) -> None:
+    client = Client(make(reads=Silent("timeout")).guarded, key_of(keyed, "north_service"))
+    told = client.post("/v1/decide", {"customer_id": customer(0), "purpose": "service"})
+    assert problem(told)[:2] == (503, "store.timeout")
+
+
+def test_the_service_never_imports_feast(keyed: Workspace) -> None:
+    program = f"""
+import json, sys
+from pathlib import Path
+from features.base.workspace import Workspace
+import serving.online.service
+from serving.online.desk import open_desk
+desk = open_desk(Workspace(Path({str(keyed.root)!r})))
+print(json.dumps([len(desk.decider.features), "feast" in sys.modules]))
+"""
+    ran = subprocess.run([sys.executable, "-W", "ignore", "-c", program], capture_output=True, text=True, check=True)
+    features, feast = json.loads(ran.stdout.splitlines()[-1])
+    assert features > 0
+    assert not feast
