@@ -48,6 +48,7 @@ class FeaturesReport:
     online_customers : customers that can be read online
     digest : equal digests mean equal snapshots
     withheld_by : purpose → reason → customers who are left out of the views that serve it
+    motion : the number of the last event in motion that was seen; 0 for none
     """
 
     views: tuple[BuiltView, ...]
@@ -56,6 +57,7 @@ class FeaturesReport:
     online_customers: int
     digest: str
     withheld_by: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    motion: int = 0
 
     @property
     def features(self) -> tuple[str, ...]:
@@ -89,6 +91,7 @@ def read_report(workspace: Workspace) -> FeaturesReport:
         online_customers=document["online_customers"],
         digest=document["digest"],
         withheld_by=document.get("withheld_by", {}),  # a build of before purposes counted nobody
+        motion=document.get("motion", 0),  # nor was anything in motion
     )
 
 

@@ -18,6 +18,7 @@ from features.consent.access import Withheld, by_purpose, open_customer_data
 from features.declaration.file import FeedsFile
 from features.declared import faults_of_views, load_feeds, load_functions, load_views
 from features.feeds.personal import apart_attributes
+from features.motion.settle import settle_all
 from features.one_customer import REPORT as UNIFY_REPORT
 from features.store.definitions import FeatureColumn, ServiceDefinition, SnapshotView
 from features.store.repository import Store, open_store
@@ -67,6 +68,7 @@ def build_features(
     views, lines = _load_views(workspace, feeds)
     python = load_functions(workspace, views)
     kept = {} if refit else read_fitted(workspace.fitted)
+    settled = settle_all(workspace)
     declared = [
         VERSION,
         read_json(unified)["digest"],
@@ -74,6 +76,7 @@ def build_features(
         feeds.model_dump(mode="json"),
         as_of and iso(as_of),
         digest_file(workspace.file(views.python)) if views.python else "",
+        *([settled] if settled else []),
     ]
     if not refit and read_done(workspace.snapshots / REPORT, digest_of([*declared, as_json_fitted(kept)])) is not None:
         report = read_report(workspace)
@@ -116,6 +119,7 @@ def build_features(
                     online_customers=0,
                     digest=digest_of([*declared, as_json_fitted(fitted)]),
                     withheld_by=by_purpose(withheld),
+                    motion=settled,
                 )
                 write_json(part / REPORT, as_json(report))
                 write_fitted(workspace.fitted, fitted)

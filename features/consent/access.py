@@ -86,16 +86,16 @@ def open_customer_data(
     BadConfiguration : the purpose is not declared
     """
     check_purpose(purpose, purposes, where="purpose")
-    columns = register(engine, workspace.unified)
+    columns = register(engine, workspace.unified, motion=workspace.motion)
     moment = present(engine, columns, as_of=as_of)
     if not purposes:
         return Access(columns, (), moment)
-    withheld = _find_allowed(engine, purposes, purpose, as_of=moment, words="consents" in columns)
+    withheld = find_allowed(engine, purposes, purpose, as_of=moment, words="consents" in columns)
     if not withheld:
         return Access(columns, (), moment)
     allowed = "customer_id IN (SELECT customer_id FROM allowed)"
     about: dict[Kind, str] = dict.fromkeys(about_customers(columns), allowed)
-    return Access(register(engine, workspace.unified, where=about), withheld, moment)
+    return Access(register(engine, workspace.unified, motion=workspace.motion, where=about), withheld, moment)
 
 
 def present(engine: duckdb.DuckDBPyConnection, columns: Columns, *, as_of: datetime | None = None) -> datetime:
@@ -104,7 +104,7 @@ def present(engine: duckdb.DuckDBPyConnection, columns: Columns, *, as_of: datet
     return now if as_of is None else max(now, as_utc(as_of))
 
 
-def _find_allowed(
+def find_allowed(
     engine: duckdb.DuckDBPyConnection,
     purposes: Mapping[str, Purpose],
     purpose: str | None,
@@ -112,7 +112,15 @@ def _find_allowed(
     as_of: datetime,
     words: bool,
 ) -> tuple[Withheld, ...]:
-    """Create ``allowed`` (customer_id); return who is left out of it."""
+    """Create ``allowed`` (customer_id); return who is left out of it.
+
+    Parameters
+    ----------
+    engine : knows ``customers``, and ``consents`` where there are `words`
+    purposes : the declared purposes, at least one
+    purpose : one of them; None where any will do
+    as_of : whose words count
+    """
     asked = dict(purposes) if purpose is None else {purpose: purposes[purpose]}
     engine.execute("CREATE OR REPLACE TEMP VIEW everybody AS SELECT DISTINCT customer_id FROM customers")
     engine.execute(f"CREATE OR REPLACE TEMP TABLE standing AS {basis_select(asked, as_of=as_of, words=words)}")
@@ -156,7 +164,7 @@ def withheld_by_purpose(
     if not purposes:
         return {}, 0
     moment = present(engine, columns)
-    _find_allowed(engine, purposes, None, as_of=moment, words="consents" in columns)
+    find_allowed(engine, purposes, None, as_of=moment, words="consents" in columns)
     found: dict[str, dict[str, int]] = {purpose: {} for purpose in sorted(purposes)}
     for purpose, reason, customers in engine.execute(
         """

@@ -10,6 +10,7 @@ from features.base.config import Faults, Location, Settings, did_you_mean
 from features.declaration.company import Company
 from features.declaration.feed import LINK, Feed
 from features.declaration.identity import Identity
+from features.declaration.motion import Motion
 from features.declaration.purposes import Purpose
 from features.declaration.quality import Quality
 from features.declaration.survivorship import Survivorship
@@ -26,6 +27,7 @@ class FeedsFile(Settings):
     survivorship: Survivorship = Field(default_factory=Survivorship)
     quality: Quality = Field(default_factory=Quality)
     purposes: dict[str, Purpose] = Field(default_factory=dict)
+    motion: Motion = Field(default_factory=Motion)
 
     @field_validator("feeds", "purposes")
     @classmethod

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from features.base.engine import quoted
 from features.base.errors import BadData
 from features.base.storage import stream_parquet
+from features.transforms.catalogue import Feature
 from features.transforms.plan import PlannedView
 from features.transforms.settings import Snapshots
 from features.unify.present import about_customers
@@ -65,6 +66,12 @@ def embedded(engine: duckdb.DuckDBPyConnection, view: PlannedView) -> str:
     return f"({view.select})"
 
 
+def typed(features: Sequence[Feature]) -> str:
+    """Return SQL that selects features, each as its type."""
+    types = {"int": "BIGINT", "float": "DOUBLE", "string": "VARCHAR"}
+    return ", ".join(f"CAST({quoted(f.name)} AS {types[f.type]}) AS {quoted(f.name)}" for f in features)
+
+
 def too_large(view: PlannedView) -> BadData:
     """Return the error of a number that no engine can add exactly."""
     return BadData(
@@ -91,12 +98,10 @@ def compute(
     ------
     BadData : a number is too large to be added exactly
     """
-    types = {"int": "BIGINT", "float": "DOUBLE", "string": "VARCHAR"}
-    features = ", ".join(f"CAST({quoted(f.name)} AS {types[f.type]}) AS {quoted(f.name)}" for f in view.features)
     try:
         reader = engine.sql(
             f"""
-            SELECT customer_id, {features},
+            SELECT customer_id, {typed(view.features)},
                    make_timestamptz(as_of) AS event_timestamp, make_timestamptz(as_of) AS created_timestamp
             FROM {rows_of_view(engine, view)}
             ORDER BY as_of, customer_id

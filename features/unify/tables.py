@@ -21,6 +21,7 @@ from features.declaration.feed import Feed
 from features.declaration.file import FeedsFile
 from features.feeds.mapping import reference_name
 from features.feeds.personal import apart_attributes, found_personal, personal_columns
+from features.unify.in_motion import load_in_motion
 from features.unify.links import reference
 from features.unify.normalise import phone
 from features.unify.survivor import refuse_unknown, with_marks
@@ -222,23 +223,32 @@ def _attached(engine: duckdb.DuckDBPyConnection, name: str, folder: Path) -> Att
     return Attached(feed=name, rows=rows, anonymous=anonymous, unknown=unknown)
 
 
-def register(engine: duckdb.DuckDBPyConnection, folder: Path, *, where: Mapping[Kind, str] | None = None) -> Columns:
+def register(
+    engine: duckdb.DuckDBPyConnection,
+    folder: Path,
+    *,
+    motion: Path | None = None,
+    where: Mapping[Kind, str] | None = None,
+) -> Columns:
     """Make the canonical tables of a folder known to the engine; return their columns and which of them hold numbers.
 
     Parameters
     ----------
     engine : may read `folder`
     folder : of the pseudonymous tables
+    motion : folder of the events in motion, which are among ``events`` as they are settled now; none if left out
     where : SQL condition on the rows of a table; all rows of a table that is not named
     """
     columns: dict[Kind, dict[str, bool]] = {}
+    moving = motion is not None and load_in_motion(engine, motion=motion, unified=folder)
     for kind in CANONICAL:
         path = folder / f"{kind}.parquet"
-        if path.is_file():
+        parts = [f"SELECT * FROM read_parquet({literal(str(path))})"] if path.is_file() else []
+        parts += ["SELECT * FROM in_motion"] if moving and kind == "events" else []
+        if parts:
             condition = f" WHERE {where[kind]}" if where and kind in where else ""
-            engine.execute(
-                f"CREATE OR REPLACE VIEW {kind} AS SELECT * FROM read_parquet({literal(str(path))}){condition}"
-            )
+            rows = f"({' UNION ALL BY NAME '.join(parts)})"
+            engine.execute(f"CREATE OR REPLACE VIEW {kind} AS SELECT * FROM {rows}{condition}")
             described = engine.execute(f"DESCRIBE {kind}").fetchall()
             columns[kind] = {name: _is_number(type_) for name, type_, *_ in described}
     return columns

@@ -1,0 +1,135 @@
+"""One event on its way in: its shape, strictly checked, and as what it lies in a log."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+LARGEST = 1e10  # far beyond any bill; every aggregate adds such numbers exactly
+_RECORD = r"^[a-z][a-z0-9_]*:.+$"
+
+
+def _written(text: str) -> str:
+    text.encode("utf-8")  # a lone surrogate is half a character, and no database takes it
+    if "\x00" in text:
+        raise ValueError("holds a NUL character")
+    return text
+
+
+def _in_utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("lies outside of all calendars") from None
+
+
+Short = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_written)]
+Number = Annotated[float, Field(ge=-LARGEST, le=LARGEST, allow_inf_nan=False)]
+
+
+class Event(BaseModel):
+    """What a source tells of one customer, in canonical terms; no unknown key, no conversion of types."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    feed: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=60)] = Field(
+        description="which source tells it"
+    )
+    id: Short = Field(description="the source's own key of the event; the same one again is the same event")
+    customer_id: Short | None = Field(default=None, description="the customer; a past id leads to today's")
+    record: Annotated[str, StringConstraints(pattern=_RECORD, max_length=300), AfterValidator(_written)] | None = Field(
+        default=None, description="instead of customer_id: a record of theirs, as FEED:KEY"
+    )
+    event: Short = Field(description="what happened, such as purchase")
+    event_time: Annotated[AwareDatetime, AfterValidator(_in_utc)] = Field(
+        description="when it happened, ISO 8601 with its zone"
+    )
+    amount: Number | None = None
+    quantity: Number | None = None
+    item: Short | None = None
+    channel: Short | None = None
+    text: Annotated[str, StringConstraints(max_length=10_000), AfterValidator(_written)] | None = None
+
+    @model_validator(mode="after")
+    def _about_one(self) -> Event:
+        if (self.customer_id is None) == (self.record is None):
+            raise ValueError("exactly one of customer_id and record names the customer")
+        return self
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """An event about a known customer, as a log keeps it.
+
+    Parameters
+    ----------
+    customer_id : the customer, as known at acceptance
+    record : FEED:KEY, where that was how the source named the customer
+    event_us : when it happened, microseconds since 1970
+    """
+
+    feed: str
+    id: str
+    customer_id: str
+    record: str | None
+    event: str
+    event_us: int
+    amount: float | None = None
+    quantity: float | None = None
+    item: str | None = None
+    channel: str | None = None
+    text: str | None = None
+
+    def to_json(self) -> str:
+        """Return the event as a log writes it down."""
+        return json.dumps(asdict(self), ensure_ascii=False, separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str) -> Accepted:
+        """Return the event that `to_json` wrote."""
+        return cls(**json.loads(text))
+
+
+def parse_event(text: str | bytes) -> Event | str:
+    """Return the event that a JSON object tells, or why it tells none; the reason holds no value of it."""
+    try:
+        return Event.model_validate_json(text)
+    except ValidationError as error:
+        return _why(error.errors(include_url=False, include_context=False, include_input=False))
+    except ValueError:
+        return "json: not UTF-8"
+
+
+def _why(errors: Sequence[object]) -> str:
+    known = Event.model_fields
+    places = []
+    for error in errors:
+        location, kind = error["loc"], error["type"]  # type: ignore[index]
+        name = location[0] if location and location[0] in known else "json" if kind == "json_invalid" else "event"
+        places.append(f"{name}: {kind}")
+    return ", ".join(dict.fromkeys(places))
+
+
+def to_us(moment: datetime) -> int:
+    """Return microseconds since 1970."""
+    return (moment - EPOCH) // timedelta(microseconds=1)
+
+
+def from_us(microseconds: int) -> datetime:
+    """Return the moment so many microseconds after 1970 began."""
+    return EPOCH + timedelta(microseconds=microseconds)

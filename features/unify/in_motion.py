@@ -1,0 +1,142 @@
+"""Accepted events in motion among the canonical ``events``: where they lie as Parquet, and which of them count.
+
+The log's rows lie in segments under ``state/motion/events``, in the order of their acceptance; `MANIFEST` lists them. A
+row counts as long as its customer is there, and no feed has delivered the same (feed, record_id).
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.dataset as ds
+
+from features.base.engine import literal
+from features.base.errors import StorageFailure
+from features.base.storage import read_json, write_json
+
+FOLDER = "events"
+MANIFEST = "segments.json"
+_TIME = pa.timestamp("us", "UTC")
+SCHEMA = pa.schema(
+    [
+        ("customer_id", pa.string()),
+        ("feed", pa.string()),
+        ("record_id", pa.string()),
+        ("event_time", _TIME),
+        ("known_at", _TIME),
+        ("event", pa.string()),
+        ("item", pa.string()),
+        ("amount", pa.float64()),
+        ("quantity", pa.float64()),
+        ("channel", pa.string()),
+        ("text", pa.string()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Segment:
+    """One file of rows: the log's entries from `first` to `last`."""
+
+    file: str
+    first: int
+    last: int
+
+
+@dataclass(frozen=True)
+class Segments:
+    """The rows that are settled.
+
+    Parameters
+    ----------
+    files : in the order of the log, without a gap
+    feeds : which feeds they are of
+    by_record : whether a source named a customer of theirs by a record
+    stamp : of the customers that records were resolved to
+    """
+
+    files: tuple[Segment, ...] = ()
+    feeds: tuple[str, ...] = ()
+    by_record: bool = False
+    stamp: str = ""
+
+    @property
+    def through(self) -> int:
+        """The number of the last settled entry; 0 where there is none."""
+        return self.files[-1].last if self.files else 0
+
+
+def read_segments(motion: Path) -> Segments:
+    """Return which rows are settled."""
+    path = motion / FOLDER / MANIFEST
+    if not path.is_file():
+        return Segments()
+    document = read_json(path)
+    files = tuple(Segment(**segment) for segment in document["files"])
+    return Segments(files, tuple(document["feeds"]), document["by_record"], document["stamp"])
+
+
+def write_segments(motion: Path, segments: Segments) -> None:
+    """Let these be the rows that are settled, from now on, in one step."""
+    document: dict[str, Any] = asdict(segments)
+    write_json(motion / FOLDER / MANIFEST, document)
+
+
+def load_in_motion(engine: duckdb.DuckDBPyConnection, *, motion: Path, unified: Path) -> bool:
+    """Create the table ``in_motion`` of the settled rows that count; say whether there are any files of them.
+
+    Parameters
+    ----------
+    engine : may read `unified`
+    motion : folder of the segments, which the engine need not be able to read
+    unified : folder of the canonical tables, and of where past ids lead
+
+    Raises
+    ------
+    StorageFailure : a segment is gone or damaged
+    """
+    segments = read_segments(motion)
+    if not segments.files:
+        return False
+    try:
+        reader = _reader([motion / FOLDER / segment.file for segment in segments.files])
+        engine.register("settled", reader)
+        engine.execute(f"CREATE OR REPLACE TEMP TABLE in_motion AS {_counting(segments, unified)}")
+    except (OSError, pa.ArrowException, duckdb.InvalidInputException) as error:
+        raise StorageFailure(
+            "motion.segment_unreadable",
+            f"the events in motion cannot be read ({type(error).__name__})",
+            where="state/motion/events",
+            hint="remove that folder: the log makes it again",
+        ) from error
+    finally:
+        engine.unregister("settled")
+    return True
+
+
+def _reader(paths: list[Path]) -> pa.RecordBatchReader:
+    checked = ds.ParquetFragmentScanOptions(page_checksum_verification=True)
+    form = ds.ParquetFileFormat(default_fragment_scan_options=checked)
+    return ds.dataset([str(path) for path in paths], schema=SCHEMA, format=form).scanner().to_reader()
+
+
+def _counting(segments: Segments, unified: Path) -> str:
+    """Return SQL of the rows that count, under the customers of today; the table ``settled`` can be read once."""
+    ids, events = unified / "ids.parquet", unified / "events.parquet"
+    feeds = ", ".join(map(literal, segments.feeds))
+    led = f"""
+        JOIN (SELECT past_id, customer_id FROM read_parquet({literal(str(ids))}) WHERE place = 0 AND live) i
+        ON i.past_id = m.customer_id"""
+    delivered = f"""
+        WHERE NOT EXISTS (
+            SELECT 1 FROM read_parquet({literal(str(events))}) u
+            WHERE u.feed IN ({feeds}) AND u.feed = m.feed AND u.record_id = m.record_id
+        )"""
+    return f"""
+        SELECT {"i.customer_id, m.* EXCLUDE (customer_id)" if ids.is_file() else "m.*"}
+        FROM settled m {led if ids.is_file() else ""} {delivered if events.is_file() else ""}
+    """
