@@ -15,6 +15,7 @@ import typer
 from features.base.clock import system_clock
 from features.base.errors import BadConfiguration, Problem, UsageError
 from serving.commands import consent, features, identity, quarantine, report, why
+from serving.commands.forget import forget
 from serving.commands.init import init
 from serving.commands.options import AsJson, AsOf, Folder, moment_of, workspace_of
 from serving.terminal import Terminal, exit_code
@@ -31,6 +32,7 @@ app = typer.Typer(
 )
 
 app.command()(init)
+features.app.command()(forget)
 app.add_typer(features.app)
 app.add_typer(identity.app)
 app.add_typer(consent.app)

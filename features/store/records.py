@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 WAIT_S = 10.0
-"""The longest wait of whatever is no customer's read: for another writer, or for a server."""
+"""The longest wait where no deadline is given: for another writer, or for a server."""
 
 Plain = int | float | str | bool | None
 """A stored value; times are whole seconds since 1970, as in Feast."""
@@ -87,14 +87,14 @@ class OnlineRecords(Protocol):
     def put_layout(self, layout: Layout) -> str:
         """Keep a layout and return its identity, the digest of what it says."""
 
-    def layout(self, identity: str, *, deadline_s: float = WAIT_S) -> Layout:
-        """Return a layout that was kept; a `TimeoutError` as with `read`."""
+    def layout(self, identity: str, *, deadline_s: float | None = None) -> Layout:
+        """Return a layout that was kept; with a deadline, a `TimeoutError` as with `read`."""
 
     def put_fact(self, name: str, value: str) -> None:
         """Keep a small fact about the store itself, such as a watermark or what the feature services hold."""
 
-    def fact(self, name: str, *, deadline_s: float = WAIT_S) -> str | None:
-        """Return a fact, or None; a `TimeoutError` as with `read`."""
+    def fact(self, name: str, *, deadline_s: float | None = None) -> str | None:
+        """Return a fact, or None; with a deadline, a `TimeoutError` as with `read`."""
 
     def close(self) -> None:
         """Close this thread's connection; the next call opens another."""

@@ -73,10 +73,7 @@ class RedisRecords:
 
     def read(self, customers: Sequence[str], *, deadline_s: float) -> list[Record]:
         """Return each customer's record, in order, in one round trip."""
-        if not customers:
-            return []
-        answers = self._ask([("HGETALL", self._key(customer)) for customer in customers], deadline_s=deadline_s)
-        return [_record(answer) for answer in answers]
+        return self._read(customers, deadline_s=deadline_s)
 
     def write(self, records: Iterable[tuple[str, Record]]) -> int:
         """Merge blocks into customers' records, each customer's in one step; return how many blocks were taken."""
@@ -112,7 +109,7 @@ class RedisRecords:
     def scan(self) -> Iterator[tuple[str, Record]]:
         """Yield every customer with their record, ordered by customer; a write may come between any two."""
         for page in _pages(self._customers()):
-            yield from zip(page, self.read(page, deadline_s=WAIT_S), strict=True)
+            yield from zip(page, self._read(page), strict=True)
 
     def drop(self, views: Sequence[str]) -> None:
         """Forget these views, of every customer, and the facts whose names begin with ``VIEW:``."""
@@ -130,7 +127,7 @@ class RedisRecords:
         self._ask([("HSET", self._of("layouts"), identity, text)])
         return identity
 
-    def layout(self, identity: str, *, deadline_s: float = WAIT_S) -> Layout:
+    def layout(self, identity: str, *, deadline_s: float | None = None) -> Layout:
         """Return a layout that was kept."""
         if identity not in self._layouts:
             (text,) = self._ask([("HGET", self._of("layouts"), identity)], deadline_s=deadline_s)
@@ -148,7 +145,7 @@ class RedisRecords:
         """Keep a small fact about the store itself."""
         self._ask([("HSET", self._of("facts"), name, value)])
 
-    def fact(self, name: str, *, deadline_s: float = WAIT_S) -> str | None:
+    def fact(self, name: str, *, deadline_s: float | None = None) -> str | None:
         """Return a fact, or None."""
         (value,) = self._ask([("HGET", self._of("facts"), name)], deadline_s=deadline_s)
         return None if value is None else str(value)
@@ -177,20 +174,27 @@ class RedisRecords:
             yield from page
             start = f"({page[-1]}"
 
+    def _read(self, customers: Sequence[str], *, deadline_s: float | None = None) -> list[Record]:
+        if not customers:
+            return []
+        answers = self._ask([("HGETALL", self._key(customer)) for customer in customers], deadline_s=deadline_s)
+        return [_record(answer) for answer in answers]
+
     def _all(self, commands: Iterable[Command]) -> int:
         return sum(int(answer) for page in _pages(commands) for answer in self._ask(page))
 
-    def _ask(self, commands: Sequence[Command], *, deadline_s: float = WAIT_S) -> list[Any]:
+    def _ask(self, commands: Sequence[Command], *, deadline_s: float | None = None) -> list[Any]:
         """Send commands in one go and return their answers.
 
         Raises
         ------
-        TimeoutError : not all of them came within the deadline
-        Unreachable : nobody answers there
+        TimeoutError : not all of them came within the deadline that was given
+        Unreachable : nobody answers there, or, without a deadline, not for long
         StorageFailure : the server refuses
         """
-        until = time.monotonic() + deadline_s
-        connection = self._connection(deadline_s)
+        longest = WAIT_S if deadline_s is None else deadline_s
+        until = time.monotonic() + longest
+        connection = self._connection(longest)
         for again in (True, False):
             fresh = not connection.is_connected
             try:
@@ -199,17 +203,14 @@ class RedisRecords:
                 return [connection.read_response(timeout=max(until - time.monotonic(), 0.001)) for _ in commands]
             except redis.TimeoutError:
                 connection.disconnect()  # or its late answers would be taken for those of the next commands
+                if deadline_s is None:
+                    raise _unreachable("does not answer") from None
                 raise TimeoutError(f"the online store did not answer within {deadline_s:g} s") from None
             except redis.ConnectionError as error:
                 connection.disconnect()
                 if again and not fresh:  # a connection from before the server was started again
                     continue
-                raise Unreachable(
-                    "store.online_unreachable",
-                    f"the Redis server of the online store cannot be reached ({type(error).__name__})",
-                    where="features/feature_store.yaml",
-                    hint="check `online_store.url`, and that the server is up",
-                ) from None
+                raise _unreachable(f"cannot be reached ({type(error).__name__})") from None
             except redis.RedisError as error:
                 connection.disconnect()
                 raise StorageFailure(
@@ -218,7 +219,7 @@ class RedisRecords:
                     where="features/feature_store.yaml",
                     hint="look at its memory, its permissions, and whether another program uses these keys",
                 ) from None
-        raise AssertionError("unreachable")  # pragma: no cover
+        raise _unreachable("went away twice")
 
     def _connection(self, deadline_s: float) -> Any:
         patient = deadline_s >= WAIT_S
@@ -240,6 +241,15 @@ class RedisRecords:
             self._local.process, self._local.held = os.getpid(), {}
         held: dict[bool, Any] = self._local.held
         return held
+
+
+def _unreachable(what: str) -> Unreachable:
+    return Unreachable(
+        "store.online_unreachable",
+        f"the Redis server of the online store {what}",
+        where="features/feature_store.yaml",
+        hint="check `online_store.url`, and that the server is up",
+    )
 
 
 def _pages(items: Iterable[Any]) -> Iterator[list[Any]]:

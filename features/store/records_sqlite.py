@@ -129,7 +129,7 @@ class SqliteRecords:
         """Yield every customer with their record, ordered by customer; a write may come between any two."""
         last: str | None = None
         while True:
-            with self._reading(WAIT_S) as sqlite:
+            with self._reading() as sqlite:
                 page = _records(_page(sqlite, after=last).fetchall())
             if not page:
                 return
@@ -151,7 +151,7 @@ class SqliteRecords:
             sqlite.execute("INSERT OR IGNORE INTO layouts (id, fields) VALUES (?, ?)", [identity, text])
         return identity
 
-    def layout(self, identity: str, *, deadline_s: float = WAIT_S) -> Layout:
+    def layout(self, identity: str, *, deadline_s: float | None = None) -> Layout:
         """Return a layout that was kept."""
         if identity not in self._layouts:
             with self._reading(deadline_s) as sqlite:
@@ -171,7 +171,7 @@ class SqliteRecords:
         with self._writing() as sqlite:
             sqlite.execute("INSERT OR REPLACE INTO facts (name, value) VALUES (?, ?)", [name, value])
 
-    def fact(self, name: str, *, deadline_s: float = WAIT_S) -> str | None:
+    def fact(self, name: str, *, deadline_s: float | None = None) -> str | None:
         """Return a fact, or None."""
         with self._reading(deadline_s) as sqlite:
             row = sqlite.execute("SELECT value FROM facts WHERE name = ?", [name]).fetchone()
@@ -182,18 +182,19 @@ class SqliteRecords:
         self._local.__dict__.clear()
 
     @contextmanager
-    def _reading(self, deadline_s: float) -> Iterator[sqlite3.Connection]:
-        until = time.monotonic() + deadline_s
+    def _reading(self, deadline_s: float | None = None) -> Iterator[sqlite3.Connection]:
+        longest = WAIT_S if deadline_s is None else deadline_s
+        until = time.monotonic() + longest
         with self._explained():
             held = self._connection(writing=False)
-            held.wait(deadline_s)
+            held.wait(longest)
             looks = itertools.count()
             # The first look may come at any step, since SQLite goes on counting from the read before.
             held.sqlite.set_progress_handler(lambda: next(looks) > 0 and time.monotonic() > until, _STEPS)
             try:
                 yield held.sqlite
             except sqlite3.Error as error:
-                if error.sqlite_errorcode & 0xFF in _LATE:
+                if deadline_s is not None and error.sqlite_errorcode & 0xFF in _LATE:
                     raise TimeoutError(f"the online store did not answer within {deadline_s:g} s") from None
                 raise
             finally:

@@ -20,6 +20,7 @@ from features.store.online import RecordsOnlineStore
 from features.store.reading import OnlineReader, OnlineRow
 from features.store.records import OnlineRecords
 from features.store.registration import Applied
+from features.store.registry import engine_arguments
 from features.store.served import put_served
 from features.store.settings import OFFLINE, folders_of, is_server, read_settings, registry_address
 from features.store.snapshots import latest_cutoff, no_snapshot_at, rows_at
@@ -39,7 +40,7 @@ def open_store(root: Path) -> Store:
         folder.mkdir(parents=True, exist_ok=True)
     registry = settings.registry.model_dump() | {"path": registry_address(settings, root=root)}
     if is_server(registry["path"]):
-        registry["sqlalchemy_config_kwargs"] = {"pool_pre_ping": True, "connect_args": {"connect_timeout": 10}}
+        registry["sqlalchemy_config_kwargs"] = engine_arguments(registry["path"])
     config = RepoConfig(
         project=settings.project,
         provider=settings.provider,
@@ -193,7 +194,7 @@ class Store:
         return self._reader.read(customers, features, as_of=as_of)
 
     def delete(self, customer: str) -> bool:
-        """Forget exactly this customer online; say whether there was a record. The next build fills it again."""
+        """Forget exactly this customer online; say whether there was a record."""
         return self._records.delete(customer)
 
     def close(self) -> None:

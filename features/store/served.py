@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from features.store.definitions import view_of
-from features.store.records import WAIT_S, Layout, OnlineRecords
+from features.store.records import Layout, OnlineRecords
 
 _FACT = "served"
 
@@ -40,12 +40,12 @@ class Served:
         return frozenset(name for view in self.views.values() for name, _ in view.layout if view_of(name) in self.views)
 
 
-def read_served(records: OnlineRecords, *, deadline_s: float = WAIT_S) -> Served:
+def read_served(records: OnlineRecords, *, deadline_s: float | None = None) -> Served:
     """Return what the store says that it holds; nothing where nothing was registered.
 
     Raises
     ------
-    TimeoutError : the store did not answer within the deadline
+    TimeoutError : the store did not answer within the deadline that was given
     """
     text = records.fact(_FACT, deadline_s=deadline_s)
     if text is None:
