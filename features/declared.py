@@ -8,6 +8,7 @@ from contextlib import closing
 from features.base.config import Lines, load, read_document
 from features.base.duration import format_duration
 from features.base.errors import BadConfiguration, BadData, Problem, Unreachable
+from features.base.storage import digest_file, digest_of
 from features.base.workspace import Workspace
 from features.declaration.canonical import CANONICAL, Kind, attribute_name
 from features.declaration.feed import Feed
@@ -16,6 +17,7 @@ from features.feeds.personal import apart_attributes
 from features.feeds.source import find
 from features.feeds.stage import inspect
 from features.transforms.catalogue import attribute_feature, consent_features, feature_name, windowed_features
+from features.transforms.fitted import as_json, read_fitted
 from features.transforms.in_python import PythonFeature, load_python
 from features.transforms.settings import View, ViewsFile
 from features.transforms.view_checks import check_views
@@ -86,6 +88,24 @@ def load_functions(workspace: Workspace, views: ViewsFile) -> dict[str, PythonFe
     BadConfiguration : the file is not there, or cannot be run
     """
     return load_python(workspace.file(views.python), name=views.python) if views.python else {}
+
+
+def definition_of(workspace: Workspace) -> str:
+    """Return a digest of what the features mean: of what is declared about them, and of what was chosen for them.
+
+    Features of another definition cannot be compared, though they have the same names.
+    """
+    feeds, _ = load_feeds(workspace)
+    views, _ = load_views(workspace)
+    chosen = {name: learnt for name, learnt in read_fitted(workspace.fitted).items() if name in views.views}
+    return digest_of(
+        [
+            feeds.model_dump(mode="json"),
+            views.model_dump(mode="json", exclude={"snapshots"}),  # for which moments is no part of what they mean
+            as_json({name: learnt for name, learnt in chosen.items() if views.views[name].is_fitted}),
+            digest_file(workspace.file(views.python)) if views.python else "",
+        ]
+    )[:16]
 
 
 def faults_of_views(

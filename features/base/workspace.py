@@ -95,6 +95,11 @@ class Workspace:
         return self.state / "motion"
 
     @property
+    def served(self) -> Path:
+        """A sample of the features that were served, for the proof that they are those of the snapshots."""
+        return self.state / "served"
+
+    @property
     def models(self) -> Path:
         """Exported champions, one bundle folder a version."""
         return self.state / "models"

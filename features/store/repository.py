@@ -18,7 +18,7 @@ from features.store.historical import History
 from features.store.materialize import Difference, Materialized, materialize, reconcile
 from features.store.online import RecordsOnlineStore
 from features.store.reading import OnlineReader, OnlineRow
-from features.store.records import OnlineRecords
+from features.store.records import Layout, OnlineRecords
 from features.store.registration import Applied
 from features.store.registry import engine_arguments
 from features.store.served import put_served
@@ -90,6 +90,10 @@ class Store:
     def features(self, view: str) -> tuple[str, ...]:
         """Return a registered view's features, in the declared order."""
         return tuple(registration.columns_of(self._registered([view])[view]))
+
+    def layouts(self) -> dict[str, Layout]:
+        """Return every registered view's features with their types, in the declared order."""
+        return {view.name: tuple(registration.columns_of(view).items()) for view in self._feast.list_feature_views()}
 
     def historical(self, entities: pd.DataFrame, features: Sequence[str]) -> History:
         """Return features as they were known at each row's moment.

@@ -1,0 +1,1 @@
+"""Proof that features are the same online and offline."""

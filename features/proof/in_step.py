@@ -1,0 +1,78 @@
+"""Snapshots, registry and online store in step: what is not is told, and what lies online is mended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from features.base.errors import BadData, Problem
+from features.base.workspace import Workspace
+from features.built import FeaturesReport, read_report
+from features.store.materialize import Difference
+from features.store.records import Layout
+from features.store.repository import open_store
+
+_BUILD = "`nextbest features` registers what was built last, and fills the online store"
+
+
+@dataclass(frozen=True)
+class Reconciled:
+    """How the online store differed from the snapshots.
+
+    Parameters
+    ----------
+    found : one for each view, as it was found
+    left : the same once it was mended; as found, where nothing was to be
+    """
+
+    found: tuple[Difference, ...]
+    left: tuple[Difference, ...]
+
+    @property
+    def wrong(self) -> int:
+        """Customers' views that differed."""
+        return sum(view.wrong for view in self.found)
+
+    @property
+    def still_wrong(self) -> int:
+        """Customers' views that differ now."""
+        return sum(view.wrong for view in self.left)
+
+
+def reconcile(workspace: Workspace, *, mending: bool) -> Reconciled:
+    """Hold all that lies online against the snapshots of the last build, and make it as they say.
+
+    Parameters
+    ----------
+    mending : False to tell only
+
+    Raises
+    ------
+    BadData : nothing is built, or the registry holds other views or features than were built
+    """
+    report = read_report(workspace)
+    store = open_store(workspace.root)
+    try:
+        problems = [*_out_of_step(report, store.layouts())]
+        if problems:
+            raise BadData.of(problems)
+        found = store.reconcile(as_of=report.as_of, mending=mending)
+        wrong = any(view.wrong for view in found)
+        left = store.reconcile(as_of=report.as_of, mending=False) if mending and wrong else found
+    finally:
+        store.close()
+    return Reconciled(found, left)
+
+
+def _out_of_step(report: FeaturesReport, registered: Mapping[str, Layout]) -> Iterator[Problem]:
+    built: dict[str, Layout] = {
+        view.name: tuple((feature.name, feature.type) for feature in view.features) for view in report.views
+    }
+    for name, layout in built.items():
+        if name not in registered:
+            yield Problem("store.view_unregistered", "the view was built and is not registered", name, _BUILD)
+        elif registered[name] != layout:
+            message = f"{len(registered[name])} features are registered, other than the {len(layout)} that were built"
+            yield Problem("store.view_otherwise", message, name, _BUILD)
+    for name in sorted(registered.keys() - built.keys()):
+        yield Problem("store.view_not_built", "the view is registered and was not built", name, _BUILD)

@@ -1,0 +1,81 @@
+"""``nextbest features reconcile`` and ``consistency``: what they answer, and their exit codes."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from features.base.workspace import Workspace
+from features.store.backend import open_records
+from serving.cli import _run
+from tests.features.proof.world import MIDNIGHT, build, customers, serve, shop
+
+
+def call(capsys: pytest.CaptureFixture[str], folder: Path, *words: str) -> tuple[int, dict[str, Any]]:
+    capsys.readouterr()
+    code = _run(["features", *words, "-w", str(folder), "--json"])
+    said = capsys.readouterr().out
+    assert said.count("\n") == 1
+    return code, json.loads(said)
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    made = shop(tmp_path)
+    build(made)
+    return made
+
+
+def test_differences_are_told_without_values_and_mended(
+    workspace: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ann = customers(workspace)[0]
+    open_records(workspace.root).delete(ann)
+    code, told = call(capsys, workspace.root, "reconcile", "--dry-run")
+    assert (code, told["different"], told["left"], told["error"]["code"]) == (65, 4, 4, "store.differs")
+    assert told["views"]["buys"] == {
+        "cutoff": "2026-01-09T00:00:00Z",
+        "counts": {"missing": 1},
+        "customers": {"missing": [ann]},
+    }
+    code, mended = call(capsys, workspace.root, "reconcile")
+    assert (code, mended["different"], mended["left"], "error" in mended) == (0, 4, 0, False)
+    assert _run(["features", "reconcile", "-w", str(workspace.root)]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[-2:] == ["online and offline are the same", "next: nextbest features consistency"]
+
+
+def test_a_skew_above_the_limit_is_65_and_names_the_feature(
+    workspace: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ann, *others = customers(workspace)
+    serve(workspace, [ann, *others], at=MIDNIGHT)
+    code, document = call(capsys, workspace.root, "consistency")
+    assert (code, document["vectors"], "error" in document) == (0, 3, False)
+    records = open_records(workspace.root)
+    (held,) = records.read([ann], deadline_s=5)
+    profile = held["profile"]
+    records.write([(ann, {"profile": replace(profile, values=("Paris",))})])
+    serve(workspace, [ann], at=MIDNIGHT)
+    code, document = call(capsys, workspace.root, "consistency")
+    assert (code, document["error"]["code"], document["error"]["where"]) == (
+        65,
+        "consistency.mismatch",
+        "profile__city",
+    )
+    assert document["features"]["profile__city"]["mismatch_rate"] == pytest.approx(0.25)
+    assert call(capsys, workspace.root, "consistency", "--limit", "0.25")[0] == 0
+    assert _run(["features", "consistency", "-w", str(workspace.root)]) == 65
+    page = capsys.readouterr()
+    assert len(page.out.splitlines()) <= 40
+    assert page.out.splitlines()[1].split() == ["profile__city", "4", "4", "0.2500", "0.0000", "0.0000"]
+    assert "Paris" not in page.out + page.err
+
+
+def test_without_a_log_there_is_no_proof(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    code, document = call(capsys, workspace.root, "consistency")
+    assert (code, document["error"]["code"]) == (65, "consistency.no_log")
