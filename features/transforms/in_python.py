@@ -27,13 +27,16 @@ import ibis.expr.operations as ops
 from features.base.config import did_you_mean
 from features.base.errors import BadConfiguration, Problem
 from features.transforms.catalogue import Feature, FeatureType, feature_name
+from features.transforms.measures import EXACT
 
 _DAY = 86_400_000_000  # microseconds
 _KEYS = ("customer_id", "as_of")
+#: Grows from row to row in the order of time, feed and record; no two rows have the same.
+ORDER = "order"
 #: What every row says, whatever its table: microseconds since 1970, and how long before the cutoff it happened.
 _OF_ROWS = {"customer_id": "string", "as_of": "int64", "event_time": "int64", "days_ago": "float64"}
-#: What answers otherwise each time it is asked, though its rows are the same.
-_ORDERED = (ops.First, ops.Last, ops.ArrayCollect, ops.GroupConcat)
+#: What depends on the order in which an engine meets the rows, or cannot be told an order on every engine.
+_ORDERED = (ops.First, ops.Last, ops.Arbitrary, ops.ArrayCollect, ops.GroupConcat)
 _TYPES = {"int": "int64", "float": "float64", "string": "string"}
 
 
@@ -229,7 +232,7 @@ def python_select(
         inside = rows if span is None else rows.filter(rows.event_time > rows.as_of - span // timedelta(microseconds=1))
         found = inside.group_by(list(_KEYS)).aggregate(
             **{
-                feature_name(view, function.name, name): function.compute(inside).cast(_TYPES[function.type])
+                feature_name(view, function.name, name): _exact(function.compute(inside)).cast(_TYPES[function.type])
                 for function in functions
             }
         )
@@ -261,12 +264,27 @@ def _wrong(function: PythonFeature, expression: Any, rows: Any) -> tuple[str, st
         return "python.impure", "asks the clock, chance or code of its own", "use rows.as_of and Ibis's own functions"
     if node.find(ops.WindowFunction) or node.find(ops.Analytic):
         return "python.over_rows", "looks from one row at others (over, lag, rank)", "aggregate the rows instead"
-    unordered = [found for found in node.find(_ORDERED) if not found.order_by]
-    if unordered or node.find(ops.Arbitrary):
-        return "python.unordered", "depends on the order of rows, which is none", "say `order_by=rows.event_time`"
+    if node.find(_ORDERED):
+        return "python.unordered", "depends on the order of rows", "the last value is `rows.COLUMN.argmax(rows.order)`"
     if not _fits(expression.type(), function.type):
         return "python.type", f"gives {expression.type()}, and says {function.type}", "cast it, or mend `type=`"
     return None
+
+
+def _exact(expression: Any) -> Any:
+    """Return an expression whose sums and means of fractions are added as decimals, as those of all features are."""
+
+    def added(node: Any, changed: Any) -> Any:
+        again = node.__recreate__(changed) if changed else node
+        if not isinstance(again, ops.Sum | ops.Mean) or not again.arg.dtype.is_floating():
+            return again
+        column, where = again.arg.to_expr(), None if again.where is None else again.where.to_expr()
+        total = column.cast(EXACT).sum(where=where).cast("float64")
+        if isinstance(again, ops.Mean):
+            total = total / column.count(where=where).nullif(0)
+        return total.op()
+
+    return expression.op().replace(added).to_expr()
 
 
 def _fits(found: dt.DataType, declared: FeatureType) -> bool:

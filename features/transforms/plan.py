@@ -28,7 +28,7 @@ from features.transforms.catalogue import (
     windowed_features,
 )
 from features.transforms.fitted import Fitted
-from features.transforms.in_python import PythonFeature, check_python, python_features, python_select
+from features.transforms.in_python import ORDER, PythonFeature, check_python, python_features, python_select
 from features.transforms.lineage import Lineage
 from features.transforms.rows import cast, rows_of, source_select
 from features.transforms.settings import Aggregate, View, ViewsFile
@@ -36,6 +36,8 @@ from features.transforms.text import TextColumn, counts, lengths
 from features.transforms.view_checks import check_views, named_columns, python_types
 from features.transforms.windows import windowed
 from features.unify.tables import Columns
+
+_SQL = {"float64": "DOUBLE", "string": "VARCHAR"}
 
 
 @dataclass(frozen=True)
@@ -205,11 +207,15 @@ def _in_python(
     used = frozenset[str]().union(*read.values()) & set(types)
     windows: dict[str, timedelta | None] = {format_duration(window): window for window in view.windows}
     rows = rows_of(view, feeds, named=[*named_columns(view), *used])
-    times = [column for column in used if types[column] == "int64"]
+    times = [column for column in used if types[column] == "int64" and column != ORDER]
     sql = {
-        column: f"epoch_us({quoted(column)})" if column in times else cast(column, numeric=types[column] != "string")
-        for column in sorted(used)
+        column: f"epoch_us({quoted(column)})" if column in times else f"CAST({quoted(column)} AS {_SQL[types[column]]})"
+        for column in sorted(used - {ORDER})
     }
+    happened = "held_from" if view.source == "holdings" else "event_time"
+    if ORDER in used:
+        sql[ORDER] = f"row_number() OVER (ORDER BY {happened}, feed, record_id)"
+    sources = {function: {happened, *(read[function] & set(sql) - {ORDER})} for function in read}
     select = python_select(
         name,
         functions,
@@ -220,7 +226,7 @@ def _in_python(
     )
     return PlannedView(
         name,
-        tuple(python_features(name, functions, list(windows), read)),
+        tuple(python_features(name, functions, list(windows), sources)),
         source_select(view, rows, sql),
         str(ibis.to_sql(select, dialect="duckdb")),
         select,

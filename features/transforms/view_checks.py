@@ -8,7 +8,7 @@ from features.base.config import Lines, did_you_mean
 from features.base.errors import BadConfiguration, Problem
 from features.base.expression import parse
 from features.declaration.canonical import CANONICAL, PERSONAL_FIELDS, Kind
-from features.transforms.in_python import PythonFeature, check_python
+from features.transforms.in_python import ORDER, PythonFeature, check_python
 from features.transforms.settings import OF_NUMBERS, View
 from features.transforms.text import lengths
 from features.unify.tables import Columns
@@ -75,11 +75,12 @@ def python_types(kind: Kind, columns: Columns) -> dict[str, str]:
     """Return the columns that a function in Python may read of a table's rows, and the Ibis type of each."""
     ours = ("customer_id", "event_time", "known_at", "held_from")
     times = {field for field, type_ in CANONICAL[kind].fields.items() if type_ == "time"}
-    return {
-        column: "int64" if column in times else "decimal(38, 9)" if numeric else "string"
+    read = {
+        column: "int64" if column in times else "float64" if numeric else "string"
         for column, numeric in columns[kind].items()
         if column not in ours
     }
+    return {**read, ORDER: "int64"}
 
 
 def named_columns(view: View, place: str = "") -> list[str]:

@@ -81,6 +81,31 @@ def test_a_holding_counts_from_when_it_began_and_was_known() -> None:
     }  # fmt: skip
 
 
+CONTRACTS = "views:\n  held: {from: holdings, items: [tv], ends: crm.ends}\n"
+
+
+def test_a_contract_runs_to_the_next_end_and_what_is_past_its_end_is_counted() -> None:
+    rows = [
+        {"customer_id": "ann", "item": "tv", "held_from": day(0), "crm.ends": "2026-01-11"},
+        {"customer_id": "ann", "item": "tv", "held_from": day(0), "crm.ends": "2026-01-05 12:00"},
+        {"customer_id": "ann", "item": "tv", "held_from": day(0), "crm.ends": "never"},
+        {"customer_id": "ann", "item": "tv", "held_from": day(0), "held_to": day(1), "crm.ends": "2026-01-03"},
+    ]
+    found = snapshots(CONTRACTS, [day(1), day(4.5), day(10)], holdings=rows)
+    rows_told = [found["ann", day(at)] for at in (1, 4.5, 10)]
+    told = [(row["held__days_to_end"], row["held__past_end_count"]) for row in rows_told]
+    assert told == [(3.5, 0), (5.5, 1), (None, 2)]
+
+
+def test_an_end_that_is_agreed_later_is_seen_later() -> None:
+    agreed = {"customer_id": "ann", "item": "tv", "held_from": day(0), "crm.ends": "2026-01-11"}
+    renewed = {**agreed, "known_at": day(5), "crm.ends": "2026-01-21"}
+    for at in (1, 4.9):
+        assert snapshots(CONTRACTS, [day(at)], holdings=[agreed]) == snapshots(
+            CONTRACTS, [day(at)], holdings=[agreed, renewed]
+        )
+
+
 # ── items ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 GROUPS = """\
 views:
@@ -151,6 +176,23 @@ def test_by_outcome_each_contact_counts_once_it_has_come() -> None:
     assert found["ann", day(3)] == {"c__count_30d__accepted": 1, "c__recency__accepted": 2}
 
 
+@pytest.mark.parametrize("where", ["", "where: outcome = 'accepted', "])
+def test_by_channel_contacts_and_responses_are_counted_with_the_days_since(where: str) -> None:
+    rows = [
+        {"customer_id": "ann", "event_time": day(1), "channel": "mail", "outcome": "accepted", "outcome_time": day(5)},
+        {"customer_id": "ann", "event_time": day(2), "channel": "mail", "outcome": "rejected", "outcome_time": day(3)},
+        {"customer_id": "ann", "event_time": day(4), "channel": "phone"},
+    ]
+    view = f'{{from: interactions, {where}by: channel, aggregates: {{"*": [count, recency]}}, windows: [30d],'
+    text = f"views:\n  c: {view} categories: [mail, phone]}}\n"
+    found = snapshots(text, [day(4), day(6)], interactions=rows)
+    told = [
+        [row[f"c__{name}"] for name in ("count_30d__mail", "recency__mail", "count_30d__phone")]
+        for row in (found["ann", day(4)], found["ann", day(6)])
+    ]
+    assert told == ([[0, None, 0], [1, 5, 0]] if where else [[2, 2, 1], [2, 4, 1]])
+
+
 # ── context ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 def test_open_data_are_those_published_of_the_place_known_then() -> None:
     context = [
@@ -166,3 +208,16 @@ def test_open_data_are_those_published_of_the_place_known_then() -> None:
     text = "views:\n  place: {from: context, place: postcode, fields: [open.people]}\n"
     found = snapshots(text, [day(n) for n in (1, 5, 6, 8)], customers=records, context=context)
     assert [found["ann", day(n)]["place__open_people"] for n in (1, 5, 6, 8)] == [10, 10, 11, 20]
+
+
+def test_facts_of_the_day_are_the_same_for_everybody_and_not_known_before_they_came_out() -> None:
+    context = [
+        {"place": "all", "event_time": day(1), "open.rain": 3},
+        {"place": "all", "event_time": day(2), "known_at": day(4), "open.rain": 9},
+        {"place": "YO1", "event_time": day(3), "open.rain": 50},
+    ]
+    people = [{"customer_id": who, "event_time": day(0), "known_at": day(0)} for who in ("ann", "bob")]
+    text = "views:\n  d: {from: context, where: place = 'all', fields: [open.rain]}\n"
+    found = snapshots(text, [day(0), day(3), day(4)], customers=people, context=context)
+    for who in ("ann", "bob"):
+        assert [found[who, day(n)]["d__open_rain"] for n in (0, 3, 4)] == [None, 3, 9]

@@ -1,0 +1,170 @@
+"""What views learnt stays over builds; types that change, and everything that is wrong, are said before any work."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from features.base.errors import BadConfiguration, BadData, StorageFailure
+from features.base.progress import Silent
+from features.base.workspace import Workspace
+from features.built import FeaturesReport, read_report
+from features.declared import check, declared_features
+from features.publish import build_features
+from features.transforms.fitted import read_fitted
+from tests.features.tiny import company, lines, unified
+
+FEEDS = """\
+company: {currency: GBP}
+feeds:
+  crm: {source: crm.csv, kind: customers, key: id, updated_at: changed, timezone: UTC, fields: {city: town}}
+  till:
+    {source: till.csv, kind: events, event: buy, key: no, customer: crm.id = till.who, event_time: at,
+     timezone: UTC, fields: {amount: price, item: sku}}
+"""
+VIEWS = """\
+python: features/mine.py
+fit: {until: 2026-01-04}
+views:
+  goods: {from: events, by: item, top: 1, aggregates: {"*": [count]}, windows: [30d]}
+  mine: {from: events, python: [spend], windows: [30d]}
+  profile: {from: customers, fields: [crm.score]}
+snapshots: {every: 7d}
+"""
+MINE = """\
+from features.transforms.in_python import feature
+
+@feature(type="float", unit="GBP", description="money")
+def spend(rows):
+    return rows.amount.sum()
+"""
+STORE = """\
+project: nextbest
+registry: {registry_type: sql, path: "sqlite:///state/feast/registry.db"}
+offline_store: {type: features.store.offline.PointInTimeOfflineStore}
+online_store: {type: features.store.online.SqliteOnlineStore, path: state/feast/online.db}
+entity_key_serialization_version: 3
+"""
+TILL = ["1,1,2026-01-02,bear,5", "2,1,2026-01-03,bear,5", "3,2,2026-01-03,jam,1"]
+LATER = [f"{number},2,2026-01-08,jam,1" for number in range(4, 9)] + ["9,2,2026-01-08,oil,1", "10,1,2026-01-09,oil,1"]
+
+
+def shop(root: Path, *, till: list[str], score: str = "3", views: str = VIEWS, mine: str = MINE) -> Workspace:
+    (root / "features").mkdir(parents=True, exist_ok=True)
+    files = {
+        "features/feature_store.yaml": STORE,
+        "features/mine.py": mine,
+        "crm.csv": lines("id,changed,town,score", [f"1,2026-01-01,York,{score}", f"2,2026-01-01,Hull,{score}"]),
+        "till.csv": lines("no,who,at,sku,price", till),
+    }
+    return company(root, feeds=FEEDS, views=views, files=files)
+
+
+def built(workspace: Workspace, **options: bool) -> FeaturesReport:
+    unified(workspace)
+    return build_features(workspace, Silent(), **options)  # type: ignore[arg-type]
+
+
+def names(report: FeaturesReport, view: str) -> list[str]:
+    return [feature.name for one in report.views if one.name == view for feature in one.features]
+
+
+def test_the_choice_of_yesterday_stands_until_somebody_asks_for_another(tmp_path: Path) -> None:
+    workspace = shop(tmp_path, till=TILL)
+    first = built(workspace)
+    assert names(first, "goods") == ["goods__count_30d__bear"]
+    assert read_fitted(workspace.fitted)["goods"].until == "2026-01-04T00:00:00Z"
+    shop(tmp_path, till=TILL + LATER)
+    second = built(workspace)
+    assert names(second, "goods") == names(first, "goods")
+    assert {view.name: view.unseen for view in second.views} == {"goods": 2, "mine": 0, "profile": 0}
+    assert build_features(workspace, Silent()) == read_report(workspace)  # and nothing is learnt again
+    shop(tmp_path, till=TILL + LATER, views=VIEWS.replace("2026-01-04", "2026-01-20"))
+    assert names(built(workspace), "goods") == ["goods__count_30d__bear"]  # a kept choice is not moved by its moment
+    assert names(built(workspace, refit=True), "goods") == ["goods__count_30d__jam"]
+
+
+def test_a_damaged_choice_is_not_made_again_unasked(tmp_path: Path) -> None:
+    workspace = shop(tmp_path, till=TILL)
+    built(workspace)
+    (workspace.fitted / "fitted.json").write_text('{"goods": 3}')
+    with pytest.raises(StorageFailure, match=r"--refit"):
+        build_features(workspace, Silent())
+    assert names(build_features(workspace, Silent(), refit=True), "goods") == ["goods__count_30d__bear"]
+
+
+def test_a_changed_function_is_computed_anew(tmp_path: Path) -> None:
+    workspace = shop(tmp_path, till=TILL)
+    first = built(workspace)
+    shop(tmp_path, till=TILL, mine=MINE.replace("rows.amount.sum()", "rows.amount.sum() * 2"))
+    assert built(workspace).digest != first.digest
+
+
+def test_a_feature_of_another_type_is_refused_before_any_work_and_may_be_allowed(tmp_path: Path) -> None:
+    workspace = shop(tmp_path, till=TILL)
+    before = built(workspace)
+    shop(tmp_path, till=TILL, score="high")
+    unified_with_change(workspace)
+    with pytest.raises(BadConfiguration) as caught:
+        build_features(workspace, Silent())
+    (problem,) = caught.value.problems
+    assert (problem.code, problem.where) == ("store.type_change", "view profile")
+    assert "profile__crm_score was float and is now string" in problem.message
+    assert "--allow-type-change" in problem.hint
+    assert read_report(workspace) == before
+    allowed = build_features(workspace, Silent(), allow_type_change=True)
+    assert [one.type for view in allowed.views for one in view.features if view.name == "profile"] == ["string"]
+
+
+def unified_with_change(workspace: Workspace) -> None:
+    """Unify though a column holds another type than in the last load, as somebody has accepted."""
+    from features.one_customer import unify
+
+    unify(workspace, Silent(), accept=["crm"])
+
+
+FAULTY = """\
+views:
+  a: {from: events, where: "evnt = 'x'", aggregates: {amuont: [summ]}, by: itm, windows: [7dd]}
+  b: {from: customers, fields: [cty], owne: sales}
+"""
+
+
+def test_unknown_columns_functions_windows_and_keys_are_said_in_one_go(tmp_path: Path) -> None:
+    workspace = shop(tmp_path, till=TILL)
+    built(workspace)
+    (tmp_path / "features" / "views.yaml").write_text(FAULTY)
+    with pytest.raises(BadConfiguration) as caught:
+        build_features(workspace, Silent())
+    for found in (caught.value.problems, tuple(check(workspace))):
+        told = {(problem.message.split(": ")[-1], problem.hint) for problem in found}
+        assert {problem.where.partition(":")[0] for problem in found} == {"features/views.yaml"}
+        assert told >= {
+            ("'summ' is not one of its choices", "did you mean 'sum'?"),
+            ("unknown key 'views.b.owne'", "did you mean 'owner'?"),
+            ("events has no column 'amuont'", "did you mean 'amount'?"),
+            ("events has no column 'itm'", "did you mean 'item'?"),
+            ("events has no column 'evnt'", "did you mean 'event'?"),
+            ("customers has no column 'cty'", "did you mean 'city'?"),
+        }
+        assert any("7dd" not in problem.message and "such as 30d" in problem.message for problem in found)
+
+
+def test_functions_and_chosen_categories_are_declared_features(tmp_path: Path) -> None:
+    declared, prefixes = declared_features(shop(tmp_path, till=TILL))
+    assert (declared, prefixes) == ({"mine__spend_30d", "profile__crm_score"}, ("goods__",))
+
+
+@pytest.mark.parametrize("score", ["inf", "-Infinity", "1e400"])
+def test_a_number_that_is_not_finite_is_no_feature(tmp_path: Path, score: str) -> None:
+    workspace = shop(tmp_path, till=TILL)
+    built(workspace)
+    shop(tmp_path, till=TILL, score=score)
+    try:
+        unified_with_change(workspace)
+        report = build_features(workspace, Silent(), allow_type_change=True)
+    except BadData:
+        return
+    types = {one.name: one.type for view in report.views for one in view.features}
+    assert types["profile__crm_score"] == "string", "an infinite number would stand in the features"
