@@ -27,16 +27,22 @@ def attributes_select(name: str, view: View, feeds: FeedsFile, numeric: Mapping[
     )
 
 
-def holdings_select(name: str, items: Sequence[str], *, where: str, ends: str | None = None) -> str:
+def holdings_source(*, where: str, ends: str | None = None) -> str:
+    """Return SQL of the table ``source`` of a view from holdings: its rows, with times in microseconds since 1970."""
+    end = f", epoch_us(TRY_CAST({quoted(ends)} AS TIMESTAMPTZ)) AS ends" if ends else ""
+    times = ", ".join(f"epoch_us({name}) AS {name}" for name in ("known_at", "held_from", "held_to"))
+    return f"SELECT customer_id, item, {times}{end}, CAST(price AS DECIMAL(38, 9)) AS price FROM holdings WHERE {where}"
+
+
+def holdings_select(name: str, items: Sequence[str], *, ends: str | None = None) -> str:
     """Return SQL of a view from holdings: what is held at the cutoff, how many, how long, at which price, until when.
 
     What has ended (``held_to``) lies in the future of every cutoff before it, so that no row tells of a leaving that is
     still to come. When the contract ends (`ends`) is agreed before: it is known with its row.
     """
-    end = f"epoch_us(TRY_CAST(h.{quoted(ends or '')} AS TIMESTAMPTZ))"
     until = (
-        f",\n  (min({end}) FILTER ({end} > s.as_of) - s.as_of) / {_DAY} AS {quoted(f'{name}__days_to_end')},\n"
-        f"  count(*) FILTER ({end} <= s.as_of) AS {quoted(f'{name}__past_end_count')}"
+        f",\n  (min(h.ends) FILTER (h.ends > s.as_of) - s.as_of) / {_DAY} AS {quoted(f'{name}__days_to_end')},\n"
+        f"  count(*) FILTER (h.ends <= s.as_of) AS {quoted(f'{name}__past_end_count')}"
     )
     held = "h.item IS NOT NULL"
     flags = ",\n  ".join(
@@ -47,24 +53,23 @@ def holdings_select(name: str, items: Sequence[str], *, where: str, ends: str | 
     return (
         f"SELECT s.customer_id, s.as_of,\n  {flags + ',' if flags else ''}\n"
         f"  count(*) FILTER ({held}) AS {quoted(f'{name}__count')},\n"
-        f"  (s.as_of - min(epoch_us(h.held_from))) / {_DAY} AS {quoted(f'{name}__tenure')},\n"
-        f"  coalesce(CAST(sum(CAST(h.price AS DECIMAL(38, 9))) AS DOUBLE), 0) AS {quoted(f'{name}__price_sum')}"
-        f"{until if ends else ''}\n"
-        f"FROM spine s LEFT JOIN (SELECT * FROM holdings WHERE {where}) h\n"
-        "  ON h.customer_id = s.customer_id AND epoch_us(h.known_at) <= s.as_of\n"
-        "  AND epoch_us(h.held_from) <= s.as_of AND coalesce(epoch_us(h.held_to) > s.as_of, true)\n"
+        f"  (s.as_of - min(h.held_from)) / {_DAY} AS {quoted(f'{name}__tenure')},\n"
+        f"  coalesce(CAST(sum(h.price) AS DOUBLE), 0) AS {quoted(f'{name}__price_sum')}{until if ends else ''}\n"
+        "FROM spine s LEFT JOIN source h\n"
+        "  ON h.customer_id = s.customer_id AND h.known_at <= s.as_of\n"
+        "  AND h.held_from <= s.as_of AND coalesce(h.held_to > s.as_of, true)\n"
         "GROUP BY s.customer_id, s.as_of"
     )
 
 
-def context_select(name: str, view: View, feeds: FeedsFile, numeric: Mapping[str, bool], *, where: str) -> str:
+def context_select(name: str, view: View, feeds: FeedsFile, numeric: Mapping[str, bool]) -> str:
     """Return SQL of a view from context: the latest known facts of the place where the customer was known to be.
 
     Without a place they are facts of the day, the same for everybody. A fact that is dated after the cutoff is not
-    used, even if it was published before.
+    used, even if it was published before. The table ``source`` holds the facts.
     """
     if view.place is None:
-        return _of_the_day(name, view, numeric, where=where)
+        return _of_the_day(name, view, numeric)
     place = survivor(view.place, feeds, visible=VISIBLE, changed=CHANGED_BY_THEN)
     columns = ",\n  ".join(
         f"{_cast(_latest(field), numeric[field])} AS {quoted(attribute_feature(name, field))}" for field in view.fields
@@ -74,14 +79,14 @@ def context_select(name: str, view: View, feeds: FeedsFile, numeric: Mapping[str
         f"  SELECT s.customer_id, s.as_of, CAST({place} AS VARCHAR) AS place\n"
         "  FROM spine s LEFT JOIN customers c USING (customer_id)\n  GROUP BY s.customer_id, s.as_of\n)\n"
         f"SELECT s.customer_id, s.as_of,\n  {columns}\n"
-        f"FROM placed s LEFT JOIN (SELECT * FROM context WHERE {where}) x\n"
+        "FROM placed s LEFT JOIN source x\n"
         "  ON x.place = s.place AND epoch_us(x.known_at) <= s.as_of\n"
         "  AND coalesce(epoch_us(x.event_time) <= s.as_of, true)\n"
         "GROUP BY s.customer_id, s.as_of"
     )
 
 
-def _of_the_day(name: str, view: View, numeric: Mapping[str, bool], *, where: str) -> str:
+def _of_the_day(name: str, view: View, numeric: Mapping[str, bool]) -> str:
     names = [attribute_feature(name, field) for field in view.fields]
     columns = ",\n  ".join(
         f"{_cast(_latest(field), numeric[field])} AS {quoted(output)}"
@@ -90,7 +95,7 @@ def _of_the_day(name: str, view: View, numeric: Mapping[str, bool], *, where: st
     listed = ", ".join(f"d.{quoted(output)}" for output in names)
     return (
         f"WITH of_the_day AS (\n  SELECT s.as_of,\n  {columns}\n"
-        f"  FROM cutoffs s LEFT JOIN (SELECT * FROM context WHERE {where}) x\n"
+        "  FROM cutoffs s LEFT JOIN source x\n"
         "    ON epoch_us(x.known_at) <= s.as_of AND coalesce(epoch_us(x.event_time) <= s.as_of, true)\n"
         "  GROUP BY s.as_of\n)\n"
         f"SELECT s.customer_id, s.as_of, {listed}\nFROM spine s LEFT JOIN of_the_day d USING (as_of)"

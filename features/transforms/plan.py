@@ -18,7 +18,7 @@ from features.base.expression import parse
 from features.consent.standing import standing_select
 from features.declaration.file import FeedsFile
 from features.feeds.personal import apart_attributes
-from features.transforms.attributes import attributes_select, context_select, holdings_select
+from features.transforms.attributes import attributes_select, context_select, holdings_select, holdings_source
 from features.transforms.catalogue import (
     CONSENT_VIEW,
     Feature,
@@ -147,21 +147,21 @@ def _plan(
     python: Mapping[str, PythonFeature],
 ) -> PlannedView:
     learnt = fitted.get(name, Fitted(""))
+    where = parse(view.where).sql() if view.where else "true"
     if view.python:
         return _in_python(name, view, feeds, columns, [python[function] for function in view.python])
     if view.source == "holdings":
         items = view.items or learnt.categories
         features = tuple(holding_features(name, items, feeds.company.currency, ends=view.ends))
-        where = parse(view.where).sql() if view.where else "true"
-        return PlannedView(name, features, None, holdings_select(name, items, where=where, ends=view.ends))
+        source = holdings_source(where=where, ends=view.ends)
+        return PlannedView(name, features, source, holdings_select(name, items, ends=view.ends))
     if view.source in ("customers", "context"):
         numeric = {field: columns[view.source][field] for field in view.fields}
-        select = (
-            attributes_select(name, view, feeds, numeric)
-            if view.source == "customers"
-            else context_select(name, view, feeds, numeric, where=parse(view.where).sql() if view.where else "true")
-        )
-        return PlannedView(name, tuple(attribute_features(name, view.fields, numeric)), None, select)
+        features = tuple(attribute_features(name, view.fields, numeric))
+        if view.source == "customers":
+            return PlannedView(name, features, None, attributes_select(name, view, feeds, numeric))
+        facts = f"SELECT * FROM context WHERE {where}"
+        return PlannedView(name, features, facts, context_select(name, view, feeds, numeric))
     return _windowed(name, view, feeds, columns, learnt)
 
 

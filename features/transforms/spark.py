@@ -80,10 +80,10 @@ class Spark:
         StorageFailure : Spark ran out of memory or disk
         """
         shutil.rmtree(self.folder, ignore_errors=True)
+        with_duckdb = embedded(engine, view)  # from here on DuckDB knows the view's source
         statement = self.statement(engine, view)
         if statement is None:
-            return embedded(engine, view)
-        embedded(engine, view)  # so that `source` is known
+            return with_duckdb
         for table in sorted(tables_of(view.select)):
             path = self.folder / f"{table}.parquet"
             try:
@@ -96,7 +96,7 @@ class Spark:
         return f"read_parquet({literal(str(result / '*.parquet'))})"
 
     def statement(self, engine: duckdb.DuckDBPyConnection, view: PlannedView) -> str | None:
-        """Return what Spark is asked for a view, or None where the view stays with DuckDB."""
+        """Return what Spark is asked for a view whose source is known, or None where the view stays with DuckDB."""
         if view.expression is not None:
             return str(ibis.to_sql(view.expression, dialect=ibis.pyspark.name))
         numbers = {

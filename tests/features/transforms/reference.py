@@ -174,8 +174,8 @@ def _filled(value: Any) -> bool:
     return value is not None and str(value).strip(" ") != ""
 
 
-def holdings(rows: Sequence[Row], items: Sequence[str], customer: str, as_of: datetime) -> dict[str, Any]:
-    """Return what a customer holds at a cutoff: a flag an item, how many, since when, at which price."""
+def holdings(rows: Sequence[Row], items: Sequence[str], customer: str, as_of: datetime, *, ends: str) -> dict[str, Any]:
+    """Return what a customer holds at a cutoff: a flag an item, how many, since when, at which price, until when."""
     held = [
         row
         for row in rows
@@ -184,22 +184,28 @@ def holdings(rows: Sequence[Row], items: Sequence[str], customer: str, as_of: da
         and row["held_from"] <= as_of
         and (row["held_to"] is None or row["held_to"] > as_of)
     ]
+    agreed = [datetime.fromisoformat(row[ends]) for row in held if row[ends]]
     return {
         **{item: int(any(row["item"] == item for row in held)) for item in items},
         "count": sum(row["item"] is not None for row in held),
         "tenure": (as_of - min(row["held_from"] for row in held)) / DAY if held else None,
         "price_sum": float(sum(exact(row["price"]) for row in held if row["price"] is not None)),
+        "days_to_end": min(((end - as_of) / DAY for end in agreed if end > as_of), default=None),
+        "past_end_count": sum(end <= as_of for end in agreed),
     }
 
 
 def fact(rows: Sequence[Row], name: str, place: str | None, as_of: datetime) -> Any:
     """Return the latest fact of a place that was known, and not a forecast, at a cutoff."""
+    return fact_of_the_day([row for row in rows if place is not None and row["place"] == place], name, as_of)
+
+
+def fact_of_the_day(rows: Sequence[Row], name: str, as_of: datetime) -> Any:
+    """Return the latest fact that was known, and not a forecast, at a cutoff, wherever it holds."""
     known = [
         row
         for row in rows
-        if place is not None
-        and row["place"] == place
-        and row["known_at"] <= as_of
+        if row["known_at"] <= as_of
         and (row["event_time"] is None or row["event_time"] <= as_of)
         and row[name] is not None
     ]

@@ -8,20 +8,26 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+import duckdb
 import pytest
 import yaml
+from hypothesis import strategies as st
 
+from features.transforms.in_python import feature
+from features.transforms.plan import PlannedView
 from features.transforms.spark import Spark
 from tests.features.transforms import reference
 from tests.features.transforms.reference import Asked, Row
-from tests.features.transforms.world import DAY, FEEDS, snapshots
+from tests.features.transforms.world import DAY, FEEDS, day, snapshots
 from tests.features.transforms.worlds import (
     CONSENTS,
     CUTOFFS,
     EVENTS,
     HOLDINGS,
     INTERACTIONS,
+    MOMENTS,
     RECORDS,
+    TEXTS,
     customers_of,
     differences,
 )
@@ -32,9 +38,20 @@ Found = dict[tuple[str, datetime], dict[str, Any]]
 
 
 @pytest.fixture(params=["duckdb", "spark"])
-def engine(request: pytest.FixtureRequest) -> Spark | None:
-    """The engine under test: None is DuckDB."""
-    return None if request.param == "duckdb" else request.getfixturevalue("spark")
+def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Spark | None:
+    """The engine under test: DuckDB (None), or Spark, which may leave nothing to DuckDB."""
+    if request.param == "duckdb":
+        return None
+    spark: Spark = request.getfixturevalue("spark")
+    statement = spark.statement
+
+    def translated(engine: duckdb.DuckDBPyConnection, view: PlannedView) -> str:
+        told = statement(engine, view)
+        assert told is not None, f"{view.name} is not translated"
+        return told
+
+    monkeypatch.setattr(spark, "statement", translated)
+    return spark
 
 
 def agrees(name: str, found: Any, expected: Any) -> bool:
@@ -176,11 +193,14 @@ def test_contacts_are_what_was_known_of_them(
 
 def test_what_is_held_is_what_the_rows_say(engine: Spark | None) -> None:
     rows, items = customers_of(HOLDINGS, CUSTOMERS), {"tea": "tea", "a'b\\n": "a_b_n", "never": "never"}
-    view = json.dumps({"from": "holdings", "items": list(items)})
+    view = json.dumps({"from": "holdings", "items": list(items), "ends": "crm.agreed"})
     found = snapshots(f"views:\n  v: {view}\n", CUTOFFS, spark=engine, holdings=rows)
     expected = {
         (who, as_of): prefixed(
-            {items.get(name, name): value for name, value in reference.holdings(own, list(items), who, as_of).items()}
+            {
+                items.get(name, name): value
+                for name, value in reference.holdings(own, list(items), who, as_of, ends="crm.agreed").items()
+            }
         )
         for own in by_customer(rows).values()
         for who, as_of in reference.spine([own], CUTOFFS)
@@ -228,12 +248,19 @@ def test_facts_are_those_of_the_place_that_was_known(engine: Spark | None) -> No
     facts = [{**row, "place": row["city"], "open.people": row["crm.points"]} for row in rows]
     facts = [{name: value for name, value in row.items() if name != "customer_id"} for row in facts]
     facts = [{**row, "record_id": f"f{number}"} for number, row in enumerate(facts)]
-    view = "views:\n  v: {from: context, place: city, fields: [open.people]}\n"
+    view = """\
+views:
+  v: {from: context, where: "place NOT LIKE 'Z%'", place: city, fields: [open.people]}
+  day: {from: context, fields: [open.people]}
+"""
     found = snapshots(view, CUTOFFS, spark=engine, customers=rows, context=facts)
+    used = [row for row in facts if row["place"] not in (None, "Z")]
+    of_the_day = {as_of: reference.fact_of_the_day(facts, "open.people", as_of) for as_of in CUTOFFS}
     expected = {
-        (who, as_of): prefixed(
-            {"open_people": reference.fact(facts, "open.people", reference.attribute(own, "city", as_of), as_of)}
-        )
+        (who, as_of): {
+            "v__open_people": reference.fact(used, "open.people", reference.attribute(own, "city", as_of), as_of),
+            "day__open_people": of_the_day[as_of],
+        }
         for own in by_customer(rows).values()
         for who, as_of in reference.spine([own], CUTOFFS)
     }
@@ -257,3 +284,64 @@ def test_consents_stand_as_the_words_say(engine: Spark | None) -> None:
                 told |= {f"consent__{purpose}": word, f"consent__{purpose}_record": record}
             expected[who, as_of] = told
     assert differences(found, expected, agrees)[:5] == []
+
+
+@feature(type="float", empty=0, description="amount a distinct item")
+def amount_an_item(rows: Any) -> Any:
+    return rows.amount.sum().cast("float64") / rows.item.nunique().nullif(0)
+
+
+@feature(type="string", description="the item of the dearest row")
+def dearest(rows: Any) -> Any:
+    # where no row says how dear it was, Ibis gives nothing on Spark and any row on DuckDB
+    filled = rows.item.notnull() & rows.quantity.notnull()
+    return rows.item.argmax(rows.quantity, where=filled & (rows.days_ago < 2))
+
+
+PYTHON = {function.name: function for function in (amount_an_item, dearest)}
+
+
+def test_a_function_in_python_is_what_the_rows_say(engine: Spark | None) -> None:
+    rows = customers_of(EVENTS, CUSTOMERS)
+    for number, row in enumerate(rows):  # no two of a customer's rows are equally dear, so that one is the dearest
+        row["quantity"] = None if row["quantity"] is None else number / 100
+    view = f"views:\n  v: {{from: events, python: [{', '.join(PYTHON)}], windows: [7d]}}\npython: features/mine.py\n"
+    found = snapshots(view, CUTOFFS, spark=engine, python=PYTHON, events=rows)
+    expected = {}
+    for own in by_customer(rows).values():
+        for who, as_of in reference.spine([own], CUTOFFS):
+            seen = [r for r in own if r["known_at"] <= as_of and as_of - 7 * DAY < r["event_time"] <= as_of]
+            items = {row["item"] for row in seen} - {None}
+            amounts = [reference.exact(row["amount"]) for row in seen if row["amount"] is not None]
+            late = [r for r in seen if r["item"] is not None and r["quantity"] is not None]
+            late = [row for row in late if as_of - row["event_time"] < 2 * DAY]
+            expected[who, as_of] = {
+                "v__amount_an_item_7d": float(sum(amounts) / len(items)) if items and amounts else 0.0,
+                "v__dearest_7d": max(late, key=lambda row: row["quantity"])["item"] if late else None,
+            }
+    assert differences(found, expected, agrees)[:5] == []
+
+
+def test_words_and_groups_are_counted_alike(spark: Spark) -> None:
+    words = st.sampled_from(["late", "Late!", "parcel", "Paket", "verspätet", "🍵", "naïve", "x1"])
+    sentences = st.lists(words, max_size=4).map(" ".join)
+    texts = st.lists(st.tuples(MOMENTS, st.none() | sentences, TEXTS), max_size=5).map(
+        lambda drawn: [{"event_time": at, "known_at": at, "text": text, "item": item} for at, text, item in drawn]
+    )
+    rows = customers_of(texts, CUSTOMERS)
+    items = [
+        {"feed": "goods", "item": item, "group": group, "known_at": day(3)}
+        for item, group in (("tea", "hot"), ("茶", "hot"), ("é", "cold"))
+    ]
+    view = """\
+views:
+  said: {from: events, text: {column: text, keywords: 3, topics: 2}, windows: [7d]}
+  kinds: {from: events, by: items.group, aggregates: {"*": [count, share]}, windows: [7d]}
+fit: {until: 2026-01-08T00:00:00Z}
+"""
+    feeds = FEEDS + "  goods: {source: b.csv, kind: items, key: item, updated_at: at}\n"
+    embedded, found = (
+        snapshots(view, CUTOFFS, feeds=feeds, spark=each, events=rows, items=items) for each in (None, spark)
+    )
+    assert len(next(iter(found.values()))) >= 8
+    assert differences(found, embedded, agrees)[:5] == []

@@ -86,6 +86,7 @@ HOLDINGS = st.lists(
             "late": LATENESS | st.just(-5 * DAY),
             "item": TEXTS,
             "price": st.none() | CENTS | EXTREMES,
+            "crm.agreed": st.none() | MOMENTS.map(lambda at: at.isoformat()),
         }
     ).map(lambda row: {**row, "at": row["held_from"]}),
     max_size=6,
