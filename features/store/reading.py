@@ -26,6 +26,7 @@ Unread = Literal["", "timeout", "unreachable"]
 REFRESH_S = 60.0
 """How long what the store says of itself is taken for true before it is asked again."""
 
+_FOR_THE_STORE = 0.8  # of the deadline: the rest is for giving the answer
 _LEAST_WAIT_S = 0.005
 _NOTHING: Mapping[str, tuple[int, str]] = {}
 
@@ -107,7 +108,7 @@ class OnlineReader:
         BadConfiguration : when a feature or service is not registered
         """
         names = [] if isinstance(features, str) else list(features)
-        until = time.monotonic() + (deadline or self.deadline).total_seconds()
+        until = time.monotonic() + _FOR_THE_STORE * (deadline or self.deadline).total_seconds()
         try:
             served = self._served(features, until=until)
             names = _asked(served, features)

@@ -1,0 +1,56 @@
+"""The README's plain Feast script, run against a workspace's store: history, materialization, online."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from features.store.definitions import ServiceDefinition
+from features.store.reading import open_reader
+from features.store.repository import Store
+from tests.features.store.conftest import RedisServer
+from tests.tiny import REPOSITORY
+
+JAN = datetime(2026, 1, 1, tzinfo=UTC)
+SQLITE = "{type: features.store.online.SqliteOnlineStore, path: state/feast/online.db}"
+
+
+def script() -> str:
+    page = (REPOSITORY / "features" / "README.md").read_text(encoding="utf-8")
+    (found,) = re.findall(r"```python\n(.*?from feast import.*?)```", page, re.DOTALL)
+    return str(found)
+
+
+def run(workspace: Path) -> list[str]:
+    shown = "\nprint(frame.to_dict('list')['spend__sum'], ann['spend__sum'], ann['visits__n'])\n"
+    program = [sys.executable, "-W", "ignore", "-c", script() + shown]
+    ran = subprocess.run(program, cwd=workspace, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout.splitlines()
+
+
+@pytest.mark.parametrize("backend", ["sqlite", "redis"])
+def test_a_plain_feast_script_works_against_the_store(
+    store: Store, workspace: Path, write_view, backend: str, request: pytest.FixtureRequest
+) -> None:
+    views = [
+        write_view("spend", {"spend__sum": "float"}, {JAN: [("ann", 1.5), ("bob", 2.5)]}),
+        write_view("visits", {"visits__n": "int"}, {JAN: [("ann", 3)]}),
+    ]
+    store.apply(views, [ServiceDefinition("customer", ("spend__sum", "visits__n"))])
+    if backend == "redis":
+        server: RedisServer = request.getfixturevalue("redis_server")
+        request.getfixturevalue("monkeypatch").setenv("PLAIN_REDIS", server.url)
+        file = workspace / "features" / "feature_store.yaml"
+        redis = "{type: features.store.online_redis.RedisOnlineStore, url: '${env:PLAIN_REDIS}', deadline: 2s}"
+        file.write_text(file.read_text(encoding="utf-8").replace(SQLITE, redis), encoding="utf-8")
+    assert run(workspace)[-1] == "[1.5, 2.5] [1.5] [3]"
+    if backend == "sqlite":  # what Feast materialized is what we read
+        (bob,) = open_reader(workspace).read(["bob"], "customer", as_of=JAN)
+        assert bob.values == {"spend__sum": 2.5, "visits__n": None}
+        assert bob.event_times == {"spend": JAN, "visits": None}
