@@ -7,6 +7,7 @@ import queue
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -188,21 +189,44 @@ def read_vectors(folder: Path, *, newest: int) -> Kept:
             "no served features were logged yet",
             hint="set `served: {sample: 0.1}` in serving/roles.yaml, and let the service answer for a while",
         )
+    with _opened(path) as sqlite:
+        vectors = tuple(map(_read, _newest(sqlite, newest)))
+        dropped = sqlite.execute("SELECT coalesce(sum(reads), 0) FROM dropped").fetchone()[0]
+    return Kept(vectors, int(dropped))
+
+
+def forget(folder: Path, customer: str) -> int:
+    """Remove exactly this customer from a log; return how many vectors went.
+
+    Raises
+    ------
+    StorageFailure : the log cannot be used
+    """
+    path = folder / NAME
+    if not path.is_file():
+        return 0
+    with _opened(path) as sqlite:
+        with sqlite:
+            gone = sqlite.execute("DELETE FROM vectors WHERE customer = ?", [customer]).rowcount
+        sqlite.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # what the log before it held goes, too
+    return gone
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[sqlite3.Connection]:
     try:
         sqlite = _connect(path)
         try:
-            vectors = tuple(map(_read, _newest(sqlite, newest)))
-            dropped = sqlite.execute("SELECT coalesce(sum(reads), 0) FROM dropped").fetchone()[0]
+            yield sqlite
         finally:
             sqlite.close()
     except (sqlite3.Error, ValueError) as error:
         raise StorageFailure(
             "consistency.log_unreadable",
-            f"the log of served features cannot be read ({type(error).__name__})",
+            f"the log of served features cannot be used ({type(error).__name__})",
             where=path.name,
             hint="remove it; the service begins another",
         ) from None
-    return Kept(vectors, int(dropped))
 
 
 def _connect(path: Path) -> sqlite3.Connection:

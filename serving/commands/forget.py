@@ -1,4 +1,4 @@
-"""``nextbest features forget``: take one customer out of the online store, and nobody else."""
+"""``nextbest features forget``: take one customer out of the online store and the log of served features alone."""
 
 from __future__ import annotations
 
@@ -17,13 +17,16 @@ def forget(
     as_json: AsJson = False,
 ) -> None:
     """Forget one customer online; a later build brings them back, unless the feeds no longer hold them."""
+    from features.store import vector_log
     from features.store.reading import open_reader
 
-    reader = open_reader(workspace_of(workspace).root)
+    place = workspace_of(workspace)
+    reader = open_reader(place.root)
     forgotten = reader.delete(customer)
     reader.close()
+    served = vector_log.forget(place.served, customer)
     terminal = Terminal(as_json=as_json)
-    terminal.answer({"customer_id": customer, "forgotten": forgotten})
+    terminal.answer({"customer_id": customer, "forgotten": forgotten, "served": served})
     if forgotten:
         terminal.say("the online store no longer holds this customer, and still holds all others")
         terminal.say("a later build of the features brings them back, unless the feeds no longer hold them")

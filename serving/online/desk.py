@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Protocol
 
 import numpy as np
 import structlog
@@ -15,17 +14,12 @@ from features.base.workspace import Workspace
 from features.declared import load_views
 from features.store.reading import OnlineRow, open_reader
 from serving.decider import Decider
-from serving.online.roles import Role, read_roles
+from serving.online.noting import OnlineReads, noting
+from serving.online.roles import Role, load_roles, read_roles
 from serving.online.settings import Risk
 
 _LOG = structlog.get_logger("nextbest.online")
 TTL_S = 300
-
-
-class OnlineReads(Protocol):
-    """What is needed of the online store."""
-
-    def read(self, customers: Sequence[str], features: Sequence[str], *, as_of: datetime) -> list[OnlineRow]: ...
 
 
 @dataclass(frozen=True)
@@ -101,7 +95,7 @@ def open_desk(workspace: Workspace) -> Desk:
     )
     desk = Desk(decider=decider, reader=reader, roles=roles, risk=risk, profile=profile)
     _warm_up(desk)
-    return desk
+    return replace(desk, reader=noting(reader, workspace, load_roles(workspace)[0].served))
 
 
 def _warm_up(desk: Desk) -> None:

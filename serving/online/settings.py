@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from features.base.config import Settings
+from features.base.duration import Duration
 from features.base.workspace import is_reference
 from serving.decide.settings import Name, Text
 
@@ -78,6 +80,13 @@ class Risk(Settings):
         return "low" if score < self.medium else "medium" if score < self.high else "high"
 
 
+class Served(Settings):
+    """Which share of the reads is kept, for how long, so that `nextbest features consistency` can prove them right."""
+
+    sample: Annotated[float, Field(ge=0, le=1)] = Field(default=0.0, description="share of the customers' reads")
+    keep: Duration = Field(default=timedelta(days=14), description="how long they are kept")
+
+
 class RolesFile(Settings):
     """The whole of ``serving/roles.yaml``."""
 
@@ -86,3 +95,4 @@ class RolesFile(Settings):
     )
     row_rules: dict[Name, Text] = Field(default_factory=dict, description="named conditions over features, for `rows`")
     risk: Risk = Risk()
+    served: Served = Served()

@@ -13,7 +13,7 @@ import pytest
 from features.base.errors import BadData, StorageFailure
 from features.store.payload import to_microseconds
 from features.store.reading import OnlineRow
-from features.store.vector_log import NAME, Vector, VectorLog, read_vectors
+from features.store.vector_log import NAME, Vector, VectorLog, forget, read_vectors
 
 JAN = datetime(2026, 1, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -127,3 +127,18 @@ def test_no_log_and_a_damaged_one_are_said(tmp_path: Path) -> None:
     with pytest.raises(StorageFailure) as damaged:
         read_vectors(tmp_path, newest=10)
     assert damaged.value.first.code == "consistency.log_unreadable"
+
+
+def test_one_customer_is_forgotten_and_nobody_else(tmp_path: Path) -> None:
+    assert forget(tmp_path, "ann of York") == 0
+    kept = log(tmp_path)
+    kept.note([row("ann of York"), row("ann"), row("ann of York")], at=JAN)
+    kept.close()
+    assert _holds(tmp_path, b"ann of York")
+    assert forget(tmp_path, "ann of York") == 2
+    assert [vector.customer for vector in read_vectors(tmp_path, newest=10).vectors] == ["ann"]
+    assert not _holds(tmp_path, b"ann of York")
+
+
+def _holds(folder: Path, text: bytes) -> bool:
+    return any(text in path.read_bytes() for path in folder.iterdir())

@@ -13,11 +13,12 @@ from features.base.workspace import Workspace
 from features.store.reading import open_reader
 from serving.decider import Decider
 from serving.online.app import create_app
-from serving.online.desk import Desk, OnlineReads
+from serving.online.desk import Desk
 from serving.online.front import Front
 from serving.online.guard import Guard, Limits, routes_of
 from serving.online.keys import ensure_keys
 from serving.online.meters import Meters
+from serving.online.noting import OnlineReads
 from serving.online.roles import read_roles
 from tests.serving.house import NOW
 from tests.serving.online.client import Client

@@ -1,0 +1,71 @@
+"""The service notes a sample of what it reads; whatever becomes of that, the answer is the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+from features.base.workspace import Workspace
+from features.store.payload import to_microseconds
+from features.store.reading import open_reader
+from features.store.vector_log import VectorLog, read_vectors
+from serving.online.desk import open_desk
+from serving.online.noting import Noting, noting
+from serving.online.settings import Served
+from tests.serving.house import NOW, customer
+from tests.serving.online.client import Client
+from tests.serving.online.conftest import Running, key_of
+
+ASK = {"customer_id": customer(0), "purpose": "marketing", "channel": "email", "context": {}}
+
+
+def note(folder: Path) -> VectorLog:
+    return VectorLog(folder, definition="d", sample=1.0, keep=timedelta(days=1), chance=lambda: 0.0)
+
+
+def test_a_decision_is_noted_with_what_was_read_for_it(
+    make: Callable[..., Running], keyed: Workspace, tmp_path: Path
+) -> None:
+    log = note(tmp_path)
+    running = make(reads=Noting(open_reader(keyed.root), log))
+    plain = Client(make().guarded, key_of(keyed, "everything")).post("/v1/decide", ASK).json()
+    answer = Client(running.guarded, key_of(keyed, "everything")).post("/v1/decide", ASK).json()
+    log.close()
+    assert answer["items"] == plain["items"]
+    (vector,) = read_vectors(tmp_path, newest=10).vectors
+    assert (vector.customer, vector.at_us) == (customer(0), to_microseconds(NOW))
+    assert set(vector.values) >= set(running.desk.decider.features)
+    (row,) = open_reader(keyed.root).read([customer(0)], list(vector.values), as_of=NOW)
+    assert dict(row.values) == dict(vector.values)
+
+
+def test_a_log_that_cannot_be_written_changes_no_answer(
+    make: Callable[..., Running], keyed: Workspace, tmp_path: Path
+) -> None:
+    (tmp_path / "served").write_text("a file where the folder should be")
+    log = note(tmp_path / "served")
+    client = Client(make(reads=Noting(open_reader(keyed.root), log)).guarded, key_of(keyed, "everything"))
+    assert [client.post("/v1/decide", ASK).status_code for _ in range(3)] == [200, 200, 200]
+    log.close()
+    assert log.dropped == 3
+
+
+def test_nothing_is_noted_unless_it_is_asked_for(keyed: Workspace) -> None:
+    reader = open_reader(keyed.root)
+    assert noting(reader, keyed, Served()) is reader
+
+
+def test_the_desk_notes_what_roles_yaml_asks_for(keyed: Workspace) -> None:
+    file = keyed.file("serving/roles.yaml")
+    before = file.read_text(encoding="utf-8")
+    try:
+        file.write_text(f"{before}\nserved: {{sample: 1.0, keep: 1d}}\n", encoding="utf-8")
+        desk = open_desk(keyed)
+        (role,) = (role for role in desk.roles if role.name == "everything")
+        assert isinstance(desk.reader, Noting)
+        desk.read([customer(1)], role=role, as_of=NOW)
+        desk.reader.log.close()
+        assert [vector.customer for vector in read_vectors(keyed.served, newest=10).vectors] == [customer(1)]
+    finally:
+        file.write_text(before, encoding="utf-8")
