@@ -67,9 +67,18 @@ def embedded(engine: duckdb.DuckDBPyConnection, view: PlannedView) -> str:
 
 
 def typed(features: Sequence[Feature]) -> str:
-    """Return SQL that selects features, each as its type."""
+    """Return SQL that selects features, each as its type; what is no number is missing, an infinite one an error."""
     types = {"int": "BIGINT", "float": "DOUBLE", "string": "VARCHAR"}
-    return ", ".join(f"CAST({quoted(f.name)} AS {types[f.type]}) AS {quoted(f.name)}" for f in features)
+    selected = []
+    for one in features:
+        value = f"CAST({quoted(one.name)} AS {types[one.type]})"
+        if one.type == "float":  # a decimal is never infinite: the cast says so
+            value = (
+                f"CASE WHEN isfinite({value}) THEN {value} "
+                f"WHEN isinf({value}) THEN CAST(CAST({value} AS DECIMAL(38, 9)) AS DOUBLE) END"
+            )
+        selected.append(f"{value} AS {quoted(one.name)}")
+    return ", ".join(selected)
 
 
 def too_large(view: PlannedView) -> BadData:
@@ -78,7 +87,7 @@ def too_large(view: PlannedView) -> BadData:
         "feature.range",
         "a number has more than 29 digits before the point (11 for std), or is not finite",
         where=f"view {view.name}",
-        hint="leave such rows out with `where`",
+        hint="leave such rows out with `where`, of the view or of the feed",
     )
 
 
