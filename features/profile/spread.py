@@ -1,0 +1,190 @@
+"""How one feature's values are spread over customers, told so that nobody's own value is among it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from features.quality.facts import FEW, RARE
+from features.quality.profile import ColumnProfile
+
+#: Bars of a histogram, and numbers that get a bar each where there are no more.
+BARS, VALUES = 20, 12
+#: Quantiles that a drift is counted in.
+BINS = 10
+QUANTILES = (0.05, 0.5, 0.95)
+#: Values beyond these quantiles could be told from each other: they fall into the outermost bars.
+_INNER = (0.01, 0.99)
+_REST, _RARE, _MISSING = "(other)", "(rare)", "(missing)"
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A value or a range of values, and the share of the filled rows that hold it.
+
+    Parameters
+    ----------
+    label : in words
+    share : of the filled rows
+    """
+
+    label: str
+    share: float
+
+
+@dataclass(frozen=True)
+class Spread:
+    """One feature at one cutoff.
+
+    Parameters
+    ----------
+    rows, filled : customers, and those of whom something is known
+    distinct : different values
+    zero : share of the filled rows that are 0; None of text, and where it would tell
+    quantiles : a twentieth, half and nineteen twentieths of the filled rows lie at or below; none where they would tell
+    bars : the values, in their order or the commonest first; none where they would tell
+    """
+
+    rows: int
+    filled: int
+    distinct: int
+    zero: float | None = None
+    quantiles: tuple[float, ...] = ()
+    bars: tuple[Bar, ...] = ()
+
+    @property
+    def missing(self) -> float:
+        """The share of customers of whom nothing is known."""
+        return 1 - self.filled / self.rows if self.rows else 0.0
+
+
+def spread(column: pa.ChunkedArray, *, telling: bool) -> Spread:
+    """Return how a column is spread.
+
+    Of fewer than 50 filled rows nothing is told but how many they are. A text is named when five customers share it.
+
+    Parameters
+    ----------
+    column : a feature at one cutoff, one row a customer
+    telling : whether its values may be told at all; not those that are made of what identifies a person
+    """
+    column = plain(column)
+    known = column.drop_null()
+    rows, filled = len(column), len(known)
+    distinct = int(pc.count_distinct(known).as_py())
+    if pa.types.is_string(column.type):
+        return Spread(rows, filled, distinct, bars=_categories(known) if telling and filled >= FEW else ())
+    values = known.to_numpy().astype(np.float64)
+    if filled < FEW or not telling:
+        return Spread(rows, filled, distinct)
+    return Spread(
+        rows,
+        filled,
+        distinct,
+        zero=float((values == 0).mean()),
+        quantiles=tuple(float(value) for value in np.quantile(values, QUANTILES)),
+        bars=_values(values) if distinct <= VALUES else _histogram(values),
+    )
+
+
+def plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return a column as text or numbers, NaN and the infinite as missing."""
+    if pa.types.is_floating(column.type):
+        return pc.if_else(pc.is_finite(column), column, pa.scalar(None, column.type))
+    if pa.types.is_integer(column.type):
+        return column
+    return column.cast(pa.string())
+
+
+def _categories(known: pa.ChunkedArray) -> tuple[Bar, ...]:
+    counted = sorted(
+        ((str(pair["values"]), int(pair["counts"])) for pair in pc.value_counts(known).to_pylist()),
+        key=lambda pair: (-pair[1], pair[0]),
+    )
+    common = [(value, count) for value, count in counted if count >= RARE]
+    shown, rest = common[:VALUES], sum(count for _, count in common[VALUES:])
+    rare = sum(count for _, count in counted if count < RARE)
+    whole = [*shown, *([(_REST, rest)] if rest else []), *([(_RARE, rare)] if rare else [])]
+    return tuple(Bar(label, count / len(known)) for label, count in whole)
+
+
+def _values(values: NDArray[np.float64]) -> tuple[Bar, ...]:
+    found, counts = np.unique(values, return_counts=True)
+    shown = [
+        Bar(number(value), count / len(values)) for value, count in zip(found, counts, strict=True) if count >= RARE
+    ]
+    rare = int(counts[counts < RARE].sum())
+    return tuple([*shown, *([Bar(_RARE, rare / len(values))] if rare else [])])
+
+
+def _histogram(values: NDArray[np.float64]) -> tuple[Bar, ...]:
+    low, high = np.quantile(values, _INNER)
+    if low == high:  # nearly all are one value
+        low, high = min(low, 0.0), max(high, 0.0, low + 1.0)
+    edges = np.linspace(low, high, BARS + 1)
+    counts, _ = np.histogram(np.clip(values, low, high), edges)
+    return tuple(
+        Bar(f"{number(edges[at])} to {number(edges[at + 1])}", float(count / len(values)))
+        for at, count in enumerate(counts)
+    )
+
+
+def number(value: float) -> str:
+    """Return a number as people read it."""
+    if value == 0:
+        return "0"
+    size = abs(value)
+    if size >= 1e6:
+        return f"{value:.3g}"
+    if value == round(value):
+        return f"{value:,.0f}"
+    return f"{value:,.0f}" if size >= 1000 else f"{value:.3g}"
+
+
+def yardstick(column: pa.ChunkedArray) -> Sequence[float] | Sequence[str]:
+    """Return what a column is counted in: quantiles of numbers, or the commonest texts."""
+    known = plain(column).drop_null()
+    if pa.types.is_string(known.type):
+        counted = sorted(pc.value_counts(known).to_pylist(), key=lambda pair: (-pair["counts"], pair["values"]))
+        return [str(pair["values"]) for pair in counted[:VALUES]]
+    values = known.to_numpy().astype(np.float64)
+    if not len(values):
+        return []
+    return [float(edge) for edge in np.unique(np.quantile(values, np.linspace(0, 1, BINS + 1)[1:-1]))]
+
+
+def counted(column: pa.ChunkedArray, by: Sequence[float] | Sequence[str]) -> ColumnProfile:
+    """Return a column counted in the bins of a yardstick, the missing in one of their own."""
+    column = plain(column)
+    known = column.drop_null()
+    counts: dict[str, int]
+    edges: tuple[float, ...] = ()
+    if pa.types.is_string(column.type):
+        named = {str(pair["values"]): int(pair["counts"]) for pair in pc.value_counts(known).to_pylist()}
+        counts = {str(label): named.get(str(label), 0) for label in by}
+        counts[_REST] = len(known) - sum(counts.values())
+    else:
+        edges = tuple(float(edge) for edge in by)
+        places = np.searchsorted(np.asarray(edges), known.to_numpy().astype(np.float64), side="left")
+        counts = {str(at): int(n) for at, n in enumerate(np.bincount(places, minlength=len(edges) + 1))}
+    counts[_MISSING] = len(column) - len(known)
+    return ColumnProfile(filled=len(known), constant=False, commonest=0.0, edges=edges, counts=counts)
+
+
+def as_dict(found: Spread) -> Mapping[str, object]:
+    """Return a spread as JSON holds it."""
+    quantiles = dict(zip(("p5", "p50", "p95"), found.quantiles, strict=False))
+    return {
+        "rows": found.rows,
+        "filled": found.filled,
+        "missing": round(found.missing, 6),
+        "distinct": found.distinct,
+        "zero": None if found.zero is None else round(found.zero, 6),
+        "quantiles": quantiles,
+        "bars": [{"label": bar.label, "share": round(bar.share, 6)} for bar in found.bars],
+    }
