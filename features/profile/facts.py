@@ -9,17 +9,20 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from features.base.clock import as_utc, iso
 from features.base.errors import UsageError
 from features.base.progress import Progress
 from features.base.workspace import Workspace
 from features.built import BuiltView, FeaturesReport
+from features.declared import load_views
 from features.profile.spread import Spread, as_dict, counted, spread, yardstick
 from features.quality.facts import FEW
 from features.quality.profile import shift
 from features.store.snapshots import rows_at
 from features.transforms.catalogue import Feature
+from features.transforms.settings import ViewsFile
 
 #: Cutoffs that drift is followed over; of more, so many are taken, evenly.
 CUTOFFS = 13
@@ -38,13 +41,16 @@ class FeatureProfile:
     feature : what it is
     now : its values at the last cutoff
     missing : share of customers without a value, at each cutoff
-    drift : population stability index against the reference, at each cutoff; None of fewer than 50 customers
+    drift : population stability index against the reference, at each cutoff; None of fewer than 50 customers, and
+        where everybody has the same value
+    constant : whether all customers have had the same value at every cutoff
     """
 
     feature: Feature
     now: Spread
     missing: tuple[float, ...]
     drift: tuple[float | None, ...]
+    constant: bool = False
 
     @property
     def moved(self) -> float:
@@ -56,20 +62,31 @@ class FeatureProfile:
         """What asks for attention; most often nothing."""
         found = []
         if self.moved > SHIFTED:
-            found.append(f"its values have shifted (stability index {self.moved:.2f})")
+            found.append("its values have shifted")
         if self.now.rows and self.now.missing > NEARLY_MISSING:
-            found.append(f"missing for {self.now.missing:.1%} of the customers")
-        if self.now.filled and self.now.distinct == 1:
-            found.append("the same for every customer")
+            found.append(f"missing for more than {NEARLY_MISSING:.0%} of the customers")
+        if self.constant:
+            found.append("one and the same value at every cutoff")
         return tuple(found)
 
 
 @dataclass(frozen=True)
 class ViewProfile:
-    """One view, with its features in order."""
+    """One view, with its features in order.
+
+    Parameters
+    ----------
+    name, features : the view
+    source : the canonical table that it is made from; empty for the view of consents
+    description, owner, purpose : as declared, or empty
+    """
 
     name: str
     features: tuple[FeatureProfile, ...]
+    source: str = ""
+    description: str = ""
+    owner: str = ""
+    purpose: str = ""
 
 
 @dataclass(frozen=True)
@@ -161,9 +178,18 @@ def profile_features(
         features = [feature for feature in view.features if only in (None, feature.name)]
         profiles.append(_of_view(snapshots_of(workspace, view), features, cutoffs, against))
         progress.advance()
-    found = tuple(ViewProfile(view.name, each) for view, each in zip(views, profiles, strict=True))
+    declared, _ = load_views(workspace)
+    found = tuple(_view(declared, view.name, each) for view, each in zip(views, profiles, strict=True))
     customers = max((each.now.rows for view in found for each in view.features), default=0)
     return Profile(report.as_of, cutoffs, against, customers, found)
+
+
+def _view(declared: ViewsFile, name: str, features: tuple[FeatureProfile, ...]) -> ViewProfile:
+    purpose = declared.purpose_of(name) or ""
+    if name not in declared.views:
+        return ViewProfile(name, features, purpose=purpose)
+    view = declared.views[name]
+    return ViewProfile(name, features, view.source, view.description, view.owner, purpose)
 
 
 def snapshots_of(workspace: Workspace, view: BuiltView) -> Path:
@@ -187,12 +213,17 @@ def _of_feature(feature: Feature, columns: Sequence[pa.ChunkedArray], reference:
     by = yardstick(columns[reference])
     then = counted(columns[reference], by)
     each = [counted(column, by) for column in columns]
-    enough = [len(column) >= FEW and len(columns[reference]) >= FEW for column in columns]
+    alike = [pc.count_distinct(column).as_py() <= 1 for column in columns]
+    enough = [len(column) >= FEW and not same for column, same in zip(columns, alike, strict=True)]
+    known = pa.chunked_array([chunk for column in columns for chunk in column.chunks], columns[-1].type)
     return FeatureProfile(
         feature=feature,
-        now=spread(columns[-1], telling=True),
+        now=spread(columns[-1], telling=not feature.personal),
         missing=tuple(
             1 - now.filled / len(column) if len(column) else 0.0 for now, column in zip(each, columns, strict=True)
         ),
-        drift=tuple(shift(then, now) if fit else None for now, fit in zip(each, enough, strict=True)),
+        drift=tuple(
+            shift(then, now) if fit and enough[reference] else None for now, fit in zip(each, enough, strict=True)
+        ),
+        constant=all(alike) and pc.count_distinct(known).as_py() == 1,
     )

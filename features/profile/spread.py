@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +21,8 @@ BINS = 10
 QUANTILES = (0.05, 0.5, 0.95)
 #: Values beyond these quantiles could be told from each other: they fall into the outermost bars.
 _INNER = (0.01, 0.99)
+#: Share of zeros from which on they would hide the rest of a histogram.
+_MANY = 0.2
 _REST, _RARE, _MISSING = "(other)", "(rare)", "(missing)"
 
 
@@ -115,23 +118,32 @@ def _categories(known: pa.ChunkedArray) -> tuple[Bar, ...]:
 
 def _values(values: NDArray[np.float64]) -> tuple[Bar, ...]:
     found, counts = np.unique(values, return_counts=True)
-    shown = [
-        Bar(number(value), count / len(values)) for value, count in zip(found, counts, strict=True) if count >= RARE
-    ]
-    rare = int(counts[counts < RARE].sum())
-    return tuple([*shown, *([Bar(_RARE, rare / len(values))] if rare else [])])
+    common = [(value, count) for value, count in zip(found, counts, strict=True) if count >= RARE]
+    rare = len(values) - sum(int(count) for _, count in common)
+    shown = [Bar(number(value), float(count / len(values))) for value, count in common]
+    return (*shown, *([Bar(_RARE, rare / len(values))] if rare else []))
 
 
 def _histogram(values: NDArray[np.float64]) -> tuple[Bar, ...]:
-    low, high = np.quantile(values, _INNER)
-    if low == high:  # nearly all are one value
-        low, high = min(low, 0.0), max(high, 0.0, low + 1.0)
-    edges = np.linspace(low, high, BARS + 1)
-    counts, _ = np.histogram(np.clip(values, low, high), edges)
-    return tuple(
-        Bar(f"{number(edges[at])} to {number(edges[at + 1])}", float(count / len(values)))
-        for at, count in enumerate(counts)
-    )
+    """Return bars of equal width; where many values are 0, those have a bar of their own."""
+    at_zero = values == 0
+    apart = bool(at_zero.mean() > _MANY) and not bool(at_zero.all())
+    rest = values[~at_zero] if apart else values
+    low, high = (float(edge) for edge in np.quantile(rest, _INNER))
+    if bool((rest == np.round(rest)).all()):
+        width = max(1.0, float(np.ceil((np.round(high) - np.round(low) + 1) / BARS)))
+        edges = np.arange(np.round(low), np.round(high) + width + 0.5, width) - 0.5
+        labels = [_whole(start + 0.5, start + width - 0.5) for start in edges[:-1]]
+    else:
+        edges = np.linspace(low, high if high > low else low + 1.0, BARS + 1)
+        labels = [f"{number(a)} to {number(b)}" for a, b in pairwise(edges)]
+    counts, _ = np.histogram(np.clip(rest, edges[0], edges[-1]), edges)
+    bars = [Bar(label, float(count / len(values))) for label, count in zip(labels, counts, strict=True)]
+    return (*([Bar("0", float(at_zero.mean()))] if apart else []), *bars)
+
+
+def _whole(first: float, last: float) -> str:
+    return number(first) if first == last else f"{number(first)} to {number(last)}"
 
 
 def number(value: float) -> str:

@@ -8,12 +8,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from tempfile import mkdtemp
+from typing import cast
 
 import duckdb
 import pandas as pd
 import pyarrow as pa
 
+from features.base.clock import as_utc
 from features.base.engine import literal, one_row, open_engine, quoted
+from features.base.expression import parse
 from features.base.storage import read_parquet
 from features.base.workspace import Workspace
 from features.built import FeaturesReport
@@ -21,9 +24,10 @@ from features.consent.access import open_customer_data
 from features.declaration.canonical import Kind
 from features.declaration.file import FeedsFile
 from features.declared import load_feeds, load_functions, load_views
-from features.store.definitions import view_of
+from features.transforms.catalogue import Feature
 from features.transforms.fitted import read_fitted
 from features.transforms.plan import PlannedView, plan_views
+from features.transforms.settings import View
 from features.transforms.snapshots import compute
 from features.unify.present import about_customers
 from features.unify.tables import Columns
@@ -59,23 +63,26 @@ class CompiledViews:
         return pd.concat(parts, axis="columns")[list(self.report.features)].set_axis(rows.index, axis="index")
 
     def born(self, features: Collection[str]) -> dict[str, datetime]:
-        """Return by feature when the company first knew a row of the table that its view reads; left out: unknown."""
+        """Return by feature when the company first knew a value of the column that it is made of; left out: unknown."""
         feeds, _ = load_feeds(self.workspace)
         views, _ = load_views(self.workspace)
-        found: dict[str, datetime] = {}
+        sources = {
+            feature.name: _own(feature, views.views[view.name])
+            for view in self.report.views
+            for feature in view.features
+            if feature.name in features and view.name in views.views
+        }
         with open_engine(folders=[self.workspace.state]) as engine:
             access = open_customer_data(
                 engine, self.workspace, feeds.purposes, purpose=views.purpose, as_of=self.report.as_of
             )
             first = {
-                kind: one_row(engine, f"SELECT min(known_at) FROM {kind}")[0]
-                for kind in {view.source for view in views.views.values()} & set(access.columns)
+                source: _first_known(engine, *source)
+                for source in sorted({source for own in sources.values() for source in own})
+                if source[1] in access.columns.get(cast(Kind, source[0]), {})
             }
-        for feature in features:
-            view = views.views.get(view_of(feature))
-            if view is not None and first.get(view.source) is not None:
-                found[feature] = first[view.source]
-        return found
+        known = {name: [first.get(source) for source in own] for name, own in sources.items()}
+        return {name: min(filter(None, own)) for name, own in known.items() if own and None not in own}
 
     def _of_purpose(self, rows: pd.DataFrame, purpose: str | None, named: Collection[str]) -> pd.DataFrame:
         feeds, _ = load_feeds(self.workspace)
@@ -103,6 +110,18 @@ class CompiledViews:
                     _computed(engine, access.columns, wanted, at_once["customer_id"], moment, state / ".scratch")
                 )
         return pd.concat(made).loc[rows.index]
+
+
+def _own(feature: Feature, view: View) -> list[tuple[str, str]]:
+    """Return the table and column of what a feature is made of, without those that only choose its rows."""
+    read = {*(parse(view.where).columns if view.where else ()), *([view.by] if view.by else [])}
+    pairs = [(table, column) for table, _, column in (source.partition(".") for source in feature.sources)]
+    return [(table, column) for table, column in pairs if column not in read and table != "items"]
+
+
+def _first_known(engine: duckdb.DuckDBPyConnection, table: str, column: str) -> datetime | None:
+    found = one_row(engine, f"SELECT min(known_at) FILTER ({quoted(column)} IS NOT NULL) FROM {quoted(table)}")[0]
+    return None if found is None else as_utc(found)
 
 
 def _asked(rows: pd.DataFrame) -> pd.DataFrame:
