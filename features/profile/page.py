@@ -18,7 +18,7 @@ from features.profile.spread import number
 PAGE = "profile.html"
 DATA = "profile.json"
 #: Features of a view that are shown open; more are folded, and found through the index.
-OPEN = 30
+OPEN = 60
 _SHOWN = 6
 #: What every view reads, and what says nothing about a feature.
 _TIMES = (".event_time", ".known_at")

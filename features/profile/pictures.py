@@ -42,7 +42,9 @@ def bars_of_texts(bars: Sequence[Bar]) -> str:
         drawn.append(_written(_short(bar.label), _LABEL - 6, top + 12, "end"))
         width = max(room * bar.share / most, 1)
         drawn.append(f'<rect class="bar" x="{_LABEL}" y="{top + 3}" width="{width:.1f}" height="11"/>')
-        drawn.append(_written(f"{bar.share:.0%}", _LABEL + width + 5, top + 12, "start"))
+        drawn.append(
+            _written("< 1%" if bar.share < 0.005 else f"{bar.share:.0%}", _LABEL + width + 5, top + 12, "start")
+        )
     return _svg("".join(drawn), _WIDTH, min(len(bars), _TEXTS) * _ROW, _words(bars))
 
 

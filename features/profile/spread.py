@@ -139,7 +139,8 @@ def _histogram(values: NDArray[np.float64]) -> tuple[Bar, ...]:
         labels = [f"{number(a)} to {number(b)}" for a, b in pairwise(edges)]
     counts, _ = np.histogram(np.clip(rest, edges[0], edges[-1]), edges)
     bars = [Bar(label, float(count / len(values))) for label, count in zip(labels, counts, strict=True)]
-    return (*([Bar("0", float(at_zero.mean()))] if apart else []), *bars)
+    below = int((edges[1:] <= 0).sum()) if apart else 0
+    return (*bars[:below], *([Bar("0", float(at_zero.mean()))] if apart else []), *bars[below:])
 
 
 def _whole(first: float, last: float) -> str:

@@ -71,6 +71,12 @@ def test_whole_numbers_have_whole_bars_and_many_zeros_one_of_their_own() -> None
     assert [bar.share for bar in found.bars if bar.share == 0] == []
 
 
+def test_zero_stands_between_what_is_below_it_and_what_is_above() -> None:
+    returned = spread(column(*[0.0] * 100, *np.linspace(-90, -1.5, 60)), telling=True)
+    assert labels(returned)[-1] == "0"
+    assert labels(returned)[0].startswith("-")
+
+
 def test_what_is_no_number_counts_as_missing() -> None:
     found = spread(column(*[1.0] * 50, math.nan, math.inf, -math.inf, None), telling=True)
     assert (found.rows, found.filled) == (54, 50)
