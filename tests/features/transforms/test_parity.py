@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
@@ -52,14 +51,6 @@ def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> S
 
     monkeypatch.setattr(spark, "statement", translated)
     return spark
-
-
-def agrees(name: str, found: Any, expected: Any) -> bool:
-    """Say whether two values are the same: whole numbers and text to the letter, fractions up to their last digits."""
-    if not isinstance(expected, float):
-        return type(found) is type(expected) and bool(found == expected)
-    tolerance = 1e-6 if "_std_" in name else 1e-9  # a deviation counts to the millionth
-    return isinstance(found, float) and math.isclose(found, expected, rel_tol=1e-12, abs_tol=tolerance)
 
 
 def asked(view: str, where: Callable[[Row], bool], categories: Mapping[str, str] | None = None) -> Asked:
@@ -149,7 +140,7 @@ def test_every_aggregate_is_what_the_rows_say(
     rows = customers_of(EVENTS, CUSTOMERS)
     found = snapshots(declared(view), CUTOFFS, spark=engine, events=rows)
     expected = expected_of(asked(view, where, categories), rows)
-    assert differences(found, expected, agrees)[:5] == []
+    assert differences(found, expected)[:5] == []
 
 
 def outcomes_as_known(rows: Rows, as_of: datetime) -> Rows:
@@ -188,7 +179,7 @@ def test_contacts_are_what_was_known_of_them(
     rows = customers_of(INTERACTIONS, CUSTOMERS)
     found = snapshots(declared(view), CUTOFFS, spark=engine, interactions=rows)
     expected = expected_of(asked(view, where, categories), rows, outcomes_as_known)
-    assert differences(found, expected, agrees)[:5] == []
+    assert differences(found, expected)[:5] == []
 
 
 def test_what_is_held_is_what_the_rows_say(engine: Spark | None) -> None:
@@ -205,7 +196,7 @@ def test_what_is_held_is_what_the_rows_say(engine: Spark | None) -> None:
         for own in by_customer(rows).values()
         for who, as_of in reference.spine([own], CUTOFFS)
     }
-    assert differences(found, expected, agrees)[:5] == []
+    assert differences(found, expected)[:5] == []
 
 
 SURVIVING = """\
@@ -240,7 +231,7 @@ def test_attributes_survive_as_the_rules_say(engine: Spark | None) -> None:
         for own in by_customer(rows).values()
         for who, as_of in reference.spine([own], CUTOFFS)
     }
-    assert differences(found, expected, agrees)[:5] == []
+    assert differences(found, expected)[:5] == []
 
 
 def test_facts_are_those_of_the_place_that_was_known(engine: Spark | None) -> None:
@@ -264,7 +255,7 @@ views:
         for own in by_customer(rows).values()
         for who, as_of in reference.spine([own], CUTOFFS)
     }
-    assert differences(found, expected, agrees)[:5] == []
+    assert differences(found, expected)[:5] == []
 
 
 ANY_VIEW = "views:\n  v: {from: customers, fields: [city]}\n"
@@ -283,7 +274,7 @@ def test_consents_stand_as_the_words_say(engine: Spark | None) -> None:
                 word, record = reference.standing(own, purpose, who, as_of, expires=expires)
                 told |= {f"consent__{purpose}": word, f"consent__{purpose}_record": record}
             expected[who, as_of] = told
-    assert differences(found, expected, agrees)[:5] == []
+    assert differences(found, expected)[:5] == []
 
 
 @feature(type="float", empty=0, description="amount a distinct item")
@@ -319,7 +310,7 @@ def test_a_function_in_python_is_what_the_rows_say(engine: Spark | None) -> None
                 "v__amount_an_item_7d": float(sum(amounts) / len(items)) if items and amounts else 0.0,
                 "v__dearest_7d": max(late, key=lambda row: row["quantity"])["item"] if late else None,
             }
-    assert differences(found, expected, agrees)[:5] == []
+    assert differences(found, expected)[:5] == []
 
 
 def test_words_and_groups_are_counted_alike(spark: Spark) -> None:
@@ -344,4 +335,4 @@ fit: {until: 2026-01-08T00:00:00Z}
         snapshots(view, CUTOFFS, feeds=feeds, spark=each, events=rows, items=items) for each in (None, spark)
     )
     assert len(next(iter(found.values()))) >= 8
-    assert differences(found, embedded, agrees)[:5] == []
+    assert differences(found, embedded)[:5] == []

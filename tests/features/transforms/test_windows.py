@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import math
 import statistics
-from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.features.transforms import reference
+from tests.features.transforms.reference import Asked
 from tests.features.transforms.world import DAY, day, snapshots
+from tests.features.transforms.worlds import MOMENTS, TICK, differences
 
-TICK = timedelta(microseconds=1)
 WINDOWS = {"1d": DAY, "7d": 7 * DAY}
 VIEW = """\
 views:
@@ -29,53 +31,10 @@ views:
 """
 
 
-def change(this: float, before: float) -> float | None:
-    return (this - before) / (abs(this) + abs(before)) if this or before else None
-
-
-def reference(rows: Sequence[dict[str, Any]], as_of: datetime) -> dict[str, Any]:
-    """Return what the contract says, for one customer at one cutoff."""
-    seen = [r for r in rows if r["event_time"] <= as_of and r["known_at"] <= as_of]
-    last = max((r["event_time"] for r in seen), default=None)
-    first = min((r["event_time"] for r in seen), default=None)
-    out: dict[str, Any] = {
-        "recency": None if last is None else (as_of - last) / DAY,
-        "tenure": None if first is None else (as_of - first) / DAY,
-    }
-    seen = sorted(seen, key=lambda row: (row["event_time"], row["feed"], row["record_id"]))
-    for name, span in WINDOWS.items():
-        inside = [r for r in seen if r["event_time"] > as_of - span]
-        before = [r for r in seen if as_of - 2 * span < r["event_time"] <= as_of - span]
-        items = [r["item"] for r in inside if r["item"] is not None]
-        amounts = [r["amount"] for r in inside if r["amount"] is not None]
-        out |= {
-            f"count_{name}": len(inside),
-            f"amount_sum_{name}": math.fsum(amounts),
-            f"amount_mean_{name}": math.fsum(amounts) / len(amounts) if amounts else None,
-            f"amount_min_{name}": min(amounts, default=None),
-            f"amount_max_{name}": max(amounts, default=None),
-            f"amount_nunique_{name}": len(set(amounts)),
-            f"amount_std_{name}": statistics.stdev(amounts) if len(amounts) > 1 else None,
-            f"amount_first_{name}": next(iter(amounts), None),
-            f"amount_last_{name}": next(reversed(amounts), None),
-            f"amount_trend_{name}": change(
-                math.fsum(amounts), math.fsum(r["amount"] for r in before if r["amount"] is not None)
-            ),
-            f"trend_{name}": change(len(inside), len(before)),
-            f"item_nunique_{name}": len(set(items)),
-            f"item_first_{name}": next(iter(items), None),
-            f"item_last_{name}": next(reversed(items), None),
-        }
-    return out
-
-
-moments = st.builds(
-    lambda days, ticks: day(days) + ticks * TICK, st.sampled_from([0, 1, 2, 3, 6, 7, 8, 9, 10]), st.integers(-1, 1)
-)
 events = st.fixed_dictionaries(
     {
         "customer_id": st.sampled_from(["ann", "bob"]),
-        "event_time": moments,
+        "event_time": MOMENTS,
         "late": st.sampled_from([timedelta(0), TICK, DAY, 5 * DAY]),
         "amount": st.none() | st.integers(-(10**6), 10**6).map(lambda cents: cents / 100) | st.just(1e10),
         "feed": st.sampled_from(["crm", "crm_2"]),
@@ -83,7 +42,10 @@ events = st.fixed_dictionaries(
         "event": st.sampled_from(["buy", "buy", "return"]),
     }
 )
-cutoff_lists = st.lists(moments, min_size=1, max_size=4, unique=True).map(sorted)
+cutoff_lists = st.lists(MOMENTS, min_size=1, max_size=4, unique=True).map(sorted)
+
+
+ASKED = Asked(aggregates=yaml.safe_load(VIEW.replace("WHERE", ""))["views"]["v"]["aggregates"], windows=WINDOWS)
 
 
 def known(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -93,10 +55,13 @@ def known(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
-def agrees(ours: Any, theirs: Any) -> bool:
-    if ours is None or theirs is None or isinstance(theirs, str):
-        return bool(ours == theirs)
-    return math.isclose(ours, theirs, rel_tol=1e-12, abs_tol=1e-9)
+def expected(
+    asked: Asked, rows: list[dict[str, Any]], cutoffs: list[datetime]
+) -> dict[tuple[str, datetime], dict[str, Any]]:
+    return {
+        (who, as_of): {f"v__{name}": value for name, value in reference.windowed(asked, rows, who, as_of).items()}
+        for who, as_of in reference.spine([rows], cutoffs)
+    }
 
 
 @given(rows=st.lists(events, min_size=1, max_size=8), cutoffs=cutoff_lists, where=st.booleans())
@@ -104,20 +69,9 @@ def test_every_aggregate_equals_a_literal_reading(
     rows: list[dict[str, Any]], cutoffs: list[datetime], where: bool
 ) -> None:
     rows = known(rows)
-    text = VIEW.replace("WHERE", "where: event = 'buy'" if where else "")
-    found = snapshots(text, cutoffs, events=rows)
-    expected = {}
-    for who in ("ann", "bob"):
-        own = [row for row in rows if row["customer_id"] == who]
-        counted = [row for row in own if row["event"] == "buy" or not where]
-        for as_of in cutoffs:
-            if any(row["known_at"] <= as_of for row in own):  # the spine begins when the company first knew them
-                expected[who, as_of] = reference(counted, as_of)
-    assert set(found) == set(expected)
-    for key, features in expected.items():
-        assert set(found[key]) == {f"v__{name}" for name in features}
-        for name, value in features.items():
-            assert agrees(found[key][f"v__{name}"], value), (key, name, found[key][f"v__{name}"], value)
+    found = snapshots(VIEW.replace("WHERE", "where: event = 'buy'" if where else ""), cutoffs, events=rows)
+    asked = replace(ASKED, where=lambda row: row["event"] == "buy" or not where)
+    assert differences(found, expected(asked, rows, cutoffs)) == []
 
 
 @settings(max_examples=settings().max_examples // 3)  # each example plans several views
@@ -131,26 +85,14 @@ views:
   v: {from: events, by: event, categories: [buy, return, never], windows: [7d],
       aggregates: {"*": [count, share, trend, recency], amount: [sum, mean, std, share], item: [last]}}
 """
+    asked = Asked(
+        aggregates=yaml.safe_load(text)["views"]["v"]["aggregates"],
+        windows={"7d": 7 * DAY},
+        by="event",
+        categories={name: name for name in ("buy", "return", "never")},
+    )
     found = snapshots(text, cutoffs, events=rows)
-    for (who, as_of), features in found.items():
-        whole = reference([row for row in rows if row["customer_id"] == who], as_of)
-        for category in ("buy", "return", "never"):
-            own = [row for row in rows if (row["customer_id"], row["event"]) == (who, category)]
-            expected = reference(own, as_of)
-            for part, share in (("count_7d", "share_7d"), ("amount_sum_7d", "amount_share_7d")):
-                expected[share] = expected[part] / whole[part] if whole[part] else None
-            for name in (
-                "count_7d",
-                "share_7d",
-                "trend_7d",
-                "recency",
-                "amount_sum_7d",
-                "amount_mean_7d",
-                "amount_std_7d",
-                "amount_share_7d",
-                "item_last_7d",
-            ):
-                assert agrees(features[f"v__{name}__{category}"], expected[name]), (name, category)
+    assert differences(found, expected(asked, rows, cutoffs)) == []
 
 
 @settings(max_examples=settings().max_examples // 3)  # each example plans several views

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -132,10 +132,17 @@ def customers_of(strategy: st.SearchStrategy[list[dict[str, Any]]], number: int)
     return [{**row, "customer_id": f"c{at:04d}"} for at, rows in enumerate(found) for row in rows]
 
 
+def agrees(name: str, found: Any, expected: Any) -> bool:
+    """Say whether two values are the same: whole numbers and text to the letter, fractions up to their last digits."""
+    if not isinstance(expected, float):
+        return type(found) is type(expected) and bool(found == expected)
+    tolerance = 1e-6 if "_std_" in name else 1e-9  # a deviation counts to the millionth
+    return isinstance(found, float) and math.isclose(found, expected, rel_tol=1e-12, abs_tol=tolerance)
+
+
 def differences(
     found: dict[tuple[str, datetime], dict[str, Any]],
     expected: dict[tuple[str, datetime], dict[str, Any]],
-    agrees: Callable[[str, Any, Any], bool],
 ) -> list[str]:
     """Return what differs, by customer, cutoff and feature: what was found, and what was expected."""
     absent = "absent"
