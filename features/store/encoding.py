@@ -8,7 +8,7 @@ from feast import FeatureView
 from feast.infra.key_encoding_utils import serialize_entity_key
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
-from feast.types import Bool, Float64, Int64, String, UnixTimestamp
+from feast.types import Bool, Float32, Float64, Int32, Int64, String, UnixTimestamp
 
 from features.base.errors import BadConfiguration
 from features.store.definitions import CUSTOMER, ColumnType
@@ -16,7 +16,9 @@ from features.store.records import Block, Layout, Plain
 
 KEY_VERSION = 3
 _TYPES: dict[object, ColumnType] = {
+    Int32: "int",
     Int64: "int",
+    Float32: "float",
     Float64: "float",
     String: "string",
     Bool: "bool",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -10,6 +11,7 @@ from typing import Any, Literal
 
 from feast import FeatureView, RepoConfig
 from feast.infra.online_stores.online_store import OnlineStore
+from feast.infra.supported_async_methods import SupportedAsyncMethods
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
 from feast.repo_config import FeastConfigBaseModel
@@ -94,6 +96,31 @@ class RecordsOnlineStore(OnlineStore):  # type: ignore[misc]  # Feast is not fol
         except TimeoutError as error:
             raise Unreachable("store.online_late", str(error), hint="look at the server, or raise `deadline`") from None
         return found
+
+    @property
+    def async_supported(self) -> SupportedAsyncMethods:
+        """Say that both ways may be awaited."""
+        return SupportedAsyncMethods(read=True, write=True)
+
+    async def online_write_batch_async(
+        self,
+        config: RepoConfig,
+        table: FeatureView,
+        data: list[tuple[EntityKey, dict[str, Value], datetime, datetime | None]],
+        progress: Callable[[int], Any] | None,
+    ) -> None:
+        """Write rows in a thread; see `online_write_batch`."""
+        await asyncio.to_thread(self.online_write_batch, config, table, data, progress)
+
+    async def online_read_async(
+        self,
+        config: RepoConfig,
+        table: FeatureView,
+        entity_keys: list[EntityKey],
+        requested_features: list[str] | None = None,
+    ) -> list[tuple[datetime | None, dict[str, Value] | None]]:
+        """Read in a thread; see `online_read`."""
+        return await asyncio.to_thread(self.online_read, config, table, entity_keys, requested_features)
 
     def update(
         self,

@@ -38,14 +38,6 @@ Record = Mapping[str, Block]
 """A customer's whole record: a block by view. An unknown customer has an empty one."""
 
 
-@dataclass(frozen=True)
-class Replaced:
-    """What replacing a view's snapshot did: rows written, and rows dropped since the snapshot no longer holds them."""
-
-    written: int
-    dropped: int
-
-
 class OnlineRecords(Protocol):
     """One record a customer, on SQLite or on Redis; safe in threads, and after a fork.
 
@@ -65,12 +57,6 @@ class OnlineRecords(Protocol):
 
     def write(self, records: Iterable[tuple[str, Record]]) -> int:
         """Merge blocks into customers' records, each customer's in one step; return how many blocks were taken."""
-
-    def replace(self, view: str, *, cutoff_us: int, rows: Iterable[tuple[str, Block]]) -> Replaced | None:
-        """Make a view hold this snapshot; None, and nothing done, where a newer snapshot lies there already.
-
-        Customers whose block is older than the cutoff and who are not among the rows lose their block.
-        """
 
     def discard(self, view: str, customers: Iterable[str], *, not_after_us: int) -> int:
         """Take a view's block from these customers, where it is not newer than that; return how many lost theirs."""

@@ -15,7 +15,7 @@ from redis.retry import Retry
 
 from features.base.errors import StorageFailure, Unreachable
 from features.store.payload import layout_from, layout_text, payload, values_of
-from features.store.records import WAIT_S, Block, Layout, Record, Replaced
+from features.store.records import WAIT_S, Block, Layout, Record
 
 PAGE = 500  # customers in one round trip of whatever is not a read
 _BIAS = 2**62  # moments as digits that sort as the moments do, whatever their sign
@@ -45,18 +45,11 @@ _DELETE = """
 redis.call('ZREM', KEYS[2], ARGV[1])
 return redis.call('DEL', KEYS[1])
 """
-_ADVANCE = """
-local held = redis.call('HGET', KEYS[1], ARGV[1])
-if not held or held <= ARGV[2] then redis.call('HSET', KEYS[1], ARGV[1], ARGV[2]) end
-return 0
-"""
 Command = tuple[str | int, ...]
 
 
 class RedisRecords:
     """`OnlineRecords` on one server: two connections a thread, one that may wait and one that may not.
-
-    A snapshot is replaced customer by customer, so a reader sees each customer's old block or new one.
 
     Parameters
     ----------
@@ -86,17 +79,6 @@ class RedisRecords:
             for customer, record in records
         )
 
-    def replace(self, view: str, *, cutoff_us: int, rows: Iterable[tuple[str, Block]]) -> Replaced | None:
-        """Make a view hold this snapshot, customer by customer; None where a newer one lies there already."""
-        cutoff = _digits(cutoff_us)
-        (held,) = self._ask([("HGET", self._of("snapshots"), view)])
-        if held is not None and held > cutoff:
-            return None
-        written = self.write((customer, {view: block}) for customer, block in rows)
-        dropped = self.discard(view, self._customers(), not_after_us=cutoff_us - 1)
-        self._ask([("EVAL", _ADVANCE, 1, self._of("snapshots"), view, cutoff)])
-        return Replaced(written, dropped)
-
     def discard(self, view: str, customers: Iterable[str], *, not_after_us: int) -> int:
         """Take a view's block from these customers, where it is not newer than that; return how many lost theirs."""
         limit = _digits(not_after_us)
@@ -117,9 +99,8 @@ class RedisRecords:
             self.discard(view, self._customers(), not_after_us=_BIAS - 1)
             (names,) = self._ask([("HKEYS", self._of("facts"))])
             gone = [name for name in names if name.startswith(f"{view}:")]
-            self._ask(
-                [("HDEL", self._of("snapshots"), view), *([("HDEL", self._of("facts"), *gone)] if gone else [])],
-            )
+            if gone:
+                self._ask([("HDEL", self._of("facts"), *gone)])
 
     def put_layout(self, layout: Layout) -> str:
         """Keep a layout and return its identity, the digest of what it says."""

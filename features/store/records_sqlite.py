@@ -14,7 +14,7 @@ from pathlib import Path
 
 from features.base.errors import StorageFailure
 from features.store.payload import layout_from, layout_text, payload, values_of
-from features.store.records import WAIT_S, Block, Layout, Record, Replaced
+from features.store.records import WAIT_S, Block, Layout, Record
 
 PAGE = 1_000  # customers that `scan` holds at a time
 _STEPS = 2_000  # of SQLite's machine between two looks at the clock: no small read takes as many
@@ -33,7 +33,6 @@ _SCHEMA = (
     """,
     "CREATE TABLE IF NOT EXISTS layouts (id TEXT PRIMARY KEY, fields TEXT NOT NULL) WITHOUT ROWID",
     "CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
-    "CREATE TABLE IF NOT EXISTS snapshots (view TEXT PRIMARY KEY, cutoff_us INTEGER NOT NULL) WITHOUT ROWID",
 )
 
 
@@ -100,17 +99,6 @@ class SqliteRecords:
         with self._writing() as sqlite:
             return _upsert(sqlite, rows)
 
-    def replace(self, view: str, *, cutoff_us: int, rows: Iterable[tuple[str, Block]]) -> Replaced | None:
-        """Make a view hold this snapshot in one transaction: a reader sees the old one or the new one."""
-        with self._writing() as sqlite:
-            held = sqlite.execute("SELECT cutoff_us FROM snapshots WHERE view = ?", [view]).fetchone()
-            if held is not None and held[0] > cutoff_us:
-                return None
-            written = _upsert(sqlite, ((customer, view, block) for customer, block in rows))
-            dropped = sqlite.execute("DELETE FROM blocks WHERE view = ? AND event_us < ?", [view, cutoff_us]).rowcount
-            sqlite.execute("INSERT OR REPLACE INTO snapshots (view, cutoff_us) VALUES (?, ?)", [view, cutoff_us])
-        return Replaced(written, dropped)
-
     def discard(self, view: str, customers: Iterable[str], *, not_after_us: int) -> int:
         """Take a view's block from these customers, where it is not newer than that; return how many lost theirs."""
         statement = "DELETE FROM blocks WHERE customer = ? AND view = ? AND event_us <= ?"
@@ -141,7 +129,6 @@ class SqliteRecords:
         with self._writing() as sqlite:
             for view in views:
                 sqlite.execute("DELETE FROM blocks WHERE view = ?", [view])
-                sqlite.execute("DELETE FROM snapshots WHERE view = ?", [view])
                 sqlite.execute("DELETE FROM facts WHERE substr(name, 1, length(?1) + 1) = ?1 || ':'", [view])
 
     def put_layout(self, layout: Layout) -> str:

@@ -21,6 +21,7 @@ from features.store.definitions import (
     check_services,
     view_of,
 )
+from features.store.encoding import layout_of
 from features.store.served import Served, ServedView
 from features.store.snapshots import check_snapshot, parquet_pattern
 
@@ -88,7 +89,7 @@ def served_of(feast: FeatureStore) -> Served:
     return Served(
         views={
             # The registry gives a zero length back for "no limit".
-            view.name: ServedView(tuple(columns_of(view).items()), view.ttl or None)
+            view.name: ServedView(layout_of(view), view.ttl or None)
             for view in feast.list_feature_views()
         },
         services={service.name: _features_of(service) for service in feast.list_feature_services()},

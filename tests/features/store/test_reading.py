@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 import time
@@ -71,6 +72,10 @@ def test_feast_reads_and_writes_the_same_records(both: Store, workspace: Path) -
     assert read["customer_id"] == ["ann", "nobody"]
     assert read["spend__sum"] == [1.5, None]
     assert read["visits__n"] == [3, None]
+    awaited = asyncio.run(
+        feast.get_online_features_async(features=["spend:spend__sum"], entity_rows=[{"customer_id": "ann"}])
+    )
+    assert awaited.to_dict()["spend__sum"] == [1.5]
     row = {"customer_id": ["ann"], "event_timestamp": [pd.Timestamp(FEB)], "created_timestamp": [pd.Timestamp(FEB)]}
     feast.write_to_online_store("visits", pd.DataFrame({**row, "visits__n": [9]}))
     (ann,) = open_reader(workspace).read(["ann"], "churn", as_of=FEB)

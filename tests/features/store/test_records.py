@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from features.base.errors import StorageFailure
-from features.store.records import Block, OnlineRecords, Record, Replaced
+from features.store.records import Block, OnlineRecords, Record
 from features.store.records_redis import RedisRecords
 from features.store.records_sqlite import SqliteRecords
 from tests.features.store.conftest import RedisServer
@@ -86,21 +86,6 @@ def test_a_write_touches_only_the_views_that_it_holds(records: OnlineRecords) ->
     assert read(records, "ann") == [{"spend": block(1, 1), "visits": block(2, 3)}]
 
 
-def test_a_snapshot_replaces_the_one_before_it_and_keeps_what_is_newer(records: OnlineRecords) -> None:
-    first = [(who, block(10, who)) for who in ("ann", "bob", "cem")]
-    assert records.replace("spend", cutoff_us=10, rows=first) == Replaced(3, 0)
-    records.write([("cem", {"spend": block(25, "newer")}), ("bob", {"visits": block(1, 1)})])
-    assert records.replace("spend", cutoff_us=20, rows=[("ann", block(20, "ann"))]) == Replaced(1, 1)
-    assert read(records, "ann", "bob", "cem") == [
-        {"spend": block(20, "ann")},
-        {"visits": block(1, 1)},
-        {"spend": block(25, "newer")},
-    ]
-    assert records.replace("spend", cutoff_us=10, rows=first) is None
-    assert records.replace("spend", cutoff_us=20, rows=[("ann", block(20, "ann"))]) == Replaced(1, 0)
-    assert read(records, "ann") == [{"spend": block(20, "ann")}]
-
-
 def test_a_view_is_taken_from_a_few_customers_where_it_is_not_newer(records: OnlineRecords) -> None:
     records.write([(who, {"spend": block(10, who), "visits": block(10)}) for who in ("ann", "bob", "cem")])
     records.write([("bob", {"spend": block(11, "newer")})])
@@ -122,14 +107,13 @@ def test_delete_forgets_exactly_one_customer(records: OnlineRecords) -> None:
 
 
 def test_a_dropped_view_is_gone_with_its_facts(records: OnlineRecords) -> None:
-    records.replace("spend", cutoff_us=10, rows=[("ann", block(10, 1)), ("bob", block(10, 1))])
-    records.write([("ann", {"spend2": block(1)})])
+    records.write([("ann", {"spend": block(10), "spend2": block(1)}), ("bob", {"spend": block(2**60)})])
     for name in ("spend:watermark", "spend2:watermark", "spend"):
         records.put_fact(name, "7")
     records.drop(["spend"])
     assert list(records.scan()) == [("ann", {"spend2": block(1)})]
     assert [records.fact(name) for name in ("spend:watermark", "spend2:watermark", "spend")] == [None, "7", "7"]
-    assert records.replace("spend", cutoff_us=1, rows=[("ann", block(1, 1))]) == Replaced(1, 0)
+    assert records.write([("ann", {"spend": block(1)})]) == 1
 
 
 def test_layouts_and_facts_are_kept(records: OnlineRecords) -> None:

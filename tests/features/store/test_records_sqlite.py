@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from features.base.errors import StorageFailure
-from features.store.records import Block
+from features.store.records import Block, Record
 from features.store.records_sqlite import SqliteRecords
 
 
@@ -54,12 +54,12 @@ def test_a_read_that_takes_too_long_is_broken_off(file: Path) -> None:
 
 
 def test_a_write_that_fails_half_way_leaves_what_was(records: SqliteRecords) -> None:
-    def rows() -> Iterator[tuple[str, Block]]:
-        yield "ann", Block(2, 2, "l", (9,))
+    def rows() -> Iterator[tuple[str, Record]]:
+        yield "ann", {"spend": Block(2, 2, "l", (9,))}
         raise RuntimeError("the power went")
 
     with pytest.raises(RuntimeError):
-        records.replace("spend", cutoff_us=2, rows=rows())
+        records.write(rows())
     assert records.read(["ann"], deadline_s=5)[0]["spend"].values == ("secret of ann",)
 
 
