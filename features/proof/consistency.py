@@ -5,14 +5,16 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import timedelta
 from typing import Any, Literal
 
 from features.base.errors import BadData
 from features.base.workspace import Workspace
 from features.built import read_report
 from features.declared import definition_of
+from features.motion.settle import settle_all
 from features.proof.recompute import Asked, Recomputed, recompute
 from features.store.definitions import view_of
 from features.store.payload import to_microseconds
@@ -22,7 +24,8 @@ from features.transforms.catalogue import FeatureType
 
 TOLERANCE = 1e-9  # relative, of numbers with a fraction; whole numbers and text are equal or they are not
 NEWEST = 10_000
-Outcome = Literal["equal", "mismatch", "missing", "gone", "nobody"]
+LAG = timedelta(seconds=5)  # how long after its acceptance an event in motion may be on its way into the online store
+Outcome = Literal["equal", "mismatch", "behind", "missing", "gone", "nobody"]
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,7 @@ class FeatureConsistency:
     served : times it was asked for
     compared : times it was served, and the customer is still there to be computed for
     mismatched : of those, times it was another value than the one computed offline
+    behind : of those, times it was the value of a moment ago, before an event that was on its way
     missing : times nothing was served, though the customer had a row offline
     stale : times it was served past its view's ttl
     """
@@ -42,6 +46,7 @@ class FeatureConsistency:
     served: int
     compared: int
     mismatched: int
+    behind: int
     missing: int
     stale: int
 
@@ -110,16 +115,21 @@ def prove(workspace: Workspace, *, newest: int = NEWEST) -> Consistency:
             question = _question(vector, view, cutoffs)
             if question is not None:
                 asked[view].add(question)
+    settle_all(workspace)
     found = recompute(workspace, asked)
     types = {feature.name: feature.type for view in report.views for feature in view.features}
     counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
     gone = 0
-    for vector in vectors:
-        outcomes = {feature: _outcome(vector, feature, types.get(feature), found, cutoffs) for feature in vector.values}
+    judged = [
+        {feature: _outcome(vector, feature, types.get(feature), found, cutoffs) for feature in vector.values}
+        for vector in vectors
+    ]
+    _excuse(workspace, vectors, judged, types)
+    for vector, outcomes in zip(vectors, judged, strict=True):
         gone += "gone" in outcomes.values()
         for feature, outcome in outcomes.items():
             counts[feature].update([outcome, "served", *(["stale"] if feature in vector.stale else [])])
-    if not any(count["equal"] + count["mismatch"] + count["missing"] for count in counts.values()):
+    if not any(count["equal"] + count["behind"] + count["mismatch"] + count["missing"] for count in counts.values()):
         raise BadData(
             "consistency.nothing_to_compare",
             f"of {len(kept.vectors)} logged vectors none can be compared",
@@ -129,8 +139,9 @@ def prove(workspace: Workspace, *, newest: int = NEWEST) -> Consistency:
         FeatureConsistency(
             feature=feature,
             served=count["served"],
-            compared=count["equal"] + count["mismatch"],
+            compared=count["equal"] + count["behind"] + count["mismatch"],
             mismatched=count["mismatch"],
+            behind=count["behind"],
             missing=count["missing"],
             stale=count["stale"],
         )
@@ -165,6 +176,28 @@ def _outcome(
     if row is None or feature not in row:
         return "gone"
     return "equal" if _equal(vector.values[feature], row[feature], kind) else "mismatch"
+
+
+def _excuse(
+    workspace: Workspace,
+    vectors: Sequence[Vector],
+    judged: Sequence[dict[str, Outcome]],
+    types: Mapping[str, FeatureType],
+) -> None:
+    """Turn ``mismatch`` into ``behind`` where the vector holds what was known `LAG` before it was read."""
+    asked: defaultdict[str, set[Asked]] = defaultdict(set)
+    late: list[tuple[Vector, dict[str, Outcome], str, Asked]] = []
+    for vector, outcomes in zip(vectors, judged, strict=True):
+        for feature in [name for name, outcome in outcomes.items() if outcome == "mismatch"]:
+            moment = vector.moments[view_of(feature)]
+            before = Asked(moment or 0, vector.at_us - LAG // timedelta(microseconds=1), vector.customer)
+            asked[view_of(feature)].add(before)
+            late.append((vector, outcomes, feature, before))
+    found = recompute(workspace, asked) if late else {}
+    for vector, outcomes, feature, before in late:
+        row = found.get(view_of(feature), {}).get(before)
+        if row is not None and _equal(vector.values[feature], row[feature], types.get(feature)):
+            outcomes[feature] = "behind"
 
 
 def _equal(served: Plain, computed: Plain, kind: FeatureType | None) -> bool:

@@ -143,6 +143,9 @@ def _asides(found: Consistency) -> Iterator[str]:
         yield f"  the other {len(found.features) - SHOWN} features differ no more than the last one shown"
     if found.redefined:
         yield f"  {found.redefined} more were served under feeds or views as they were declared before"
+    behind = sum(feature.behind for feature in found.features)
+    if behind:
+        yield f"  {behind} values were those of a moment ago: an event was on its way, and they count as equal"
     if found.gone:
         yield f"  of {found.gone} the customer is no longer there to be computed for"
     if found.dropped:
