@@ -81,7 +81,7 @@ class Workspace:
 
     @property
     def snapshots(self) -> Path:
-        """Features as of each cutoff, one file a view."""
+        """Features as of each cutoff, a folder a view with a file a cutoff."""
         return self.state / "snapshots"
 
     @property

@@ -51,6 +51,7 @@ class PlannedView:
     source : SQL of the table ``source`` that `select` reads, or None
     select : SQL of customer_id, as_of and the features for every row of ``spine``
     expression : the Ibis expression that `select` is compiled from, where it is one; other engines compile it too
+    shared : whether a customer's features depend on the rows of others
     """
 
     name: str
@@ -58,6 +59,7 @@ class PlannedView:
     source: str | None
     select: str
     expression: Any = None
+    shared: bool = False
 
 
 def plan_views(
@@ -191,7 +193,8 @@ def _windowed(name: str, view: View, feeds: FeedsFile, columns: Columns, learnt:
         for column in aggregated
     }
     source = source_select(view, rows, sql)
-    return PlannedView(name, tuple(features), source, str(ibis.to_sql(select, dialect="duckdb")), select)
+    statement = str(ibis.to_sql(select, dialect="duckdb"))
+    return PlannedView(name, tuple(features), source, statement, select, view.of == "company")
 
 
 def _counted(text: Sequence[TextColumn]) -> dict[str, list[Aggregate]]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
 import pyarrow.parquet as pq
 
-from features.base.engine import quoted
+from features.base.clock import as_utc
+from features.base.engine import literal, quoted
 from features.base.errors import BadData
 from features.base.storage import stream_parquet
 from features.transforms.catalogue import Feature
@@ -18,6 +20,8 @@ from features.transforms.settings import Snapshots
 from features.unify.present import about_customers
 from features.unify.tables import Columns
 
+#: Rows that a row group of a snapshot file holds.
+ROWS_A_GROUP = 1 << 17
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 #: An engine at work: given DuckDB with the canonical tables, it returns DuckDB's relation of a view's rows.
 RowsOf = Callable[[duckdb.DuckDBPyConnection, PlannedView], str]
@@ -92,35 +96,86 @@ def too_large(view: PlannedView) -> BadData:
 
 
 def compute(
-    engine: duckdb.DuckDBPyConnection, view: PlannedView, path: Path, *, rows_of_view: RowsOf = embedded
-) -> int:
-    """Write one view's snapshots; return the number of rows.
+    engine: duckdb.DuckDBPyConnection,
+    view: PlannedView,
+    paths: Mapping[datetime, Path],
+    *,
+    rows_of_view: RowsOf = embedded,
+) -> None:
+    """Write one view's snapshots, a file a cutoff.
 
     Parameters
     ----------
     engine : knows the canonical tables, ``cutoffs`` and ``spine``
     view : the planned view
+    paths : of each cutoff the Parquet file: customer_id, the features, event_timestamp (the cutoff), created_timestamp
     rows_of_view : the engine that computes it: returns the relation of the view's rows
-    path : the Parquet file: customer_id, event_timestamp (the cutoff), created_timestamp, the features
 
     Raises
     ------
     BadData : a number is too large to be added exactly
     """
+    keep_computed(engine, view, rows_of_view=rows_of_view)
+    for cutoff, path in paths.items():
+        write_snapshot(engine.sql(computed_at(cutoff)).to_arrow_reader(), path)
+
+
+def keep_computed(engine: duckdb.DuckDBPyConnection, view: PlannedView, *, rows_of_view: RowsOf = embedded) -> None:
+    """Create ``computed``: the view's rows as they are written, for every row of ``spine``."""
     try:
-        reader = engine.sql(
+        engine.execute(
             f"""
+            CREATE OR REPLACE TEMP TABLE computed AS
             SELECT customer_id, {typed(view.features)},
                    make_timestamptz(as_of) AS event_timestamp, make_timestamptz(as_of) AS created_timestamp
             FROM {rows_of_view(engine, view)}
-            ORDER BY as_of, customer_id
             """
-        ).to_arrow_reader()
-        return stream_parquet(reader, path)
+        )
     except (duckdb.ConversionException, duckdb.OutOfRangeException):
         raise too_large(view) from None
+
+
+def computed_at(cutoff: datetime) -> str:
+    """Return SQL of the rows of ``computed`` at one cutoff, in order."""
+    micros = (cutoff - _EPOCH) // timedelta(microseconds=1)
+    return f"SELECT * FROM computed WHERE event_timestamp = make_timestamptz({micros}) ORDER BY customer_id"
+
+
+def patched_at(cutoff: datetime, before: Path, touched: str) -> str:
+    """Return SQL of a snapshot in which the rows of the customers that `touched` selects are those of ``computed``."""
+    micros = (cutoff - _EPOCH) // timedelta(microseconds=1)
+    return f"""
+        SELECT * FROM read_parquet({literal(str(before))}) WHERE customer_id NOT IN ({touched})
+        UNION ALL SELECT * FROM computed WHERE event_timestamp = make_timestamptz({micros})
+        ORDER BY customer_id
+    """
+
+
+def write_snapshot(reader: pa.RecordBatchReader, path: Path) -> None:
+    """Write rows as `stream_parquet` does, in groups of one size: equal rows are equal bytes, however they came."""
+
+    def regrouped() -> Iterator[pa.RecordBatch]:
+        held: list[pa.RecordBatch] = []
+        rows = 0
+        for batch in reader:
+            held.append(batch)
+            rows += batch.num_rows
+            while rows >= ROWS_A_GROUP:
+                table = pa.Table.from_batches(held, schema=reader.schema)
+                yield table.slice(0, ROWS_A_GROUP).combine_chunks().to_batches()[0]
+                rows -= ROWS_A_GROUP
+                held = table.slice(ROWS_A_GROUP).to_batches()
+        if rows:
+            yield pa.Table.from_batches(held, schema=reader.schema).combine_chunks().to_batches()[0]
+
+    stream_parquet(pa.RecordBatchReader.from_batches(reader.schema, regrouped()), path)
 
 
 def rows_of(path: Path) -> int:
     """Return the number of rows of a snapshot file."""
     return int(pq.read_metadata(path).num_rows)
+
+
+def file_of(cutoff: datetime) -> str:
+    """Return the name of the file of a cutoff: ``2026-01-31T000000Z.parquet``."""
+    return f"{as_utc(cutoff):%Y-%m-%dT%H%M%S}{f'.{cutoff.microsecond:06d}' if cutoff.microsecond else ''}Z.parquet"

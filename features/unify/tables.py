@@ -119,7 +119,7 @@ def write_tables(engine: duckdb.DuckDBPyConnection, feeds: FeedsFile, *, staged:
         source = f"({with_marks('joined', feeds)})" if kind == "customers" else "joined"
         hidden = personal_columns(columns, {*declared, *new})
         listed = ", ".join(map(quoted, ["__ref", *hidden]))
-        numbered = [name for name, feed in members.items() if kind == "customers" or _telling(name, feed, declared)]
+        numbered = sorted(numbered_feeds(feeds) & set(members))
         pseudonymous = (
             f"SELECT * EXCLUDE ({listed}) REPLACE ({_ordinal(numbered)} AS record_id)\n"
             f"FROM {source} WHERE {keep} ORDER BY {order}"
@@ -128,6 +128,14 @@ def write_tables(engine: duckdb.DuckDBPyConnection, feeds: FeedsFile, *, staged:
         if table.about_customer:
             counts += [_attached(engine, name, folder / PERSONAL) for name in members]
     return Written(tuple(counts), tuple(sorted(found)))
+
+
+def numbered_feeds(feeds: FeedsFile) -> frozenset[str]:
+    """Return the feeds whose rows stand outside ``personal`` under their place among the feed's keys."""
+    declared = apart_attributes(feeds)
+    return frozenset(
+        name for name, feed in feeds.feeds.items() if feed.kind == "customers" or _telling(name, feed, declared)
+    )
 
 
 def _telling(name: str, feed: Feed, declared: frozenset[str]) -> bool:

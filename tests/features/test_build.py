@@ -113,7 +113,7 @@ def test_the_features_are_those_that_the_rows_say(built: Workspace) -> None:
     last = {
         view.name: {row["profile__city"] if view.name == "profile" else row["customer_id"]: row for row in rows}
         for view in report.views
-        for rows in [table(built.snapshots / f"{view.name}.parquet")[-2:]]
+        for rows in [table(built.snapshots / view.name)[-2:]]
     }
     assert set(last["profile"]) == {"Leeds", "Hull"}
     assert last["profile"]["Leeds"]["profile__crm_tier"] == "gold"

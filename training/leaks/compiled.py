@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import cast
@@ -177,7 +177,7 @@ def _computed(
     try:
         for view in views:
             path = folder / f"{view.name}.parquet"
-            compute(engine, view, path)
+            compute(engine, view, {datetime.fromtimestamp(0, UTC) + timedelta(microseconds=moment): path})
             names = [feature.name for feature in view.features]
             table = read_parquet(path, columns=["customer_id", *names]).to_pandas().set_index("customer_id")
             made = made.join(table, on="customer_id")

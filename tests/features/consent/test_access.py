@@ -104,8 +104,8 @@ def test_unification_tells_who_is_withheld_from_what_and_why(workspace: Workspac
 
 def test_a_view_holds_only_those_with_a_basis_for_its_purpose_at_any_cutoff(workspace: Workspace) -> None:
     report = build_features(workspace, Silent())
-    buys = {row["customer_id"] for row in table(workspace.snapshots / "buys.parquet")}
-    seen = {row["customer_id"] for row in table(workspace.snapshots / "seen.parquet")}
+    buys = {row["customer_id"] for row in table(workspace.snapshots / "buys")}
+    seen = {row["customer_id"] for row in table(workspace.snapshots / "seen")}
     assert (buys, seen) == (people_of(workspace, "A1"), people_of(workspace, "A1", "B1", "C1"))
     assert report.withheld_by == {"marketing": {"no_consent": 1, "withdrawn": 1}}
 
@@ -114,7 +114,7 @@ def test_the_purpose_of_the_file_holds_for_views_without_one(workspace: Workspac
     path = workspace.file("features/views.yaml")
     path.write_text("purpose: care\n" + VIEWS, encoding="utf-8")
     build_features(workspace, Silent())
-    seen = {row["customer_id"] for row in table(workspace.snapshots / "seen.parquet")}
+    seen = {row["customer_id"] for row in table(workspace.snapshots / "seen")}
     assert seen == people_of(workspace, "A1", "B1")
 
 

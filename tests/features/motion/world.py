@@ -121,7 +121,7 @@ def offline(workspace: Workspace, as_of: datetime) -> dict[str, dict[str, tuple[
             purpose = views.purpose_of(view.name)
             access = open_customer_data(engine, workspace, feeds.purposes, purpose=purpose, as_of=as_of)
             make_spine(engine, access.columns, [as_of])
-            compute(engine, view, part)
+            compute(engine, view, {as_of: part})
             for row in table(part):
                 values = tuple(row[feature.name] for feature in view.features)
                 found.setdefault(row["customer_id"], {})[view.name] = values

@@ -1,0 +1,156 @@
+"""Snapshots of every view at every cutoff, made again only where something that they rest on has changed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from features.base.clock import as_utc, iso
+from features.base.config import Lines
+from features.base.engine import open_engine
+from features.base.errors import BadConfiguration, BadData, NextbestError, Problem
+from features.base.progress import Progress
+from features.base.storage import atomic_folder, digest_file, digest_of, read_done, read_json, write_json
+from features.base.workspace import Workspace
+from features.built import REPORT, BuiltView, FeaturesReport, as_json, read_report
+from features.consent.access import Withheld, by_purpose, open_customer_data
+from features.declaration.file import FeedsFile
+from features.declared import faults_of_views, load_feeds, load_functions, load_views
+from features.feeds.personal import apart_attributes
+from features.kept import read_kept
+from features.motion.settle import settle_all
+from features.one_customer import REPORT as UNIFY_REPORT
+from features.renewal import VERSION, Renewal
+from features.transforms.engines import declared_engine
+from features.transforms.fitted import as_json as as_json_fitted
+from features.transforms.fitted import read_fitted, write_fitted
+from features.transforms.fitting import learn_views, middle
+from features.transforms.plan import PlannedView, plan_views, refuse_unfit
+from features.transforms.settings import ViewsFile
+from features.transforms.snapshots import cutoffs_between
+from features.unify.present import known_span
+from features.unify.tables import numbered_feeds
+
+
+def build_snapshots(
+    workspace: Workspace,
+    progress: Progress,
+    *,
+    as_of: datetime | None = None,
+    refit: bool = False,
+    allow_type_change: bool = False,
+) -> FeaturesReport:
+    """Make the snapshots of all views be those of the present tables, and return what they are.
+
+    A snapshot is kept while its view's definition, and what was known of its customers by its cutoff, are the same; of
+    one that a few customers' rows have changed for, only those customers are computed. A file whose bytes are not those
+    that were written is made again. See `build_features`.
+    """
+    unified = workspace.unified / UNIFY_REPORT
+    if not unified.is_file():
+        raise BadData("features.not_unified", "there are no customers yet", hint="run `nextbest unify` first")
+    feeds, _ = load_feeds(workspace)
+    views, lines = _load_views(workspace, feeds)
+    python = load_functions(workspace, views)
+    fitted = {} if refit else read_fitted(workspace.fitted)
+    settled = settle_all(workspace)
+    declared = [
+        VERSION,
+        read_json(unified)["digest"],
+        views.model_dump(mode="json"),
+        feeds.model_dump(mode="json"),
+        as_of and iso(as_of),
+        digest_file(workspace.file(views.python)) if views.python else "",
+        *([settled] if settled else []),
+    ]
+    kept = read_kept(workspace.snapshots)
+    intact = kept.intact(workspace.snapshots)
+    done = digest_of([*declared, as_json_fitted(fitted)])
+    if not refit and intact == set(kept.files) and read_done(workspace.snapshots / REPORT, done) is not None:
+        return read_report(workspace)
+    with (
+        open_engine(folders=[workspace.state], scratch=workspace.state / ".scratch") as engine,
+        declared_engine(views.snapshots, folder=workspace.state / ".spark") as rows_of_view,
+    ):
+        access = open_customer_data(engine, workspace, feeds.purposes, purpose=views.purpose, as_of=as_of)
+        moment = as_utc(as_of) if as_of else access.moment
+        cutoffs = cutoffs_between(known_span(engine, access.columns)[0], moment, views.snapshots)
+        refuse_unfit(views, lines, feeds, access.columns, python)
+        until = views.fit.until or middle(cutoffs)
+        learnt = learn_views(engine, workspace, views, feeds, until=until, kept=fitted, as_of=as_of)
+        fitted = {name: view.fitted for name, view in learnt.items()}
+        planned = plan_views(views, lines, feeds, columns=access.columns, fitted=fitted, python=python)
+        if not allow_type_change:
+            _refuse_type_changes(workspace, planned)
+        progress.step("computing features", total=len(planned))
+        withheld: set[Withheld] = set()
+        with atomic_folder(workspace.snapshots) as part:
+            renewal = Renewal(
+                old=workspace.snapshots,
+                new=part,
+                kept=kept,
+                intact=intact,
+                cutoffs=cutoffs,
+                every=views.snapshots.every,
+                numbered=numbered_feeds(feeds),
+                rows_of_view=rows_of_view,
+            )
+            for purpose in sorted({views.purpose_of(view.name) or "" for view in planned}):
+                access = open_customer_data(engine, workspace, feeds.purposes, purpose=purpose or None, as_of=as_of)
+                withheld.update(access.withheld)
+                renewal.look(engine, access.columns, purpose)
+                for view in planned:
+                    if (views.purpose_of(view.name) or "") == purpose:
+                        renewal.fill(engine, access.columns, view, purpose)
+                        progress.advance()
+            report = FeaturesReport(
+                views=tuple(
+                    BuiltView(view.name, view.features, renewal.rows(view.name), unseen)
+                    for view in planned
+                    for unseen in [learnt[view.name].unseen if view.name in learnt else 0]
+                ),
+                as_of=moment,
+                cutoffs=tuple(cutoffs),
+                online_customers=0,
+                digest=digest_of([*declared, as_json_fitted(fitted)]),
+                withheld_by=by_purpose(withheld),
+                motion=settled,
+            )
+            renewal.close()
+            write_json(part / REPORT, as_json(report))
+            write_fitted(workspace.fitted, fitted)
+    return report
+
+
+def _load_views(workspace: Workspace, feeds: FeedsFile) -> tuple[ViewsFile, Lines]:
+    """Read the views; where they cannot be read, say also which of the columns they name are not there."""
+    try:
+        return load_views(workspace)
+    except BadConfiguration as error:
+        with open_engine(folders=[workspace.state]) as engine:
+            columns = open_customer_data(engine, workspace, feeds.purposes, purpose=None).columns
+        raise BadConfiguration.of(
+            faults_of_views(workspace, error, columns, personal=apart_attributes(feeds))
+        ) from None
+
+
+def _refuse_type_changes(workspace: Workspace, planned: Sequence[PlannedView]) -> None:
+    """Refuse to build a feature of another type than the last build's, before anything is computed."""
+    try:
+        known = {feature.name: feature.type for view in read_report(workspace).views for feature in view.features}
+    except NextbestError:  # nothing was built yet, or it cannot be read: the registry is asked at the end
+        return
+    problems = [
+        Problem(
+            "store.type_change",
+            f"the feature {feature.name} was {known[feature.name]} and is now {feature.type}",
+            f"view {feature.view}",
+            "mend what its feed delivers, give it a new name, or allow it with `nextbest features "
+            "--allow-type-change` and train again what reads it",
+        )
+        for view in planned
+        for feature in view.features
+        if known.get(feature.name, feature.type) != feature.type
+    ]
+    if problems:
+        raise BadConfiguration.of(problems)

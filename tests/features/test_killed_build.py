@@ -1,0 +1,159 @@
+"""`nextbest features` that is killed, runs twice at once or finds the disk full: the last good state stands."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from features.base.errors import StorageFailure
+from features.base.progress import Silent
+from features.base.workspace import Workspace
+from features.built import read_report
+from features.kept import only_build, read_kept
+from features.publish import build_features
+from tests.features.test_build import STORE
+from tests.features.tiny import company, lines, unified
+from tests.serving.forking import Forking
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+KILLS = 20
+FEEDS = """
+company: {currency: GBP, timezone: UTC}
+feeds:
+  crm: {source: crm.csv, kind: customers, key: no, updated_at: changed, timezone: UTC, fields: {city: town}}
+  till:
+    {source: till.csv, kind: events, event: purchase, key: receipt, customer: crm.no = till.who, event_time: at,
+     timezone: UTC, fields: {amount: price, item: sku}}
+"""
+VIEWS = """
+views:
+  buys: {from: events, aggregates: {amount: [sum, mean, last], "*": [count, recency], item: [nunique]}, windows: [7d]}
+  place: {from: customers, fields: [city]}
+snapshots: {every: 7d}
+"""
+
+
+def files(rows: int) -> dict[str, str]:
+    people = range(30)
+    days = [f"2026-{1 + n % 6:02d}-{1 + n % 28:02d}" for n in range(rows)]
+    return {
+        "features/feature_store.yaml": STORE,
+        "crm.csv": lines("no,changed,town", [f"{n},2026-01-01,Town{n % 7}" for n in people]),
+        "till.csv": lines(
+            "receipt,who,at,price,sku", [f"{n},{n % 30},{day},{n % 9},s{n % 5}" for n, day in enumerate(days)]
+        ),
+    }
+
+
+def built(root: Path, rows: int = 200) -> Workspace:
+    workspace = company(root, feeds=FEEDS, views=VIEWS, files=files(rows))
+    unified(workspace)
+    build_features(workspace, Silent())
+    return workspace
+
+
+def deliver(workspace: Workspace, rows: int) -> None:
+    for name, text in files(rows).items():
+        (workspace.root / name).write_text(text, encoding="utf-8")
+    unified(workspace)
+
+
+def look(workspace: Workspace) -> dict[str, bytes]:
+    """Return all that is published, once every file is found to be what was written; the report's counts hold."""
+    kept = read_kept(workspace.snapshots)
+    assert kept.files
+    assert kept.intact(workspace.snapshots) == set(kept.files)
+    report = read_report(workspace)
+    assert {view.name for view in report.views} == {"buys", "place"}
+    assert len(list(workspace.snapshots.rglob("*.parquet"))) == 2 * len(report.cutoffs)
+    return {name: (workspace.snapshots / name).read_bytes() for name in kept.files}
+
+
+@pytest.fixture(scope="module")
+def forking() -> Iterator[Forking]:
+    with Forking() as server:
+        yield server
+
+
+@pytest.mark.slow
+def test_killed_at_any_moment_it_leaves_a_good_state_and_ends_as_if_never_killed(
+    forking: Forking, tmp_path: Path
+) -> None:
+    chance, rows = random.Random(20261125), 200
+    workspace = built(tmp_path / "killed")
+
+    def features(kill_after: float | None = None) -> bool:
+        process = forking.start(["features", "--workspace", str(workspace.root)], log=tmp_path / "log.txt")
+        if kill_after is not None:
+            time.sleep(kill_after)
+            with suppress(ProcessLookupError):  # it may have ended by then
+                os.kill(process, signal.SIGKILL)
+        code = forking.wait()
+        assert code in (0, -signal.SIGKILL), (tmp_path / "log.txt").read_text()
+        return code != 0
+
+    deliver(workspace, rows := rows + 10)
+    features()  # the first one waits for the server's imports
+    deliver(workspace, rows := rows + 10)
+    began = time.monotonic()
+    features()
+    takes = time.monotonic() - began
+    kills = 0
+    while kills < KILLS:
+        deliver(workspace, rows := rows + 10)
+        while features(kill_after=chance.uniform(0, takes)):
+            kills += 1
+            look(workspace)
+    full = built(tmp_path / "full", rows)
+    assert look(workspace) == look(full)
+    assert [path.name for path in workspace.state.rglob(".*.part")] == []
+
+
+def test_a_damaged_snapshot_is_noticed_and_it_alone_is_made_again(tmp_path: Path) -> None:
+    workspace = built(tmp_path)
+    good = look(workspace)
+    stood = {path: path.stat().st_ino for path in workspace.snapshots.rglob("*.parquet")}
+    damaged = sorted(stood)[3]
+    content = bytearray(damaged.read_bytes())
+    content[len(content) // 2] ^= 1
+    damaged.write_bytes(bytes(content))
+    build_features(workspace, Silent())
+    assert look(workspace) == good
+    assert [path for path, inode in stood.items() if path.stat().st_ino != inode] == [damaged]
+
+
+def test_a_second_build_at_the_same_time_is_refused_and_changes_nothing(tmp_path: Path) -> None:
+    workspace = built(tmp_path)
+    good = look(workspace)
+    deliver(workspace, 300)
+    with only_build(workspace):
+        with pytest.raises(StorageFailure) as caught:
+            build_features(workspace, Silent())
+        assert (caught.value.first.code, caught.value.exit_code) == ("features.busy", 74)
+        assert look(workspace) == good
+    build_features(workspace, Silent())
+    assert look(workspace) != good
+
+
+def test_on_a_full_disk_it_says_so_and_the_last_good_state_stands(tmp_path: Path) -> None:
+    workspace = built(tmp_path)
+    good = look(workspace)
+    deliver(workspace, 3_000)
+    nextbest = str(Path(sys.executable).with_name("nextbest"))
+    limited = f"ulimit -f 4; exec {nextbest} features --json --workspace {tmp_path}"  # blocks of 1 kB a file
+    full = subprocess.run(["bash", "-c", limited], check=False, capture_output=True, text=True, cwd=REPOSITORY)
+    assert full.returncode == 74, full.stdout + full.stderr
+    assert set(json.loads(full.stdout)["error"]) >= {"code", "message", "hint"}
+    assert look(workspace) == good
+    build_features(workspace, Silent())
+    assert look(workspace) != good
