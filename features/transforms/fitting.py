@@ -20,7 +20,7 @@ from features.base.workspace import Workspace
 from features.consent.access import open_customer_data
 from features.declaration.file import FeedsFile
 from features.transforms.fitted import Fitted
-from features.transforms.rows import Rows, rows_of
+from features.transforms.rows import Rows, rows_for
 from features.transforms.settings import Text, View, ViewsFile
 from features.transforms.text import WORD
 from features.transforms.topics import topics_of
@@ -156,7 +156,7 @@ def _unseen(engine: duckdb.DuckDBPyConnection, view: View, feeds: FeedsFile, fit
 
 def _categories(view: View, feeds: FeedsFile) -> str:
     """Return SQL of every row's category, and of when it happened and was known."""
-    rows = rows_of(view, feeds, named=named_columns(view))
+    rows = rows_for(view, feeds, named=named_columns(view))
     column = quoted(view.by or "item")
     happened = "held_from" if view.source == "holdings" else "event_time"
     return (
@@ -175,7 +175,7 @@ def _fit_text(
     declared: str,
     until: datetime,
 ) -> Fitted:
-    rows: Rows = rows_of(view, feeds, named=named_columns(view))
+    rows: Rows = rows_for(view, feeds, named=named_columns(view))
     engine.execute(
         f"""
         CREATE OR REPLACE TEMP TABLE texts AS

@@ -30,7 +30,7 @@ from features.transforms.catalogue import (
 from features.transforms.fitted import Fitted
 from features.transforms.in_python import ORDER, PythonFeature, check_python, python_features, python_select
 from features.transforms.lineage import Lineage
-from features.transforms.rows import cast, rows_of, source_select
+from features.transforms.rows import cast, rows_for, source_select
 from features.transforms.settings import Aggregate, View, ViewsFile
 from features.transforms.text import TextColumn, counts, lengths
 from features.transforms.view_checks import check_views, named_columns, python_types
@@ -184,7 +184,7 @@ def _windowed(name: str, view: View, feeds: FeedsFile, columns: Columns, learnt:
     features = windowed_features(
         name, full, by, feeds.company.currency, numeric=numbers, made={key: each.made for key, each in made.items()}
     )
-    rows = rows_of(view, feeds, named=named_columns(view))
+    rows = rows_for(view, feeds, named=named_columns(view))
     select = windowed(name, full, categories=by, numeric=numbers, expiring=rows.expiring)
     sql = {
         column: f"CAST({made[column].sql} AS DECIMAL(38, 9))"
@@ -209,7 +209,7 @@ def _in_python(
     read = {function.name: check_python(name, [function], types, file="")[1] for function in functions}
     used = frozenset[str]().union(*read.values()) & set(types)
     windows: dict[str, timedelta | None] = {format_duration(window): window for window in view.windows}
-    rows = rows_of(view, feeds, named=[*named_columns(view), *used])
+    rows = rows_for(view, feeds, named=[*named_columns(view), *used])
     times = [column for column in used if types[column] == "int64" and column != ORDER]
     sql = {
         column: f"epoch_us({quoted(column)})" if column in times else f"CAST({quoted(column)} AS {_SQL[types[column]]})"

@@ -32,7 +32,7 @@ class Rows:
     expiring: bool = False
 
 
-def rows_of(view: View, feeds: FeedsFile, *, named: Collection[str]) -> Rows:
+def rows_for(view: View, feeds: FeedsFile, *, named: Collection[str]) -> Rows:
     """Return the rows that a view reads.
 
     Parameters
