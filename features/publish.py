@@ -46,8 +46,8 @@ def build_features(
     StorageFailure : another build is running, or memory or disk ran out; the last good state stands
     """
     with only_build(workspace):
-        views, _ = load_views(workspace)
         report = build_snapshots(workspace, progress, as_of=as_of, refit=refit, allow_type_change=allow_type_change)
+        views, _ = load_views(workspace)
         progress.step("registering with Feast")
         return _publish(workspace, report, views, allow_type_change=allow_type_change)
 

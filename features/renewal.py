@@ -30,7 +30,7 @@ from features.transforms.snapshots import (
     keep_computed,
     make_spine,
     patched_at,
-    rows_of,
+    rows_in,
     write_snapshot,
 )
 from features.transforms.spark_dialect import tables_of
@@ -125,7 +125,7 @@ class Renewal:
 
     def rows(self, view: str) -> int:
         """Return how many rows the snapshots of a view hold."""
-        return sum(rows_of(self.new / name_of(view, cutoff)) for cutoff in self.cutoffs)
+        return sum(rows_in(self.new / name_of(view, cutoff)) for cutoff in self.cutoffs)
 
     def close(self) -> None:
         """Write down what was made, for the next build."""
@@ -141,7 +141,7 @@ class Renewal:
         read = tables_of(view.select) | (tables_of(view.source) if view.source else set())
         if shared & read or (view.shared and customers):
             return None
-        rows = rows_of(self.old / name_of(view.name, cutoff))
+        rows = rows_in(self.old / name_of(view.name, cutoff))
         return customers if customers <= MOST_TOUCHED * rows else None
 
     def _make_spine(self, engine: duckdb.DuckDBPyConnection, columns: Columns, cutoffs: list[datetime]) -> None:

@@ -31,7 +31,7 @@ from features.transforms.measures import EXACT
 
 _DAY = 86_400_000_000  # microseconds
 _KEYS = ("customer_id", "as_of")
-#: Grows from row to row in the order of time, feed and record; no two rows have the same.
+#: A text that grows from row to row in the order of time, feed and record; no two rows have the same.
 ORDER = "order"
 #: What every row says, whatever its table: microseconds since 1970, and how long before the cutoff it happened.
 _OF_ROWS = {"customer_id": "string", "as_of": "int64", "event_time": "int64", "days_ago": "float64"}

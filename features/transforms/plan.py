@@ -210,14 +210,14 @@ def _in_python(
     used = frozenset[str]().union(*read.values()) & set(types)
     windows: dict[str, timedelta | None] = {format_duration(window): window for window in view.windows}
     rows = rows_for(view, feeds, named=[*named_columns(view), *used])
-    times = [column for column in used if types[column] == "int64" and column != ORDER]
+    times = [column for column in used if types[column] == "int64"]
     sql = {
         column: f"epoch_us({quoted(column)})" if column in times else f"CAST({quoted(column)} AS {_SQL[types[column]]})"
         for column in sorted(used - {ORDER})
     }
     happened = "held_from" if view.source == "holdings" else "event_time"
     if ORDER in used:
-        sql[ORDER] = f"row_number() OVER (ORDER BY {happened}, feed, record_id)"
+        sql[ORDER] = f"CAST(epoch_us({happened}) + {1 << 62} AS VARCHAR) || ' ' || feed || ' ' || record_id"
     sources = {function: {happened, *(read[function] & set(sql) - {ORDER})} for function in read}
     select = python_select(
         name,

@@ -171,7 +171,7 @@ def write_snapshot(reader: pa.RecordBatchReader, path: Path) -> None:
     stream_parquet(pa.RecordBatchReader.from_batches(reader.schema, regrouped()), path)
 
 
-def rows_of(path: Path) -> int:
+def rows_in(path: Path) -> int:
     """Return the number of rows of a snapshot file."""
     return int(pq.read_metadata(path).num_rows)
 

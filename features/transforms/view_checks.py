@@ -80,7 +80,7 @@ def python_types(kind: Kind, columns: Columns) -> dict[str, str]:
         for column, numeric in columns[kind].items()
         if column not in ours
     }
-    return {**read, ORDER: "int64"}
+    return {**read, ORDER: "string"}
 
 
 def named_columns(view: View, place: str = "") -> list[str]:

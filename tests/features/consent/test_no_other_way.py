@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parents[3]
 #: Who makes the tables, checks them, or is the filter. Everybody else has to ask it.
 MAKERS = ("features/unify", "features/quality", "features/consent", "features/one_customer.py", "features/base")
 #: What stands in a unified folder and is about nobody in particular.
-REPORTS = {"UNIFY_REPORT", "REPORT", "FOLDER"}
+REPORTS = {"UNIFY_REPORT", "UNIFIED_REPORT", "REPORT", "FOLDER"}
 
 
 def modules() -> list[Path]:
