@@ -14,7 +14,7 @@ import typer
 
 from features.base.clock import system_clock
 from features.base.errors import BadConfiguration, Problem, UsageError
-from serving.commands import catalogue, consent, features, identity, proof, quarantine, report, why
+from serving.commands import catalogue, consent, events, features, identity, proof, quarantine, report, why
 from serving.commands.forget import forget
 from serving.commands.init import init
 from serving.commands.options import AsJson, AsOf, Folder, moment_of, workspace_of
@@ -39,6 +39,7 @@ features.app.command()(forget)
 features.app.command()(proof.reconcile)
 features.app.command()(proof.consistency)
 app.add_typer(features.app)
+app.add_typer(events.app)
 app.add_typer(identity.app)
 app.add_typer(consent.app)
 app.add_typer(quarantine.app)

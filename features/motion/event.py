@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
@@ -12,6 +13,7 @@ from pydantic import (
     AfterValidator,
     AwareDatetime,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     StringConstraints,
@@ -21,6 +23,7 @@ from pydantic import (
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 LARGEST = 1e10  # far beyond any bill; every aggregate adds such numbers exactly
+_MOMENT = re.compile(r"^\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}")
 _RECORD = r"^[a-z][a-z0-9_]*:.+$"
 
 
@@ -29,6 +32,12 @@ def _written(text: str) -> str:
     if "\x00" in text:
         raise ValueError("holds a NUL character")
     return text
+
+
+def _a_moment(told: object) -> object:
+    if not isinstance(told, datetime) and (not isinstance(told, str) or _MOMENT.match(told) is None):
+        raise ValueError("is not a moment, such as 2026-06-30T12:00:00Z")
+    return told
 
 
 def _in_utc(moment: datetime) -> datetime:
@@ -56,8 +65,8 @@ class Event(BaseModel):
         default=None, description="instead of customer_id: a record of theirs, as FEED:KEY"
     )
     event: Short = Field(description="what happened, such as purchase")
-    event_time: Annotated[AwareDatetime, AfterValidator(_in_utc)] = Field(
-        description="when it happened, ISO 8601 with its zone"
+    event_time: Annotated[AwareDatetime, BeforeValidator(_a_moment), AfterValidator(_in_utc)] = Field(
+        strict=False, description="when it happened, ISO 8601 with its zone"
     )
     amount: Number | None = None
     quantity: Number | None = None

@@ -40,6 +40,23 @@ CREATE TABLE IF NOT EXISTS place (
 """
 
 
+class _Connection:
+    """One thread's connection, closed when the thread ends."""
+
+    def __init__(self, path: Path) -> None:
+        self._getpid = os.getpid  # held here: the module is gone when the interpreter ends
+        self.process = self._getpid()
+        # The garbage collector may close it from another thread; only its own thread ever uses it.
+        self.sqlite = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
+        self.sqlite.execute("PRAGMA journal_mode = WAL")
+        self.sqlite.execute("PRAGMA synchronous = FULL")
+
+    def __del__(self) -> None:
+        # A forked child must not close its parent's file: SQLite's locks belong to the process.
+        if getattr(self, "sqlite", None) is not None and self.process == self._getpid():
+            self.sqlite.close()
+
+
 class SqliteLog:
     """An `EventLog` in ``events.db`` of a folder.
 
@@ -138,9 +155,7 @@ class SqliteLog:
     def close(self) -> None:
         """See `EventLog`; connections of other threads are closed when those end."""
         self.release()
-        held = self._local.__dict__.pop("connection", None)
-        if held is not None:
-            held.close()
+        self._local.__dict__.clear()
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
@@ -155,13 +170,10 @@ class SqliteLog:
             sqlite.execute("COMMIT")
 
     def _connection(self) -> sqlite3.Connection:
-        held: sqlite3.Connection | None = getattr(self._local, "connection", None)
-        if held is None or self._local.process != os.getpid():  # a forked child opens its own
-            held = sqlite3.connect(self._path, timeout=BUSY_S, isolation_level=None)
-            held.execute("PRAGMA journal_mode = WAL")
-            held.execute("PRAGMA synchronous = FULL")
-            self._local.connection, self._local.process = held, os.getpid()
-        return held
+        held: _Connection | None = getattr(self._local, "connection", None)
+        if held is None or held.process != os.getpid():  # a forked child opens its own
+            held = self._local.connection = _Connection(self._path)
+        return held.sqlite
 
     @contextmanager
     def _explained(self) -> Iterator[None]:

@@ -180,6 +180,7 @@ def follow(
     pause: Callable[[float], None],
     until_empty: bool = False,
     waiting: Callable[[], None] = lambda: None,
+    done: Followed | None = None,
 ) -> Followed:
     """Keep the online store up with the log, for ever or until nothing is left to take.
 
@@ -189,6 +190,7 @@ def follow(
     pause : waits so many seconds; whatever it raises ends the work in good order
     until_empty : end when all is taken
     waiting : told when another worker is at work, which is waited for
+    done : where what is done is counted as it is done
 
     Raises
     ------
@@ -196,6 +198,7 @@ def follow(
     StorageFailure, Unreachable : a store cannot be used; what is in the log stays there
     """
     worker = Worker(workspace, log, records, clock=clock)
+    worker.done = done or worker.done
     told = False
     while True:
         if not log.hold():
@@ -220,9 +223,11 @@ def follow(
 def _held(log: EventLog, worker: Worker) -> Iterator[None]:
     try:
         yield
-        worker.end()
     finally:
-        log.release()
+        try:
+            worker.end()
+        finally:
+            log.release()
 
 
 def _blocks(found: list[Recomputed], layouts: dict[str, str], *, event_us: int, created_us: int) -> dict[str, Record]:

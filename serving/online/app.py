@@ -39,6 +39,8 @@ from serving.online.wire import (
     CustomerReply,
     DecideReply,
     DecideRequest,
+    EventsReply,
+    EventsRequest,
     OutcomeReply,
     OutcomeRequest,
     ProblemReply,
@@ -77,6 +79,7 @@ def create_app(front: Front, *, clock: Clock, meters: Meters, start: Callable[[]
     _health(app, front, meters)
     _decisions(app, front, clock, meters)
     _customers(app, front, clock)
+    _events(app, front, clock)
     app.openapi = lambda: _document(app)  # type: ignore[method-assign]
     return app
 
@@ -156,6 +159,19 @@ def _customers(app: FastAPI, front: Front, clock: Clock) -> None:
         return _json(customer_reply(row, role=role, desk=desk))
 
 
+def _events(app: FastAPI, front: Front, clock: Clock) -> None:
+    @app.post("/v1/events", response_model=EventsReply, status_code=202)
+    def events(ask: EventsRequest, request: Request) -> Response:
+        """Take in what customers did; `nextbest events follow` has it in their features a moment later."""
+        intake = front.desk.intake
+        _require_field(_role(request), "events")
+        if intake is None:
+            raise Refused(DEFECT)  # it is opened where a role holds the field
+        done = intake.accept([event.model_dump_json(exclude_none=True) for event in ask.events], at=clock())
+        reply = EventsReply(accepted=done.accepted, duplicates=done.duplicates, aside=dict(done.aside))
+        return _json(reply, status=202)
+
+
 def _health(app: FastAPI, front: Front, meters: Meters) -> None:
     @app.get("/live", response_model=StateReply)
     async def live() -> Response:
@@ -233,8 +249,8 @@ def _role(request: Request) -> Role:
     return role
 
 
-def _json(reply: Reply) -> Response:
-    return Response(reply.model_dump_json(exclude_unset=True), media_type="application/json")
+def _json(reply: Reply, *, status: int = 200) -> Response:
+    return Response(reply.model_dump_json(exclude_unset=True), status_code=status, media_type="application/json")
 
 
 def _problem(request: Request, fault: Fault) -> Response:

@@ -12,6 +12,8 @@ import structlog
 from features.base.errors import Unreachable
 from features.base.workspace import Workspace
 from features.declared import load_views
+from features.motion.intake import Intake
+from features.motion.open_log import open_log
 from features.store.reading import OnlineRow, open_reader
 from serving.decider import Decider
 from serving.online.noting import OnlineReads, noting
@@ -29,6 +31,7 @@ class Desk:
     Attributes
     ----------
     profile : the features that come from the customers table
+    intake : takes events in; none where no role may tell any
     ttl_s : for how many seconds an answer may be shown
     """
 
@@ -37,6 +40,7 @@ class Desk:
     roles: tuple[Role, ...]
     risk: Risk
     profile: frozenset[str]
+    intake: Intake | None = None
     ttl_s: int = TTL_S
 
     def read(
@@ -93,7 +97,9 @@ def open_desk(workspace: Workspace) -> Desk:
     profile = frozenset(
         feature.name for view in decider.catalogue.views if view.name in own for feature in view.features
     )
-    desk = Desk(decider=decider, reader=reader, roles=roles, risk=risk, profile=profile)
+    told = any(role.holds("events") for role in roles)
+    intake = Intake(workspace, open_log(workspace)) if told else None
+    desk = Desk(decider=decider, reader=reader, roles=roles, risk=risk, profile=profile, intake=intake)
     _warm_up(desk)
     return replace(desk, reader=noting(reader, workspace, load_roles(workspace)[0].served))
 

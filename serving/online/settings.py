@@ -25,6 +25,7 @@ FieldName = Literal[
     "features",
     "profile",
     "consents",
+    "events",
     "metrics",
 ]
 FIELDS: dict[FieldName, str] = {
@@ -39,6 +40,7 @@ FIELDS: dict[FieldName, str] = {
     "features": "every feature of a customer",
     "profile": "the features of a customer that come from the customers table (attributes)",
     "consents": "what the customer has allowed",
+    "events": "POST /v1/events: telling what any customer did; what is kept aside tells whether an id is known",
     "metrics": "GET /metrics",
 }
 """The closed list of fields, and what each covers; ids, versions and what was degraded are in every answer."""

@@ -7,10 +7,12 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from pydantic.json_schema import SkipJsonSchema
 
+from features.motion.event import Event
 from serving.decide.settings import Outcome
 
 CUSTOMER_ID = r"^[A-Za-z0-9][A-Za-z0-9_.:@~\-]{0,127}$"
 MOST_CUSTOMERS = 100
+MOST_EVENTS = 500
 HEAVIEST = 100.0
 
 CustomerId = Annotated[str, StringConstraints(pattern=CUSTOMER_ID)]
@@ -75,6 +77,22 @@ class ScoreRequest(Request):
 
     customer_ids: list[CustomerId] = Field(min_length=1, max_length=MOST_CUSTOMERS)
     models: list[Named] | None = Field(default=None, min_length=1, max_length=50, description="all when left out")
+
+
+class EventsRequest(Request):
+    """Tell what customers did."""
+
+    events: list[Event] = Field(min_length=1, max_length=MOST_EVENTS)
+
+
+class EventsReply(Reply):
+    """What became of the events; all of them are on the disk by now."""
+
+    accepted: int = Field(description="new, and in the log")
+    duplicates: int = Field(description="in the log already, under the same feed and id")
+    aside: dict[str, int] = Field(
+        description="kept aside, by reason (feed, future, unknown_customer, unknown_record), until they can be used"
+    )
 
 
 class ReasonReply(Reply):

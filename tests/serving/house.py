@@ -94,7 +94,7 @@ roles:
     key: ${file:state/keys/everything.key}
     purposes: [marketing, service]
     fields: [offers, reasons, blocked, propensity, value, decision, risk_band, scores, features, profile, consents,
-      metrics]
+      events, metrics]
   shop:
     key: ${file:state/keys/shop.key}
     purposes: [marketing]
@@ -119,6 +119,7 @@ def build(root: Path) -> Workspace:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
     frame = _customers()
+    _unify(workspace, frame)
     _publish(workspace, frame)
     chance = np.random.default_rng(3)
     learnt = frame[["purchases__amount_sum_30d", "purchases__count_30d", "profile__region"]]
@@ -150,6 +151,16 @@ def _customers() -> pd.DataFrame:
             "consent__marketing_record": records,
         }
     )
+
+
+def _unify(workspace: Workspace, frame: pd.DataFrame) -> None:
+    """Say who the customers are: a record of the feed `crm` each, under a key of its own."""
+    ids, count = pa.array(frame["customer_id"]), len(frame)
+    led = {"past_id": ids, "customer_id": ids, "place": pa.array([0] * count, pa.int32()), "live": [True] * count}
+    records = {"feed": ["crm"] * count, "record_id": [str(number) for number in range(count)], "customer_id": ids}
+    write_parquet(pa.table(led), workspace.unified / "ids.parquet")
+    write_parquet(pa.table(records), workspace.personal / "records.parquet")
+    write_json(workspace.unified / "unified.json", {"digest": "of these customers"})
 
 
 def _publish(workspace: Workspace, frame: pd.DataFrame) -> None:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 
 import pytest
 from fastapi import FastAPI
 
 from features.base.workspace import Workspace
+from features.motion.intake import Intake
+from features.motion.log_sqlite import SqliteLog
 from features.store.reading import open_reader
 from serving.decider import Decider
 from serving.online.app import create_app
@@ -43,13 +46,15 @@ def keyed(house: Workspace) -> Workspace:
 
 
 @pytest.fixture
-def make(keyed: Workspace, decider: Decider) -> Callable[..., Running]:
+def make(keyed: Workspace, decider: Decider, tmp_path: Path) -> Callable[..., Running]:
     """Return a function that puts a service together."""
 
     def put_together(*, limits: Limits | None = None, reads: OnlineReads | None = None, at: datetime = NOW) -> Running:
         roles, risk = read_roles(keyed)
         profile = frozenset({"profile__region"})
-        desk = Desk(decider=decider, reader=reads or open_reader(keyed.root), roles=roles, risk=risk, profile=profile)
+        intake = Intake(keyed, SqliteLog(tmp_path / "motion"))
+        read = reads or open_reader(keyed.root)
+        desk = Desk(decider=decider, reader=read, roles=roles, risk=risk, profile=profile, intake=intake)
         front, meters = Front(desk), Meters()
         app = create_app(front, clock=lambda: at, meters=meters)
         guarded = Guard(app, front=front, routes=routes_of(app), meters=meters, limits=limits or Limits())

@@ -1,0 +1,68 @@
+"""A worker that is killed at any moment loses no event and counts none twice."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+from features.base.workspace import Workspace
+from features.motion.event import from_us
+from features.store.backend import open_records
+from features.unify.in_motion import read_segments
+from tests.features.motion.world import CUSTOMERS, accept, log_of, offline, told, values_of, world
+from tests.features.tiny import table
+from tests.serving.forking import Forking
+from tests.serving.test_events_commands import STORE
+
+KILLS = 24
+
+
+def test_killed_at_any_moment_no_event_is_lost_and_none_counts_twice(tmp_path: Path) -> None:
+    workspace = world(tmp_path)
+    workspace.file("features/feature_store.yaml").write_text(STORE, encoding="utf-8")
+    log, follow = tmp_path / "log.txt", ["events", "follow", "-w", str(tmp_path)]
+    chance, told_so_far, killed = random.Random(7), 0, 0
+
+    def tell() -> int:
+        at = datetime.now(UTC)
+        accept(workspace, [told(told_so_far + n, chance.choice(CUSTOMERS), at) for n in range(5)], at=at)
+        return told_so_far + 5
+
+    with Forking() as forking:
+        whole = 0.0  # seconds of a run to its end: the second one, since the first waits for imports
+        for _ in range(2):
+            told_so_far, began = tell(), time.perf_counter()
+            forking.start([*follow, "--until-empty"], log=log)
+            assert forking.wait() == 0, log.read_text(encoding="utf-8")
+            whole = time.perf_counter() - began
+        for _ in range(KILLS):
+            told_so_far = tell()
+            child = forking.start(follow, log=log)
+            time.sleep(chance.uniform(0, whole))
+            os.kill(child, signal.SIGKILL)
+            killed += forking.wait() == -signal.SIGKILL
+        forking.start([*follow, "--until-empty"], log=log)
+        assert forking.wait() == 0, log.read_text(encoding="utf-8")
+    assert killed >= 20
+    _nothing_lost_or_doubled(workspace, told_so_far)
+
+
+def _nothing_lost_or_doubled(workspace: Workspace, events: int) -> None:
+    entries = log_of(workspace).read(after=0, limit=10_000)
+    assert [entry.event.id for entry in entries] == [f"e{number}" for number in range(events)]
+    segments = [workspace.motion / "events" / segment.file for segment in read_segments(workspace.motion).files]
+    assert [row["record_id"] for path in segments for row in table(path)] == [entry.event.id for entry in entries]
+    records = open_records(workspace.root)
+    last = {entry.event.customer_id: entry.known_us for entry in entries}
+    found = dict(records.scan())
+    assert set(found) == set(last)
+    for customer, record in found.items():
+        (moment,) = {block.event_us for block in record.values()}
+        assert moment >= last[customer]
+        expected = offline(workspace, from_us(moment))[customer]
+        assert values_of(record) == {name: values for name, values in expected.items() if name != "market"}
+    records.close()
