@@ -188,7 +188,7 @@ def _unmoved(frame: Examined, _: Limits) -> tuple[Outcome, str, Sequence[str]]:
         return "passed", f"{len(shared)} columns are the same without what came later, in {looked}{rest}", ()
     worst = sorted(moved, key=lambda name: (-moved[name], name))
     told = _named([f"{name} ({moved[name]})" for name in worst])
-    return "failed", f"{len(moved)} of {len(shared)} columns knew what came later, in rows of {looked}: {told}", worst
+    return "failed", f"{len(moved)} of {len(shared)} columns knew what came later, of {looked}: {told}", worst
 
 
 def _sample(moments: pd.Series[pd.Timestamp]) -> NDArray[np.int64]:
