@@ -14,7 +14,7 @@ from features.base.storage import digest_of, write_json
 from features.base.workspace import Workspace
 from features.built import REPORT, BuiltView, FeaturesReport, as_json
 from features.consent.access import open_customer_data
-from features.declared import load_feeds, load_views
+from features.declared import load_feeds, load_functions, load_views
 from features.motion.intake import Intake
 from features.motion.log import EventLog
 from features.motion.log_sqlite import SqliteLog
@@ -93,7 +93,8 @@ def built(workspace: Workspace, as_of: datetime | None = None) -> FeaturesReport
         moment = as_of or access.moment
         learnt = learn_views(engine, workspace, views, feeds, until=moment, kept=read_fitted(workspace.fitted))
         fitted = {name: view.fitted for name, view in learnt.items()}
-        planned = plan_views(views, view_lines, feeds, columns=access.columns, fitted=fitted)
+        python = load_functions(workspace, views)
+        planned = plan_views(views, view_lines, feeds, columns=access.columns, fitted=fitted, python=python)
         write_fitted(workspace.fitted, fitted)
         report = FeaturesReport(
             views=tuple(BuiltView(view.name, view.features, 0) for view in planned),
@@ -117,7 +118,8 @@ def offline(workspace: Workspace, as_of: datetime) -> dict[str, dict[str, tuple[
     with open_engine(folders=[workspace.state]) as engine:
         access = open_customer_data(engine, workspace, feeds.purposes, purpose=None, as_of=as_of)
         fitted = read_fitted(workspace.fitted)
-        for view in plan_views(views, view_lines, feeds, columns=access.columns, fitted=fitted):
+        python = load_functions(workspace, views)
+        for view in plan_views(views, view_lines, feeds, columns=access.columns, fitted=fitted, python=python):
             purpose = views.purpose_of(view.name)
             access = open_customer_data(engine, workspace, feeds.purposes, purpose=purpose, as_of=as_of)
             make_spine(engine, access.columns, [as_of])
