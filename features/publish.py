@@ -14,6 +14,7 @@ from features.declared import load_views
 from features.kept import only_build
 from features.store.definitions import FeatureColumn, ServiceDefinition, SnapshotView
 from features.store.repository import Store, open_store
+from features.transforms.catalogue import Feature
 from features.transforms.settings import ViewsFile
 
 #: The feature service that holds every feature.
@@ -52,6 +53,17 @@ def build_features(
         return _publish(workspace, report, views, allow_type_change=allow_type_change)
 
 
+def _tags(feature: Feature) -> tuple[tuple[str, str], ...]:
+    """Return what Feast shows of a feature beside its name, type and description."""
+    told = {
+        "unit": feature.unit,
+        "purpose": feature.purpose,
+        "sources": ", ".join(feature.sources),
+        "personal": ", ".join(feature.personal),
+    }
+    return tuple((name, text) for name, text in told.items() if text)
+
+
 def _publish(
     workspace: Workspace, report: FeaturesReport, views: ViewsFile, *, allow_type_change: bool
 ) -> FeaturesReport:
@@ -63,7 +75,7 @@ def _publish(
                 SnapshotView(
                     name=view.name,
                     path=(workspace.snapshots / view.name).resolve(),
-                    columns=tuple(FeatureColumn(f.name, f.type, f.description) for f in view.features),
+                    columns=tuple(FeatureColumn(f.name, f.type, f.description, _tags(f)) for f in view.features),
                     ttl=views.views[view.name].ttl if view.name in views.views else None,
                     owner=views.views[view.name].owner if view.name in views.views else "",
                 )

@@ -22,11 +22,12 @@ _NAME = re.compile(r"[a-z][a-z0-9]*(?:_[a-z0-9]+)*")
 
 @dataclass(frozen=True)
 class FeatureColumn:
-    """One feature of a view, under its full name, such as ``purchases__amount_sum_30d``."""
+    """One feature of a view, under its full name, such as ``purchases__amount_sum_30d``; `tags` are free labels."""
 
     name: str
     type: ColumnType
     description: str = ""
+    tags: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -112,7 +112,12 @@ def _feature_view(view: SnapshotView, customer: Entity) -> FeatureView:
         created_timestamp_column=CREATED_TIME,
     )
     features = [
-        Field(name=column.name, dtype=_FEAST_TYPES[column.type], description=column.description)
+        Field(
+            name=column.name,
+            dtype=_FEAST_TYPES[column.type],
+            description=column.description,
+            tags=dict(column.tags),
+        )
         for column in view.columns
     ]
     return FeatureView(

@@ -8,6 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from feast import FeatureStore
 
 from features.base.errors import BadConfiguration, BadData, StorageFailure
 from features.base.progress import Silent
@@ -86,6 +87,14 @@ def test_the_choice_of_yesterday_stands_until_somebody_asks_for_another(tmp_path
     shop(tmp_path, till=TILL + LATER, views=VIEWS.replace("2026-01-04", "2026-01-20"))
     assert names(built(workspace), "goods") == ["goods__count_30d__bear"]  # a kept choice is not moved by its moment
     assert names(built(workspace, refit=True), "goods") == ["goods__count_30d__jam"]
+
+
+def test_feast_shows_what_a_feature_knows_of_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    built(shop(tmp_path, till=TILL))
+    monkeypatch.chdir(tmp_path)  # from where a workspace's own file counts
+    feast = FeatureStore(fs_yaml_file=Path("features/feature_store.yaml"))
+    (spend,) = feast.get_feature_view("mine").features
+    assert spend.tags == {"unit": "GBP", "sources": "events.amount, events.event_time"}
 
 
 def test_a_damaged_choice_is_not_made_again_unasked(tmp_path: Path) -> None:
