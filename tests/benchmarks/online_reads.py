@@ -32,12 +32,13 @@ from features.store.records_sqlite import SqliteRecords
 from features.store.served import Served, ServedView, put_served
 from tests.benchmarks._run import closing, table
 
-CUSTOMERS, READS, FEAST_READS, ROUNDS = 2_000, 10_000, 1_000, 20
+CUSTOMERS, READS, FEAST_READS, ROUND = 2_000, 10_000, 1_000, 200
 THREADS, READS_PER_THREAD = 32, 10_000
 VIEWS = {"first": 17, "second": 17, "third": 16}
 FEATURES = [f"{view}__f{number}" for view, count in VIEWS.items() for number in range(count)]
 MOMENT = datetime(2026, 6, 1, tzinfo=UTC)
-DEADLINE = timedelta(milliseconds=50)
+DEADLINE = timedelta(milliseconds=50)  # of the frozen server
+PATIENCE = timedelta(seconds=2)  # of the others: a busy machine makes a server late, and that is no wrong answer
 MAX_P50_MS, MAX_P99_MS = 0.3, 1.0
 
 Read = Callable[[int], Sequence[Any]]
@@ -136,7 +137,7 @@ def measured(read: Read, values: np.ndarray[Any, np.dtype[np.float64]], *, reads
     Of many short rounds the best one counts, as other programs on the machine only make a round longer; ``p99_all`` is
     that of all reads together.
     """
-    chance, wrong, took = random.Random(1), 0, np.empty((ROUNDS, reads // ROUNDS))
+    chance, wrong, took = random.Random(1), 0, np.empty((reads // ROUND, ROUND))
     for place in np.ndindex(took.shape):
         customer = chance.randrange(CUSTOMERS)
         began = time.perf_counter()
@@ -194,7 +195,7 @@ def frozen(reader: OnlineReader, process: int) -> dict[str, float]:
     try:
         for customer in range(reads):
             began = time.perf_counter()
-            (row,) = reader.read([name_of(customer)], "all", as_of=MOMENT)
+            (row,) = reader.read([name_of(customer)], "all", as_of=MOMENT, deadline=DEADLINE)
             took.append((time.perf_counter() - began) * 1000)
             present += row.unread != "timeout" or set(row.status.values()) != {"missing"}
     finally:
@@ -212,14 +213,14 @@ def main() -> int:
                 "SQLite": SqliteRecords(folder / "ours.db"),
                 "Redis": RedisRecords(url, name="bench"),
             }
-            readers = {name: OnlineReader(records, deadline=DEADLINE) for name, records in backends.items()}
+            readers = {name: OnlineReader(records, deadline=PATIENCE) for name, records in backends.items()}
             found = {}
             for name, records in backends.items():
                 fill(records, values)
-                measured(ours(readers[name]), values, reads=200)
+                measured(ours(readers[name]), values, reads=ROUND)
                 found[name] = measured(ours(readers[name]), values, reads=READS)
             feast = feast_reader(folder, values)
-            measured(feast, values, reads=20)
+            measured(feast, values, reads=ROUND)
             found["Feast, its SQLite"] = measured(feast, values, reads=FEAST_READS)
             table("one customer, 50 features", found, ("p50_ms", "p99_ms", "p99_all", "wrong", "reads"))
             threads = {f"{name}, {THREADS} threads": at_once(reader, values) for name, reader in readers.items()}
