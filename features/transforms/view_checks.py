@@ -52,7 +52,7 @@ def check_views(
             Problem("view.unknown_column", f"view {name}: {view.source} has no column {column!r}", place, hint)
             for column in named
             if column not in known and column.split(".")[0] not in unseen and not _of_items(column, view, columns)
-            for hint in [did_you_mean(column, _like(column, known, columns))]
+            for hint in [did_you_mean(column, _like(column, {**known, **made_columns(view)}, columns))]
         ]
         customers = columns.get("customers", {})
         if view.place is not None and view.place not in customers and view.place.split(".")[0] not in unseen:

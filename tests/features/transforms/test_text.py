@@ -15,7 +15,7 @@ from features.declaration.file import FeedsFile
 from features.transforms.fitted import Fitted
 from features.transforms.fitting import fit_views
 from features.transforms.settings import ViewsFile
-from features.transforms.text import lengths, topic_name, words_of, written
+from features.transforms.text import counts, lengths, topic_name, words_of, written
 from tests.features.transforms.world import FEEDS, day, engine_with, snapshots
 
 SIX = [f"c{number}" for number in range(6)]
@@ -79,6 +79,26 @@ def test_later_texts_have_no_say_and_where_there_are_none_it_is_said() -> None:
     assert learnt(KEYWORDS, early) == learnt(KEYWORDS, early + said("late late", at=9))
     with pytest.raises(BadData, match=r"view\.nothing_to_fit"):
         learnt(KEYWORDS, said("line", at=9))
+
+
+WORDS = ("line", "lines", "slow", "größe", "лампа", "x1", "电")
+
+
+@given(st.lists(st.sampled_from([*WORDS, ",", "- ", "me@line.org"]), max_size=12))
+def test_words_and_topics_are_counted_as_a_reader_would(said_words: list[str]) -> None:
+    fitted = Fitted("", keywords=("line", "größe"), topics=(("slow", "lines"), ("лампа",)))
+    columns = [column.sql for column in counts("t", fitted)]
+    with open_engine(folders=[]) as engine:
+        select = f"SELECT {words_of('t')} AS __words FROM (SELECT CAST($1 AS VARCHAR) AS t)"
+        (found,) = engine.execute(
+            f"SELECT {', '.join(columns)} FROM ({select})", [" ".join(said_words).upper()]
+        ).fetchall()
+    assert found == (
+        int("line" in said_words),
+        int("größe" in said_words),
+        said_words.count("slow") + said_words.count("lines"),
+        said_words.count("лампа"),
+    )
 
 
 TOPICS = KEYWORDS.replace("keywords: 3", "topics: 2")
