@@ -91,7 +91,7 @@ def test_words_and_topics_are_counted_as_a_reader_would(said_words: list[str]) -
     with open_engine(folders=[]) as engine:
         select = f"SELECT {words_of('t')} AS __words FROM (SELECT CAST($1 AS VARCHAR) AS t)"
         (found,) = engine.execute(
-            f"SELECT {', '.join(columns)} FROM ({select})", [" ".join(said_words).upper()]
+            f"SELECT {', '.join(columns)} FROM ({select})", [" ".join(word.capitalize() for word in said_words)]
         ).fetchall()
     assert found == (
         int("line" in said_words),
