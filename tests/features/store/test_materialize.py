@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -14,8 +14,10 @@ from features.store.cutoff import Source, read_watermark
 from features.store.definitions import SnapshotView
 from features.store.materialize import Materialized, materialize, reconcile
 from features.store.payload import to_microseconds
-from features.store.records import Block, Plain
+from features.store.records import Block, OnlineRecords, Plain, Record
+from features.store.records_redis import RedisRecords
 from features.store.records_sqlite import SqliteRecords
+from tests.features.store.conftest import RedisServer
 
 JAN = datetime(2026, 1, 1, tzinfo=UTC)
 FEB = datetime(2026, 2, 1, tzinfo=UTC)
@@ -24,9 +26,13 @@ DAY = timedelta(days=1)
 SPEND = {"spend__sum": "float", "spend__count": "int"}
 
 
-@pytest.fixture
-def records(workspace: Path) -> Iterator[SqliteRecords]:
-    opened = SqliteRecords(workspace / "state" / "feast" / "online.db")
+@pytest.fixture(params=["sqlite", "redis"])
+def records(request: pytest.FixtureRequest, workspace: Path) -> Iterator[OnlineRecords]:
+    """Return empty records of each backend in turn."""
+    opened: OnlineRecords = SqliteRecords(workspace / "state" / "feast" / "online.db")
+    if request.param == "redis":
+        server: RedisServer = request.getfixturevalue("redis_server")
+        opened = RedisRecords(server.url, name=workspace.name)
     yield opened
     opened.close()
 
@@ -35,15 +41,15 @@ def source(view: SnapshotView) -> Source:
     return Source(view.name, view.path, tuple((column.name, column.type) for column in view.columns))
 
 
-def fill(records: SqliteRecords, *views: SnapshotView, as_of: datetime, scratch: Path) -> tuple[Materialized, ...]:
+def fill(records: OnlineRecords, *views: SnapshotView, as_of: datetime, scratch: Path) -> tuple[Materialized, ...]:
     return materialize(records, [source(view) for view in views], as_of=as_of, scratch=scratch)
 
 
-def online(records: SqliteRecords) -> dict[str, dict[str, tuple[Plain, ...]]]:
+def online(records: OnlineRecords) -> dict[str, dict[str, tuple[Plain, ...]]]:
     return {customer: {view: block.values for view, block in record.items()} for customer, record in records.scan()}
 
 
-def push(records: SqliteRecords, customer: str, values: tuple[Plain, ...], *, at: datetime) -> None:
+def push(records: OnlineRecords, customer: str, values: tuple[Plain, ...], *, at: datetime) -> None:
     """Write one block as the worker of events in motion does."""
     layout = records.put_layout(tuple(SPEND.items()))
     records.write([(customer, {"spend": Block(to_microseconds(at), to_microseconds(at), layout, values)})])
@@ -136,25 +142,26 @@ def test_a_dropped_view_that_comes_back_is_filled_again(records, write_view, tmp
     assert fill(records, spend, as_of=JAN, scratch=tmp_path)[0].written == 1
 
 
-def test_each_customer_changes_in_one_step(records, write_view, tmp_path: Path) -> None:
+def test_each_customer_changes_in_one_step(
+    records, write_view, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A reader between any two writes finds a customer's views all old or all new, never mixed."""
     rows = {cutoff: [(f"c{n:05}", float(month), month) for n in range(3000)] for month, cutoff in ((1, JAN), (2, FEB))}
     spend, other = write_view("spend", SPEND, rows), write_view("other", {"other__a": "float", "other__b": "int"}, rows)
     fill(records, spend, other, as_of=JAN, scratch=tmp_path)
     seen: list[set[tuple[Plain, ...]]] = []
 
-    class Watched(SqliteRecords):
-        def write(self, changed):
-            taken = super().write(changed)
-            seen.extend({block.values for block in record.values()} for _, record in self.scan())
-            return taken
+    write = records.write
 
-    watched = Watched(workspace_db := records._path)
-    assert workspace_db.is_file()
-    fill(watched, spend, other, as_of=FEB, scratch=tmp_path)
+    def watched(changed: Iterable[tuple[str, Record]]) -> int:
+        taken: int = write(changed)
+        seen.extend({block.values for block in record.values()} for _, record in records.scan())
+        return taken
+
+    monkeypatch.setattr(records, "write", watched)
+    fill(records, spend, other, as_of=FEB, scratch=tmp_path)
     assert all(len(values) == 1 for values in seen)
     assert {(1.0, 1)} in seen  # a reader came in between
-    watched.close()
 
 
 def test_a_damaged_snapshot_is_refused_and_what_lay_online_stays(records, write_view, tmp_path: Path) -> None:
