@@ -6,6 +6,7 @@ import json
 import queue
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,7 +21,8 @@ from features.store.records import Plain
 
 NAME = "vectors.db"
 WAITING = 1_000  # reads that may wait to be written; more are dropped, and counted
-_AT_ONCE = 200
+_AT_ONCE = 500
+_GATHER_S = 0.2
 _BUSY_S = 5.0
 _SCHEMA = (
     """
@@ -123,9 +125,7 @@ class VectorLog:
     def _write_all(self) -> None:
         ended = False
         while not ended:
-            taken = [self._queue.get()]
-            while len(taken) < _AT_ONCE and not self._queue.empty():
-                taken.append(self._queue.get_nowait())
+            taken = self._take()
             ended = None in taken
             reads = [read for read in taken if read is not None]
             lost = self.dropped - self._told
@@ -136,6 +136,17 @@ class VectorLog:
                 self.dropped += len(reads)
             else:
                 self._told += lost
+
+    def _take(self) -> list[tuple[OnlineRow, datetime] | None]:
+        """Return what was noted within a moment: writing it in one go leaves the readers most of the time."""
+        taken = [self._queue.get()]
+        until = time.monotonic() + _GATHER_S
+        while taken[-1] is not None and len(taken) < _AT_ONCE:
+            try:
+                taken.append(self._queue.get(timeout=max(until - time.monotonic(), 0)))
+            except queue.Empty:
+                break
+        return taken
 
     def _write(self, taken: Sequence[tuple[OnlineRow, datetime]], *, lost: int) -> None:
         rows = [_written(row, at, self._definition) for row, at in taken]
