@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 
 from features.base.errors import BadData, Problem
 from features.base.workspace import Workspace
 from features.built import FeaturesReport, read_report
+from features.kept import name_of, only_build, read_kept
 from features.store.materialize import Difference
 from features.store.records import Layout
 from features.store.repository import open_store
 
+_REBUILD = "`nextbest features` makes it again"
 _BUILD = "`nextbest features` registers what was built last, and fills the online store"
 
 
@@ -48,12 +51,19 @@ def reconcile(workspace: Workspace, *, mending: bool) -> Reconciled:
 
     Raises
     ------
-    BadData : nothing is built, or the registry holds other views or features than were built
+    BadData : nothing is built, the registry holds other views or features than were built, or a snapshot's file is
+        not the one that the build wrote
+    StorageFailure : a build is running
     """
+    with only_build(workspace) if mending else nullcontext():
+        return _held(workspace, mending=mending)
+
+
+def _held(workspace: Workspace, *, mending: bool) -> Reconciled:
     report = read_report(workspace)
     store = open_store(workspace.root)
     try:
-        problems = [*_out_of_step(report, store.layouts())]
+        problems = [*_out_of_step(report, store.layouts()), *_otherwise(workspace, report)]
         if problems:
             raise BadData.of(problems)
         found = store.reconcile(as_of=report.as_of, mending=mending)
@@ -76,3 +86,14 @@ def _out_of_step(report: FeaturesReport, registered: Mapping[str, Layout]) -> It
             yield Problem("store.view_otherwise", message, name, _BUILD)
     for name in sorted(registered.keys() - built.keys()):
         yield Problem("store.view_not_built", "the view is registered and was not built", name, _BUILD)
+
+
+def _otherwise(workspace: Workspace, report: FeaturesReport) -> Iterator[Problem]:
+    """Say which of the snapshots that should lie online are not in the files that the build wrote."""
+    names = [name_of(view.name, report.as_of) for view in report.views]
+    kept = read_kept(workspace.snapshots)
+    wanted = replace(kept, files={name: kept.files[name] for name in names if name in kept.files})
+    intact = wanted.intact(workspace.snapshots)
+    for name in names:
+        if name not in intact:
+            yield Problem("store.snapshot_otherwise", "the file is not the one that was built", name, _REBUILD)

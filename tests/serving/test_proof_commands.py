@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,11 +24,19 @@ def call(capsys: pytest.CaptureFixture[str], folder: Path, *words: str) -> tuple
     return code, json.loads(said)
 
 
-@pytest.fixture
-def workspace(tmp_path: Path) -> Workspace:
-    made = shop(tmp_path)
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    made = shop(tmp_path_factory.mktemp("shop"))
     build(made)
     return made
+
+
+@pytest.fixture
+def workspace(built: Workspace, tmp_path: Path) -> Workspace:
+    """Return a copy of the built shop, registered where it lies now."""
+    shutil.copytree(built.root, tmp_path, dirs_exist_ok=True)
+    build(Workspace(tmp_path))
+    return Workspace(tmp_path)
 
 
 def test_differences_are_told_without_values_and_mended(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -22,11 +23,19 @@ HOUR, SECOND = timedelta(hours=1), timedelta(seconds=1)
 OWN = ("buys__amount_sum_7d", "buys__count_30d", "buys__recency", "profile__city")
 
 
-@pytest.fixture
-def workspace(tmp_path: Path) -> Workspace:
-    made = shop(tmp_path)
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    made = shop(tmp_path_factory.mktemp("shop"))
     build(made)
     return made
+
+
+@pytest.fixture
+def workspace(built: Workspace, tmp_path: Path) -> Workspace:
+    """Return a copy of the built shop, registered where it lies now."""
+    shutil.copytree(built.root, tmp_path, dirs_exist_ok=True)
+    build(Workspace(tmp_path))
+    return Workspace(tmp_path)
 
 
 @pytest.fixture

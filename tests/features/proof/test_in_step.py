@@ -5,10 +5,14 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from features.base.errors import BadData
+from features.base.errors import BadData, StorageFailure
+from features.base.storage import write_parquet
 from features.base.workspace import Workspace
+from features.kept import name_of, only_build
 from features.proof.in_step import reconcile
 from features.store.backend import open_records
 from features.store.repository import open_store
@@ -17,11 +21,19 @@ from tests.features.proof.world import FEATURES, MIDNIGHT, build, customers, sho
 REGISTRY = Path("state") / "feast" / "registry.db"
 
 
-@pytest.fixture
-def workspace(tmp_path: Path) -> Workspace:
-    made = shop(tmp_path)
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    made = shop(tmp_path_factory.mktemp("shop"))
     build(made)
     return made
+
+
+@pytest.fixture
+def workspace(built: Workspace, tmp_path: Path) -> Workspace:
+    """Return a copy of the built shop, registered where it lies now."""
+    shutil.copytree(built.root, tmp_path, dirs_exist_ok=True)
+    build(Workspace(tmp_path))
+    return Workspace(tmp_path)
 
 
 def online(workspace: Workspace) -> list[dict[str, object]]:
@@ -112,6 +124,41 @@ def test_views_of_an_earlier_online_store_are_dropped(workspace: Workspace) -> N
         "profile": {"extra": 3},
     }
     assert reconcile(workspace, mending=False).wrong == 0
+
+
+def test_a_snapshot_of_another_digest_is_told_and_made_again_by_the_next_build(workspace: Workspace) -> None:
+    """Somebody put another file in its place: readable, of the same customers, and of other values."""
+    before = online(workspace)
+    file = workspace.snapshots / name_of("buys", MIDNIGHT)
+    built = pq.read_table(file)
+    column = built.schema.get_field_index("buys__count_30d")
+    write_parquet(built.set_column(column, "buys__count_30d", pa.array([9] * built.num_rows, pa.int64())), file)
+    for mending in (False, True):
+        with pytest.raises(BadData) as caught:
+            reconcile(workspace, mending=mending)
+        assert [problem.code for problem in caught.value.problems] == ["store.snapshot_otherwise"]
+        assert caught.value.first.where.startswith("buys/")
+    assert online(workspace) == before
+    build(workspace)
+    assert (reconcile(workspace, mending=False).wrong, online(workspace)) == (0, before)
+
+
+def test_a_snapshot_that_was_removed_is_told_and_made_again_by_the_next_build(workspace: Workspace) -> None:
+    file = workspace.snapshots / name_of("buys", MIDNIGHT)
+    file.unlink()
+    with pytest.raises(BadData) as caught:
+        reconcile(workspace, mending=True)
+    assert [problem.code for problem in caught.value.problems] == ["store.snapshot_otherwise"]
+    build(workspace)
+    assert reconcile(workspace, mending=False).wrong == 0
+
+
+def test_nothing_is_mended_while_a_build_runs(workspace: Workspace) -> None:
+    with only_build(workspace):
+        with pytest.raises(StorageFailure) as caught:
+            reconcile(workspace, mending=True)
+        assert caught.value.first.code == "features.busy"
+        assert reconcile(workspace, mending=False).wrong == 0
 
 
 def test_nothing_built_is_said(tmp_path: Path) -> None:
