@@ -57,10 +57,14 @@ class Store:
     """A façade over Feast that keeps its promises: every row, in order, nothing from the future.
 
     `historical` and `online` may be called from many threads at once.
+
+    Parameters
+    ----------
+    feast : Feast's own object, for whoever knows its API
     """
 
     def __init__(self, feast: FeatureStore) -> None:
-        self._feast = feast
+        self.feast = feast
         online: RecordsOnlineStore = feast.provider.online_store
         self._records: OnlineRecords = online.records(feast.config)
         self._reader = OnlineReader(self._records, deadline=feast.config.online_store.deadline)
@@ -79,13 +83,13 @@ class Store:
         BadData : when a snapshot breaks its contract
         BadConfiguration : when a service names an unknown feature, or a feature changed its type
         """
-        done = registration.apply(self._feast, views, services, allow_type_change=allow_type_change)
-        put_served(self._records, registration.served_of(self._feast))
+        done = registration.apply(self.feast, views, services, allow_type_change=allow_type_change)
+        put_served(self._records, registration.served_of(self.feast))
         return done
 
     def views(self) -> tuple[str, ...]:
         """Return the names of the registered views."""
-        return tuple(sorted(view.name for view in self._feast.list_feature_views(allow_cache=True)))
+        return tuple(sorted(view.name for view in self.feast.list_feature_views(allow_cache=True)))
 
     def features(self, view: str) -> tuple[str, ...]:
         """Return a registered view's features, in the declared order."""
@@ -93,7 +97,7 @@ class Store:
 
     def layouts(self) -> dict[str, Layout]:
         """Return every registered view's features with their types, in the declared order."""
-        return {view.name: tuple(registration.columns_of(view).items()) for view in self._feast.list_feature_views()}
+        return {view.name: tuple(registration.columns_of(view).items()) for view in self.feast.list_feature_views()}
 
     def historical(self, entities: pd.DataFrame, features: Sequence[str]) -> History:
         """Return features as they were known at each row's moment.
@@ -113,7 +117,7 @@ class Store:
         BadConfiguration : when a feature is not registered
         """
         self._check(features)
-        return historical.retrieve(self._feast, entities, features)
+        return historical.retrieve(self.feast, entities, features)
 
     def latest(self, features: Sequence[str], *, as_of: datetime) -> pd.DataFrame:
         """Return every customer's features at exactly the cutoff `as_of`, for scoring in bulk.
@@ -150,8 +154,8 @@ class Store:
         A snapshot that was built again with other content is written again; nothing older replaces what is newer, and
         customers that left the snapshot leave the store. Each customer's record changes in one step.
         """
-        put_served(self._records, registration.served_of(self._feast))  # its file may be a new one
-        views = {view.name: view for view in self._feast.list_feature_views()}
+        put_served(self._records, registration.served_of(self.feast))  # its file may be a new one
+        views = {view.name: view for view in self.feast.list_feature_views()}
         # Not Feast's own `materialize`: it builds a protobuf message for every single value.
         done = materialize(self._records, self._sources(views.values()), as_of=as_of, scratch=self._scratch)
         for one in done:
@@ -160,8 +164,8 @@ class Store:
                 continue
             # Up to the cutoff and no further: Feast's `materialize_incremental` goes on from there.
             since = view.most_recent_end_time or one.cutoff
-            self._feast.registry.apply_materialization(view, self._feast.project, min(since, one.cutoff), one.cutoff)
-        self._feast.refresh_registry()
+            self.feast.registry.apply_materialization(view, self.feast.project, min(since, one.cutoff), one.cutoff)
+        self.feast.refresh_registry()
         return done
 
     def reconcile(self, *, as_of: datetime, mending: bool) -> tuple[Difference, ...]:
@@ -175,9 +179,9 @@ class Store:
         -------
         one for each registered view, and for each that lies online only: how it differed before it was mended
         """
-        views = self._feast.list_feature_views()
+        views = self.feast.list_feature_views()
         if mending:
-            put_served(self._records, registration.served_of(self._feast))
+            put_served(self._records, registration.served_of(self.feast))
         return reconcile(self._records, self._sources(views), as_of=as_of, scratch=self._scratch, mending=mending)
 
     def online(self, customers: Sequence[str], features: Sequence[str], *, as_of: datetime) -> list[OnlineRow]:
@@ -204,12 +208,12 @@ class Store:
     def close(self) -> None:
         """Close this thread's connection to the online store, and the registry's."""
         self._records.close()
-        if self._feast.config.registry.registry_type == "sql":
-            self._feast.registry.write_engine.dispose()
+        if self.feast.config.registry.registry_type == "sql":
+            self.feast.registry.write_engine.dispose()
 
     @property
     def _scratch(self) -> Path:
-        return Path(self._feast.config.repo_path) / "state" / ".scratch"
+        return Path(self.feast.config.repo_path) / "state" / ".scratch"
 
     def _sources(self, views: Iterable[FeatureView]) -> list[Source]:
         return [
@@ -232,7 +236,7 @@ class Store:
         return views
 
     def _registered(self, names: Sequence[str]) -> dict[str, FeatureView]:
-        held = {view.name: view for view in self._feast.list_feature_views(allow_cache=True)}
+        held = {view.name: view for view in self.feast.list_feature_views(allow_cache=True)}
         for name in names:
             if name not in held:
                 raise BadConfiguration(

@@ -30,7 +30,7 @@ def counts(store: Store, *, as_of: datetime, mending: bool = False) -> dict[str,
 
 def test_feasts_own_materialize_fills_the_store_alike(store: Store, write_view) -> None:
     store.apply([write_view("spend", SPEND, ROWS)])
-    store._feast.materialize(JAN - DAY, FEB, feature_views=["spend"])
+    store.feast.materialize(JAN - DAY, FEB, feature_views=["spend"])
     assert totals(store, "ann", "cat") == [2.0, 3.0]
     # Feast takes each customer's last row, ours the last snapshot: bob had left by then.
     assert counts(store, as_of=FEB) == {"spend": {"extra": 1}}
@@ -43,11 +43,11 @@ def test_feasts_incremental_materialization_goes_on_from_our_watermark(store: St
     """However late the moment that was asked for: the mark is the cutoff that lies online, not the moment."""
     store.apply([write_view("spend", SPEND, {JAN: ROWS[JAN]})])
     store.materialize(as_of=MAR)
-    assert store._feast.get_feature_view("spend").most_recent_end_time == JAN
+    assert store.feast.get_feature_view("spend").most_recent_end_time == JAN
     store.materialize(as_of=MAR)
-    assert len(store._feast.get_feature_view("spend").materialization_intervals) == 1
+    assert len(store.feast.get_feature_view("spend").materialization_intervals) == 1
     write_view("spend", SPEND, {FEB: ROWS[FEB]})
-    store._feast.materialize_incremental(MAR, feature_views=["spend"])
+    store.feast.materialize_incremental(MAR, feature_views=["spend"])
     assert totals(store, "ann", "cat") == [2.0, 3.0]
 
 
@@ -95,7 +95,7 @@ def test_a_registry_that_was_removed_is_said_and_made_again(
     again.apply([spend])
     (done,) = again.materialize(as_of=FEB)
     assert (done.written, done.cutoff) == (0, FEB)
-    assert again._feast.get_feature_view("spend").most_recent_end_time == FEB
+    assert again.feast.get_feature_view("spend").most_recent_end_time == FEB
     assert totals(again, "ann", "cat") == [2.0, 3.0]
     again.close()
 
@@ -104,7 +104,7 @@ def test_what_was_written_over_at_the_same_moment_is_mended(store: Store, write_
     store.apply([write_view("spend", SPEND, ROWS)])
     store.materialize(as_of=FEB)
     row = {"customer_id": ["ann"], "event_timestamp": [pd.Timestamp(FEB)], "created_timestamp": [pd.Timestamp(FEB)]}
-    store._feast.write_to_online_store("spend", pd.DataFrame(row | {"spend__sum": [9.0], "spend__count": [9]}))
+    store.feast.write_to_online_store("spend", pd.DataFrame(row | {"spend__sum": [9.0], "spend__count": [9]}))
     assert totals(store, "ann") == [9.0]
     assert store.materialize(as_of=FEB)[0].written == 0  # the snapshot lies there, says the watermark
     assert counts(store, as_of=FEB, mending=True) == {"spend": {"different": 1}}

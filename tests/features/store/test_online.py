@@ -32,7 +32,7 @@ def push(store: Store, customer: str, total: float, *, at: datetime, created: da
         "spend__sum": [total],
         "spend__count": [1],
     }
-    store._feast.write_to_online_store("spend", pd.DataFrame(row))
+    store.feast.write_to_online_store("spend", pd.DataFrame(row))
 
 
 def total(store: Store, customer: str = "ann") -> object:

@@ -65,7 +65,7 @@ def test_a_whole_service_is_read_with_value_moment_and_status(both: Store, works
 
 
 def test_feast_reads_and_writes_the_same_records(both: Store, workspace: Path) -> None:
-    feast = both._feast
+    feast = both.feast
     read = feast.get_online_features(
         features=feast.get_feature_service("churn"), entity_rows=[{"customer_id": "ann"}, {"customer_id": "nobody"}]
     ).to_dict()

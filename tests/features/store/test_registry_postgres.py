@@ -60,7 +60,7 @@ def test_what_one_process_registers_another_sees(
 from pathlib import Path
 from features.store.repository import open_store
 store = open_store(Path({str(workspace)!r}))
-print(store.views(), [service.name for service in store._feast.list_feature_services()])
+print(store.views(), [service.name for service in store.feast.list_feature_services()])
 store.close()
 """
     ran = subprocess.run(
