@@ -148,9 +148,17 @@ class Platform:
     # ── features ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def catalogue(self) -> pd.DataFrame:
-        """Return all features with their view, type and description, indexed by name."""
+        """Return all features with their view, meaning, owner and the feeds' columns behind them, indexed by name."""
         rows = [
-            {"feature": f.name, "view": f.view, "type": f.type, "description": f.description}
+            {
+                "feature": f.name,
+                "view": f.view,
+                "type": f.type,
+                "unit": f.unit,
+                "description": f.description,
+                "owner": f.owner,
+                "origins": ", ".join(f.origins),
+            }
             for view in self.built.views
             for f in view.features
         ]

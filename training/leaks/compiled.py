@@ -101,14 +101,18 @@ class CompiledViews:
                 python=load_functions(self.workspace, views),
             )
             wanted = [view for view in planned if view.name in named]
+            of_all = [view for view in wanted if view.name in views.views and views.views[view.name].of == "company"]
+            own = [view for view in wanted if view not in of_all]
             made = []
             asked = _asked(rows)
             for moment in sorted(set(asked["at"].tolist())):
-                at_once = asked[asked["at"] == moment]
-                _cut(engine, access.columns, moment, feeds)
-                made.append(
-                    _computed(engine, access.columns, wanted, at_once["customer_id"], moment, state / ".scratch")
-                )
+                customers = asked.loc[asked["at"] == moment, "customer_id"]
+                _ask(engine, customers, moment)
+                parts = []
+                for group, everybody in ((own, False), (of_all, True)):
+                    _cut(engine, access.columns, moment, feeds, everybody=everybody)
+                    parts.append(_computed(engine, access.columns, group, customers, moment, state / ".scratch"))
+                made.append(pd.concat(parts, axis="columns"))
         return pd.concat(made).loc[rows.index]
 
 
@@ -129,11 +133,23 @@ def _asked(rows: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({"customer_id": rows["customer_id"], "at": moments})
 
 
-def _cut(engine: duckdb.DuckDBPyConnection, columns: Columns, moment: int, feeds: FeedsFile) -> None:
+def _ask(engine: duckdb.DuckDBPyConnection, customers: pd.Series[str], moment: int) -> None:
+    """Create ``asked`` (customer_id) and ``cutoffs`` (as_of)."""
+    engine.register("given", pa.table({"customer_id": pa.array(customers.unique(), pa.string())}))
+    engine.execute("CREATE OR REPLACE TEMP TABLE asked AS SELECT customer_id FROM given")
+    engine.unregister("given")
+    engine.execute(f"CREATE OR REPLACE TEMP TABLE cutoffs AS SELECT CAST({moment:d} AS BIGINT) AS as_of")
+
+
+def _cut(
+    engine: duckdb.DuckDBPyConnection, columns: Columns, moment: int, feeds: FeedsFile, *, everybody: bool
+) -> None:
     """Put in front of each canonical table one that ends at a moment (microseconds since 1970).
 
+    Without `everybody` only the rows of those in ``asked`` are there: no customer's own features need another's rows.
     A catalogue of items that bears no time at all is taken to have been known always.
     """
+    about = [] if everybody else about_customers(columns)
     at = f"make_timestamptz({moment:d})"
     items = {name: feed for name, feed in feeds.feeds.items() if feed.kind == "items"}
     undated = [name for name, feed in items.items() if not (feed.event_time or feed.updated_at or feed.known_at)]
@@ -141,6 +157,7 @@ def _cut(engine: duckdb.DuckDBPyConnection, columns: Columns, moment: int, feeds
     for kind in columns:
         known = f"(known_at <= {at} OR {always})" if kind == "items" else f"known_at <= {at}"
         there = [known, *([f"event_time <= {at}"] if kind in _HAPPENED else [])]
+        there += ["customer_id IN (SELECT customer_id FROM asked)"] if kind in about else []
         later = {
             "interactions": f"REPLACE (CASE WHEN outcome_time <= {at} THEN outcome END AS outcome, "
             f"CASE WHEN outcome_time <= {at} THEN outcome_time END AS outcome_time)",
@@ -160,18 +177,15 @@ def _computed(
     moment: int,
     scratch: Path,
 ) -> pd.DataFrame:
-    """Return the features of customers at one moment, a line each; of those who were not known yet they are missing."""
+    """Return the features of customers at the cutoff, a line each; of those who were not known yet they are missing."""
     known = " UNION ALL ".join(f"SELECT customer_id FROM {kind}" for kind in about_customers(columns))
-    engine.register("asked_customers", pa.table({"customer_id": pa.array(customers.unique(), pa.string())}))
-    engine.execute(f"CREATE OR REPLACE TEMP TABLE cutoffs AS SELECT CAST({moment:d} AS BIGINT) AS as_of")
     engine.execute(
         f"""
         CREATE OR REPLACE TEMP TABLE spine AS
-        SELECT customer_id, as_of FROM asked_customers CROSS JOIN cutoffs
+        SELECT customer_id, as_of FROM asked CROSS JOIN cutoffs
         WHERE customer_id IN (SELECT customer_id FROM ({known}))
         """
     )
-    engine.unregister("asked_customers")
     folder = Path(mkdtemp(dir=scratch))
     made = customers.to_frame("customer_id")
     try:

@@ -237,7 +237,9 @@ def _known_by_then(frame: Examined, limits: Limits) -> tuple[Outcome, str, Seque
     if told:
         return "failed", "; ".join(told), list(dict.fromkeys([*early, *later, *one_sided]))
     looked = "" if frame.born is None else f", and {len(frame.born)} against the first row of their sources"
-    return "passed", f"{frame.features.shape[1]} columns were looked at{looked}", ()
+    begin = _late_beginners(frame)
+    note = f"; missing for everybody at the first cutoffs: {_named(begin)}" if begin else ""
+    return "passed", f"{frame.features.shape[1]} columns were looked at{looked}{note}", begin
 
 
 def _filled(column: pd.Series) -> NDArray[np.bool_]:
@@ -246,6 +248,14 @@ def _filled(column: pd.Series) -> NDArray[np.bool_]:
     if pd.api.types.is_numeric_dtype(column):
         there &= column.fillna(0) != 0
     return there.to_numpy(dtype=np.bool_)
+
+
+def _late_beginners(frame: Examined) -> list[str]:
+    """Return columns that nobody has a value of at the first cutoff, and somebody later: they tell old rows from new."""
+    if frame.moments.nunique() < 2:
+        return []
+    there = frame.features.notna().groupby(frame.moments.to_numpy()).any()
+    return [str(name) for name in there if not there[name].iloc[0] and there[name].any()]
 
 
 def _before_birth(frame: Examined) -> dict[str, str]:

@@ -165,6 +165,14 @@ def test_lk003_a_snapshot_from_after_the_cutoff_is_found() -> None:
     assert (found.outcome, found.features) == ("failed", ("shop",))
 
 
+def test_lk003_notes_a_column_that_begins_at_a_later_cutoff_than_the_others() -> None:
+    frame = clean()
+    begun = np.where(frame.rows["as_of"] < pd.Timestamp(DAYS[1]), np.nan, NOISE)
+    found = answer("LK003", with_column(frame, "survey", begun))
+    assert (found.outcome, found.features) == ("passed", ("survey",))
+    assert "missing for everybody at the first cutoffs: survey" in found.detail
+
+
 def test_lk003_a_reason_for_leaving_is_found_though_few_have_one() -> None:
     frame = clean()
     told = (LABEL == 1) & (np.arange(len(frame.rows)) % 10 == 0)
