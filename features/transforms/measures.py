@@ -138,7 +138,8 @@ def _deviation(filled: Any, total: Any, squares: Any) -> Any:
     moved = (filled.cast(_WIDER) * near).cast("decimal(20, 6)")
     rest = (total.cast("decimal(20, 6)") - moved).cast(_WIDER)
     twice = (near * rest).cast("decimal(36, 12)") * ibis.literal(2).cast("decimal(1, 0)")
-    around = (squares.cast("decimal(37, 12)") - (moved * near).cast("decimal(37, 12)")).cast("decimal(37, 12)")
+    around = squares.cast("decimal(37, 12)") - (moved * near).cast("decimal(37, 12)")
+    around = around.cast("decimal(38, 12)").cast("decimal(37, 12)")  # Ibis would leave out a cast to what it infers
     spread = (around - twice.cast("decimal(37, 12)")).cast("float64")
     rest = rest.cast("float64")
     variance = (spread - rest * rest / some) / (filled - 1).nullif(0)

@@ -51,7 +51,10 @@ appender.stderr.type = Console
 appender.stderr.name = stderr
 appender.stderr.target = SYSTEM_ERR
 """
-_AS_IT_IS = ("VARCHAR", "DOUBLE", "TIMESTAMP WITH TIME ZONE", "TINYINT", "SMALLINT", "INTEGER", "BIGINT")
+_TYPES = {
+    "TIMESTAMP WITH TIME ZONE": ("TIMESTAMPTZ", "TIMESTAMP"),
+    **dict.fromkeys(("TINYINT", "SMALLINT", "INTEGER", "BIGINT"), ("BIGINT", "BIGINT")),
+}
 
 
 class Spark:
@@ -90,7 +93,7 @@ class Spark:
                 stream_parquet(engine.sql(_handed_over(engine, table)).to_arrow_reader(), path)
             except (duckdb.ConversionException, duckdb.OutOfRangeException):
                 raise too_large(view) from None
-            self._session.read.parquet(path.as_uri()).createOrReplaceTempView(table)
+            self._session.read.schema(_schema(engine, table)).parquet(path.as_uri()).createOrReplaceTempView(table)
         result = self.folder / "result"
         self._run(statement, result, view)
         return f"read_parquet({literal(str(result / '*.parquet'))})"
@@ -232,12 +235,25 @@ def refuse_a_silent_master(master: str) -> None:
 def _handed_over(engine: duckdb.DuckDBPyConnection, table: str) -> str:
     """Return SQL of a table as Spark gets it: text, numbers and times; all else as the text that a feature would be."""
     columns = ", ".join(
-        quoted(name)
-        if kind in _AS_IT_IS or kind.startswith("DECIMAL")
-        else f"CAST({quoted(name)} AS {'DOUBLE' if _is_number(kind) else 'VARCHAR'}) AS {quoted(name)}"
-        for name, kind in _described(engine, table).items()
+        f"CAST({quoted(name)} AS {kind}) AS {quoted(name)}" for name, (kind, _) in _columns(engine, table).items()
     )
     return f"SELECT {columns} FROM {table}"
+
+
+def _schema(engine: duckdb.DuckDBPyConnection, table: str) -> str:
+    """Return a handed over table's columns as Spark declares them, so that it need not look into the files for them."""
+    return ", ".join(f"`{name.replace('`', '``')}` {kind}" for name, (_, kind) in _columns(engine, table).items())
+
+
+def _columns(engine: duckdb.DuckDBPyConnection, table: str) -> dict[str, tuple[str, str]]:
+    """Return the type of each column of a table as it is handed over, in DuckDB and in Spark."""
+
+    def types(kind: str) -> tuple[str, str]:
+        if kind.startswith("DECIMAL"):
+            return kind, kind
+        return _TYPES.get(kind) or (("DOUBLE", "DOUBLE") if _is_number(kind) else ("VARCHAR", "STRING"))
+
+    return {name: types(kind) for name, kind in _described(engine, table).items()}
 
 
 def _described(engine: duckdb.DuckDBPyConnection, table: str) -> dict[str, str]:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-import pyarrow.parquet as pq
 import pytest
 
 from features.base.errors import BadConfiguration, BadData, NextbestError, Unreachable
@@ -26,20 +25,23 @@ from tests.features.transforms.reference import Asked
 from tests.features.transforms.world import DAY, day, snapshots
 
 LONDON = ZoneInfo("Europe/London")
-#: Local times around the two changes of the clocks, and on the edges of days in UTC.
+#: Local times around both changes of the clocks, and on the edges of the windows of fourteen days that hold these.
 TIMES = [
-    "2025-10-25 23:59:59.999999",
+    "2025-10-23 01:00:00",
+    "2025-10-23 01:00:00.000001",
     "2025-10-26 00:59:59",
     "2025-10-26 02:00:00",
-    "2025-10-27 00:00:00",
-    "2025-10-27 00:00:00.000001",
+    "2025-11-06 00:00:00",
+    "2025-11-06 00:00:00.000001",
+    "2026-03-26 00:00:00",
+    "2026-03-26 00:00:00.000001",
     "2026-03-29 00:59:59.999999",
     "2026-03-29 02:00:00",
     "2026-03-29 02:00:00",
-    "2026-03-30 01:00:00",
-    "2026-03-30 01:00:00.000001",
-    "2026-03-31 00:30:00",
+    "2026-04-09 01:00:00",
+    "2026-04-09 01:00:00.000001",
 ]
+AUTUMN, SPRING = datetime(2025, 11, 6, tzinfo=UTC), datetime(2026, 4, 9, tzinfo=UTC)
 FEEDS = """\
 company: {currency: GBP, timezone: Europe/London}
 feeds:
@@ -62,12 +64,12 @@ views:
     from: events
     where: event = 'buy' AND NOT regexp_matches(coalesce(item, ''), '^x')
     aggregates: {"*": [count, recency, tenure, trend], amount: [sum, mean, std, last], item: [nunique]}
-    windows: [1d, 7d]
+    windows: [1d, 14d]
   market: {from: events, of: company, aggregates: {amount: [sum]}, windows: [7d]}
   kinds: {from: events, by: item, aggregates: {"*": [count, share]}, windows: [7d]}
   profile: {from: customers, fields: [city, crm.points, crm.joined]}
   held: {from: holdings}
-snapshots: {every: 1d, engine: ENGINE, spark: {master: "local[2]", memory: 1g}}
+snapshots: {every: 14d, engine: ENGINE, spark: {master: "local[2]", memory: 1g}}
 """
 STORE = """\
 project: nextbest
@@ -98,7 +100,7 @@ def shop(root: Path, engine: str) -> Workspace:
     (root / "features").mkdir(parents=True, exist_ok=True)
     workspace = company(root, feeds=FEEDS, views=VIEWS.replace("ENGINE", engine), files=FILES)
     for name in FILES:
-        os.utime(root / name, (datetime(2026, 3, 31, 12, tzinfo=UTC).timestamp(),) * 2)
+        os.utime(root / name, (datetime(2026, 4, 10, 12, tzinfo=UTC).timestamp(),) * 2)
     return workspace
 
 
@@ -121,9 +123,17 @@ def test_both_engines_make_the_same_snapshots(shops: dict[str, Workspace]) -> No
     assert len(embedded) >= 6
     assert embedded.keys() == spark.keys()
     for name, path in embedded.items():
-        ours, theirs = (pq.read_table(file, partitioning=None) for file in (path, spark[name]))
-        assert ours.schema == theirs.schema, name
-        assert ours.to_pylist() == theirs.to_pylist(), name
+        assert table(path) == table(spark[name]), name
+        assert path.read_bytes() == spark[name].read_bytes(), name
+
+
+def test_another_engine_makes_no_snapshot_again(shops: dict[str, Workspace]) -> None:
+    workspace = shops["duckdb"]
+    before = {name: path.stat().st_ino for name, path in snapshot_files(workspace).items()}
+    views = workspace.file("features/views.yaml")
+    views.write_text(VIEWS.replace("ENGINE", "spark"), encoding="utf-8")
+    build_features(workspace, Silent())
+    assert {name: path.stat().st_ino for name, path in snapshot_files(workspace).items()} == before
 
 
 def test_both_engines_leave_out_whom_they_may_not_see(shops: dict[str, Workspace]) -> None:
@@ -140,13 +150,13 @@ def test_local_times_count_where_they_lie_in_utc_across_both_changes_of_the_cloc
     shops: dict[str, Workspace], engine: str
 ) -> None:
     moments = [datetime.fromisoformat(at).replace(tzinfo=LONDON).astimezone(UTC) for at in TIMES]
-    assert moments[8] == datetime(2026, 3, 30, tzinfo=UTC)  # one o'clock in London, midnight in UTC
+    assert moments[11] == SPRING  # one o'clock in London, midnight in UTC
     rows = [
         {"customer_id": "1", "feed": "till", "event_time": at, "known_at": at, "n": n}
         for n, at in enumerate(moments)
         if n != 3
     ]
-    asked = Asked(aggregates={"*": ["count", "recency", "tenure", "trend"]}, windows={"1d": DAY, "7d": 7 * DAY})
+    asked = Asked(aggregates={"*": ["count", "recency", "tenure", "trend"]}, windows={"1d": DAY, "14d": 14 * DAY})
     (ann,) = {
         row["customer_id"] for row in table(shops[engine].personal / "records.parquet") if row["record_id"] == "1"
     }
@@ -157,7 +167,7 @@ def test_local_times_count_where_they_lie_in_utc_across_both_changes_of_the_cloc
         for row in table(path)
         if row["customer_id"] == ann
     }
-    assert {datetime(2025, 10, 27, tzinfo=UTC), datetime(2026, 3, 30, tzinfo=UTC)} <= built.keys()
+    assert [built[as_of]["buys__count_14d"] for as_of in (AUTUMN, SPRING)] == [3, 5]
     for as_of, row in built.items():
         for name, value in reference.windowed(asked, rows, "1", as_of).items():
             assert row[f"buys__{name}"] == value, (as_of, name)
