@@ -64,6 +64,7 @@ def expected(
     }
 
 
+@settings(max_examples=settings().max_examples // 3)  # test_parity.py draws many more, for one query
 @given(rows=st.lists(events, min_size=1, max_size=8), cutoffs=cutoff_lists, where=st.booleans())
 def test_every_aggregate_equals_a_literal_reading(
     rows: list[dict[str, Any]], cutoffs: list[datetime], where: bool
