@@ -251,7 +251,7 @@ def _filled(column: pd.Series) -> NDArray[np.bool_]:
 
 
 def _late_beginners(frame: Examined) -> list[str]:
-    """Return columns that nobody has a value of at the first cutoff, and somebody later: they tell old rows from new."""
+    """Return columns that are missing for everybody at the first cutoff only: they tell old rows from new."""
     if frame.moments.nunique() < 2:
         return []
     there = frame.features.notna().groupby(frame.moments.to_numpy()).any()
