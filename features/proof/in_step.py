@@ -66,9 +66,11 @@ def _held(workspace: Workspace, *, mending: bool) -> Reconciled:
         problems = [*_out_of_step(report, store.layouts()), *_otherwise(workspace, report)]
         if problems:
             raise BadData.of(problems)
-        found = store.reconcile(as_of=report.as_of, mending=mending)
+        found = store.reconcile(as_of=report.as_of, through=report.motion, mending=mending)
         wrong = any(view.wrong for view in found)
-        left = store.reconcile(as_of=report.as_of, mending=False) if mending and wrong else found
+        left = found
+        if mending and wrong:
+            left = store.reconcile(as_of=report.as_of, through=report.motion, mending=False)
     finally:
         store.close()
     return Reconciled(found, left)

@@ -45,11 +45,14 @@ class Snapshot:
     source : of which it is the newest cutoff
     cutoff_us : microseconds since 1970
     digest : of the bytes of the files that hold it
+    through : the number of the last event in motion that it has seen; of blocks of one moment, the one that has seen
+        more is the newer one
     """
 
     source: Source
     cutoff_us: int
     digest: str
+    through: int = 0
 
     @property
     def view(self) -> str:
@@ -79,13 +82,13 @@ class Watermark:
     customers: int
 
 
-def newest(source: Source, *, as_of: datetime) -> Snapshot | None:
-    """Return a view's newest snapshot that was known at `as_of`; None where there is none."""
+def newest(source: Source, *, as_of: datetime, through: int = 0) -> Snapshot | None:
+    """Return a view's newest snapshot that was known at `as_of`; None where there is none. See `Snapshot`."""
     cutoff = latest_cutoff(source.path, as_of=as_of)
     if cutoff is None:
         return None
     digests = [digest_file(path) for path in files_at(source.path, cutoff=cutoff)]
-    return Snapshot(source, to_microseconds(cutoff), digest_of(digests))
+    return Snapshot(source, to_microseconds(cutoff), digest_of(digests), through)
 
 
 def read_watermark(records: OnlineRecords, view: str) -> Watermark | None:
@@ -147,7 +150,7 @@ def _blocks(engine: duckdb.DuckDBPyConnection, snapshot: Snapshot, layout: str) 
         columns = [table.column(name).to_pylist() for name in names]
         customers, created = table.column(CUSTOMER).to_pylist(), table.column("created_us").to_pylist()
         for customer, known, values in zip(customers, created, zip(*columns, strict=True), strict=True):
-            yield customer, snapshot.view, Block(snapshot.cutoff_us, known, layout, values)
+            yield customer, snapshot.view, Block(snapshot.cutoff_us, known + snapshot.through, layout, values)
 
 
 def _refuse_damage(snapshot: Snapshot) -> None:

@@ -90,11 +90,13 @@ def _kind(have: Block | None, want: Block | None, cutoff_us: int) -> Kind | None
         return None if have is None else "ahead" if have.event_us > cutoff_us else "extra"
     if have is None:
         return "missing"
+    if have.event_us < want.event_us:
+        return "older"
     if have.layout != want.layout:
-        return "older" if _moments(have) < _moments(want) else "different"
-    if _moments(have) != _moments(want):
-        return "older" if _moments(have) < _moments(want) else "ahead"
-    return None if have.values == want.values else "different"
+        return "different"
+    if have.event_us == want.event_us and have.values == want.values:
+        return None
+    return "ahead" if _moments(have) > _moments(want) else "different"
 
 
 def _moments(block: Block | None) -> tuple[int, int]:

@@ -67,7 +67,7 @@ class Difference:
 
 
 def materialize(
-    records: OnlineRecords, sources: Sequence[Source], *, as_of: datetime, scratch: Path
+    records: OnlineRecords, sources: Sequence[Source], *, as_of: datetime, scratch: Path, through: int = 0
 ) -> tuple[Materialized, ...]:
     """Fill the online store with each view's newest snapshot that was known at `as_of`.
 
@@ -80,11 +80,12 @@ def materialize(
     sources : all views
     as_of : nothing later than this is written, whatever the files hold
     scratch : where the engine may spill
+    through : the number of the last event in motion that the snapshots have seen
     """
     done: dict[str, Materialized] = {}
     due: list[Snapshot] = []
     for source in sources:
-        snapshot = newest(source, as_of=as_of)
+        snapshot = newest(source, as_of=as_of, through=through)
         if snapshot is None:
             done[source.view] = Materialized(source.view, None)
             continue
@@ -105,15 +106,21 @@ def materialize(
 
 
 def reconcile(
-    records: OnlineRecords, sources: Sequence[Source], *, as_of: datetime, scratch: Path, mending: bool
+    records: OnlineRecords,
+    sources: Sequence[Source],
+    *,
+    as_of: datetime,
+    scratch: Path,
+    mending: bool,
+    through: int = 0,
 ) -> tuple[Difference, ...]:
-    """Hold the whole online store against the snapshots; with `mending`, make it as they say.
+    """Hold the whole online store against the snapshots; with `mending`, make it as they say. See `materialize`.
 
     Returns
     -------
     one for each view, and for each that lies online and is none of ours: how it differed (before it was mended)
     """
-    found = [newest(source, as_of=as_of) for source in sources]
+    found = [newest(source, as_of=as_of, through=through) for source in sources]
     snapshots = [snapshot for snapshot in found if snapshot is not None]
     cutoffs = {snapshot.view: snapshot.cutoff for snapshot in snapshots}
     counts: defaultdict[str, Counter[Kind]] = defaultdict(Counter)

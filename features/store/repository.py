@@ -148,16 +148,21 @@ class Store:
             raise BadConfiguration("store.no_feature", "no feature was asked for", hint="name at least one")
         return whole.sort_values(CUSTOMER, ignore_index=True)[[CUSTOMER, *features]]
 
-    def materialize(self, *, as_of: datetime) -> tuple[Materialized, ...]:
+    def materialize(self, *, as_of: datetime, through: int = 0) -> tuple[Materialized, ...]:
         """Fill the online store with each view's newest snapshot at or before `as_of`.
 
         A snapshot that was built again with other content is written again; nothing older replaces what is newer, and
         customers that left the snapshot leave the store. Each customer's record changes in one step.
+
+        Parameters
+        ----------
+        through : the number of the last event in motion that the snapshots have seen
         """
         put_served(self._records, registration.served_of(self.feast))  # its file may be a new one
         views = {view.name: view for view in self.feast.list_feature_views()}
         # Not Feast's own `materialize`: it builds a protobuf message for every single value.
-        done = materialize(self._records, self._sources(views.values()), as_of=as_of, scratch=self._scratch)
+        sources = self._sources(views.values())
+        done = materialize(self._records, sources, as_of=as_of, scratch=self._scratch, through=through)
         for one in done:
             view = views[one.view]
             if one.cutoff is None or one.superseded or view.most_recent_end_time == one.cutoff:
@@ -168,12 +173,13 @@ class Store:
         self.feast.refresh_registry()
         return done
 
-    def reconcile(self, *, as_of: datetime, mending: bool) -> tuple[Difference, ...]:
+    def reconcile(self, *, as_of: datetime, mending: bool, through: int = 0) -> tuple[Difference, ...]:
         """Hold the whole online store against each view's newest snapshot at or before `as_of`.
 
         Parameters
         ----------
         mending : make the online store as the snapshots say
+        through : see `materialize`
 
         Returns
         -------
@@ -182,7 +188,14 @@ class Store:
         views = self.feast.list_feature_views()
         if mending:
             put_served(self._records, registration.served_of(self.feast))
-        return reconcile(self._records, self._sources(views), as_of=as_of, scratch=self._scratch, mending=mending)
+        return reconcile(
+            self._records,
+            self._sources(views),
+            as_of=as_of,
+            scratch=self._scratch,
+            mending=mending,
+            through=through,
+        )
 
     def online(self, customers: Sequence[str], features: Sequence[str], *, as_of: datetime) -> list[OnlineRow]:
         """Return the newest values of a few customers (in bulk, take `latest`).

@@ -16,8 +16,9 @@ from features.motion.intake import Intake
 from features.motion.log_sqlite import SqliteLog
 from features.motion.worker import follow
 from features.proof.consistency import FeatureConsistency, prove
+from features.proof.in_step import reconcile
 from features.store.backend import open_records
-from tests.features.proof.world import MIDNIGHT, build, customers, serve, shop
+from tests.features.proof.world import MIDNIGHT, TILL, build, customers, serve, shop
 
 HOUR, SECOND = timedelta(hours=1), timedelta(seconds=1)
 OWN = ("buys__amount_sum_7d", "buys__count_30d", "buys__recency", "profile__city")
@@ -109,3 +110,25 @@ def test_a_worker_that_computes_otherwise_is_found(workspace: Workspace, log: Sq
     serve(workspace, [ann], at=noon + SECOND, features=OWN)
     found = told(workspace)
     assert {name for name, one in found.items() if one.mismatched} == {"buys__count_30d"}
+
+
+def test_a_build_of_the_same_night_replaces_what_the_worker_wrote_before_it(
+    workspace: Workspace, log: SqliteLog
+) -> None:
+    """A delivery of the day is in the next build of that day, also for those whom an event touched meanwhile."""
+    ann, bob, _ = customers(workspace)
+    at = MIDNIGHT - 8 * HOUR
+    for number, who in enumerate((ann, bob)):
+        accept(workspace, log, number, who, at=at + number * SECOND)
+    catch_up(workspace, log, at=at)
+    (row,) = serve(workspace, [ann], at=at, features=OWN)
+    assert (row.event_times["buys"], row.values["buys__count_30d"]) == (MIDNIGHT, 3)
+    shop(workspace.root, till=(*TILL, "5,1,2026-01-08 17:00,2026-01-08 17:00,bear,50"))
+    build(workspace)
+    accept(workspace, log, 2, bob, at=at + 2 * HOUR)
+    catch_up(workspace, log, at=at + 2 * HOUR)
+    rows = serve(workspace, [ann, bob], at=at + 2 * HOUR, features=OWN)
+    assert [row.values["buys__count_30d"] for row in rows] == [4, 3]
+    found = reconcile(workspace, mending=False)
+    assert found.wrong == 0
+    assert {view.view: view.counts for view in found.found}["buys"] == {"ahead": 1}
