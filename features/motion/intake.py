@@ -10,15 +10,14 @@ from datetime import datetime
 
 from features.base.clock import as_utc
 from features.base.workspace import Workspace
-from features.declaration.canonical import attribute_name
 from features.declaration.file import FeedsFile
 from features.declared import load_feeds
-from features.feeds.personal import apart_attributes
 from features.motion.event import Accepted, Event, parse_event, to_us
 from features.motion.log import Aside, EventLog
 from features.motion.open_log import open_log
 from features.motion.stamp import customers_stamp
 from features.unify.directory import Directory, open_directory
+from features.unify.tables import numbered_feeds
 
 REASONS = {
     "malformed": "it is not an event as declared: a field is missing, unknown or cannot be what it says",
@@ -180,12 +179,7 @@ def _closed(feeds: FeedsFile) -> frozenset[str]:
     Only where both carry the source's own key is an event that is delivered later, as a row, seen to be the same. A key
     that names the customer is kept as an ordinal outside of `personal`, so it does not serve.
     """
-    apart = apart_attributes(feeds)
-    told = set()
-    for name, feed in feeds.feeds.items():
-        link = feed.link(name)
-        telling = link is not None and link[2] in feed.keys
-        personal = any(attribute_name(name, column) in apart for column in feed.keys)
-        if feed.kind != "events" or not feed.keys or telling or personal:
-            told.add(name)
-    return frozenset(told)
+    numbered = numbered_feeds(feeds)
+    return frozenset(
+        name for name, feed in feeds.feeds.items() if feed.kind != "events" or not feed.keys or name in numbered
+    )
