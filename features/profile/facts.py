@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -20,7 +20,7 @@ from features.declared import load_views
 from features.profile.spread import Spread, as_dict, counted, spread, yardstick
 from features.quality.facts import FEW
 from features.quality.profile import shift
-from features.store.snapshots import rows_at
+from features.store.snapshots import rows_of
 from features.transforms.catalogue import Feature
 from features.transforms.settings import ViewsFile
 
@@ -28,6 +28,8 @@ from features.transforms.settings import ViewsFile
 CUTOFFS = 13
 #: Population stability index from which on a feature has moved, and from which on it is another one.
 MOVED, SHIFTED = 0.1, 0.25
+#: Values that are held in memory together, whatever the size of the company.
+AT_ONCE = 40_000_000
 #: Share of customers from which on a feature is as good as not there.
 NEARLY_MISSING = 0.95
 
@@ -176,7 +178,8 @@ def profile_features(
     profiles = []
     for view in views:
         features = [feature for feature in view.features if only in (None, feature.name)]
-        profiles.append(_of_view(snapshots_of(workspace, view), features, cutoffs, against))
+        at_once = max(1, AT_ONCE * len(report.cutoffs) // max(view.rows * len(cutoffs), 1))
+        profiles.append(_of_view(snapshots_of(workspace, view), features, cutoffs, against, at_once=at_once))
         progress.advance()
     declared, _ = load_views(workspace)
     found = tuple(_view(declared, view.name, each) for view, each in zip(views, profiles, strict=True))
@@ -199,14 +202,18 @@ def snapshots_of(workspace: Workspace, view: BuiltView) -> Path:
 
 
 def _of_view(
-    path: Path, features: Sequence[Feature], cutoffs: Sequence[datetime], against: datetime
+    path: Path, features: Sequence[Feature], cutoffs: Sequence[datetime], against: datetime, *, at_once: int
 ) -> tuple[FeatureProfile, ...]:
-    names = [feature.name for feature in features]
-    tables: Mapping[datetime, pa.Table] = {cutoff: rows_at(path, names, cutoff=cutoff) for cutoff in cutoffs}
-    return tuple(
-        _of_feature(feature, [tables[cutoff].column(feature.name) for cutoff in cutoffs], list(cutoffs).index(against))
-        for feature in features
-    )
+    reference = list(cutoffs).index(against)
+    found: list[FeatureProfile] = []
+    for start in range(0, len(features), at_once):
+        some = features[start : start + at_once]
+        tables = rows_of(path, [feature.name for feature in some], cutoffs=cutoffs)
+        found += [
+            _of_feature(feature, [tables[cutoff].column(feature.name) for cutoff in cutoffs], reference)
+            for feature in some
+        ]
+    return tuple(found)
 
 
 def _of_feature(feature: Feature, columns: Sequence[pa.ChunkedArray], reference: int) -> FeatureProfile:

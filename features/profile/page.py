@@ -14,6 +14,7 @@ from features.base.storage import atomic_folder, write_json
 from features.profile.facts import MOVED, SHIFTED, FeatureProfile, Profile, ViewProfile
 from features.profile.pictures import bars_of_numbers, bars_of_texts, drift_line, state_of
 from features.profile.spread import number
+from features.quality.facts import FEW
 
 PAGE = "profile.html"
 DATA = "profile.json"
@@ -110,4 +111,6 @@ def _why_hidden(found: FeatureProfile) -> str:
     """Return why no value is shown."""
     if found.feature.personal:
         return "made of what identifies people: no value is shown"
-    return "nobody has a value" if not found.now.filled else "too few customers to tell"
+    if not found.now.filled:
+        return "nobody has a value"
+    return "too few customers to tell" if found.now.filled < FEW else "no value is shared by five customers"

@@ -8,7 +8,7 @@ from html import escape
 
 from features.profile.spread import Bar
 
-_WIDTH, _TALL = 240, 58
+_WIDTH, _TALL, _WIDEST = 240, 58, 36
 _ROW, _LABEL, _SHARE = 17, 92, 44
 _TEXTS = 5  # bars of a text that are drawn; the words tell of all of them
 _DRIFT, _LOW = 170, 46
@@ -18,16 +18,18 @@ _LONGEST = 15  # letters of a label
 def bars_of_numbers(bars: Sequence[Bar]) -> str:
     """Return upright bars, the lowest values at the left."""
     most = max((bar.share for bar in bars), default=0.0) or 1.0
-    step = _WIDTH / len(bars)
+    step = min(_WIDTH / len(bars), _WIDEST)
     drawn = "".join(
         f"M{at * step:.1f} {_TALL}v{-_TALL * bar.share / most:.1f}h{step * 0.86:.1f}V{_TALL}z"
         for at, bar in enumerate(bars)
         if bar.share
     )
-    ends = [(bars[0].label.partition(" to ")[0], 0, "start"), (bars[-1].label.rpartition(" to ")[2], _WIDTH, "end")]
-    if len(bars) == 1:
-        ends.pop()
-    labels = "".join(_written(text, x, _TALL + 14, anchor) for text, x, anchor in ends)
+    if step == _WIDEST:  # few of them: each has its label
+        names = [(bar.label, (at + 0.43) * step, "middle") for at, bar in enumerate(bars)]
+    else:
+        right = len(bars) * step
+        names = [(bars[0].label.partition(" to ")[0], 0, "start"), (bars[-1].label.rpartition(" to ")[2], right, "end")]
+    labels = "".join(_written(text, x, _TALL + 14, anchor) for text, x, anchor in names)
     base = f'<path class="base" d="M0 {_TALL + 0.5}h{_WIDTH}"/>'
     return _svg(f'<path class="bar" d="{drawn}"/>{base}{labels}', _WIDTH, _TALL + 18, _words(bars))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -90,7 +91,7 @@ def spread(column: pa.ChunkedArray, *, telling: bool) -> Spread:
         filled,
         distinct,
         zero=float((values == 0).mean()),
-        quantiles=tuple(float(value) for value in np.quantile(values, QUANTILES)),
+        quantiles=_quantiles(values),
         bars=_values(values) if distinct <= VALUES else _histogram(values),
     )
 
@@ -104,12 +105,20 @@ def plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return column.cast(pa.string())
 
 
+def _quantiles(values: NDArray[np.float64]) -> tuple[float, ...]:
+    """Return the quantiles; those of whole numbers are whole."""
+    method: Literal["inverted_cdf", "linear"] = "inverted_cdf" if bool((values == np.round(values)).all()) else "linear"
+    return tuple(float(value) for value in np.quantile(values, QUANTILES, method=method))
+
+
 def _categories(known: pa.ChunkedArray) -> tuple[Bar, ...]:
     counted = sorted(
         ((str(pair["values"]), int(pair["counts"])) for pair in pc.value_counts(known).to_pylist()),
         key=lambda pair: (-pair[1], pair[0]),
     )
     common = [(value, count) for value, count in counted if count >= RARE]
+    if not common:
+        return ()
     shown, rest = common[:VALUES], sum(count for _, count in common[VALUES:])
     rare = sum(count for _, count in counted if count < RARE)
     whole = [*shown, *([(_REST, rest)] if rest else []), *([(_RARE, rare)] if rare else [])]
@@ -119,6 +128,8 @@ def _categories(known: pa.ChunkedArray) -> tuple[Bar, ...]:
 def _values(values: NDArray[np.float64]) -> tuple[Bar, ...]:
     found, counts = np.unique(values, return_counts=True)
     common = [(value, count) for value, count in zip(found, counts, strict=True) if count >= RARE]
+    if not common:
+        return ()
     rare = len(values) - sum(int(count) for _, count in common)
     shown = [Bar(number(value), float(count / len(values))) for value, count in common]
     return (*shown, *([Bar(_RARE, rare / len(values))] if rare else []))

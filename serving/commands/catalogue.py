@@ -156,6 +156,8 @@ def _values(found: Described) -> Iterator[str]:
         low, half, high = (number(value) for value in quantiles)
         yield f"  5 % up to {low}, half up to {half}, 95 % up to {high}"
     bars = found.held.now.bars
+    if not bars and found.held.now.filled:
+        yield "  no value is shown: it would tell of somebody"
     width = max((len(bar.label) for bar in bars), default=0)
     most = max((bar.share for bar in bars), default=1.0)
     for bar in bars:

@@ -30,6 +30,11 @@ def test_a_text_is_named_when_five_share_it_and_the_rare_ones_are_counted_togeth
     assert math.isclose(found.missing, 1 / 71)
 
 
+def test_where_nobody_shares_a_value_none_is_told() -> None:
+    found = spread(column(*(f"record {at}" for at in range(80))), telling=True)
+    assert (found.bars, found.distinct) == ((), 80)
+
+
 def test_of_many_common_texts_the_commonest_are_named() -> None:
     towns = [f"town {at:02}" for at in range(20) for _ in range(40 - at)]
     found = spread(column(*towns), telling=True)
