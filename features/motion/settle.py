@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from features.base.storage import write_parquet
+from features.base.storage import read_parquet, write_parquet
 from features.base.workspace import Workspace
 from features.motion.event import from_us
 from features.motion.intake import resolve
@@ -42,17 +42,19 @@ def settle(workspace: Workspace, log: EventLog) -> int:
             return begun.through
         directory = open_directory(workspace)
         files, feeds, by_record = list(begun.files), set(begun.feeds), begun.by_record
-        after = begun.through
+        rows = SCHEMA.empty_table()
+        first = begun.through + 1
         if files and files[-1].last - files[-1].first + 1 < ROWS:
-            after = files.pop().first - 1
-        while entries := log.read(after=after, limit=ROWS):
-            first, last = entries[0].seq, entries[-1].seq
-            segment = Segment(f"{first:012d}-{last:012d}-{stamp[:8]}.parquet", first, last)
-            write_parquet(_rows(entries, directory), workspace.motion / FOLDER / segment.file)
+            last = files.pop()
+            rows, first = read_parquet(workspace.motion / FOLDER / last.file), last.first
+        while entries := log.read(after=first - 1 + rows.num_rows, limit=ROWS - rows.num_rows):
+            rows = pa.concat_tables([rows, _rows(entries, directory)])
+            segment = Segment(f"{first:012d}-{entries[-1].seq:012d}-{stamp[:8]}.parquet", first, entries[-1].seq)
+            write_parquet(rows.combine_chunks(), workspace.motion / FOLDER / segment.file)
             files.append(segment)
             feeds |= {entry.event.feed for entry in entries}
             by_record = by_record or any(entry.event.record is not None for entry in entries)
-            after = last
+            rows, first = SCHEMA.empty_table(), segment.last + 1
         settled = Segments(tuple(files), tuple(sorted(feeds)), by_record, stamp)
         write_segments(workspace.motion, settled)
         _sweep(workspace.motion / FOLDER, keep=(held, settled))
