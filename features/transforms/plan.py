@@ -172,7 +172,7 @@ def _windowed(name: str, view: View, feeds: FeedsFile, columns: Columns, learnt:
     if view.by and not by:
         raise BadData(
             "view.no_category",
-            f"view {name}: no row names a {view.by}, so there is no category to make a column of",
+            f"view {name}: no row that it reads has a {view.by}, so there is no category to make a column of",
             where="features/views.yaml",
             hint="list `categories`, move `fit: {until: …}`, or leave the view out",
         )
