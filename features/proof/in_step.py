@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from features.base.errors import BadData, Problem
 from features.base.workspace import Workspace
@@ -42,12 +43,13 @@ class Reconciled:
         return sum(view.wrong for view in self.left)
 
 
-def reconcile(workspace: Workspace, *, mending: bool) -> Reconciled:
+def reconcile(workspace: Workspace, *, mending: bool, now: datetime) -> Reconciled:
     """Hold all that lies online against the snapshots of the last build, and make it as they say.
 
     Parameters
     ----------
     mending : False to tell only
+    now : the present moment; nothing that lies online but the last snapshot may be of a later one
 
     Raises
     ------
@@ -56,21 +58,21 @@ def reconcile(workspace: Workspace, *, mending: bool) -> Reconciled:
     StorageFailure : a build is running
     """
     with only_build(workspace) if mending else nullcontext():
-        return _held(workspace, mending=mending)
+        return _held(workspace, mending=mending, now=now)
 
 
-def _held(workspace: Workspace, *, mending: bool) -> Reconciled:
+def _held(workspace: Workspace, *, mending: bool, now: datetime) -> Reconciled:
     report = read_report(workspace)
     store = open_store(workspace.root)
     try:
         problems = [*_out_of_step(report, store.layouts()), *_otherwise(workspace, report)]
         if problems:
             raise BadData.of(problems)
-        found = store.reconcile(as_of=report.as_of, through=report.motion, mending=mending)
+        found = store.reconcile(as_of=report.as_of, now=now, through=report.motion, mending=mending)
         wrong = any(view.wrong for view in found)
         left = found
         if mending and wrong:
-            left = store.reconcile(as_of=report.as_of, through=report.motion, mending=False)
+            left = store.reconcile(as_of=report.as_of, now=now, through=report.motion, mending=False)
     finally:
         store.close()
     return Reconciled(found, left)

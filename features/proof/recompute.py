@@ -21,7 +21,7 @@ from features.transforms.snapshots import embedded, typed
 from features.unify.present import about_customers
 from features.unify.tables import Columns
 
-MOMENTS_AT_ONCE = 32  # a view is computed for all of a batch's customers at all of its moments
+MOMENTS_AT_ONCE = 128  # a view is computed for all of a batch's customers at all of its moments
 
 
 @dataclass(frozen=True, order=True)

@@ -12,12 +12,13 @@ from typing import Literal
 
 from features.store.records import Block, OnlineRecords, Record
 
-Kind = Literal["missing", "extra", "older", "different", "ahead"]
+Kind = Literal["missing", "extra", "older", "different", "future", "ahead"]
 KINDS: dict[Kind, str] = {
     "missing": "the snapshot holds the customer, the online store does not",
     "extra": "the online store holds the customer, the snapshot no longer does",
     "older": "the online store holds an older moment than the snapshot",
     "different": "the same moment, other values or another layout",
+    "future": "the online store holds a moment that has not come yet: nothing could be written over it until then",
     "ahead": "the online store holds a newer moment, from events in motion; this is as it should be",
 }
 CUSTOMERS_AT_ONCE = 2_000
@@ -41,7 +42,11 @@ class Change:
 
 
 def changes(
-    online: Iterator[tuple[str, Record]], offline: Iterator[tuple[str, Record]], *, cutoffs: Mapping[str, int]
+    online: Iterator[tuple[str, Record]],
+    offline: Iterator[tuple[str, Record]],
+    *,
+    cutoffs: Mapping[str, int],
+    latest_us: int | None = None,
 ) -> Iterator[Change]:
     """Yield every customer whose record differs.
 
@@ -49,22 +54,24 @@ def changes(
     ----------
     online, offline : both ordered by customer, each once
     cutoffs : the views to look at, each with its snapshot's cutoff in microseconds
+    latest_us : the present moment, where one is given; nothing but a snapshot may be of a later one
     """
     for customer, held, wanted in _side_by_side(online, offline):
         kinds: dict[str, Kind] = {}
         discard: dict[str, int] = {}
         for view, cutoff_us in cutoffs.items():
             have, want = held.get(view), wanted.get(view)
-            kind = _kind(have, want, cutoff_us)
+            kind = _kind(have, want, cutoff_us, latest_us)
             if kind is None:
                 continue
             kinds[view] = kind
             if kind == "extra":
                 discard[view] = cutoff_us
-            elif kind == "different" and have is not None and _moments(have) > _moments(want):
-                discard[view] = have.event_us  # of a layout that is no more: what comes after it could not be written
+            elif kind in ("different", "future") and have is not None and _moments(have) > _moments(want):
+                discard[view] = have.event_us  # else what is right could not be written over it
         if kinds:
-            write = {view: wanted[view] for view, kind in kinds.items() if kind in ("missing", "older", "different")}
+            right = {view for view, kind in kinds.items() if kind not in ("extra", "ahead")}
+            write = {view: block for view, block in wanted.items() if view in right}
             yield Change(customer, kinds, write, discard)
 
 
@@ -85,7 +92,9 @@ def mend(records: OnlineRecords, found: Iterable[Change]) -> Iterator[Change]:
         yield from chunk
 
 
-def _kind(have: Block | None, want: Block | None, cutoff_us: int) -> Kind | None:
+def _kind(have: Block | None, want: Block | None, cutoff_us: int, latest_us: int | None) -> Kind | None:
+    if have is not None and latest_us is not None and have.event_us > max(cutoff_us, latest_us):
+        return "future"
     if want is None:
         return None if have is None else "ahead" if have.event_us > cutoff_us else "extra"
     if have is None:

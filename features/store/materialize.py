@@ -18,6 +18,7 @@ from features.store.cutoff import (
     read_watermark,
 )
 from features.store.differences import Change, Kind, changes, mend
+from features.store.payload import to_microseconds
 from features.store.records import OnlineRecords, Record
 
 EXAMPLES = 10
@@ -112,9 +113,14 @@ def reconcile(
     as_of: datetime,
     scratch: Path,
     mending: bool,
+    now: datetime | None = None,
     through: int = 0,
 ) -> tuple[Difference, ...]:
     """Hold the whole online store against the snapshots; with `mending`, make it as they say. See `materialize`.
+
+    Parameters
+    ----------
+    now : the present moment; what lies online of a later one, and is no snapshot, is wrong
 
     Returns
     -------
@@ -127,7 +133,7 @@ def reconcile(
     examples: defaultdict[str, defaultdict[Kind, list[str]]] = defaultdict(lambda: defaultdict(list))
     strangers: Counter[str] = Counter()
     online = _watched(records.scan(), strangers, known={source.view for source in sources})
-    for change in _differing(records, snapshots, online, scratch=scratch, mending=mending):
+    for change in _differing(records, snapshots, online, scratch=scratch, mending=mending, now=now):
         for view, kind in change.kinds.items():
             counts[view][kind] += 1
             if len(examples[view][kind]) < EXAMPLES:
@@ -172,19 +178,25 @@ def _differing(
     *,
     scratch: Path,
     mending: bool,
+    now: datetime | None = None,
 ) -> Iterator[Change]:
     """Yield every customer who differs; with `mending`, mended, and the watermarks set once all are."""
     layouts = [records.put_layout(snapshot.source.layout) for snapshot in snapshots]
+    latest_us = None if now is None else to_microseconds(now)
     sizes: Counter[str] = Counter()
     with open_records(list(zip(snapshots, layouts, strict=True)), scratch=scratch) as offline:
         found = changes(
-            online, _counted(offline, sizes), cutoffs={snapshot.view: snapshot.cutoff_us for snapshot in snapshots}
+            online,
+            _counted(offline, sizes),
+            cutoffs={snapshot.view: snapshot.cutoff_us for snapshot in snapshots},
+            latest_us=latest_us,
         )
         yield from mend(records, found) if mending else found
     if mending:
         for snapshot, layout in zip(snapshots, layouts, strict=True):
             held = read_watermark(records, snapshot.view)
-            if held is not None and held.cutoff_us > snapshot.cutoff_us:
+            # A mark of a later snapshot stays, unless that was of a moment to come, and has been taken out.
+            if held is not None and snapshot.cutoff_us < held.cutoff_us <= (latest_us or held.cutoff_us):
                 continue
             mark = Watermark(snapshot.cutoff_us, snapshot.digest, layout, sizes[snapshot.view])
             put_watermark(records, snapshot.view, mark)

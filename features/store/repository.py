@@ -173,12 +173,15 @@ class Store:
         self.feast.refresh_registry()
         return done
 
-    def reconcile(self, *, as_of: datetime, mending: bool, through: int = 0) -> tuple[Difference, ...]:
+    def reconcile(
+        self, *, as_of: datetime, mending: bool, now: datetime | None = None, through: int = 0
+    ) -> tuple[Difference, ...]:
         """Hold the whole online store against each view's newest snapshot at or before `as_of`.
 
         Parameters
         ----------
         mending : make the online store as the snapshots say
+        now : the present moment, where what lies online of a later one is to be found
         through : see `materialize`
 
         Returns
@@ -194,6 +197,7 @@ class Store:
             as_of=as_of,
             scratch=self._scratch,
             mending=mending,
+            now=now,
             through=through,
         )
 

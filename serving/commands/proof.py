@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from features.base.clock import iso
+from features.base.clock import iso, system_clock
 from features.base.errors import BadData, Problem
 from serving.commands.options import AsJson, Folder, workspace_of
 from serving.terminal import Terminal
@@ -31,7 +31,7 @@ def reconcile(
     from features.proof.in_step import reconcile as hold  # imports Feast, which takes seconds
 
     terminal = Terminal(as_json=as_json)
-    done = hold(workspace_of(workspace), mending=not dry_run)
+    done = hold(workspace_of(workspace), mending=not dry_run, now=system_clock())
     problems = [] if not done.still_wrong else [_differs(done)]
     views = {view.view: _difference(view) for view in done.found}
     document = {"views": views, "different": done.wrong, "left": done.still_wrong}

@@ -12,6 +12,7 @@ import pytest
 from features.base.errors import StorageFailure
 from features.store.cutoff import Source, read_watermark
 from features.store.definitions import SnapshotView
+from features.store.differences import Kind
 from features.store.materialize import Materialized, materialize, reconcile
 from features.store.payload import to_microseconds
 from features.store.records import Block, OnlineRecords, Plain, Record
@@ -221,3 +222,18 @@ def test_a_newer_block_of_features_that_are_no_more_is_replaced(records, write_v
     (done,) = fill(records, wider, as_of=FEB, scratch=tmp_path)
     assert done.written == 1
     assert online(records) == {"ann": {"spend": (1.0, 1, "York")}}
+
+
+def test_a_snapshot_of_a_moment_to_come_is_taken_back_and_written_again_later(records, write_view, tmp_path) -> None:
+    spend = write_view("spend", SPEND, {JAN: [("ann", 1.0, 1)], MAR: [("ann", 3.0, 3)]})
+    fill(records, spend, as_of=MAR, scratch=tmp_path)
+
+    def held(*, now: datetime) -> dict[Kind, int]:
+        (found,) = reconcile(records, [source(spend)], as_of=FEB, now=now, scratch=tmp_path, mending=True)
+        return dict(found.counts)
+
+    assert held(now=MAR) == {"ahead": 1}
+    assert held(now=FEB) == {"future": 1}
+    assert online(records) == {"ann": {"spend": (1.0, 1)}}
+    assert fill(records, spend, as_of=MAR, scratch=tmp_path)[0].written == 1
+    assert online(records) == {"ann": {"spend": (3.0, 3)}}
