@@ -23,11 +23,11 @@ from features.transforms.fitted import Fitted
 from features.transforms.rows import Rows, rows_for
 from features.transforms.settings import Text, View, ViewsFile
 from features.transforms.text import WORD
-from features.transforms.topics import topics_of
+from features.transforms.topics import keywords_of, topics_of
 from features.transforms.view_checks import named_columns
 
 #: Words that stand in more than this share of the texts tell nothing; they are most often grammar.
-_COMMON = 0.5
+_COMMON = 0.2
 #: So many words and texts, at most, have a say in the topics.
 _VOCABULARY, _TEXTS = 1_000, 20_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -202,23 +202,22 @@ def _fit_text(
     ]
     if not vocabulary:
         raise _nothing(name, f"no word that {text.customers} customers use", until)
-    topics: tuple[tuple[str, ...], ...] = ()
-    if text.topics:
-        found = engine.execute(
-            f"""
-            SELECT number, word
-            FROM (
-                SELECT number, unnest(words) AS word
-                FROM (SELECT * FROM texts ORDER BY md5(CAST(number AS VARCHAR)) LIMIT {_TEXTS:d})
-            )
-            WHERE word IN (SELECT word FROM vocabulary)
-            ORDER BY number, word
-            """
-        ).fetchall()
-        topics = topics_of(found, vocabulary, topics=text.topics)
+    found = engine.execute(
+        f"""
+        SELECT number, word
+        FROM (
+            SELECT number, unnest(words) AS word
+            FROM (SELECT * FROM texts ORDER BY md5(CAST(number AS VARCHAR)) LIMIT {_TEXTS:d})
+        )
+        WHERE word IN (SELECT word FROM vocabulary)
+        ORDER BY number, word
+        """
+    ).fetchall()
+    keywords = keywords_of(found, vocabulary, keywords=text.keywords)
+    topics = topics_of(found, vocabulary, topics=text.topics) if text.topics else ()
     engine.execute("DROP TABLE texts")
     engine.execute("DROP TABLE vocabulary")
-    return Fitted(declared, iso(until), keywords=tuple(vocabulary[: text.keywords]), topics=topics)
+    return Fitted(declared, iso(until), keywords=keywords, topics=topics)
 
 
 def _nothing(name: str, what: str, until: datetime) -> BadData:

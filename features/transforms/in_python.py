@@ -76,7 +76,7 @@ def feature(
     """
 
     def declare(compute: Callable[[Any], Any]) -> PythonFeature:
-        told = description or (compute.__doc__ or "").strip().partition("\n")[0]
+        told = description or (compute.__doc__ or "").strip().partition("\n")[0].rstrip(".")
         return PythonFeature(compute.__name__, type, unit, told, empty, compute, compute.__code__.co_firstlineno)
 
     return declare

@@ -1,4 +1,4 @@
-"""Which words belong together: topics of texts, by the factors of a non-negative matrix"""
+"""Which words of texts say something of their own, and which belong together: keywords and topics"""
 
 from __future__ import annotations
 
@@ -6,6 +6,31 @@ import warnings
 from collections.abc import Sequence
 
 import numpy as np
+
+#: Two words that stand together in more than this share of their texts say the same: one of them is enough.
+_ALIKE = 0.8
+
+
+def keywords_of(pairs: Sequence[tuple[int, str]], vocabulary: Sequence[str], *, keywords: int) -> tuple[str, ...]:
+    """Return the first words of a vocabulary that each say something of their own.
+
+    Parameters
+    ----------
+    pairs : (text, word), once each
+    vocabulary : the words, the most used first
+    keywords : how many, at most
+    """
+    texts: dict[str, set[int]] = {word: set() for word in vocabulary}
+    for text, word in pairs:
+        texts[word].add(text)
+    chosen: list[str] = []
+    for word in vocabulary:
+        if len(chosen) == keywords:
+            break
+        its = texts[word]
+        if its and all(len(its & texts[other]) <= _ALIKE * len(its | texts[other]) for other in chosen):
+            chosen.append(word)
+    return tuple(chosen)
 
 
 def topics_of(

@@ -198,7 +198,7 @@ def test_a_file_is_read_with_the_place_of_what_is_wrong_in_it(tmp_path: Path) ->
     path = tmp_path / "mine.py"
     path.write_text(GOOD)
     (one,) = load_python(path, name="features/mine.py").values()
-    assert (one.name, one.description, one.type) == ("mine", "What I count.", "float")
+    assert (one.name, one.description, one.type) == ("mine", "What I count", "float")
     for text, code, line in [
         ("x = 1\n", "python.nothing", 1),
         ("\n\nraise ValueError('secret')\n", "python.fails", 3),
