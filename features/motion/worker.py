@@ -7,8 +7,8 @@ last build alone, and a block never replaces one of a later moment. So every eve
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -66,12 +66,14 @@ class _Loaded:
         }
         self.arrived = 0
 
-    def remember(self, entries: list[tuple[str, Entry]]) -> None:
-        """Add to the history what is not part of it yet."""
-        new = [(customer, entry) for customer, entry in entries if entry.seq > self.through]
+    def remember(self, entries: list[Entry]) -> list[str]:
+        """Add to the history what is not part of it yet; return the customers whom the entries are about, in order."""
+        about = [(customer, entry) for entry in entries if (customer := resolve(entry.event, self.directory))]
+        new = [(customer, entry) for customer, entry in about if entry.seq > self.through]
         self.views.history.add(new)
         self.arrived += len(new)
-        self.through = max(self.through, *(entry.seq for _, entry in new), 0)
+        self.through = max(self.through, entries[-1].seq)
+        return sorted({customer for customer, _ in about})
 
     def close(self) -> None:
         self._open.close()
@@ -106,13 +108,11 @@ class Worker:
         self._tend(idle=not entries)
         if not entries:
             return 0
-        about = [(customer, entry) for entry in entries if (customer := resolve(entry.event, loaded.directory))]
-        loaded.remember(about)
+        customers = loaded.remember(entries)
         known_us, last = entries[-1].known_us, entries[-1].seq
         # A build may be as of a moment to come, such as tonight: then its readers are served that moment until then.
         as_of_us = max(known_us, loaded.as_of_us)
         created_us = as_of_us + (last if as_of_us > known_us else 0)
-        customers = sorted({customer for customer, _ in about})
         found = loaded.views.features(customers, as_of_us=as_of_us) if customers else []
         if not self._log.hold():
             raise LeaseLost
@@ -144,6 +144,8 @@ class Worker:
         if place.stamp != loaded.stamp:
             place = Place(min(place.seq, loaded.views.report.motion), loaded.stamp)
             self._log.move(place)
+        while loaded.through < place.seq:  # another worker has been at work since
+            loaded.remember(self._log.read(after=loaded.through, limit=min(BATCH, place.seq - loaded.through)))
         return loaded, place
 
     def _load(self) -> _Loaded:
@@ -200,29 +202,23 @@ def follow(
     worker = Worker(workspace, log, records, clock=clock)
     worker.done = done or worker.done
     told = False
-    while True:
-        if not log.hold():
-            if not told:
-                waiting()
-            told = True
-            pause(PAUSE_S * 5)
-            continue
-        with _held(log, worker):
+    try:
+        while True:
+            if not log.hold():
+                if not told:
+                    waiting()
+                told = True
+                pause(PAUSE_S * 5)
+                continue
             try:
-                while True:
-                    if not worker.step():
-                        if until_empty:
-                            return worker.done
-                        log.hold()
-                        pause(PAUSE_S)
+                if worker.step():
+                    continue
             except LeaseLost:
                 told = False
-
-
-@contextmanager
-def _held(log: EventLog, worker: Worker) -> Iterator[None]:
-    try:
-        yield
+                continue
+            if until_empty:
+                return worker.done
+            pause(PAUSE_S)
     finally:
         try:
             worker.end()

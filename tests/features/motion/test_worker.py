@@ -19,6 +19,7 @@ from features.motion.event import from_us
 from features.motion.log import EventLog, Place
 from features.motion.worker import Worker, follow
 from features.store.records import OnlineRecords
+from features.unify.in_motion import read_segments
 from tests.features.motion.conftest import OpenLog
 from tests.features.motion.world import (
     CUSTOMERS,
@@ -265,6 +266,20 @@ def test_two_workers_one_waits_and_takes_over(workspace: Workspace) -> None:
         opened.close()
 
 
+def test_a_worker_that_takes_over_again_knows_what_another_one_did_meanwhile(workspace: Workspace) -> None:
+    log, records = log_of(workspace), records_of(workspace)
+    assert log.hold()
+    one, other = (Worker(workspace, log, records, clock=lambda: NOW) for _ in range(2))
+    for number, worker in enumerate([one, other, one]):
+        accept(workspace, [told(number, "A1")], at=NOW + number * SECOND)
+        assert worker.step() == 1
+    assert online(records)[customer(workspace, "A1")]["purchases"][0] == 3 * 7.5
+    for opened in (one, other):
+        opened.end()
+    log.close()
+    records.close()
+
+
 def test_an_interrupted_worker_settles_what_it_took(workspace: Workspace) -> None:
     accept(workspace, [told(1, "A1")])
     log, records = log_of(workspace), records_of(workspace)
@@ -274,7 +289,7 @@ def test_an_interrupted_worker_settles_what_it_took(workspace: Workspace) -> Non
 
     with pytest.raises(KeyboardInterrupt):
         follow(workspace, log, records, clock=lambda: NOW, pause=interrupt)
-    assert log.place().seq == 1
+    assert log.place().seq == read_segments(workspace.motion).through == 1
     assert log_of(workspace).hold(), "the lease is given back"
     log.close()
     records.close()
