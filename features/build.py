@@ -115,6 +115,7 @@ def build_snapshots(
                 digest=digest_of([*declared, as_json_fitted(fitted)]),
                 withheld_by=by_purpose(withheld),
                 motion=settled,
+                unified=read_json(unified)["digest"],
             )
             renewal.close()
             write_json(part / REPORT, as_json(report))

@@ -49,6 +49,7 @@ class FeaturesReport:
     digest : equal digests mean equal snapshots
     withheld_by : purpose → reason → customers who are left out of the views that serve it
     motion : the number of the last event in motion that was seen; 0 for none
+    unified : the digest of the unification that it rests on
     """
 
     views: tuple[BuiltView, ...]
@@ -58,6 +59,7 @@ class FeaturesReport:
     digest: str
     withheld_by: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     motion: int = 0
+    unified: str = ""
 
     @property
     def features(self) -> tuple[str, ...]:
@@ -92,6 +94,7 @@ def read_report(workspace: Workspace) -> FeaturesReport:
         digest=document["digest"],
         withheld_by=document.get("withheld_by", {}),  # a build of before purposes counted nobody
         motion=document.get("motion", 0),  # nor was anything in motion
+        unified=document.get("unified", ""),
     )
 
 

@@ -156,7 +156,7 @@ def build_frame(
                 features=features,
                 target=target,
                 asked=labels.rows[kept],
-                remake=views.remake if views is not None else None,
+                remake=views.remake if views is not None and views.in_step else None,
                 born=views.born(names) if views is not None else None,
                 snapshots=_snapshots(history, settings, kept),
             ),

@@ -233,7 +233,7 @@ class Platform:
         """
         declared = [name for name in features if name in self.built.features]
         views = CompiledViews(self.workspace, self.built)
-        known = remake or (views.remake if declared else None)
+        known = remake or (views.remake if declared and views.in_step else None)
         return examine(Examined(rows, features, target, remake=known, born=views.born(declared)), self._limits())
 
     def leaks(self, model: str) -> LeakReport:

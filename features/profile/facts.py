@@ -20,7 +20,7 @@ from features.declared import load_views
 from features.profile.spread import Spread, as_dict, counted, spread, yardstick
 from features.quality.facts import FEW
 from features.quality.profile import shift
-from features.store.snapshots import rows_of
+from features.store.snapshots import rows_at_each
 from features.transforms.catalogue import Feature
 from features.transforms.settings import ViewsFile
 
@@ -208,7 +208,7 @@ def _of_view(
     found: list[FeatureProfile] = []
     for start in range(0, len(features), at_once):
         some = features[start : start + at_once]
-        tables = rows_of(path, [feature.name for feature in some], cutoffs=cutoffs)
+        tables = rows_at_each(path, [feature.name for feature in some], cutoffs=cutoffs)
         found += [
             _of_feature(feature, [tables[cutoff].column(feature.name) for cutoff in cutoffs], reference)
             for feature in some

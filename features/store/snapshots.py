@@ -163,7 +163,7 @@ def rows_at(path: Path, columns: Sequence[str], *, cutoff: datetime) -> pa.Table
     )
 
 
-def rows_of(path: Path, columns: Sequence[str], *, cutoffs: Sequence[datetime]) -> dict[datetime, pa.Table]:
+def rows_at_each(path: Path, columns: Sequence[str], *, cutoffs: Sequence[datetime]) -> dict[datetime, pa.Table]:
     """Return `columns` of the rows of each of these cutoffs, read in one pass; rows come ordered by customer."""
     chosen = ", ".join(quoted(column) for column in columns)
     asked = ", ".join(f"make_timestamptz({_micros(cutoff):d})" for cutoff in cutoffs)

@@ -17,13 +17,14 @@ import pyarrow as pa
 from features.base.clock import as_utc
 from features.base.engine import literal, one_row, open_engine, quoted
 from features.base.expression import parse
-from features.base.storage import read_parquet
+from features.base.storage import read_json, read_parquet
 from features.base.workspace import Workspace
 from features.built import FeaturesReport
 from features.consent.access import open_customer_data
 from features.declaration.canonical import Kind
 from features.declaration.file import FeedsFile
 from features.declared import load_feeds, load_functions, load_views
+from features.one_customer import REPORT as UNIFY_REPORT
 from features.transforms.catalogue import Feature
 from features.transforms.fitted import read_fitted
 from features.transforms.plan import PlannedView, plan_views
@@ -48,6 +49,11 @@ class CompiledViews:
 
     workspace: Workspace
     report: FeaturesReport
+
+    @property
+    def in_step(self) -> bool:
+        """Whether the features were built from the customers as they are unified now."""
+        return bool(self.report.unified == read_json(self.workspace.unified / UNIFY_REPORT)["digest"])
 
     def remake(self, rows: pd.DataFrame) -> pd.DataFrame:
         """Return every feature of some rows (``customer_id``, ``as_of``), in their order, as it could be known by then.

@@ -169,7 +169,11 @@ def _named(names: Sequence[str]) -> str:
 
 def _unmoved(frame: Examined, _: Limits) -> tuple[Outcome, str, Sequence[str]]:
     if frame.remake is None:
-        return "not_applicable", "nothing was given that makes the features anew", ()
+        return (
+            "not_applicable",
+            "the features cannot be made anew (or the customers were unified since)",
+            (),
+        )
     chosen = _sample(frame.moments)
     if not len(chosen):
         return "not_applicable", "there are no rows", ()

@@ -12,7 +12,9 @@ import pandas as pd
 import pytest
 
 from features.base.progress import Silent
+from features.base.storage import read_json
 from features.base.workspace import Workspace
+from features.one_customer import REPORT as UNIFY_REPORT
 from features.one_customer import unify
 from features.publish import build_features
 from tests.tiny import REPOSITORY, write_tiny
@@ -87,6 +89,19 @@ def test_a_feature_of_a_customer_who_was_not_known_yet_is_missing(platform: Plat
     asked = pd.DataFrame({"customer_id": platform.customers(3), "as_of": pd.Timestamp("2001-01-01", tz="UTC")})
     features = pd.DataFrame({"orders__count_30d": [None] * 3, "profile__city": [None] * 3})
     assert outcomes(platform.examine(asked, features))["LK001"] == "passed"
+
+
+def test_features_of_customers_that_were_unified_since_are_not_taken_for_leaking(
+    shop: Workspace, platform: Platform
+) -> None:
+    path = shop.unified / UNIFY_REPORT
+    before = path.read_text(encoding="utf-8")
+    path.write_text(before.replace(read_json(path)["digest"], "0" * 64), encoding="utf-8")
+    try:
+        assert outcomes(platform.leaks("churn"))["LK001"] == "not_applicable"
+    finally:
+        path.write_text(before, encoding="utf-8")
+    assert outcomes(platform.leaks("churn"))["LK001"] == "passed"
 
 
 def test_training_shows_the_report_and_a_leak_holds_the_model(shop: Workspace) -> None:
