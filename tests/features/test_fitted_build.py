@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 from pathlib import Path
 
 import pyarrow as pa
@@ -95,6 +96,33 @@ def test_feast_shows_what_a_feature_knows_of_itself(tmp_path: Path, monkeypatch:
     feast = FeatureStore(fs_yaml_file=Path("features/feature_store.yaml"))
     (spend,) = feast.get_feature_view("mine").features
     assert spend.tags == {"unit": "GBP", "sources": "events.amount, events.event_time"}
+
+
+WORDS = """\
+  words: {from: events, text: {column: item}, aggregates: {item.characters: [max, last]}, windows: [3d]}
+  latest: {from: events, python: [newest], windows: [3d, 30d]}
+snapshots: {every: 1d}
+"""
+NEWEST = """
+@feature(type="string", description="the last item")
+def newest(rows):
+    return rows.item.argmax(rows.order)
+"""
+
+
+def test_what_is_mended_for_a_few_customers_is_what_a_whole_build_gives(tmp_path: Path) -> None:
+    declared = VIEWS.replace("snapshots: {every: 7d}\n", WORDS)
+    people = [f"{number},1,2026-01-02,bear,5" for number in range(100, 110)]
+    workspace = shop(tmp_path, till=TILL + people, views=declared, mine=MINE + NEWEST)
+    built(workspace)
+    shop(tmp_path, till=TILL + people + LATER[:1], views=declared, mine=MINE + NEWEST)
+    built(workspace)
+    mended = {path.relative_to(tmp_path): table(path) for path in workspace.snapshots.rglob("*.parquet")}
+    shutil.rmtree(workspace.snapshots)
+    build_features(workspace, Silent())
+    whole = {path.relative_to(tmp_path): table(path) for path in workspace.snapshots.rglob("*.parquet")}
+    assert len(whole) > 20
+    assert {path: rows for path, rows in mended.items() if path in whole} == whole
 
 
 def test_a_damaged_choice_is_not_made_again_unasked(tmp_path: Path) -> None:
