@@ -10,14 +10,17 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
+
 from features.store.cutoff import Source
 from features.store.materialize import materialize, reconcile
+from features.store.records import OnlineRecords
+from features.store.records_redis import RedisRecords
 from features.store.records_sqlite import SqliteRecords
 
 JAN = datetime(2026, 1, 1, tzinfo=UTC)
 FEB = datetime(2026, 2, 1, tzinfo=UTC)
 SEED = 4
-KILLS = 15
 CUSTOMERS = 20_000
 VIEWS = ("one", "two")
 SCRIPT = """
@@ -26,29 +29,35 @@ from datetime import datetime
 from pathlib import Path
 from features.store.cutoff import Source
 from features.store.materialize import materialize
-from features.store.records_sqlite import SqliteRecords
+from tests.features.store.test_killed_materialize import opened
 
-class Telling(SqliteRecords):
-    def write(self, records):
-        taken = super().write(records)
-        print("wrote", flush=True)
-        return taken
+root, records = Path(sys.argv[1]), opened(Path(sys.argv[1]), sys.argv[3])
+write, discard = records.write, records.discard
 
-    def discard(self, view, customers, *, not_after_us):
-        print("discards", flush=True)
-        return super().discard(view, customers, not_after_us=not_after_us)
+def telling_write(changed):
+    taken = write(changed)
+    print("wrote", flush=True)
+    return taken
 
-root = Path(sys.argv[1])
+def telling_discard(view, customers, *, not_after_us):
+    print("discards", flush=True)
+    return discard(view, customers, not_after_us=not_after_us)
+
+records.write, records.discard = telling_write, telling_discard
 sources = [Source(view, root / "state" / "snapshots" / view, ((f"{view}__n", "int"),)) for view in ("one", "two")]
-records = Telling(root / "online.db")
 print("begins", flush=True)
 materialize(records, sources, as_of=datetime.fromisoformat(sys.argv[2]), scratch=root / ".scratch")
 print("ends", flush=True)
 """
 
 
-def run(root: Path) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", SCRIPT, str(root), FEB.isoformat()]
+def opened(root: Path, url: str) -> OnlineRecords:
+    """Return the records on a Redis server, or in a file where the address is empty."""
+    return RedisRecords(url, name="killed") if url else SqliteRecords(root / "online.db")
+
+
+def run(root: Path, url: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", SCRIPT, str(root), FEB.isoformat(), url]
     child = subprocess.Popen(
         command, stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": str(Path.cwd())}
     )
@@ -57,18 +66,22 @@ def run(root: Path) -> subprocess.Popen[str]:
     return child
 
 
-def test_killed_at_any_moment_it_leaves_whole_records_and_one_run_completes_it(workspace: Path, write_view) -> None:
+@pytest.mark.parametrize(("backend", "kills"), [("sqlite", 15), ("redis", 6)])
+def test_killed_at_any_moment_it_leaves_whole_records_and_one_run_completes_it(
+    backend: str, kills: int, workspace: Path, write_view, request: pytest.FixtureRequest
+) -> None:
     """Two views change together, with customers who leave and who come; the seed is fixed, the moments are not."""
     before = [(f"c{number:06}", 1) for number in range(CUSTOMERS)]
     after = [(f"c{number:06}", 2) for number in range(500, CUSTOMERS + 500)]
     views = [write_view(view, {f"{view}__n": "int"}, {JAN: before, FEB: after}) for view in VIEWS]
     sources = [Source(view.name, view.path, ((f"{view.name}__n", "int"),)) for view in views]
-    records = SqliteRecords(workspace / "online.db")
+    url = request.getfixturevalue("redis_server").url if backend == "redis" else ""
+    records = opened(workspace, url)
     materialize(records, sources, as_of=JAN, scratch=workspace / ".scratch")
     chance = random.Random(SEED)
     reached: list[int] = []
-    for _ in range(KILLS):
-        child = run(workspace)
+    for _ in range(kills):
+        child = run(workspace, url)
         assert child.stdout is not None
         for _ in range(chance.randrange(3)):
             child.stdout.readline()
@@ -80,7 +93,7 @@ def test_killed_at_any_moment_it_leaves_whole_records_and_one_run_completes_it(w
         reached.append(sum(values == {(2,)} for values in held.values()))
     assert reached == sorted(reached)
     assert any(0 < customers < CUSTOMERS for customers in reached)  # some were killed half-way
-    child = run(workspace)
+    child = run(workspace, url)
     assert child.communicate()[0].splitlines()[-1] == "ends"
     assert child.returncode == 0
     for difference in reconcile(records, sources, as_of=FEB, scratch=workspace / ".scratch", mending=False):
