@@ -21,6 +21,7 @@ from tests.features.transforms.world import DAY, FEEDS, day, snapshots
 from tests.features.transforms.worlds import (
     CONSENTS,
     CUTOFFS,
+    DEVIATING,
     EVENTS,
     HOLDINGS,
     INTERACTIONS,
@@ -137,7 +138,7 @@ windows: [1d, 7d]
 def test_every_aggregate_is_what_the_rows_say(
     engine: Spark | None, view: str, where: Callable[[Row], bool], categories: Mapping[str, str] | None
 ) -> None:
-    rows = customers_of(EVENTS, CUSTOMERS)
+    rows = customers_of(EVENTS, CUSTOMERS) + DEVIATING
     found = snapshots(declared(view), CUTOFFS, spark=engine, events=rows)
     expected = expected_of(asked(view, where, categories), rows)
     assert differences(found, expected)[:5] == []
