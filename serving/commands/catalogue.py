@@ -37,7 +37,8 @@ def list_features(
     terminal.answer({"as_of": report.as_of.isoformat(), "features": [asdict(feature) for feature in found]})
     for line in _listed(found):
         terminal.say(_plain(line))
-    terminal.say(f"{len(found)} features in {len({feature.view for feature in found})} views")
+    views = len({feature.view for feature in found})
+    terminal.say(f"{len(found)} features in {views} view{'' if views == 1 else 's'}")
     terminal.next_step("nextbest features describe FEATURE")
 
 
