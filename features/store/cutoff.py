@@ -91,6 +91,11 @@ def newest(source: Source, *, as_of: datetime, through: int = 0) -> Snapshot | N
     return Snapshot(source, to_microseconds(cutoff), digest_of(digests), through)
 
 
+def is_there(source: Source, *, cutoff_us: int) -> bool:
+    """Say whether a view has a snapshot of this cutoff."""
+    return bool(files_at(source.path, cutoff=from_microseconds(cutoff_us)))
+
+
 def read_watermark(records: OnlineRecords, view: str) -> Watermark | None:
     """Return what the online store says it holds of a view; None where nothing, or nothing that can be read."""
     text = records.fact(_fact(view))

@@ -12,12 +12,13 @@ from typing import Literal
 
 from features.store.records import Block, OnlineRecords, Record
 
-Kind = Literal["missing", "extra", "older", "different", "future", "ahead"]
+Kind = Literal["missing", "extra", "older", "different", "gone", "future", "ahead"]
 KINDS: dict[Kind, str] = {
     "missing": "the snapshot holds the customer, the online store does not",
     "extra": "the online store holds the customer, the snapshot no longer does",
     "older": "the online store holds an older moment than the snapshot",
     "different": "the same moment, other values or another layout",
+    "gone": "the online store holds a later snapshot that there is no more: it was built of what has been corrected",
     "future": "the online store holds a moment that has not come yet: nothing could be written over it until then",
     "ahead": "the online store holds a newer moment, from events in motion; this is as it should be",
 }
@@ -46,6 +47,7 @@ def changes(
     offline: Iterator[tuple[str, Record]],
     *,
     cutoffs: Mapping[str, int],
+    gone: Mapping[str, int],
     latest_us: int | None = None,
 ) -> Iterator[Change]:
     """Yield every customer whose record differs.
@@ -54,6 +56,7 @@ def changes(
     ----------
     online, offline : both ordered by customer, each once
     cutoffs : the views to look at, each with its snapshot's cutoff in microseconds
+    gone : of a view whose snapshot of a later cutoff is no more, that cutoff
     latest_us : the present moment, where one is given; nothing but a snapshot may be of a later one
     """
     for customer, held, wanted in _side_by_side(online, offline):
@@ -61,13 +64,13 @@ def changes(
         discard: dict[str, int] = {}
         for view, cutoff_us in cutoffs.items():
             have, want = held.get(view), wanted.get(view)
-            kind = _kind(have, want, cutoff_us, latest_us)
+            kind = _kind(have, want, cutoff_us, gone.get(view), latest_us)
             if kind is None:
                 continue
             kinds[view] = kind
             if kind == "extra":
                 discard[view] = cutoff_us
-            elif kind in ("different", "future") and have is not None and _moments(have) > _moments(want):
+            elif kind in ("different", "gone", "future") and have is not None and _moments(have) > _moments(want):
                 discard[view] = have.event_us  # else what is right could not be written over it
         if kinds:
             right = {view for view, kind in kinds.items() if kind not in ("extra", "ahead")}
@@ -92,7 +95,11 @@ def mend(records: OnlineRecords, found: Iterable[Change]) -> Iterator[Change]:
         yield from chunk
 
 
-def _kind(have: Block | None, want: Block | None, cutoff_us: int, latest_us: int | None) -> Kind | None:
+def _kind(
+    have: Block | None, want: Block | None, cutoff_us: int, gone_us: int | None, latest_us: int | None
+) -> Kind | None:
+    if have is not None and have.event_us == gone_us:
+        return "gone"
     if have is not None and latest_us is not None and have.event_us > max(cutoff_us, latest_us):
         return "future"
     if want is None:

@@ -12,6 +12,7 @@ from features.store.cutoff import (
     Snapshot,
     Source,
     Watermark,
+    is_there,
     newest,
     open_records,
     put_watermark,
@@ -73,8 +74,9 @@ def materialize(
     """Fill the online store with each view's newest snapshot that was known at `as_of`.
 
     A watermark a view says which snapshot lies there once all of it does. A snapshot that was built again with other
-    content is written again, though its cutoff is the same; one that lies there is left alone. Killed half-way, the
-    next run finds what was written equal and goes on from there. A newer block is never replaced by an older one.
+    content is written again, though its cutoff is the same; one that lies there is left alone; one that is no more,
+    since a later row was a mistake, gives way to an earlier one. Killed half-way, the next run finds what was written
+    equal and goes on from there. A newer block is never replaced by an older one.
 
     Parameters
     ----------
@@ -92,7 +94,7 @@ def materialize(
             continue
         layout = records.put_layout(source.layout)  # first: it makes a store that is not there
         held = read_watermark(records, source.view)
-        if held is not None and held.cutoff_us > snapshot.cutoff_us:
+        if held is not None and held.cutoff_us > snapshot.cutoff_us and is_there(source, cutoff_us=held.cutoff_us):
             done[source.view] = Materialized(source.view, snapshot.cutoff, superseded=True, customers=held.customers)
         elif held is not None and (held.cutoff_us, held.digest, held.layout) == (
             snapshot.cutoff_us,
@@ -183,23 +185,35 @@ def _differing(
     """Yield every customer who differs; with `mending`, mended, and the watermarks set once all are."""
     layouts = [records.put_layout(snapshot.source.layout) for snapshot in snapshots]
     latest_us = None if now is None else to_microseconds(now)
+    gone = {snapshot.view: cutoff_us for snapshot in snapshots for cutoff_us in _gone(records, snapshot)}
     sizes: Counter[str] = Counter()
     with open_records(list(zip(snapshots, layouts, strict=True)), scratch=scratch) as offline:
         found = changes(
             online,
             _counted(offline, sizes),
             cutoffs={snapshot.view: snapshot.cutoff_us for snapshot in snapshots},
+            gone=gone,
             latest_us=latest_us,
         )
         yield from mend(records, found) if mending else found
     if mending:
         for snapshot, layout in zip(snapshots, layouts, strict=True):
             held = read_watermark(records, snapshot.view)
-            # A mark of a later snapshot stays, unless that was of a moment to come, and has been taken out.
-            if held is not None and snapshot.cutoff_us < held.cutoff_us <= (latest_us or held.cutoff_us):
+            # A mark of a later snapshot stays, unless that is no more or was of a moment to come, and was taken out.
+            later = held is not None and snapshot.cutoff_us < held.cutoff_us <= (latest_us or held.cutoff_us)
+            if later and snapshot.view not in gone:
                 continue
             mark = Watermark(snapshot.cutoff_us, snapshot.digest, layout, sizes[snapshot.view])
             put_watermark(records, snapshot.view, mark)
+
+
+def _gone(records: OnlineRecords, snapshot: Snapshot) -> Iterator[int]:
+    """Yield the later cutoff that lies online, if there is no such snapshot any more."""
+    held = read_watermark(records, snapshot.view)
+    if held is None or held.cutoff_us <= snapshot.cutoff_us:
+        return
+    if not is_there(snapshot.source, cutoff_us=held.cutoff_us):
+        yield held.cutoff_us
 
 
 def _counted(offline: Iterator[tuple[str, Record]], sizes: Counter[str]) -> Iterator[tuple[str, Record]]:

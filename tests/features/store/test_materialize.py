@@ -237,3 +237,23 @@ def test_a_snapshot_of_a_moment_to_come_is_taken_back_and_written_again_later(re
     assert online(records) == {"ann": {"spend": (1.0, 1)}}
     assert fill(records, spend, as_of=MAR, scratch=tmp_path)[0].written == 1
     assert online(records) == {"ann": {"spend": (3.0, 3)}}
+
+
+@pytest.mark.parametrize("how", ["filled", "reconciled"])
+def test_a_snapshot_that_is_no_more_gives_way_to_an_earlier_one(records, write_view, tmp_path: Path, how: str) -> None:
+    """A row with a date that was a mistake made the present moment a later one, until it was corrected."""
+    spend = write_view("spend", SPEND, {JAN: [("ann", 1.0, 1)], MAR: [("ann", 0.0, 0), ("bob", 0.0, 0)]})
+    fill(records, spend, as_of=MAR, scratch=tmp_path)
+    for file in spend.path.iterdir():
+        file.unlink()
+    write_view("spend", SPEND, {JAN: [("ann", 1.0, 1)], FEB: [("ann", 2.0, 2)]})
+    if how == "filled":
+        (done,) = fill(records, spend, as_of=FEB, scratch=tmp_path)
+        assert (done.cutoff, done.superseded) == (FEB, False)
+    else:
+        (found,) = reconcile(records, [source(spend)], as_of=FEB, scratch=tmp_path, mending=True)
+        assert (found.counts, found.wrong) == ({"gone": 2}, 2)
+    assert online(records) == {"ann": {"spend": (2.0, 2)}}
+    mark = read_watermark(records, "spend")
+    assert mark is not None
+    assert mark.cutoff_us == to_microseconds(FEB)
