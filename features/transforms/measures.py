@@ -40,11 +40,24 @@ class Measure:
     @property
     def name(self) -> str:
         """A column's name that no feature has."""
-        return f"{self.kind} {self.column} {'' if self.span is None else self.span}"
+        return f"{self.kind} {self.column}{'' if self.span is None else f' {self.span}'}"
+
+    @property
+    def whole(self) -> Measure:
+        """The same of a tile, which lies in a window or does not."""
+        return Measure(self.column, self.kind, None)
 
 
-def measures_of(column: str, aggregate: Aggregate, span: int | None) -> list[Measure]:
-    """Return the measures from which `combined` makes an aggregate."""
+def rounded(column: str) -> str:
+    """Return the name of a column with the same numbers to the millionth."""
+    return f"{column} rounded"
+
+
+def measures_of(column: str, aggregate: Aggregate, span: int | None, longest: int) -> list[Measure]:
+    """Return the measures from which `combined` makes an aggregate.
+
+    The last value is that of the longest window, for all windows that reach back to it.
+    """
     match aggregate:
         case "count":
             return [Measure(column, "rows", span)]
@@ -61,7 +74,9 @@ def measures_of(column: str, aggregate: Aggregate, span: int | None) -> list[Mea
             return [part_of(column, span), part_of(column, 2 * (span or 0))]
         case "share":
             return [part_of(column, span)]
-        case "sum" | "min" | "max" | "nunique" | "first" | "last":
+        case "last":
+            return [Measure(column, "last", longest)]
+        case "sum" | "min" | "max" | "nunique" | "first":
             return [Measure(column, aggregate, span)]
 
 
@@ -70,41 +85,51 @@ def part_of(column: str, span: int | None) -> Measure:
     return Measure(column, "rows" if column == "*" else "sum", span)
 
 
-def measured(seen: Any, measure: Measure) -> Any:
-    """Return a measure over ``seen``: rows with ``as_of``, ``event_time``, ``place`` and the columns."""
-    inside = None if measure.span is None else seen.event_time > seen.as_of - measure.span
+def tiled(rows: Any, measure: Measure) -> Any:
+    """Return a measure of the rows of a tile; counts are floats, which every engine adds to a float."""
     match measure.kind:
         case "rows":
-            return seen.count(where=inside)
+            return rows.count().cast("float64")
         case "earliest":
-            return seen.event_time.min()
+            return rows.event_time.min()
         case "latest":
-            return seen.event_time.max()
-    value = seen[measure.column]
+            return rows.event_time.max()
+    value = rows[measure.column]
     match measure.kind:
         case "filled":
-            return value.count(where=inside)
+            return value.count().cast("float64")
         case "rounded":
-            return value.cast(ROUNDED).sum(where=inside)
+            return rows[rounded(measure.column)].sum()
         case "squares":
-            return (value.cast(ROUNDED) * value.cast(_WIDER)).sum(where=inside)
+            near = rows[rounded(measure.column)]
+            return (near * near.cast(_WIDER)).sum()
         case "first" | "last":
-            there = value.notnull() if inside is None else value.notnull() & inside
-            dated = ibis.struct({"time": seen.event_time, "place": seen.place, "value": value})
+            dated = ibis.struct({"time": rows.event_time, "place": rows.place, "value": value})
+            there = value.notnull()
             return dated.min(where=there) if measure.kind == "first" else dated.max(where=there)
-        case "sum":
-            return value.sum(where=inside)
         case "min":
-            return value.min(where=inside)
+            return value.min()
         case "max":
-            return value.max(where=inside)
-        case "nunique":
-            return value.nunique(where=inside)
+            return value.max()
+        case _:
+            return value.sum()
 
 
-def combined(long: Any, column: str, aggregate: Aggregate, span: int | None) -> Any:
+def merged(parts: Any, measure: Measure, *, where: Any = None) -> Any:
+    """Return a measure over a table of parts, each of which holds it for some of the rows."""
+    part = parts[measure.whole.name]
+    match measure.kind:
+        case "min" | "earliest" | "first":
+            return part.min(where=where)
+        case "max" | "latest" | "last":
+            return part.max(where=where)
+        case _:
+            return part.sum(where=where)
+
+
+def combined(long: Any, column: str, aggregate: Aggregate, span: int | None, longest: int) -> Any:
     """Return an aggregate over a table that holds its measures."""
-    found = [long[measure.name] for measure in measures_of(column, aggregate, span)]
+    found = [long[measure.name] for measure in measures_of(column, aggregate, span, longest)]
     match aggregate:
         case "recency" | "tenure":
             return (long.as_of - found[0]) / _DAY
@@ -118,7 +143,8 @@ def combined(long: Any, column: str, aggregate: Aggregate, span: int | None) -> 
             return _change(*(part.fill_null(0).cast("float64") for part in found))
         case "first" | "last":
             value = found[0]["value"]
-            return value.cast("float64") if value.type().is_decimal() else value
+            value = value.cast("float64") if value.type().is_decimal() else value
+            return ibis.ifelse(found[0]["time"] > long.as_of - (span or 0), value, ibis.null(value.type()))
         case _:
             return found[0]
 
@@ -131,16 +157,21 @@ def _change(this: Any, both: Any) -> Any:
 def _deviation(filled: Any, total: Any, squares: Any) -> Any:
     """Return the sample's standard deviation, by sums around a number near the mean that lose no digit.
 
-    What is squared and added are decimals; types are narrowed where Spark would otherwise drop digits.
+    What is squared and added are decimals. Their types are such that DuckDB multiplies with 38 digits (one factor has
+    more than 18) and Spark keeps all of them (no product would have more than 38).
     """
     some = filled.nullif(0)
     near = (total.cast("float64") / some).cast("decimal(17, 6)")
-    moved = (filled.cast(_WIDER) * near).cast("decimal(20, 6)")
+    moved = (filled.cast("decimal(11, 0)") * near.cast("decimal(25, 6)")).cast("decimal(20, 6)")
     rest = (total.cast("decimal(20, 6)") - moved).cast(_WIDER)
-    twice = (near * rest).cast("decimal(36, 12)") * ibis.literal(2).cast("decimal(1, 0)")
-    around = squares.cast("decimal(37, 12)") - (moved * near).cast("decimal(37, 12)")
-    around = around.cast("decimal(38, 12)").cast("decimal(37, 12)")  # Ibis would leave out a cast to what it infers
-    spread = (around - twice.cast("decimal(37, 12)")).cast("float64")
+    once = (near * rest).cast("decimal(37, 12)")
+    around = _narrowed(squares.cast("decimal(37, 12)") - (moved * near).cast("decimal(37, 12)"))
+    spread = (_narrowed(around - once) - once).cast("float64")
     rest = rest.cast("float64")
     variance = (spread - rest * rest / some) / (filled - 1).nullif(0)
     return ibis.ifelse(variance < 0, 0.0, variance).sqrt()
+
+
+def _narrowed(difference: Any) -> Any:
+    """Return a difference with one digit less than Spark gives it; Ibis would leave out a cast to what it infers."""
+    return difference.cast("decimal(38, 12)").cast("decimal(37, 12)")

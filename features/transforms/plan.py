@@ -30,11 +30,12 @@ from features.transforms.catalogue import (
 from features.transforms.fitted import Fitted
 from features.transforms.in_python import ORDER, PythonFeature, check_python, python_features, python_select
 from features.transforms.lineage import Lineage
+from features.transforms.measures import rounded
 from features.transforms.rows import cast, rows_for, source_select
 from features.transforms.settings import Aggregate, View, ViewsFile
 from features.transforms.text import TextColumn, counts, lengths
 from features.transforms.view_checks import check_views, named_columns, python_types
-from features.transforms.windows import windowed
+from features.transforms.windows import Windows, rounded_columns, windowed
 from features.unify.tables import Columns
 
 _SQL = {"float64": "DOUBLE", "string": "VARCHAR"}
@@ -52,6 +53,7 @@ class PlannedView:
     select : SQL of customer_id, as_of and the features for every row of ``spine``
     expression : the Ibis expression that `select` is compiled from, where it is one; other engines compile it too
     shared : whether a customer's features depend on the rows of others
+    windows : the same expression in two steps, where it is of windowed aggregates
     """
 
     name: str
@@ -60,6 +62,7 @@ class PlannedView:
     select: str
     expression: Any = None
     shared: bool = False
+    windows: Windows | None = None
 
 
 def plan_views(
@@ -185,16 +188,24 @@ def _windowed(name: str, view: View, feeds: FeedsFile, columns: Columns, learnt:
         name, full, by, feeds.company.currency, numeric=numbers, made={key: each.made for key, each in made.items()}
     )
     rows = rows_for(view, feeds, named=named_columns(view))
-    select = windowed(name, full, categories=by, numeric=numbers, expiring=rows.expiring)
+    windows = windowed(name, full, categories=by, numeric=numbers, expiring=rows.expiring)
     sql = {
         column: f"CAST({made[column].sql} AS DECIMAL(38, 9))"
         if column in made
         else cast(column, numeric=column in numbers)
         for column in aggregated
     }
+    sql |= {rounded(column): f"CAST({quoted(column)} AS DECIMAL(18, 6))" for column in rounded_columns(full)}
     source = source_select(view, rows, sql)
-    statement = str(ibis.to_sql(select, dialect="duckdb"))
-    return PlannedView(name, tuple(features), source, statement, select, view.of == "company")
+    return PlannedView(
+        name,
+        tuple(features),
+        source,
+        windows.statement,
+        expression=windows.whole,
+        shared=view.of == "company",
+        windows=windows,
+    )
 
 
 def _counted(text: Sequence[TextColumn]) -> dict[str, list[Aggregate]]:
