@@ -28,6 +28,8 @@ from features.transforms.view_checks import named_columns
 
 #: Words that stand in more than this share of the texts tell nothing; they are most often grammar.
 _COMMON = 0.2
+#: What is longer is no word that people write, but a code or a line without spaces.
+_LONGEST = 30
 #: So many words and texts, at most, have a say in the topics.
 _VOCABULARY, _TEXTS = 1_000, 20_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -191,9 +193,10 @@ def _fit_text(
         CREATE OR REPLACE TEMP TABLE vocabulary AS
         SELECT word, count(DISTINCT customer_id) AS customers
         FROM (SELECT number, customer_id, unnest(words) AS word FROM texts)
-        WHERE regexp_full_match(word, {literal(WORD)})
+        WHERE length(word) BETWEEN 2 AND {_LONGEST:d}
         GROUP BY word
-        HAVING customers >= {text.customers:d} AND count(*) <= {_COMMON} * (SELECT count(*) FROM texts)
+        HAVING regexp_full_match(word, {literal(WORD)}) AND customers >= {text.customers:d}
+            AND count(*) <= {_COMMON} * (SELECT count(*) FROM texts)
         ORDER BY customers DESC, word LIMIT {_VOCABULARY:d}
         """
     )

@@ -17,7 +17,7 @@ _WORDS = (
     "'[^\\p{{L}}\\p{{M}}\\p{{N}}]+', '  ', 'g') || ' '"
 )
 #: A word that may become a column: letters alone, in any script, so that no number of anybody's stands as one.
-WORD = r"[\p{L}\p{M}]{2,30}"
+WORD = r"[\p{L}\p{M}]+"
 
 
 @dataclass(frozen=True)
