@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from features.base.errors import BadConfiguration
 from features.base.expression import parse
@@ -78,8 +79,11 @@ class Lineage:
 def _own(feed: Feed, column: str) -> frozenset[str]:
     times = {"event_time": feed.event_time or feed.updated_at, "known_at": feed.known_at or feed.updated_at}
     text = feed.fields.get(column) or times.get(column)
-    if text is None:
-        return frozenset()
+    return frozenset() if text is None else _columns_of(text)
+
+
+@lru_cache(maxsize=1024)  # hundreds of features rest on the same few expressions, some of them a page long
+def _columns_of(text: str) -> frozenset[str]:
     try:
         return parse(text).columns
     except BadConfiguration:  # a column whose name is no expression, such as `Last Name`
