@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from features.base.clock import iso
-from features.base.errors import BadData
+from features.base.errors import BadData, StorageFailure
 from features.base.storage import read_json
 from features.base.workspace import Workspace
 from features.transforms.catalogue import Feature
@@ -73,11 +73,23 @@ def read_report(workspace: Workspace) -> FeaturesReport:
     Raises
     ------
     BadData : nothing has been built yet
+    StorageFailure : what was written is damaged
     """
     path = workspace.snapshots / REPORT
     if not path.is_file():
         raise BadData("features.not_built", "there are no features yet", hint="run `nextbest features` first")
-    document: Mapping[str, Any] = read_json(path)
+    try:
+        return _report(read_json(path))
+    except (KeyError, TypeError, AttributeError, ValueError):
+        raise StorageFailure(
+            "features.report_damaged",
+            "the report of the last build is not one",
+            where=f"{workspace.snapshots.name}/{REPORT}",
+            hint="run `nextbest features`, which writes it again",
+        ) from None
+
+
+def _report(document: Mapping[str, Any]) -> FeaturesReport:
     return FeaturesReport(
         views=tuple(
             BuiltView(

@@ -15,6 +15,7 @@ from features.base.clock import iso
 from features.base.errors import StorageFailure
 from features.base.storage import digest_file, read_json, write_json
 from features.base.workspace import Workspace
+from features.built import REPORT
 from features.transforms.snapshots import file_of
 
 KEPT = "kept.json"
@@ -58,6 +59,11 @@ class Kept:
 
         with ThreadPoolExecutor(2) as threads:
             return frozenset(name for name, good in zip(names, threads.map(same, names), strict=True) if good)
+
+    def there(self, folder: Path) -> frozenset[str]:
+        """Return the files that lie there, and those that should; one that is none of ours must not be read as one."""
+        found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+        return frozenset({*self.files, *found} - {KEPT, REPORT})
 
 
 def name_of(view: str, cutoff: datetime) -> str:

@@ -43,7 +43,7 @@ from features.unify.incremental import Memory, gather_again
 from features.unify.judgements import read_judgements
 from features.unify.ledger_files import Kept, ledger_digest, read_ledger, write_ledger
 from features.unify.resolve import join
-from features.unify.tables import PERSONAL, WHOLE, Attached, register, seal, write_tables
+from features.unify.tables import PERSONAL, WHOLE, Attached, damaged_table, register, seal, write_tables
 
 #: Raised when this module would write other bytes for the same input.
 VERSION = 6
@@ -253,9 +253,10 @@ def _known_ids(workspace: Workspace) -> Kept:
 
 
 def _all_there(workspace: Workspace) -> bool:
-    """Whether nobody removed a table of the last run, which then has to be made again."""
+    """Whether nobody removed or damaged a table of the last run, which then has to be made again."""
     ours = [workspace.unified / name for name in ("customers.parquet", "golden.parquet", "ids.parquet")]
-    return all(path.is_file() for path in (*ours, workspace.unified / PERSONAL / "records.parquet"))
+    there = all(path.is_file() for path in (*ours, workspace.unified / PERSONAL / "records.parquet"))
+    return there and damaged_table(workspace.unified) is None
 
 
 def _all_accepted(workspace: Workspace, staged: Mapping[str, StagedFeed]) -> bool:

@@ -162,6 +162,7 @@ class _Staging:
             staged = replace(staged, repeated=list(source.repeated))
             _refuse(engine, source, self.feed, staged)
             with atomic_folder(target) as part:
+                part.chmod(0o700)  # rows as they came: what identifies people is still among them
                 _write(engine, _KEPT, part / "rows.parquet")
                 write_held(engine, _REJECTED, part)
                 read.write(part)

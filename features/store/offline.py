@@ -254,7 +254,14 @@ def _joined_columns(
 ) -> Iterator[tuple[str, pa.ChunkedArray]]:
     """Yield a view's columns, one value for each asked row: first find which row counts, then fetch what it holds."""
     settled = replace(view, plain=bool(one_row(engine, plain_select(view))[0]))
-    matched = engine.sql(match_select(settled)).to_arrow_table()
+    try:
+        matched = engine.sql(match_select(settled)).to_arrow_table()
+    except (duckdb.ConversionException, duckdb.BinderException):  # what they say quotes a key
+        raise BadData(
+            "store.entities",
+            f"the rows' {', '.join(view.keys)} are of another type than the views'",
+            hint="give them as they are stored: a customer's id is text",
+        ) from None
     at = matched.column(ROW).to_numpy()
     file, place = (np.full(rows, NOWHERE, dtype=np.int64) for _ in range(2))
     file[at], place[at] = matched.column(FILE).to_numpy(), matched.column(PLACE).to_numpy()

@@ -19,6 +19,7 @@ from features.store.records import WAIT_S, Block, Layout, Record
 PAGE = 1_000  # customers that `scan` holds at a time
 _STEPS = 2_000  # of SQLite's machine between two looks at the clock: no small read takes as many
 _LATE = (sqlite3.SQLITE_INTERRUPT, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+_DAMAGED = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
 _SCHEMA = (
     """
     CREATE TABLE IF NOT EXISTS blocks (
@@ -215,6 +216,13 @@ class SqliteRecords:
         except (sqlite3.Error, OSError) as error:
             if isinstance(error, TimeoutError):  # an OSError, and the answer of `read`
                 raise
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGED:
+                raise StorageFailure(
+                    "store.online_damaged",
+                    f"the online store is damaged ({error})",
+                    where=self._path.name,
+                    hint="remove the file and run `nextbest features`, which fills another one",
+                ) from error
             raise StorageFailure(
                 "store.online_unusable",
                 f"the online store cannot be used ({error})",

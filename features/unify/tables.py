@@ -14,6 +14,7 @@ from pathlib import Path
 import duckdb
 import pyarrow.parquet as pq
 
+from features.base.checksums import damaged_column
 from features.base.engine import literal, one_row, quoted
 from features.base.storage import stream_parquet
 from features.declaration.canonical import CANONICAL, Kind, attribute_name
@@ -67,6 +68,20 @@ class Written:
 PERSONAL = "personal"
 #: The relation of those records.
 WHOLE = "whole_customers"
+
+
+def damaged_table(folder: Path) -> tuple[str, str] | None:
+    """Return the first table whose bytes are not those that were written, and in which column; None where all are.
+
+    Parameters
+    ----------
+    folder : of the canonical tables
+    """
+    for path in sorted(folder.rglob("*.parquet")):
+        column = damaged_column(path)
+        if column is not None:
+            return path.relative_to(folder).as_posix(), column
+    return None
 
 
 def seal(folder: Path) -> None:
