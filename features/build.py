@@ -21,6 +21,7 @@ from features.kept import read_kept
 from features.motion.settle import settle_all
 from features.one_customer import REPORT as UNIFY_REPORT
 from features.renewal import VERSION, Renewal
+from features.transforms.attributes import unread_ends
 from features.transforms.engines import declared_engine
 from features.transforms.fitted import as_json as as_json_fitted
 from features.transforms.fitted import read_fitted, write_fitted
@@ -74,7 +75,8 @@ def build_snapshots(
         open_engine(folders=[workspace.state], scratch=workspace.state / ".scratch") as engine,
         declared_engine(views.snapshots, folder=workspace.state / ".spark") as rows_of_view,
     ):
-        access = open_customer_data(engine, workspace, feeds.purposes, purpose=views.purpose, as_of=as_of)
+        purpose = views.purpose if views.purpose in feeds.purposes else None  # what is not declared is refused below
+        access = open_customer_data(engine, workspace, feeds.purposes, purpose=purpose, as_of=as_of)
         moment = as_utc(as_of) if as_of else access.moment
         cutoffs = cutoffs_between(known_span(engine, access.columns)[0], moment, views.snapshots)
         refuse_unfit(views, lines, feeds, access.columns, python)
@@ -86,6 +88,7 @@ def build_snapshots(
             _refuse_type_changes(workspace, planned)
         progress.step("computing features", total=len(planned))
         withheld: set[Withheld] = set()
+        unread: dict[str, int] = {}
         with atomic_folder(workspace.snapshots) as part:
             renewal = Renewal(
                 old=workspace.snapshots,
@@ -103,11 +106,13 @@ def build_snapshots(
                 renewal.look(engine, access.columns, purpose)
                 for view in planned:
                     if (views.purpose_of(view.name) or "") == purpose:
+                        if view.name in views.views:
+                            unread[view.name] = unread_ends(engine, view.name, views.views[view.name], feeds)
                         renewal.fill(engine, access.columns, view, purpose)
                         progress.advance()
             report = FeaturesReport(
                 views=tuple(
-                    BuiltView(view.name, view.features, renewal.rows(view.name), unseen)
+                    BuiltView(view.name, view.features, renewal.rows(view.name), unseen, unread.get(view.name, 0))
                     for view in planned
                     for unseen in [learnt[view.name].unseen if view.name in learnt else 0]
                 ),
@@ -133,7 +138,7 @@ def _load_views(workspace: Workspace, feeds: FeedsFile) -> tuple[ViewsFile, Line
         with open_engine(folders=[workspace.state]) as engine:
             columns = open_customer_data(engine, workspace, feeds.purposes, purpose=None).columns
         raise BadConfiguration.of(
-            faults_of_views(workspace, error, columns, personal=apart_attributes(feeds))
+            faults_of_views(workspace, error, columns, feeds.purposes, personal=apart_attributes(feeds))
         ) from None
 
 

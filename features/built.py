@@ -28,12 +28,14 @@ class BuiltView:
     features : its columns
     rows : customers times cutoffs
     unseen : rows of categories that nobody knew when its categories were chosen; they fall into no column
+    unread : values of ``ends`` that are no times; they count as none
     """
 
     name: str
     features: tuple[Feature, ...]
     rows: int
     unseen: int = 0
+    unread: int = 0
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,7 @@ def _report(document: Mapping[str, Any]) -> FeaturesReport:
                 tuple(_feature(feature) for feature in view["features"]),
                 view["rows"],
                 view.get("unseen", 0),
+                view.get("unread", 0),
             )
             for view in document["views"]
         ),

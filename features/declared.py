@@ -20,7 +20,7 @@ from features.transforms.catalogue import attribute_feature, consent_features, f
 from features.transforms.fitted import as_json, read_fitted
 from features.transforms.in_python import PythonFeature, load_python
 from features.transforms.settings import View, ViewsFile
-from features.transforms.view_checks import check_views
+from features.transforms.view_checks import check_purposes, check_views
 from features.unify.tables import Columns
 
 FEEDS = "features/feeds.yaml"
@@ -45,9 +45,10 @@ def check(workspace: Workspace) -> list[Problem]:
     columns: dict[Kind, dict[str, bool]] | None = None
     personal: frozenset[str] = frozenset()
     unseen: set[str] = set()
+    purposes: Collection[str] | None = None
     try:
         feeds, lines = load_feeds(workspace)
-        columns, personal = {}, apart_attributes(feeds)
+        columns, personal, purposes = {}, apart_attributes(feeds), feeds.purposes
         for name, feed in feeds.feeds.items():
             known = columns.setdefault(feed.kind, dict.fromkeys(_OF_EVERY_ROW, False))
             known |= {field: kind == "number" for field, kind in CANONICAL[feed.kind].fields.items()}
@@ -74,9 +75,13 @@ def check(workspace: Workspace) -> list[Problem]:
                 unseen=unseen,
                 python=python,
                 file=views.python or "",
+                unread=True,
             )
+            problems += check_purposes(views.purpose, views.views, view_lines, purposes)
     except BadConfiguration as error:
-        problems += faults_of_views(workspace, error, columns or {}, personal=personal, unseen=unseen)
+        problems += faults_of_views(
+            workspace, error, columns or {}, purposes, personal=personal, unseen=unseen, unread=True
+        )
     return problems
 
 
@@ -112,26 +117,48 @@ def faults_of_views(
     workspace: Workspace,
     error: BadConfiguration,
     columns: Columns,
+    purposes: Collection[str] | None,
     *,
     personal: Collection[str] = (),
     unseen: Collection[str] = (),
+    unread: bool = False,
 ) -> list[Problem]:
-    """Return what is wrong with a file of views that cannot be read as one: also the columns that there are not.
+    """Return what is wrong with a file of views that cannot be read as one: also what they name that there is not.
 
     Parameters
     ----------
     workspace : whose file it is
     error : why it cannot be read
-    columns, personal, unseen : see `check_views`
+    columns, personal, unseen, unread : see `check_views`
+    purposes : those that are declared; None where that cannot be read
     """
     try:
         document, lines = read_document(workspace.file(VIEWS), name=VIEWS)
     except BadConfiguration:
         return list(error.problems)
-    declared = document.get("views") if isinstance(document, dict) else None
+    if not isinstance(document, dict):
+        return list(error.problems)
+    problems, python = list(error.problems), None
+    declared, file = document.get("views"), document.get("python")
     sketches = {str(name): View.sketched(view) for name, view in declared.items()} if isinstance(declared, dict) else {}
-    views = {name: view for name, view in sketches.items() if view is not None and view.source in columns}
-    return [*error.problems, *check_views(views, lines, columns, personal=personal, unseen=unseen)]
+    views = {name: view for name, view in sketches.items() if view is not None}
+    if isinstance(file, str):
+        try:
+            python = load_python(workspace.file(file), name=file)
+        except BadConfiguration as fault:
+            problems += [problem for problem in fault.problems if problem not in problems]
+    problems += check_views(
+        {name: view for name, view in views.items() if view.source in columns},
+        lines,
+        columns,
+        personal=personal,
+        unseen=unseen,
+        python=python,
+        file=file if isinstance(file, str) else "",
+        unread=unread,
+    )
+    purpose = document.get("purpose")
+    return problems + check_purposes(purpose if isinstance(purpose, str) else None, views, lines, purposes)
 
 
 def _attributes(name: str, feed: Feed, kept: Sequence[str]) -> dict[str, bool]:

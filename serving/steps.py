@@ -62,6 +62,11 @@ def told_unseen(unseen: Mapping[str, int]) -> list[str]:
     ]
 
 
+def told_unread(unread: Mapping[str, int]) -> list[str]:
+    """Return a line for each view with ends of contracts that cannot be read."""
+    return [f"  {view}: {values} values of `ends` are no times, and count as none" for view, values in unread.items()]
+
+
 def told_withheld(withheld_by: Mapping[str, Mapping[str, int]]) -> list[str]:
     """Return a line for each purpose for which customers are withheld."""
     return [
@@ -85,6 +90,7 @@ def features_step(
     report = build_features(workspace, progress, as_of=as_of, refit=refit, allow_type_change=allow_type_change)
     views = {view.name: {"columns": len(view.features), "rows": view.rows} for view in report.views}
     unseen = {view.name: view.unseen for view in report.views if view.unseen}
+    unread = {view.name: view.unread for view in report.views if view.unread}
     columns = sum(len(view.features) for view in report.views)
     told = (
         f"{columns} features in {len(views)} views as of {len(report.cutoffs)} cutoffs, the last {iso(report.as_of)}; "
@@ -97,8 +103,9 @@ def features_step(
             "online_customers": report.online_customers,
             "withheld_by": report.withheld_by,
             "unseen": unseen,
+            "unread": unread,
         },
-        "\n".join([told, *told_unseen(unseen), *told_withheld(report.withheld_by)]),
+        "\n".join([told, *told_unseen(unseen), *told_unread(unread), *told_withheld(report.withheld_by)]),
     )
 
 

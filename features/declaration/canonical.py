@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import dataclass
 from typing import Literal
+
+from features.base.storage import digest_of
 
 FieldType = Literal["text", "number", "time", "date"]
 Kind = Literal["customers", "events", "holdings", "items", "interactions", "consents", "context"]
@@ -128,3 +131,15 @@ def snake_case(column: str) -> str:
     """Return `column` in lower case with underscores: ``CustomerID`` and ``Customer ID`` give ``customer_id``."""
     split = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", column)
     return re.sub(r"[^0-9a-z]+", "_", split.lower()).strip("_") or "column"
+
+
+def category_name(category: str) -> str:
+    """Return a category as it stands in a column's name: in snake_case, and with a mark where that would lose letters.
+
+    ``Gift Wrap`` gives ``gift_wrap``, ``café`` ``cafe_28380f``.
+    """
+    if category.isascii():
+        return snake_case(category)
+    plain = "".join(letter for letter in unicodedata.normalize("NFKD", category) if letter.isascii())
+    mark = digest_of(category)[:6]
+    return f"{snake_case(plain)}_{mark}" if any(map(str.isalnum, plain)) else f"w{mark}"

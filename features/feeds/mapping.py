@@ -276,15 +276,10 @@ class FeedMapping:
         else:
             self._note_bad_numbers(text, where, reasons)
             written = _text(value, kind)
-            # the engine passes over what it does not know, such as the name of a zone: only whole texts are read
-            simple = f"regexp_full_match({written}, '{_DAY}({_CLOCK})?')"
-            naive = f"CASE WHEN {simple} THEN TRY_CAST({written} AS TIMESTAMP) END"
-            aware = f"regexp_full_match({written}, '{_DAY}{_CLOCK}{_ZONE}')"
-            placed = f"({naive} AT TIME ZONE {literal(zone)})" if zone else "NULL"
-            moment = f"CASE WHEN {aware} THEN TRY_CAST({written} AS TIMESTAMPTZ) ELSE {placed} END"
+            moment = moment_of(written, zone)
             if not zone:
                 reasons.append(
-                    f"CASE WHEN ({naive}) IS NOT NULL "
+                    f"CASE WHEN ({_naive(written)}) IS NOT NULL "
                     f"THEN {literal(f'{label} has no time zone and the feed declares none')} END"
                 )
         reasons.append(
@@ -309,6 +304,26 @@ class FeedMapping:
                 hint=f"add `timezone: Europe/London` (say) to feeds.{self.name}",
             )
         return zone
+
+
+def moment_of(written: str, zone: str | None) -> str:
+    """Return SQL of the moment that a text tells, null where it tells none.
+
+    The engine passes over what it does not know, such as the name of a zone: only whole texts are read.
+
+    Parameters
+    ----------
+    written : SQL of the text
+    zone : of times that carry none; they tell no moment where it is None
+    """
+    aware = f"regexp_full_match({written}, '{_DAY}{_CLOCK}{_ZONE}')"
+    placed = f"({_naive(written)} AT TIME ZONE {literal(zone)})" if zone else "NULL"
+    return f"CASE WHEN {aware} THEN TRY_CAST({written} AS TIMESTAMPTZ) ELSE {placed} END"
+
+
+def _naive(written: str) -> str:
+    simple = f"regexp_full_match({written}, '{_DAY}({_CLOCK})?')"
+    return f"CASE WHEN {simple} THEN TRY_CAST({written} AS TIMESTAMP) END"
 
 
 def _absent(where: str, column: str, known: list[str]) -> Problem:

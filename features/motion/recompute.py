@@ -122,7 +122,7 @@ class Views:
                 f"SELECT customer_id, {typed(built.features)} FROM {relation} ORDER BY customer_id"
             ).fetchall()
         except (duckdb.ConversionException, duckdb.OutOfRangeException):
-            raise too_large(view) from None
+            raise too_large(self._engine, view) from None
         return Recomputed(built, [(row[0], row[1:]) for row in rows])
 
     def _give(self, name: str, columns: Mapping[str, Sequence[object]]) -> None:

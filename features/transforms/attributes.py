@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from features.base.engine import literal, quoted
-from features.declaration.canonical import snake_case
+import duckdb
+
+from features.base.engine import literal, one_row, quoted
+from features.base.errors import BadData
+from features.base.expression import parse
+from features.declaration.canonical import category_name
 from features.declaration.file import FeedsFile
+from features.feeds.mapping import moment_of
 from features.transforms.catalogue import attribute_feature
 from features.transforms.settings import View
 from features.unify.survivor import CHANGED_BY_THEN, VISIBLE, survivor
@@ -27,11 +32,52 @@ def attributes_select(name: str, view: View, feeds: FeedsFile, numeric: Mapping[
     )
 
 
-def holdings_source(*, where: str, ends: str | None = None) -> str:
+def holdings_source(feeds: FeedsFile, *, where: str, ends: str | None = None) -> str:
     """Return SQL of the table ``source`` of a view from holdings: its rows, with times in microseconds since 1970."""
-    end = f", epoch_us(TRY_CAST({quoted(ends)} AS TIMESTAMPTZ)) AS ends" if ends else ""
+    end = f", epoch_us({_end(ends, feeds)}) AS ends" if ends else ""
     times = ", ".join(f"epoch_us({name}) AS {name}" for name in ("known_at", "held_from", "held_to"))
     return f"SELECT customer_id, item, {times}{end}, CAST(price AS DECIMAL(38, 9)) AS price FROM holdings WHERE {where}"
+
+
+def unread_ends(engine: duckdb.DuckDBPyConnection, name: str, view: View, feeds: FeedsFile) -> int:
+    """Return how many ends of contracts are no times; such a contract counts as one without an end.
+
+    Parameters
+    ----------
+    engine : knows the canonical tables
+    name, view : the view and its name
+    feeds : the declared feeds
+
+    Raises
+    ------
+    BadData : they are a greater share than may be unusable of the feed's rows
+    """
+    if not view.ends:
+        return 0
+    filled, read = one_row(
+        engine,
+        f"SELECT count({_written(view.ends)}), count({_end(view.ends, feeds)}) "
+        f"FROM holdings WHERE {parse(view.where).sql() if view.where else 'true'}",
+    )
+    feed = feeds.feeds.get(view.ends.partition(".")[0])
+    if filled - read > filled * (feed.reject_above if feed else 0):
+        raise BadData(
+            "view.not_a_time",
+            f"{filled - read} of {filled} values of {view.ends} are no times",
+            where=f"view {name}",
+            hint="write them as 2026-12-31, leave them empty where there is no end, or raise the feed's `reject_above`",
+        )
+    return int(filled - read)
+
+
+def _end(ends: str, feeds: FeedsFile) -> str:
+    """Return SQL of when a contract ends; a time that carries no zone is one of its feed's."""
+    feed = feeds.feeds.get(ends.partition(".")[0])
+    return moment_of(_written(ends), (feed.timezone if feed else None) or feeds.company.timezone)
+
+
+def _written(column: str) -> str:
+    return f"nullif(trim(CAST({quoted(column)} AS VARCHAR)), '')"
 
 
 def holdings_select(name: str, items: Sequence[str], *, ends: str | None = None) -> str:
@@ -47,7 +93,7 @@ def holdings_select(name: str, items: Sequence[str], *, ends: str | None = None)
     held = "h.item IS NOT NULL"
     flags = ",\n  ".join(
         f"CAST(coalesce(max(CASE WHEN h.item = {literal(item)} THEN 1 END), 0) AS BIGINT) "
-        f"AS {quoted(f'{name}__{snake_case(item)}')}"
+        f"AS {quoted(f'{name}__{category_name(item)}')}"
         for item in items
     )
     return (

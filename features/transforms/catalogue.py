@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from features.base.duration import format_duration
-from features.declaration.canonical import snake_case
+from features.declaration.canonical import category_name, snake_case
 from features.declaration.purposes import Purpose
 from features.transforms.settings import OF_ROWS, UNWINDOWED, Aggregate, View
 
@@ -72,7 +72,7 @@ class Made:
 def aggregate_name(view: str, column: str, aggregate: Aggregate, window: str = "", category: str = "") -> str:
     """Return a feature's name by rule, such as ``purchases__amount_sum_30d``."""
     parts = [*([] if column == "*" else [snake_case(column)]), aggregate, *([window] if window else [])]
-    return "__".join([view, "_".join(parts), *([snake_case(category)] if category else [])])
+    return "__".join([view, "_".join(parts), *([category_name(category)] if category else [])])
 
 
 def feature_name(view: str, name: str, window: str = "") -> str:
@@ -151,7 +151,7 @@ def holding_features(name: str, items: Sequence[str], currency: str, *, ends: st
 
     def of(what: str, type_: FeatureType, unit: str, description: str, *columns: str) -> Feature:
         sources = (*columns, "held_from", "held_to")
-        return Feature(f"{name}__{snake_case(what)}", name, type_, unit, description, sources=sources)
+        return Feature(f"{name}__{category_name(what)}", name, type_, unit, description, sources=sources)
 
     until = [
         of("days_to_end", "float", "days", "days to the next end of a contract", ends or ""),

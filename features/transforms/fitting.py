@@ -61,6 +61,7 @@ def fit_views(
     *,
     until: datetime,
     kept: Mapping[str, Fitted] | None = None,
+    said: datetime | None = None,
 ) -> dict[str, Learnt]:
     """Return what each view has learnt; those that have nothing to learn are left out.
 
@@ -71,6 +72,7 @@ def fit_views(
     feeds : the declared feeds
     until : the fitting moment
     kept : what was learnt before; it stands where the view is declared as it was
+    said : the fitting moment that is declared, if one is: a part of the declaration
 
     Raises
     ------
@@ -82,7 +84,8 @@ def fit_views(
         chosen = view.by is not None and not view.categories
         if not (text or chosen or (view.source == "holdings" and not view.items and not view.python)):
             continue
-        declared = digest_of(view.model_dump(mode="json", include={"source", "where", "by", "top", "text"}))
+        parts = view.model_dump(mode="json", include={"source", "where", "by", "top", "text"})
+        declared = digest_of([parts, iso(said)] if said is not None and view.is_fitted else parts)
         before = (kept or {}).get(name)
         if view.is_fitted and before is not None and before.declared == declared:
             learnt[name] = Learnt(before, _unseen(engine, view, feeds, before) if view.top else 0)
@@ -117,7 +120,7 @@ def learn_views(
     for purpose in sorted({file.purpose_of(name) or "" for name in file.views}):
         open_customer_data(engine, workspace, feeds.purposes, purpose=purpose or None, as_of=as_of)
         views = {name: view for name, view in file.views.items() if (file.purpose_of(name) or "") == purpose}
-        learnt |= fit_views(engine, views, feeds, until=until, kept=kept)
+        learnt |= fit_views(engine, views, feeds, until=until, kept=kept, said=file.fit.until)
     return learnt
 
 

@@ -34,7 +34,7 @@ from features.transforms.measures import rounded
 from features.transforms.rows import cast, rows_for, source_select
 from features.transforms.settings import Aggregate, View, ViewsFile
 from features.transforms.text import TextColumn, counts, lengths
-from features.transforms.view_checks import check_views, named_columns, python_types
+from features.transforms.view_checks import check_purposes, check_views, named_columns, python_types
 from features.transforms.windows import Windows, rounded_columns, windowed
 from features.unify.tables import Columns
 
@@ -113,10 +113,11 @@ def refuse_unfit(
 
     Raises
     ------
-    BadConfiguration : with every column that is unknown or of the wrong type
+    BadConfiguration : with every column that is unknown or of the wrong type, and every undeclared purpose
     """
     personal = apart_attributes(feeds)
     problems = check_views(file.views, lines, columns, personal=personal, python=python, file=file.python or "")
+    problems += check_purposes(file.purpose, file.views, lines, feeds.purposes)
     if problems:
         raise BadConfiguration.of(problems)
 
@@ -158,7 +159,7 @@ def _plan(
     if view.source == "holdings":
         items = view.items or learnt.categories
         features = tuple(holding_features(name, items, feeds.company.currency, ends=view.ends))
-        source = holdings_source(where=where, ends=view.ends)
+        source = holdings_source(feeds, where=where, ends=view.ends)
         return PlannedView(name, features, source, holdings_select(name, items, ends=view.ends))
     if view.source in ("customers", "context"):
         numeric = {field: columns[view.source][field] for field in view.fields}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
@@ -30,6 +30,11 @@ _NAME = re.compile(r"^[a-z][a-z0-9_]*$")
 
 def _listed(value: object) -> object:
     return [value] if isinstance(value, str) else value
+
+
+def _sketched(value: object) -> list[str]:
+    listed = _listed(value)
+    return [str(one) for one in listed] if isinstance(listed, list) else []
 
 
 Aggregates = Annotated[list[Aggregate], BeforeValidator(_listed)]
@@ -131,6 +136,12 @@ class View(Settings):
             raise ValueError(f"of and before belong to events and interactions, not to {self.source}")
         if (self.items or self.ends) and self.source != "holdings":
             raise ValueError("items and ends belong to views from holdings")
+        if len(set(self.windows)) < len(self.windows):
+            raise ValueError("two windows are the same")
+        if self.by == "text":
+            raise ValueError(
+                "by: text would make names of what people wrote; count words: text: {column: text, keywords: 20}"
+            )
         if self.categories and self.by is None:
             raise ValueError("categories needs by")
         if self.top and self.by is None and self.source != "holdings":
@@ -169,12 +180,19 @@ class View(Settings):
         def of(key: str, kind: type[Any]) -> Any:
             return document.get(key) if isinstance(document.get(key), kind) else None
 
+        text = (of("text", Mapping) or {}).get("column")
         return cls.model_construct(
             source=of("from", str),
             where=of("where", str),
-            aggregates={str(column): [] for column in of("aggregates", Mapping) or {}},
+            aggregates={
+                str(column): [one for one in _sketched(asked) if one in get_args(Aggregate)]
+                for column, asked in (of("aggregates", Mapping) or {}).items()
+            },
+            text=Text.model_construct(column=text) if isinstance(text, str) else None,
+            python=_sketched(document.get("python")),
+            purpose=of("purpose", str),
             by=of("by", str),
-            fields=[str(field) for field in of("fields", list) or []],
+            fields=_sketched(document.get("fields")),
             place=of("place", str),
             ends=of("ends", str),
         )

@@ -86,14 +86,54 @@ def typed(features: Sequence[Feature]) -> str:
     return ", ".join(selected)
 
 
-def too_large(view: PlannedView) -> BadData:
-    """Return the error of a number that no engine can add exactly."""
+def too_large(engine: duckdb.DuckDBPyConnection, view: PlannedView) -> BadData:
+    """Return the error of a view that cannot be computed, since a value is not what it is taken for.
+
+    Parameters
+    ----------
+    engine : at which it failed, or which handed the rows over
+    view : the planned view
+    """
+    embedded(engine, view)
+    if view.source is not None and _fails(engine, "SELECT count(*) FROM source"):
+        return BadData(
+            "view.where",
+            "`where` cannot be worked out: a value is not of the type that it is compared or cast to",
+            where=f"view {view.name}",
+            hint="say `try_cast` for `cast`, compare it as text, or leave such rows out with `where` of the feed",
+        )
+    columns = [row[0] for row in engine.execute("DESCRIBE source").fetchall()] if view.source is not None else []
+    large = [column for column in columns if _fails(engine, f"SELECT max({quoted(column)}) FROM source")]
+    what = ", ".join(large) or _failing(engine, view) or "a number"
     return BadData(
         "feature.range",
-        "a number has more than 29 digits before the point (11 for std), or is not finite",
+        f"{what} has more than 29 digits before the point (11 for std), or is not finite",
         where=f"view {view.name}",
         hint="leave such rows out with `where`, of the view or of the feed",
     )
+
+
+def _failing(engine: duckdb.DuckDBPyConnection, view: PlannedView) -> str:
+    """Return the name of a feature that cannot be computed, found by halves; empty where all can."""
+    found = view.features
+    while found:
+        half = found[: (len(found) + 1) // 2]
+        values = ", ".join(f"max({quoted(one.name)})" for one in half)
+        if _fails(engine, f"SELECT {values} FROM (SELECT {typed(half)} FROM ({view.select}))"):
+            found = half
+            if len(found) == 1:
+                return found[0].name
+        else:
+            found = found[len(half) :]
+    return ""
+
+
+def _fails(engine: duckdb.DuckDBPyConnection, statement: str) -> bool:
+    try:
+        engine.execute(statement).fetchall()
+    except (duckdb.ConversionException, duckdb.OutOfRangeException):
+        return True
+    return False
 
 
 def compute(
@@ -164,7 +204,7 @@ def keep_computed(engine: duckdb.DuckDBPyConnection, view: PlannedView, *, rows_
     try:
         engine.execute(f"CREATE OR REPLACE TEMP TABLE computed AS {_stored(view, rows_of_view(engine, view))}")
     except (duckdb.ConversionException, duckdb.OutOfRangeException):
-        raise too_large(view) from None
+        raise too_large(engine, view) from None
 
 
 def computed_at(cutoff: datetime) -> str:

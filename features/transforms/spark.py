@@ -92,10 +92,10 @@ class Spark:
             try:
                 stream_parquet(engine.sql(_handed_over(engine, table)).to_arrow_reader(), path)
             except (duckdb.ConversionException, duckdb.OutOfRangeException):
-                raise too_large(view) from None
+                raise too_large(engine, view) from None
             self._session.read.schema(_schema(engine, table)).parquet(path.as_uri()).createOrReplaceTempView(table)
         result = self.folder / "result"
-        self._run(statement, result, view)
+        self._run(statement, result, view, engine)
         return f"read_parquet({literal(str(result / '*.parquet'))})"
 
     def statement(self, engine: duckdb.DuckDBPyConnection, view: PlannedView) -> str | None:
@@ -110,14 +110,14 @@ class Spark:
         }
         return to_spark(view.select, numbers=numbers)
 
-    def _run(self, statement: str, result: Path, view: PlannedView) -> None:
+    def _run(self, statement: str, result: Path, view: PlannedView, engine: duckdb.DuckDBPyConnection) -> None:
         from py4j.protocol import Py4JError
         from pyspark.errors import ArithmeticException, PySparkException
 
         try:
             self._session.sql(statement).write.parquet(result.as_uri(), mode="overwrite")
         except ArithmeticException:
-            raise too_large(view) from None
+            raise too_large(engine, view) from None
         except (PySparkException, Py4JError) as error:
             raise StorageFailure(
                 "spark.failed",

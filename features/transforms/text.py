@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from features.base.engine import literal, quoted
-from features.base.storage import digest_of
+from features.declaration.canonical import category_name
 from features.transforms.catalogue import Made
 from features.transforms.fitted import Fitted
 
@@ -54,7 +53,7 @@ def counts(column: str, fitted: Fitted) -> list[TextColumn]:
     return [
         *(
             TextColumn(
-                f"{column}.keyword.{written(word)}",
+                f"{column}.keyword.{category_name(word)}",
                 f"CASE WHEN contains(__words, {literal(f' {word} ')}) THEN 1 WHEN __words IS NOT NULL THEN 0 END",
                 Made("texts", f"number of texts with the word {word!r} in {column}", column, counted=True),
             )
@@ -73,15 +72,7 @@ def counts(column: str, fitted: Fitted) -> list[TextColumn]:
 
 def topic_name(words: Sequence[str]) -> str:
     """Return what a topic is called: its two heaviest words, so that a topic learnt again has another name."""
-    return "_".join(written(word) for word in words[:2])
-
-
-def written(word: str) -> str:
-    """Return a word as it stands in a feature's name: plain letters; of any other script a mark keeps it apart."""
-    if word.isascii():
-        return word
-    plain = "".join(letter for letter in unicodedata.normalize("NFKD", word) if letter.isascii())
-    return f"{plain}_{digest_of(word)[:6]}" if plain else f"w{digest_of(word)[:6]}"
+    return "_".join(category_name(word) for word in words[:2])
 
 
 def _times(pattern: str) -> str:

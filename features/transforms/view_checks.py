@@ -23,6 +23,7 @@ def check_views(
     unseen: Collection[str] = (),
     python: Mapping[str, PythonFeature] | None = None,
     file: str = "",
+    unread: bool = False,
 ) -> list[Problem]:
     """Return a problem for each column or table that a view names and the feeds do not give.
 
@@ -33,6 +34,7 @@ def check_views(
     personal : attributes of customers that identify a person
     unseen : feeds whose files cannot be read; what a view says about their columns is believed
     python, file : the functions that views may name, and where they stand; None where they are not to be looked at
+    unread : whether the data were not read: any attribute may hold numbers, or texts, or times
     """
     problems: list[Problem] = []
     for name, view in views.items():
@@ -60,10 +62,37 @@ def check_views(
             problems.append(
                 Problem("view.unknown_column", f"view {name}: customers has no column {view.place!r}", place, near)
             )
-        problems += _unfit(name, view, place, {**known, **made_columns(view)}, personal)
+        problems += _unfit(name, view, place, {**known, **made_columns(view)}, personal, unread=unread)
         if python is not None and not unseen:
-            problems += _unfit_python(name, view, place, columns, python, file)
+            problems += _unfit_python(name, view, place, columns, python, file, unread=unread)
     return problems
+
+
+def check_purposes(
+    purpose: str | None, views: Mapping[str, View], lines: Lines, purposes: Collection[str] | None
+) -> list[Problem]:
+    """Return a problem for each purpose that is not declared.
+
+    Parameters
+    ----------
+    purpose : of all views that name none
+    views, lines : the views, and where they stand
+    purposes : those that are declared; None where they are not known
+    """
+    if purposes is None:
+        return []
+    wanted: dict[tuple[str, ...], str | None] = {("purpose",): purpose}
+    wanted |= {("views", name, "purpose"): view.purpose for name, view in views.items()}
+    return [
+        Problem(
+            "purpose.undeclared",
+            f"the purpose {name!r} is not declared in features/feeds.yaml",
+            lines.where(path),
+            did_you_mean(name, sorted(purposes)),
+        )
+        for path, name in wanted.items()
+        if name is not None and name not in purposes
+    ]
 
 
 def made_columns(view: View) -> dict[str, bool]:
@@ -106,7 +135,10 @@ def _of_items(column: str, view: View, columns: Columns) -> bool:
     return column == view.by and column.startswith("items.") and column[6:] in columns.get("items", {})
 
 
-def _unfit(name: str, view: View, place: str, known: Mapping[str, bool], personal: Collection[str]) -> list[Problem]:
+def _unfit(
+    name: str, view: View, place: str, known: Mapping[str, bool], personal: Collection[str], *, unread: bool
+) -> list[Problem]:
+    numbers = {column for column, numeric in known.items() if numeric and not (unread and "." in column)}
     problems = [
         Problem("view.personal", f"view {name}: {field} identifies a person", place, "a feature may not")
         for field in view.fields
@@ -115,12 +147,12 @@ def _unfit(name: str, view: View, place: str, known: Mapping[str, bool], persona
     if view.source == "holdings" and view.where and "held_to" in parse(view.where, where=place).columns:
         hint = "leave it out: what has ended by a cutoff is left out anyway, and what ends later is not known yet"
         problems.append(Problem("view.future", f"view {name}: where reads held_to, an end to come", place, hint))
-    if view.ends and (view.ends == "held_to" or known.get(view.ends)):
+    if view.ends and (view.ends == "held_to" or view.ends in numbers):
         told = "is an end to come: nobody knew it" if view.ends == "held_to" else "holds numbers, not times"
         hint = "name the column that says until when the contract was agreed"
         code = "view.future" if view.ends == "held_to" else "view.not_a_time"
         problems.append(Problem(code, f"view {name}: ends: {view.ends} {told}", place, hint))
-    if view.text and known.get(view.text.column):
+    if view.text and view.text.column in numbers:
         message = f"view {name}: text: {view.text.column} holds numbers"
         problems.append(Problem("view.not_text", message, place, "name a column of texts"))
     for column, aggregates in view.aggregates.items():
@@ -138,7 +170,14 @@ def _unfit(name: str, view: View, place: str, known: Mapping[str, bool], persona
 
 
 def _unfit_python(
-    name: str, view: View, place: str, columns: Columns, python: Mapping[str, PythonFeature], file: str
+    name: str,
+    view: View,
+    place: str,
+    columns: Columns,
+    python: Mapping[str, PythonFeature],
+    file: str,
+    *,
+    unread: bool,
 ) -> list[Problem]:
     problems = [
         Problem(
@@ -151,4 +190,9 @@ def _unfit_python(
         if function not in python
     ]
     functions = [python[function] for function in view.python if function in python]
-    return problems + check_python(name, functions, python_types(view.source, columns), file=file)[0]
+    types = python_types(view.source, columns)
+    texts = {column: "string" if unread and "." in column else kind for column, kind in types.items()}
+    for function in functions:  # an attribute that was not read may hold either
+        found = check_python(name, [function], types, file=file)[0]
+        problems += found if found and check_python(name, [function], texts, file=file)[0] else []
+    return problems

@@ -76,7 +76,9 @@ def profile(
     terminal = Terminal(as_json=as_json)
     place = workspace_of(workspace)
     with terminal.progress() as progress:
-        found = profile_features(place, read_report(place), progress, reference=moment_of(reference))
+        found = profile_features(
+            place, read_report(place), progress, reference=moment_of(reference, option="--reference")
+        )
         progress.step("writing the page")
         page = write_page(found, place.published / "features")
     every = [each for view in found.views for each in view.features]

@@ -38,7 +38,8 @@ def show(
 
     place = workspace_of(workspace)
     feeds, _ = load_feeds(place)
-    found = standing_of(place, feeds.purposes, customer, as_of=moment_of(as_of), known_at=moment_of(known_at))
+    known = moment_of(known_at, option="--known-at")
+    found = standing_of(place, feeds.purposes, customer, as_of=moment_of(as_of), known_at=known)
     terminal = Terminal(as_json=as_json)
     terminal.answer(
         {

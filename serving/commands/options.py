@@ -29,8 +29,8 @@ def workspace_of(folder: Path) -> Workspace:
     return Workspace(folder.resolve())
 
 
-def moment_of(text: str | None) -> datetime | None:
-    """Return the moment that ``--as-of`` names; none when it was left out.
+def moment_of(text: str | None, *, option: str = "--as-of") -> datetime | None:
+    """Return the moment that an option names; none when it was left out.
 
     Raises
     ------
@@ -42,5 +42,7 @@ def moment_of(text: str | None) -> datetime | None:
         return as_utc(datetime.fromisoformat(text))
     except ValueError:
         raise UsageError(
-            "usage.as_of", "--as-of is not a moment", hint="write 2026-06-30 or 2026-06-30T12:00:00Z"
+            f"usage.{option.strip('-').replace('-', '_')}",
+            f"{option} is not a moment",
+            hint="write 2026-06-30 or 2026-06-30T12:00:00Z",
         ) from None

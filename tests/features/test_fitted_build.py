@@ -85,9 +85,12 @@ def test_the_choice_of_yesterday_stands_until_somebody_asks_for_another(tmp_path
     assert names(second, "goods") == names(first, "goods")
     assert {view.name: view.unseen for view in second.views} == {"goods": 2, "mine": 0, "profile": 0}
     assert build_features(workspace, Silent()) == read_report(workspace)  # and nothing is learnt again
-    shop(tmp_path, till=TILL + LATER, views=VIEWS.replace("2026-01-04", "2026-01-20"))
-    assert names(built(workspace), "goods") == ["goods__count_30d__bear"]  # a kept choice is not moved by its moment
+    early = [f"{number},2,2026-01-03,jam,1" for number in (11, 12)]
+    shop(tmp_path, till=TILL + LATER + early)
+    assert names(built(workspace), "goods") == names(first, "goods")
     assert names(built(workspace, refit=True), "goods") == ["goods__count_30d__jam"]
+    shop(tmp_path, till=TILL + LATER + early, views=VIEWS.replace("2026-01-04", "2026-01-02"))
+    assert names(built(workspace), "goods") == ["goods__count_30d__bear"]  # another declared moment is another choice
 
 
 def test_feast_shows_what_a_feature_knows_of_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -168,6 +171,9 @@ FAULTY = """\
 views:
   a: {from: events, where: "evnt = 'x'", aggregates: {amuont: [summ]}, by: itm, windows: [7dd]}
   b: {from: customers, fields: [cty], owne: sales}
+  c: {from: events, python: [spnd], purpose: ads, windows: [30d]}
+  d: {from: events, text: {column: amount}, aggregates: {amount.words: sum, item: mean}, windows: [30d]}
+python: features/mine.py
 """
 
 
@@ -187,7 +193,11 @@ def test_unknown_columns_functions_windows_and_keys_are_said_in_one_go(tmp_path:
             ("events has no column 'itm'", "did you mean 'item'?"),
             ("events has no column 'evnt'", "did you mean 'event'?"),
             ("customers has no column 'cty'", "did you mean 'city'?"),
+            ("features/mine.py declares no feature 'spnd'", "did you mean 'spend'?"),
+            ("amount holds numbers", "name a column of texts"),
+            ("mean of item, which is text", "use nunique, first or last"),
         }
+        assert "the purpose 'ads' is not declared in features/feeds.yaml" in {problem.message for problem in found}
         assert any("7dd" not in problem.message and "such as 30d" in problem.message for problem in found)
 
 

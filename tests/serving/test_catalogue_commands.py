@@ -115,6 +115,7 @@ def test_profile_writes_the_page_and_says_where(say: Say) -> None:
     assert code == 0
     assert "profile.html" in out
     assert say("profile", "--reference", "1999-01-01")[0] == 64
+    assert "--reference is not a moment" in "".join(map(str, say("profile", "--reference", "xx")))
 
 
 def test_before_anything_was_built_the_step_to_take_is_named(

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from features.base.engine import literal, quoted
 from features.base.errors import BadConfiguration, BadData
-from features.declaration.canonical import snake_case
+from features.declaration.canonical import category_name
 from features.declaration.file import FeedsFile
 from features.unify.survivor import survivor
 from training.labels.settings import Acquisition, Inactivity, Label, ModelSettings, Recorded
@@ -210,7 +210,7 @@ def _acquisition(
     return Labels(
         rows=found[["customer_id", "as_of"]],
         target=target,
-        candidates=tuple(snake_case(name) for name in names),
+        candidates=tuple(category_name(name) for name in names),
         description=f"which {of} of a {label.event} in the {label.horizon.days} days after the cutoff",
         closes_after=closes_after(label),
     )

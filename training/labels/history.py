@@ -9,7 +9,7 @@ import duckdb
 import pandas as pd
 
 from features.base.engine import literal
-from features.declaration.canonical import snake_case
+from features.declaration.canonical import category_name
 from training.labels.build import category_sql, frame_of, moments
 from training.labels.settings import Acquisition
 
@@ -52,7 +52,7 @@ def taken_before(
         GROUP BY ALL
         """,
     )
-    wide = long.assign(category=long["category"].map(snake_case)).pivot_table(
+    wide = long.assign(category=long["category"].map(category_name)).pivot_table(
         index=["customer_id", "as_of"], columns="category", values="times", aggfunc="sum", fill_value=0
     )
     return wide.reindex(columns=list(candidates), fill_value=0).reset_index()

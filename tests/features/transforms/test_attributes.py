@@ -5,9 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import yaml
 
 from features.base.errors import BadData
-from tests.features.transforms.world import DAY, FEEDS, day, snapshots
+from features.declaration.file import FeedsFile
+from features.transforms.attributes import unread_ends
+from features.transforms.settings import ViewsFile
+from tests.features.transforms.world import DAY, FEEDS, day, engine_with, snapshots
 
 PROFILE = "views:\n  profile: {from: customers, fields: [city]}\n"
 
@@ -95,6 +99,29 @@ def test_a_contract_runs_to_the_next_end_and_what_is_past_its_end_is_counted() -
     rows_told = [found["ann", day(at)] for at in (1, 4.5, 10)]
     told = [(row["held__days_to_end"], row["held__past_end_count"]) for row in rows_told]
     assert told == [(3.5, 0), (5.5, 1), (None, 2)]
+
+
+def test_an_end_without_a_zone_is_one_of_its_feeds() -> None:
+    rows = [{"customer_id": "ann", "item": "tv", "held_from": day(0), "crm.ends": "2026-07-11"}]
+    assert snapshots(CONTRACTS, [day(1)], holdings=rows)["ann", day(1)]["held__days_to_end"] == 190
+    london = FEEDS.replace("kind: customers,", "kind: customers, timezone: Europe/London,")
+    found = snapshots(CONTRACTS, [day(1)], feeds=london, holdings=rows)["ann", day(1)]
+    assert found["held__days_to_end"] == 190 - 1 / 24
+
+
+def test_ends_that_are_no_times_are_counted_and_many_are_refused() -> None:
+    view = ViewsFile.model_validate(yaml.safe_load(CONTRACTS)).views["held"]
+
+    def unread(*ends: str | None) -> int:
+        rows = [{"customer_id": "ann", "item": "tv", "held_from": day(0), "crm.ends": end} for end in ends]
+        with engine_with(holdings=rows) as (engine, _):
+            return unread_ends(engine, "held", view, FeedsFile.model_validate(yaml.safe_load(FEEDS)))
+
+    assert unread("2026-01-11", "", None, "2026-01-11 10:00+02:00") == 0
+    assert unread(*["2026-01-11"] * 19, "never") == 1
+    with pytest.raises(BadData, match=r"2 of 20 values of crm\.ends are no times") as caught:
+        unread(*["2026-01-11"] * 18, "never", "31/12/2026")
+    assert (caught.value.first.code, caught.value.first.where) == ("view.not_a_time", "view held")
 
 
 def test_an_end_that_is_agreed_later_is_seen_later() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, timedelta
 from itertools import pairwise
 
@@ -11,12 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from features.base.config import Lines
-from features.base.errors import BadConfiguration
+from features.base.errors import BadConfiguration, BadData
+from features.declaration.file import FeedsFile
 from features.transforms.catalogue import aggregate_name
+from features.transforms.plan import plan_views
 from features.transforms.settings import Snapshots, ViewsFile
-from features.transforms.snapshots import cutoffs_between
+from features.transforms.snapshots import cutoffs_between, keep_computed, make_spine
 from features.transforms.view_checks import check_views
-from tests.features.transforms.world import DAY, day, snapshots
+from features.unify.tables import Columns
+from tests.features.transforms.world import DAY, FEEDS, day, engine_with, snapshots
 
 COLUMNS = {
     "customers": {"city": False, "email": False, "crm.login": False},
@@ -94,6 +98,86 @@ def test_two_categories_of_one_name_are_refused_rather_than_one_lost() -> None:
         snapshots("views:\n  held: {from: holdings}\n", [day(1)], holdings=held)
 
 
+def test_categories_and_items_of_any_script_have_names_of_their_own() -> None:
+    rows = [{"customer_id": "ann", "event_time": day(0), "item": item} for item in ("ЧАЙ", "茶", "café", "caf", "Tea")]
+    text = (
+        'views:\n  v: {from: events, by: item, aggregates: {"*": [count]}, windows: [7d]}\n  held: {from: holdings}\n'
+    )
+    held = [{"customer_id": "ann", "item": row["item"], "held_from": day(0)} for row in rows]
+    found = snapshots(text, [day(2)], events=rows, holdings=held)["ann", day(2)]
+    counts = {name: value for name, value in found.items() if name.startswith("v__")}
+    flags = {name for name, value in found.items() if name.startswith("held__") and value == 1}
+    assert (len(counts), set(counts.values()), len(flags)) == (5, {1}, 5)
+    assert {"v__count_7d__caf", "v__count_7d__tea"} < set(counts)
+    assert {"held__caf", "held__tea"} < flags
+    assert all(name.isascii() for name in found)
+
+
+def test_what_may_be_a_time_or_a_text_is_believed_until_it_is_read() -> None:
+    columns: Columns = {
+        "holdings": {"item": False, "price": True, "crm.ends": True, "held_to": False},
+        "events": {"amount": True, "app.note": True},
+    }
+    text = """\
+views:
+  a: {from: holdings, ends: crm.ends}
+  b: {from: holdings, ends: price}
+  c: {from: events, text: {column: app.note, keywords: 3}, windows: [7d]}
+"""
+    views = ViewsFile.model_validate(yaml.safe_load(text)).views
+
+    def told(*, unread: bool) -> list[tuple[str, str]]:
+        found = check_views(views, Lines("features/views.yaml"), columns, unread=unread)
+        return [(problem.code, problem.message[:6]) for problem in found]
+
+    assert told(unread=True) == [("view.not_a_time", "view b")]
+    assert told(unread=False) == [
+        ("view.not_a_time", "view a"),
+        ("view.not_a_time", "view b"),
+        ("view.not_text", "view c"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("part", "why"),
+    [
+        ("windows: [30d, 30d]", "two windows are the same"),
+        ("windows: [24h, 1d]", "two windows are the same"),
+        ("by: text, windows: [30d]", "text: {column: text, keywords: 20}"),
+    ],
+)
+def test_windows_that_are_the_same_and_categories_of_free_text_are_refused(part: str, why: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(why)):
+        ViewsFile.model_validate(
+            yaml.safe_load(f'views:\n  v: {{from: events, aggregates: {{"*": [count]}}, {part}}}\n')
+        )
+
+
+@pytest.mark.parametrize(
+    ("where", "code", "named"),
+    [
+        ("cast(item as double) > 1", "view.where", "`where`"),
+        ("amount > 1", "feature.range", "amount has"),
+        ("amount < 1e13", "feature.range", "v__amount_std_7d has"),
+    ],
+)
+def test_what_cannot_be_computed_is_named(where: str, code: str, named: str) -> None:
+    rows = [{"customer_id": "ann", "event_time": day(0), "item": "jam", "amount": amount} for amount in (1e12, 9e30)]
+    text = f"""\
+views:
+  v: {{from: events, where: {where}, aggregates: {{amount: [sum, std, max]}}, windows: [7d]}}
+"""
+    file = ViewsFile.model_validate(yaml.safe_load(text))
+    feeds = FeedsFile.model_validate(yaml.safe_load(FEEDS))
+    with engine_with(events=rows) as (engine, columns):
+        make_spine(engine, columns, [day(1)])
+        (view,) = plan_views(file, Lines("features/views.yaml"), feeds, columns=columns, fitted={})
+        with pytest.raises(BadData) as caught:
+            keep_computed(engine, view)
+    assert (caught.value.first.code, caught.value.first.where) == (code, "view v")
+    assert caught.value.first.message.startswith(named)
+
+
 @pytest.mark.parametrize(
     ("parts", "name"),
     [
@@ -101,6 +185,7 @@ def test_two_categories_of_one_name_are_refused_rather_than_one_lost() -> None:
         (("purchases", "*", "count", "7d"), "purchases__count_7d"),
         (("purchases", "*", "recency"), "purchases__recency"),
         (("groups", "*", "count", "90d", "Gift Wrap"), "groups__count_90d__gift_wrap"),
+        (("groups", "*", "count", "90d", "café"), "groups__count_90d__cafe_28380f"),
         (("b", "billing.monthsLeft", "min", "31d"), "b__billing_months_left_min_31d"),
     ],
 )

@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 
 from features.base.engine import open_engine
 from features.base.errors import BadData
+from features.declaration.canonical import category_name
 from features.declaration.file import FeedsFile
 from features.transforms.fitted import Fitted
 from features.transforms.fitting import fit_views
 from features.transforms.settings import ViewsFile
-from features.transforms.text import counts, lengths, topic_name, words_of, written
+from features.transforms.text import counts, lengths, topic_name, words_of
 from tests.features.transforms.world import FEEDS, day, engine_with, snapshots
 
 SIX = [f"c{number}" for number in range(6)]
@@ -127,7 +128,7 @@ def test_topics_part_the_words_and_each_is_counted() -> None:
 
 
 def test_words_of_any_script_have_a_name_of_their_own() -> None:
-    names = [written(word) for word in ("line", "größe", "grosse", "лампа", "ламп", "電気")]
+    names = [category_name(word) for word in ("line", "größe", "grosse", "лампа", "ламп", "電気")]
     assert len(set(names)) == len(names)
     assert all(name.isascii() and name.replace("_", "").isalnum() for name in names)
     rows = said("лампа") + said("größe") + said("line") + said("") * 20
