@@ -37,7 +37,7 @@ from features.transforms.spark_dialect import tables_of
 from features.unify.tables import Columns
 
 #: Raised when other bytes would be written for the same input.
-VERSION = 5
+VERSION = 6
 #: From this share of a snapshot's customers on, it is computed whole.
 MOST_TOUCHED = 0.3
 

@@ -15,6 +15,7 @@ from features.base.engine import literal, quoted
 from features.base.errors import BadData
 from features.base.storage import stream_parquet
 from features.transforms.catalogue import Feature
+from features.transforms.measures import rounded
 from features.transforms.plan import PlannedView
 from features.transforms.settings import Snapshots
 from features.transforms.windows import Windows
@@ -104,6 +105,7 @@ def too_large(engine: duckdb.DuckDBPyConnection, view: PlannedView) -> BadData:
         )
     columns = [row[0] for row in engine.execute("DESCRIBE source").fetchall()] if view.source is not None else []
     large = [column for column in columns if _fails(engine, f"SELECT max({quoted(column)}) FROM source")]
+    large = list(dict.fromkeys(column.removesuffix(rounded("")) for column in large))
     what = ", ".join(large) or _failing(engine, view) or "a number"
     return BadData(
         "feature.range",
@@ -184,7 +186,7 @@ def _compute_by_tiles(
         engine.execute("CREATE OR REPLACE TEMP TABLE spine AS SELECT * FROM whole_spine")
         engine.execute("CREATE OR REPLACE TEMP TABLE cutoffs AS SELECT * FROM all_cutoffs")
     except (duckdb.ConversionException, duckdb.OutOfRangeException):
-        raise too_large(view) from None
+        raise too_large(engine, view) from None
     finally:
         for table in [*windows.tiles, "whole_spine", "all_cutoffs"]:
             engine.execute(f"DROP TABLE IF EXISTS {table}")

@@ -158,7 +158,7 @@ def test_windows_that_are_the_same_and_categories_of_free_text_are_refused(part:
     [
         ("cast(item as double) > 1", "view.where", "`where`"),
         ("amount > 1", "feature.range", "amount has"),
-        ("amount < 1e13", "feature.range", "v__amount_std_7d has"),
+        ("amount < 1e13", "feature.range", "amount has"),
     ],
 )
 def test_what_cannot_be_computed_is_named(where: str, code: str, named: str) -> None:
