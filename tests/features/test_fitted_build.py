@@ -201,6 +201,15 @@ def test_unknown_columns_functions_windows_and_keys_are_said_in_one_go(tmp_path:
         assert any("7dd" not in problem.message and "such as 30d" in problem.message for problem in found)
 
 
+def test_an_undeclared_purpose_is_said_beside_an_unknown_column(tmp_path: Path) -> None:
+    workspace = shop(tmp_path, till=TILL, views="purpose: ads\n" + VIEWS.replace("crm.score", "crm.scor"))
+    unified(workspace)
+    with pytest.raises(BadConfiguration) as caught:
+        build_features(workspace, Silent())
+    for found in (caught.value.problems, check(workspace)):
+        assert [problem.code for problem in found] == ["view.unknown_column", "purpose.undeclared"]
+
+
 def test_functions_and_chosen_categories_are_declared_features(tmp_path: Path) -> None:
     declared, prefixes = declared_features(shop(tmp_path, till=TILL))
     assert (declared, prefixes) == ({"mine__spend_30d", "profile__crm_score"}, ("goods__",))
