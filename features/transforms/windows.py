@@ -37,11 +37,13 @@ class Windows:
     whole : the features over the tables ``source``, ``cutoffs`` and ``spine``
     tiles : tables by name over ``source`` and ``cutoffs``, which hold for all cutoffs
     rest : the features over those tables, ``cutoffs`` and ``spine``, which may be of some of the cutoffs
+    said : what it was made of; its SQL names inner tables otherwise in every process
     """
 
     whole: Any
     tiles: Mapping[str, Any]
     rest: Any
+    said: str = ""
 
     @cached_property
     def statement(self) -> str:
@@ -106,7 +108,7 @@ def _windowed(
     made = _tiles(view, source, cutoffs, by=["category"] if categories else [], expiring=expiring)
     held = {name: ibis.table(table.schema(), name=name) for name, table in made.items()}
     whole, rest = (_features(name, view, tables, source, cutoffs, categories) for tables in (made, held))
-    return Windows(whole, made, rest)
+    return Windows(whole, made, rest, repr((name, declared.said, categories, numeric, expiring)))
 
 
 def rounded_columns(view: View) -> list[str]:
