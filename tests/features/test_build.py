@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -224,3 +226,27 @@ def test_a_check_of_a_broken_workspace_says_everything_with_its_line(tmp_path: P
         ("feed.missing", "features/feeds.yaml:9"),
         ("view.unknown_column", "features/views.yaml:2"),
     ]
+
+
+@pytest.mark.parametrize("seed", ["1", "2"])
+def test_another_process_keeps_the_snapshots_that_nothing_has_touched(tmp_path: Path, seed: str) -> None:
+    views = VIEWS.replace('{amount: [sum], "*"', '{amount: [sum, std, last], item: [nunique], "*"').replace(
+        "[7d]", "[2d, 7d]"
+    )
+    workspace = tiny(tmp_path, views)
+    unified(workspace)
+    build_features(workspace, Silent())
+    before = inodes(workspace.snapshots / "buys")
+    script = f"""
+from datetime import UTC, datetime
+from pathlib import Path
+from features.base.progress import Silent
+from features.base.workspace import Workspace
+from features.publish import build_features
+build_features(Workspace(Path({str(tmp_path)!r})), Silent(), as_of=datetime(2026, 1, 10, tzinfo=UTC))
+"""
+    subprocess.run([sys.executable, "-c", script], check=True, env={**os.environ, "PYTHONHASHSEED": seed})
+    after = inodes(workspace.snapshots / "buys")
+    kept = sorted(before.keys() & after.keys())
+    assert [name for name in kept if before[name] != after[name]] == []
+    assert len(kept) == len(before) - 1  # all but the snapshot of the day before, whose day is over
