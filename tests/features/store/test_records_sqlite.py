@@ -89,5 +89,5 @@ def test_a_file_that_is_not_there_or_is_none_of_ours_is_a_failure(file: Path) ->
     file.write_bytes(b"no database" * 1000)
     with pytest.raises(StorageFailure, match=r"store\.online_damaged"):
         SqliteRecords(file).read(["ann"], deadline_s=1)
-    with pytest.raises(StorageFailure, match=r"store\.online_unusable"):
+    with pytest.raises(StorageFailure, match=r"store\.online_damaged"):
         SqliteRecords(file).write([])
