@@ -8,7 +8,7 @@ from datetime import datetime
 from features.base.clock import as_utc, iso
 from features.base.config import Lines
 from features.base.engine import open_engine
-from features.base.errors import BadConfiguration, BadData, NextbestError, Problem, StorageFailure
+from features.base.errors import BadConfiguration, BadData, NextbestError, Problem
 from features.base.progress import Progress
 from features.base.storage import atomic_folder, digest_file, digest_of, read_done, read_json, write_json
 from features.base.workspace import Workspace
@@ -30,7 +30,7 @@ from features.transforms.plan import PlannedView, plan_views, refuse_unfit
 from features.transforms.settings import ViewsFile
 from features.transforms.snapshots import cutoffs_between
 from features.unify.present import known_span
-from features.unify.tables import damaged_table, numbered_feeds
+from features.unify.tables import numbered_feeds, refuse_damaged_tables
 
 
 def build_snapshots(
@@ -70,7 +70,7 @@ def build_snapshots(
     whole = intact == kept.there(workspace.snapshots)
     if not refit and whole and read_done(workspace.snapshots / REPORT, done) is not None:
         return read_report(workspace)
-    _refuse_damage(workspace)
+    refuse_damaged_tables(workspace)
     with (
         open_engine(folders=[workspace.state], scratch=workspace.state / ".scratch") as engine,
         declared_engine(views.snapshots, folder=workspace.state / ".spark") as rows_of_view,
@@ -140,18 +140,6 @@ def _load_views(workspace: Workspace, feeds: FeedsFile) -> tuple[ViewsFile, Line
         raise BadConfiguration.of(
             faults_of_views(workspace, error, columns, feeds.purposes, personal=apart_attributes(feeds))
         ) from None
-
-
-def _refuse_damage(workspace: Workspace) -> None:
-    """Refuse tables that are not what was written: the engine might read other values without a word."""
-    damaged = damaged_table(workspace.unified)
-    if damaged is not None:
-        raise StorageFailure(
-            "features.damaged_table",
-            f"{damaged[0]} does not match its checksums (first in {damaged[1]})",
-            where=workspace.unified.name,
-            hint="run `nextbest unify`, which makes it again",
-        )
 
 
 def _refuse_type_changes(workspace: Workspace, planned: Sequence[PlannedView]) -> None:

@@ -1,12 +1,16 @@
-"""A registry on PostgreSQL: connected so that every wait ends, and a server out of reach is said plainly; no Feast."""
+"""The registry's database: a damaged file, and a server out of reach, are said plainly, every wait ends; no Feast."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-from features.base.errors import Unreachable
+from features.base.errors import StorageFailure, Unreachable
 from features.store.records import WAIT_S
+
+_SQLITE = "sqlite:///"
+_HEADER = b"SQLite format 3\0"
 
 
 def engine_arguments(address: str) -> Mapping[str, Any]:
@@ -35,3 +39,24 @@ def engine_arguments(address: str) -> Mapping[str, Any]:
             ) from None
 
     return {"creator": connect, "pool_pre_ping": True}
+
+
+def refuse_damage(address: str) -> None:
+    """Refuse a registry's file that is none of SQLite's, before Feast falls over it.
+
+    Raises
+    ------
+    StorageFailure : saying what mends it
+    """
+    path = Path(address.removeprefix(_SQLITE))
+    if not address.startswith(_SQLITE) or not path.is_file() or path.stat().st_size == 0:
+        return
+    with path.open("rb") as stream:
+        if stream.read(len(_HEADER)) == _HEADER:
+            return
+    raise StorageFailure(
+        "store.registry_damaged",
+        "Feast's registry is damaged: it is no SQLite database",
+        where=path.name,
+        hint="remove the file and run `nextbest features`, which registers everything again",
+    )

@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pandas as pd
 from feast import FeatureStore, FeatureView, RepoConfig
-from sqlalchemy.exc import DatabaseError
 
 from features.base.config import did_you_mean
-from features.base.errors import BadConfiguration, BadData, StorageFailure
+from features.base.errors import BadConfiguration, BadData
 from features.store import historical, registration
 from features.store.cutoff import Source
 from features.store.definitions import CUSTOMER, ServiceDefinition, SnapshotView, view_of
@@ -21,9 +20,9 @@ from features.store.online import RecordsOnlineStore
 from features.store.reading import OnlineReader, OnlineRow
 from features.store.records import Layout, OnlineRecords
 from features.store.registration import Applied
-from features.store.registry import engine_arguments
+from features.store.registry import engine_arguments, refuse_damage
 from features.store.served import put_served
-from features.store.settings import NAME, OFFLINE, folders_of, is_server, read_settings, registry_address
+from features.store.settings import OFFLINE, folders_of, is_server, read_settings, registry_address
 from features.store.snapshots import latest_cutoff, no_snapshot_at, rows_at
 
 __all__ = ["Applied", "Difference", "History", "Materialized", "OnlineRow", "Store", "open_store"]
@@ -52,17 +51,8 @@ def open_store(root: Path) -> Store:
         entity_key_serialization_version=settings.entity_key_serialization_version,
         repo_path=root,
     )
-    feast = FeatureStore(config=config)
-    try:
-        _ = feast.registry  # opened here, so that a damaged one is said as such
-    except DatabaseError as error:
-        raise StorageFailure(
-            "store.registry_unusable",
-            f"Feast's registry cannot be used ({type(error.orig).__name__})",
-            where=NAME,
-            hint="if its file is damaged, remove it and run `nextbest features`, which registers everything again",
-        ) from None
-    return Store(feast)
+    refuse_damage(registry["path"])
+    return Store(FeatureStore(config=config))
 
 
 class Store:

@@ -16,7 +16,9 @@ import pyarrow.parquet as pq
 
 from features.base.checksums import damaged_column
 from features.base.engine import literal, one_row, quoted
+from features.base.errors import StorageFailure
 from features.base.storage import stream_parquet
+from features.base.workspace import Workspace
 from features.declaration.canonical import CANONICAL, Kind, attribute_name
 from features.declaration.feed import Feed
 from features.declaration.file import FeedsFile
@@ -82,6 +84,23 @@ def damaged_table(folder: Path) -> tuple[str, str] | None:
         if column is not None:
             return path.relative_to(folder).as_posix(), column
     return None
+
+
+def refuse_damaged_tables(workspace: Workspace) -> None:
+    """Refuse tables that are not what was written: the engine might read other values without a word.
+
+    Raises
+    ------
+    StorageFailure : naming the first one, and its column
+    """
+    damaged = damaged_table(workspace.unified)
+    if damaged is not None:
+        raise StorageFailure(
+            "unify.damaged_table",
+            f"{damaged[0]} does not match its checksums (first in {damaged[1]})",
+            where=workspace.unified.name,
+            hint="run `nextbest unify`, which makes it again",
+        )
 
 
 def seal(folder: Path) -> None:

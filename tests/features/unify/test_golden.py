@@ -73,7 +73,7 @@ def test_attributes_survive_by_their_own_feed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("rules", "said"),
     [
-        ("{default: latest}", "survivorship.default: Input should be 'last_updated'"),
+        ("{default: latest}", "survivorship.default: 'latest' is not one of its choices"),
         ("{default: source_priority}", "source_priority needs an order"),
         ("{default: {rule: source_priority, order: [cmr]}}", "'cmr' is not a feed of customers: did you mean 'crm'?"),
         ("{fields: {emial: {rule: longest}}}", "did you mean 'email'?"),
