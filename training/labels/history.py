@@ -33,6 +33,7 @@ def purchase_history(engine: duckdb.DuckDBPyConnection, event: str, cutoffs: Seq
           ON epoch_us(e.event_time) <= c.as_of AND epoch_us(e.known_at) <= c.as_of
         WHERE e.event = {literal(event)}
         GROUP BY e.customer_id, c.as_of
+        ORDER BY e.customer_id, c.as_of
         """,
     )
 
