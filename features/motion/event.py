@@ -20,6 +20,7 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
+from pydantic_core import ErrorDetails
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 LARGEST = 1e10  # far beyond any bill; every aggregate adds such numbers exactly
@@ -124,11 +125,11 @@ def parse_event(text: str | bytes) -> Event | str:
         return "json: not UTF-8"
 
 
-def _why(errors: Sequence[object]) -> str:
+def _why(errors: Sequence[ErrorDetails]) -> str:
     known = Event.model_fields
     places = []
     for error in errors:
-        location, kind = error["loc"], error["type"]  # type: ignore[index]
+        location, kind = error["loc"], error["type"]
         name = location[0] if location and location[0] in known else "json" if kind == "json_invalid" else "event"
         places.append(f"{name}: {kind}")
     return ", ".join(dict.fromkeys(places))

@@ -269,8 +269,11 @@ def _written(row: OnlineRow, at: datetime, definition: str) -> tuple[int, str, s
     moments = {view: None if moment is None else to_microseconds(moment) for view, moment in row.event_times.items()}
     stale = [feature for feature, status in row.status.items() if status == "stale"]
     values = {feature: _plain(value) for feature, value in row.values.items()}
-    texts = (json.dumps(part, ensure_ascii=False, separators=(",", ":")) for part in (moments, stale, values))
-    return (to_microseconds(at), definition, row.customer_id, *texts)  # type: ignore[return-value]
+    return to_microseconds(at), definition, row.customer_id, _text(moments), _text(stale), _text(values)
+
+
+def _text(part: object) -> str:
+    return json.dumps(part, ensure_ascii=False, separators=(",", ":"))
 
 
 def _plain(value: Any) -> Any:

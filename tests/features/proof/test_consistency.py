@@ -25,13 +25,6 @@ def by_name(found: Consistency) -> dict[str, FeatureConsistency]:
     return {feature.feature: feature for feature in found.features}
 
 
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    made = shop(tmp_path_factory.mktemp("shop"))
-    build(made)
-    return made
-
-
 @pytest.fixture
 def workspace(built: Workspace, tmp_path: Path) -> Workspace:
     """Return a copy of the built shop, for one test to change."""

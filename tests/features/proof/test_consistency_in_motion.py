@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
-from pathlib import Path
 
 import pytest
 
@@ -22,21 +20,6 @@ from tests.features.proof.world import MIDNIGHT, TILL, build, customers, serve, 
 
 HOUR, SECOND = timedelta(hours=1), timedelta(seconds=1)
 OWN = ("buys__amount_sum_7d", "buys__count_30d", "buys__recency", "profile__city")
-
-
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    made = shop(tmp_path_factory.mktemp("shop"))
-    build(made)
-    return made
-
-
-@pytest.fixture
-def workspace(built: Workspace, tmp_path: Path) -> Workspace:
-    """Return a copy of the built shop, registered where it lies now."""
-    shutil.copytree(built.root, tmp_path, dirs_exist_ok=True)
-    build(Workspace(tmp_path))
-    return Workspace(tmp_path)
 
 
 @pytest.fixture

@@ -19,25 +19,10 @@ from features.proof.in_step import reconcile
 from features.store.backend import open_records
 from features.store.payload import to_microseconds
 from features.store.repository import open_store
-from tests.features.proof.world import FEATURES, MIDNIGHT, build, customers, shop
+from tests.features.proof.world import FEATURES, MIDNIGHT, build, customers
 
 NOW = MIDNIGHT + timedelta(hours=1)
 REGISTRY = Path("state") / "feast" / "registry.db"
-
-
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    made = shop(tmp_path_factory.mktemp("shop"))
-    build(made)
-    return made
-
-
-@pytest.fixture
-def workspace(built: Workspace, tmp_path: Path) -> Workspace:
-    """Return a copy of the built shop, registered where it lies now."""
-    shutil.copytree(built.root, tmp_path, dirs_exist_ok=True)
-    build(Workspace(tmp_path))
-    return Workspace(tmp_path)
 
 
 def online(workspace: Workspace) -> list[dict[str, object]]:
