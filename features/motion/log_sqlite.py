@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from features.base.errors import StorageFailure
+from features.base.sqlite import ThreadConnection, transaction, use_wal
 from features.motion.event import Accepted
 from features.motion.log import Appended, Aside, Entry, Place
 
@@ -38,23 +39,6 @@ CREATE TABLE IF NOT EXISTS place (
     stamp TEXT NOT NULL
 );
 """
-
-
-class _Connection:
-    """One thread's connection, closed when the thread ends."""
-
-    def __init__(self, path: Path) -> None:
-        self._getpid = os.getpid  # held here: the module is gone when the interpreter ends
-        self.process = self._getpid()
-        # The garbage collector may close it from another thread; only its own thread ever uses it.
-        self.sqlite = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
-        self.sqlite.execute("PRAGMA journal_mode = WAL")
-        self.sqlite.execute("PRAGMA synchronous = FULL")
-
-    def __del__(self) -> None:
-        # A forked child must not close its parent's file: SQLite's locks belong to the process.
-        if getattr(self, "sqlite", None) is not None and self.process == self._getpid():
-            self.sqlite.close()
 
 
 class SqliteLog:
@@ -159,20 +143,15 @@ class SqliteLog:
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
-        with self._explained():
-            sqlite = self._connection()
-            sqlite.execute("BEGIN IMMEDIATE")
-            try:
-                yield sqlite
-            except BaseException:
-                sqlite.execute("ROLLBACK")
-                raise
-            sqlite.execute("COMMIT")
+        with self._explained(), transaction(self._connection()) as sqlite:
+            yield sqlite
 
     def _connection(self) -> sqlite3.Connection:
-        held: _Connection | None = getattr(self._local, "connection", None)
-        if held is None or held.process != os.getpid():  # a forked child opens its own
-            held = self._local.connection = _Connection(self._path)
+        held: ThreadConnection | None = getattr(self._local, "connection", None)
+        if held is None or not held.usable:  # a forked child opens its own
+            held = self._local.connection = ThreadConnection(self._path, mode="rwc", wait_s=BUSY_S)
+            use_wal(held.sqlite, patience_s=BUSY_S)
+            held.sqlite.execute("PRAGMA synchronous = FULL")
         return held.sqlite
 
     @contextmanager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 import sqlite3
 import threading
 import time
@@ -13,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from features.base.errors import StorageFailure
+from features.base.sqlite import ThreadConnection, transaction, use_wal
 from features.store.payload import layout_from, layout_text, payload, values_of
 from features.store.records import WAIT_S, Block, Layout, Record
 
@@ -37,25 +37,16 @@ _SCHEMA = (
 )
 
 
-class _Connection:
-    """One thread's connection, closed when the thread ends."""
+class _Connection(ThreadConnection):
+    """Who only reads makes no store."""
 
     def __init__(self, path: Path, *, writing: bool) -> None:
-        self._getpid = os.getpid  # held here: the module is gone when the interpreter ends
-        self.process = self._getpid()
+        super().__init__(path, mode="rwc" if writing else "rw", wait_s=WAIT_S)
         self.writing = writing
-        mode = "rwc" if writing else "rw"  # who only reads makes no store
-        self.sqlite = sqlite3.connect(
-            f"{path.absolute().as_uri()}?mode={mode}",
-            uri=True,
-            isolation_level=None,
-            # The garbage collector may close it from another thread; only its own thread ever reads.
-            check_same_thread=False,
-        )
         self._wait_ms = 0
         self.wait(WAIT_S)
         if writing:
-            self.sqlite.execute("PRAGMA journal_mode = WAL")
+            use_wal(self.sqlite, patience_s=WAIT_S)
             self.sqlite.execute("PRAGMA synchronous = NORMAL")
             self.sqlite.execute("PRAGMA secure_delete = ON")  # what is forgotten is overwritten
             for statement in _SCHEMA:
@@ -67,11 +58,6 @@ class _Connection:
         if milliseconds != self._wait_ms:
             self.sqlite.execute(f"PRAGMA busy_timeout = {milliseconds}")
             self._wait_ms = milliseconds
-
-    def __del__(self) -> None:
-        # A forked child must not close its parent's file: SQLite's locks belong to the process.
-        if getattr(self, "sqlite", None) is not None and self.process == self._getpid():
-            self.sqlite.close()
 
 
 class SqliteRecords:
@@ -193,17 +179,12 @@ class SqliteRecords:
         with self._explained():
             held = self._connection(writing=True)
             held.wait(WAIT_S)
-            held.sqlite.execute("BEGIN IMMEDIATE")
-            try:
-                yield held.sqlite
-            except BaseException:
-                held.sqlite.execute("ROLLBACK")
-                raise
-            held.sqlite.execute("COMMIT")
+            with transaction(held.sqlite) as sqlite:
+                yield sqlite
 
     def _connection(self, *, writing: bool) -> _Connection:
         held: _Connection | None = getattr(self._local, "connection", None)
-        if held is None or held.process != os.getpid() or (writing and not held.writing):
+        if held is None or not held.usable or (writing and not held.writing):
             if writing:
                 self._path.parent.mkdir(parents=True, exist_ok=True)
             held = self._local.connection = _Connection(self._path, writing=writing)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from features.base.errors import BadData, StorageFailure
+from features.base.sqlite import use_wal
 from features.store.payload import to_microseconds
 from features.store.reading import OnlineRow
 from features.store.records import Plain
@@ -245,7 +246,7 @@ def _connect(path: Path) -> sqlite3.Connection:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         path.touch(mode=0o600)
     sqlite = sqlite3.connect(path, timeout=_BUSY_S)
-    sqlite.execute("PRAGMA journal_mode = WAL")
+    use_wal(sqlite, patience_s=_BUSY_S)
     sqlite.execute("PRAGMA synchronous = NORMAL")
     sqlite.execute("PRAGMA secure_delete = ON")
     for statement in _SCHEMA:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import queue
 import sqlite3
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from features.base.errors import StorageFailure
-
-_RETRY_S = 0.02
+from features.base.sqlite import transaction, use_wal
 
 
 class Connections:
@@ -48,13 +46,13 @@ class Connections:
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
         """Yield a connection that sees the ledger as it is at this moment."""
-        with self._lent() as connection, _transaction(connection, "BEGIN DEFERRED"):
+        with self._lent() as connection, transaction(connection, "BEGIN DEFERRED"):
             yield connection
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
         """Yield a connection in a transaction: all of it is written, or nothing."""
-        with self._lent() as connection, _transaction(connection, "BEGIN IMMEDIATE"):
+        with self._lent() as connection, transaction(connection):
             yield connection
 
     @contextmanager
@@ -95,7 +93,7 @@ class Connections:
                 hint="use the newer program that wrote it",
             )
         if found < version:
-            _patiently(connection, "PRAGMA journal_mode = WAL", self._patience_s)
+            use_wal(connection, patience_s=self._patience_s)
             connection.executescript(script)
 
     @contextmanager
@@ -118,28 +116,3 @@ class Connections:
         connection.execute("PRAGMA recursive_triggers = ON")
         connection.execute("PRAGMA cache_size = -65536")
         return connection
-
-
-@contextmanager
-def _transaction(connection: sqlite3.Connection, begin: str) -> Iterator[None]:
-    connection.execute(begin)
-    try:
-        yield
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:  # SQLite has rolled back by itself when the disk is full
-            connection.execute("ROLLBACK")
-        raise
-
-
-def _patiently(connection: sqlite3.Connection, statement: str, patience_s: float) -> None:
-    """Run a statement for which SQLite does not wait itself (the switch to WAL by several processes at once)."""
-    deadline = time.monotonic() + patience_s
-    while True:
-        try:
-            connection.execute(statement)
-            return
-        except sqlite3.OperationalError as error:
-            if "locked" not in str(error) or time.monotonic() > deadline:
-                raise
-            time.sleep(_RETRY_S)

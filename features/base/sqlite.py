@@ -1,0 +1,81 @@
+"""SQLite files that several processes and threads use at once: write-ahead logging, a connection for each thread."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+_RETRY_S = 0.02
+
+
+def use_wal(connection: sqlite3.Connection, *, patience_s: float) -> None:
+    """Switch the file to write-ahead logging, which stays with it.
+
+    SQLite waits for a lock, except at this switch, where it says at once that the file is locked when several
+    processes or threads make it at the same time (sqlite.org/wal.html, "Sometimes Queries Return SQLITE_BUSY In WAL
+    Mode"): here they wait for each other.
+
+    Raises
+    ------
+    sqlite3.OperationalError : when the file is still locked after `patience_s` seconds, or cannot be used
+    """
+    deadline = time.monotonic() + patience_s
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(_RETRY_S)
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection, begin: str = "BEGIN IMMEDIATE") -> Iterator[sqlite3.Connection]:
+    """Yield the connection in a transaction: all of it is written, or nothing."""
+    connection.execute(begin)
+    try:
+        yield connection
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:  # SQLite has rolled back by itself when the disk is full
+            connection.execute("ROLLBACK")
+        raise
+
+
+class ThreadConnection:
+    """One thread's connection, closed when the thread ends.
+
+    A forked child must not use or close it, for SQLite's locks belong to the process: see `usable`.
+
+    Parameters
+    ----------
+    path : the file
+    mode : ``rwc`` makes the file where it is not there, ``rw`` does not
+    wait_s : how long a statement waits for a lock
+    """
+
+    def __init__(self, path: Path, *, mode: str, wait_s: float) -> None:
+        self._getpid = os.getpid  # held here: the module is gone when the interpreter ends
+        self._process = self._getpid()
+        self.sqlite = sqlite3.connect(
+            f"{path.absolute().as_uri()}?mode={mode}",
+            uri=True,
+            timeout=wait_s,
+            isolation_level=None,
+            # The garbage collector may close it from another thread; only its own thread ever uses it.
+            check_same_thread=False,
+        )
+
+    @property
+    def usable(self) -> bool:
+        """Whether it is of this process."""
+        return self._process == self._getpid()
+
+    def __del__(self) -> None:
+        if getattr(self, "sqlite", None) is not None and self.usable:
+            self.sqlite.close()
