@@ -48,8 +48,7 @@ def _start() -> None:
     front.open(load_desk)
 
 
-# BentoML's supervisor sets the variable before a worker starts.
-front, meters = Front(), Meters(several="PROMETHEUS_MULTIPROC_DIR" in os.environ)
+front, meters = Front(), Meters()
 app = create_app(front, clock=system_clock, meters=meters, start=_start)
 
 
