@@ -16,7 +16,7 @@ from features.base.workspace import Workspace
 from features.built import read_report
 from features.declared import check
 from features.publish import build_features
-from tests.features.tiny import company, lines, table, unified
+from tests.features.tiny import STORE, company, lines, table, unified
 
 FEEDS = """\
 company: {currency: GBP, timezone: Europe/London}
@@ -41,13 +41,6 @@ views:
   groups: {from: events, by: items.group, aggregates: {"*": [count]}, windows: [7d]}
   profile: {from: customers, fields: [city, crm.tier]}
 snapshots: {every: 7d}
-"""
-STORE = """\
-project: nextbest
-registry: {registry_type: sql, path: "sqlite:///state/feast/registry.db"}
-offline_store: {type: features.store.offline.PointInTimeOfflineStore}
-online_store: {type: features.store.online.SqliteOnlineStore, path: state/feast/online.db}
-entity_key_serialization_version: 3
 """
 FILES = {
     "features/feature_store.yaml": STORE,

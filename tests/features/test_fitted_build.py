@@ -18,7 +18,7 @@ from features.built import FeaturesReport, read_report
 from features.declared import check, declared_features
 from features.publish import build_features
 from features.transforms.fitted import read_fitted
-from tests.features.tiny import company, lines, table, unified
+from tests.features.tiny import STORE, company, lines, table, unified
 
 FEEDS = """\
 company: {currency: GBP}
@@ -43,13 +43,6 @@ from features.transforms.in_python import feature
 @feature(type="float", unit="GBP", description="money")
 def spend(rows):
     return rows.amount.sum()
-"""
-STORE = """\
-project: nextbest
-registry: {registry_type: sql, path: "sqlite:///state/feast/registry.db"}
-offline_store: {type: features.store.offline.PointInTimeOfflineStore}
-online_store: {type: features.store.online.SqliteOnlineStore, path: state/feast/online.db}
-entity_key_serialization_version: 3
 """
 TILL = ["1,1,2026-01-02,bear,5", "2,1,2026-01-03,bear,5", "3,2,2026-01-03,jam,1"]
 LATER = [f"{number},2,2026-01-08,jam,1" for number in range(4, 9)] + ["9,2,2026-01-08,oil,1", "10,1,2026-01-09,oil,1"]

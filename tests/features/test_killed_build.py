@@ -21,8 +21,7 @@ from features.base.workspace import Workspace
 from features.built import read_report
 from features.kept import only_build, read_kept
 from features.publish import build_features
-from tests.features.test_build import STORE
-from tests.features.tiny import company, lines, unified
+from tests.features.tiny import STORE, company, lines, unified
 from tests.serving.forking import Forking
 
 REPOSITORY = Path(__file__).resolve().parents[2]

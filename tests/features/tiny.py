@@ -16,6 +16,17 @@ from features.feeds.stage import StagedFeed, stage
 from features.one_customer import UnifyReport, unify
 from features.unify.id_key import keep_key
 
+#: The online store in a file of the workspace; no test is about how soon it answers, so a slow machine may be slow.
+SQLITE = "{type: features.store.online.SqliteOnlineStore, path: state/feast/online.db, deadline: 60s}"
+#: Feast's own file, for a workspace that keeps everything in its folder.
+STORE = f"""\
+project: nextbest
+provider: local
+registry: {{registry_type: sql, path: "sqlite:///state/feast/registry.db"}}
+offline_store: {{type: features.store.offline.PointInTimeOfflineStore}}
+online_store: {SQLITE}
+entity_key_serialization_version: 3
+"""
 #: With the same key the same records get the same ids.
 ID_KEY = "a key that is no secret, for tests"
 

@@ -18,6 +18,7 @@ from features.publish import EVERYTHING
 from features.store.definitions import ColumnType, FeatureColumn, ServiceDefinition, SnapshotView
 from features.store.repository import open_store
 from features.transforms.catalogue import Feature
+from tests.features.tiny import STORE
 from training import bundle
 from training.bundle import About, Bundle
 from training.champions import Champion, bundle_folder, set_champion
@@ -37,12 +38,7 @@ COLUMNS: dict[str, dict[str, ColumnType]] = {
 TTL = timedelta(days=7)
 
 FILES = {
-    "features/feature_store.yaml": """\
-project: nextbest
-registry: {registry_type: sql, path: "sqlite:///state/feast/registry.db"}
-offline_store: {type: features.store.offline.PointInTimeOfflineStore}
-online_store: {type: features.store.online.SqliteOnlineStore, path: state/feast/online.db}
-""",
+    "features/feature_store.yaml": STORE,
     "features/feeds.yaml": """\
 company: {currency: GBP, timezone: Europe/London}
 feeds:

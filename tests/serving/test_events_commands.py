@@ -15,10 +15,9 @@ from features.base.workspace import Workspace
 from features.store.backend import open_records
 from serving.cli import _run
 from tests.features.motion.world import customer, log_of, told, world
-from tests.tiny import REPOSITORY
+from tests.features.tiny import STORE
 
 Call = Callable[..., tuple[int, dict[str, Any]]]
-STORE = (REPOSITORY / "features" / "feature_store.yaml").read_text(encoding="utf-8")
 
 
 @pytest.fixture

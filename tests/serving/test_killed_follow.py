@@ -14,9 +14,8 @@ from features.motion.event import from_us
 from features.store.backend import open_records
 from features.unify.in_motion import read_segments
 from tests.features.motion.world import CUSTOMERS, accept, log_of, offline, told, values_of, world
-from tests.features.tiny import table
+from tests.features.tiny import STORE, table
 from tests.serving.forking import Forking
-from tests.serving.test_events_commands import STORE
 
 KILLS = 24
 

@@ -15,8 +15,7 @@ from features.consent.access import Withheld, allowed_customers, open_customer_d
 from features.declared import load_feeds
 from features.publish import build_features
 from tests.features.consent.world import FEEDS, who, world
-from tests.features.test_build import STORE
-from tests.features.tiny import table, unified
+from tests.features.tiny import STORE, table, unified
 
 VIEWS = """\
 views:

@@ -11,8 +11,7 @@ import pytest
 from features.base.progress import Silent
 from features.base.workspace import Workspace
 from features.publish import build_features
-from tests.features.test_build import STORE
-from tests.features.tiny import company, lines, unified
+from tests.features.tiny import STORE, company, lines, unified
 
 FEEDS = """\
 feeds:

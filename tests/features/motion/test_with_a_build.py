@@ -17,7 +17,7 @@ from features.publish import build_features
 from features.store.backend import open_records
 from features.store.repository import open_store
 from tests.features.motion.world import NOW, SECOND, accept, customer, log_of, offline, told, values_of, world
-from tests.tiny import REPOSITORY
+from tests.features.tiny import STORE
 
 SUM = "purchases__amount_sum_1d"
 
@@ -25,8 +25,7 @@ SUM = "purchases__amount_sum_1d"
 @pytest.fixture
 def workspace(tmp_path: Path) -> Workspace:
     made = world(tmp_path, build=False)
-    store = (REPOSITORY / "features" / "feature_store.yaml").read_text(encoding="utf-8")
-    made.file("features/feature_store.yaml").write_text(store, encoding="utf-8")
+    made.file("features/feature_store.yaml").write_text(STORE, encoding="utf-8")
     build_features(made, Silent())
     return made
 

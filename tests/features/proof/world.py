@@ -13,7 +13,7 @@ from features.declared import definition_of
 from features.publish import build_features
 from features.store.reading import OnlineRow, open_reader
 from features.store.vector_log import VectorLog
-from tests.features.tiny import company, lines, table, unified
+from tests.features.tiny import STORE, company, lines, table, unified
 
 FEEDS = """\
 company: {currency: GBP, timezone: Europe/London}
@@ -34,13 +34,6 @@ views:
   market: {from: events, of: company, aggregates: {"*": [count]}, windows: [7d]}
   profile: {from: customers, fields: [city]}
 snapshots: {every: 7d}
-"""
-STORE = """\
-project: nextbest
-registry: {registry_type: sql, path: "sqlite:///state/feast/registry.db"}
-offline_store: {type: features.store.offline.PointInTimeOfflineStore}
-online_store: {type: features.store.online.SqliteOnlineStore, path: state/feast/online.db}
-entity_key_serialization_version: 3
 """
 TILL = (
     "1,1,2026-01-04,2026-01-04,bear,5.10",

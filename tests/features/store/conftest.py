@@ -18,15 +18,8 @@ import pytest
 
 from features.store.definitions import ColumnType, FeatureColumn, SnapshotView
 from features.store.repository import Store, open_store
+from tests.features.tiny import SQLITE, STORE
 
-FILE = """\
-project: nextbest
-provider: local
-registry: {registry_type: sql, path: "sqlite:///state/feast/registry.db"}
-offline_store: {type: features.store.offline.PointInTimeOfflineStore}
-online_store: {type: features.store.online.SqliteOnlineStore, path: state/feast/online.db}
-entity_key_serialization_version: 3
-"""
 REGISTRY = Path("state") / "feast" / "registry.db"
 ARROW = {
     "int": pa.int64(),
@@ -79,7 +72,14 @@ def workspace(tmp_path: Path, empty_registry: Path) -> Path:
 
 def _write_settings(root: Path) -> None:
     (root / "features").mkdir()
-    (root / "features" / "feature_store.yaml").write_text(FILE, encoding="utf-8")
+    (root / "features" / "feature_store.yaml").write_text(STORE, encoding="utf-8")
+
+
+def keep_in_redis(workspace: Path, address: str, *, deadline: str = "60s", project: str = "nextbest") -> None:
+    """Let the workspace's online records lie on a Redis server; `address` is a reference to it, or the address."""
+    online = f'{{type: features.store.online_redis.RedisOnlineStore, url: "{address}", deadline: {deadline}}}'
+    text = STORE.replace(SQLITE, online).replace("project: nextbest", f"project: {project}")
+    (workspace / "features" / "feature_store.yaml").write_text(text, encoding="utf-8")
 
 
 @pytest.fixture

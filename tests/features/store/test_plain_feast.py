@@ -13,11 +13,10 @@ import pytest
 from features.store.definitions import ServiceDefinition
 from features.store.reading import open_reader
 from features.store.repository import Store
-from tests.features.store.conftest import RedisServer
+from tests.features.store.conftest import RedisServer, keep_in_redis
 from tests.tiny import REPOSITORY
 
 JAN = datetime(2026, 1, 1, tzinfo=UTC)
-SQLITE = "{type: features.store.online.SqliteOnlineStore, path: state/feast/online.db}"
 
 
 def script() -> str:
@@ -46,9 +45,7 @@ def test_a_plain_feast_script_works_against_the_store(
     if backend == "redis":
         server: RedisServer = request.getfixturevalue("redis_server")
         request.getfixturevalue("monkeypatch").setenv("PLAIN_REDIS", server.url)
-        file = workspace / "features" / "feature_store.yaml"
-        redis = "{type: features.store.online_redis.RedisOnlineStore, url: '${env:PLAIN_REDIS}', deadline: 2s}"
-        file.write_text(file.read_text(encoding="utf-8").replace(SQLITE, redis), encoding="utf-8")
+        keep_in_redis(workspace, "${env:PLAIN_REDIS}")
     assert run(workspace)[-1] == "[1.5, 2.5] [1.5] [3]"
     if backend == "sqlite":  # what Feast materialized is what we read
         (bob,) = open_reader(workspace).read(["bob"], "customer", as_of=JAN)

@@ -19,7 +19,7 @@ from features.built import read_report
 from features.publish import build_features
 from features.transforms.settings import SparkSettings
 from features.transforms.spark import Spark, open_spark, refuse_a_silent_master
-from tests.features.tiny import company, lines, table, unified
+from tests.features.tiny import STORE, company, lines, table, unified
 from tests.features.transforms import reference
 from tests.features.transforms.reference import Asked
 from tests.features.transforms.world import DAY, day, snapshots
@@ -70,13 +70,6 @@ views:
   profile: {from: customers, fields: [city, crm.points, crm.joined]}
   held: {from: holdings}
 snapshots: {every: 14d, engine: ENGINE, spark: {master: "local[2]", memory: 1g}}
-"""
-STORE = """\
-project: nextbest
-registry: {registry_type: sql, path: "sqlite:///state/feast/registry.db"}
-offline_store: {type: features.store.offline.PointInTimeOfflineStore}
-online_store: {type: features.store.online.SqliteOnlineStore, path: state/feast/online.db}
-entity_key_serialization_version: 3
 """
 FILES = {
     "features/feature_store.yaml": STORE,
