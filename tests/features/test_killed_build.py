@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import random
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -22,7 +18,7 @@ from features.built import read_report
 from features.kept import only_build, read_kept
 from features.publish import build_features
 from tests.features.tiny import STORE, company, lines, unified
-from tests.serving.forking import Forking
+from tests.serving.forking import Forking, Moments
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 KILLS = 20
@@ -88,29 +84,17 @@ def forking() -> Iterator[Forking]:
 def test_killed_at_any_moment_it_leaves_a_good_state_and_ends_as_if_never_killed(
     forking: Forking, tmp_path: Path
 ) -> None:
-    chance, rows = random.Random(20261125), 200
+    rows = 200
     workspace = built(tmp_path / "killed")
 
-    def features(kill_after: float | None = None) -> bool:
-        process = forking.start(["features", "--workspace", str(workspace.root)], log=tmp_path / "log.txt")
-        if kill_after is not None:
-            time.sleep(kill_after)
-            with suppress(ProcessLookupError):  # it may have ended by then
-                os.kill(process, signal.SIGKILL)
-        code = forking.wait()
-        assert code in (0, -signal.SIGKILL), (tmp_path / "log.txt").read_text()
-        return code != 0
-
+    command, log = ["features", "--workspace", str(workspace.root)], tmp_path / "log.txt"
     deliver(workspace, rows := rows + 10)
-    features()  # the first one waits for the server's imports
-    deliver(workspace, rows := rows + 10)
-    began = time.monotonic()
-    features()
-    takes = time.monotonic() - began
-    kills = 0
+    forking.start(command, log=log)
+    assert forking.wait() == 0, log.read_text(encoding="utf-8")
+    moments, kills = Moments(random.Random(20261125), takes=forking.took), 0
     while kills < KILLS:
         deliver(workspace, rows := rows + 10)
-        while features(kill_after=chance.uniform(0, takes)):
+        while forking.kill(command, log=log, moments=moments):
             kills += 1
             look(workspace)
     full = built(tmp_path / "full", rows)

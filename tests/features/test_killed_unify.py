@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
-from contextlib import suppress
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -23,7 +19,7 @@ from features.one_customer import REPORT
 from features.unify.id_ledger import past_ids
 from features.unify.ledger_files import read_ledger
 from tests.features.tiny import company, groups, lines, people, table
-from tests.serving.forking import Forking
+from tests.serving.forking import Forking, Moments
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 KILLS = 200
@@ -98,18 +94,15 @@ def forking() -> Iterator[Forking]:
         yield server
 
 
-def unify(forking: Forking, workspace: Workspace, *, kill_after: float | None = None) -> int:
-    """Run `unify`, killed after so many seconds if it is asked for; return its exit code."""
-    log = workspace.root / "log.txt"
+def unify(forking: Forking, workspace: Workspace, *, killed_at: Moments | None = None) -> bool:
+    """Run `unify`, killed at one of these moments if it is asked for; say whether it came to its end."""
+    command, log = ["unify", "--workspace", str(workspace.root)], workspace.root / "log.txt"
     log.unlink(missing_ok=True)
-    process = forking.start(["unify", "--workspace", str(workspace.root)], log=log)
-    if kill_after is not None:
-        time.sleep(kill_after)
-        with suppress(ProcessLookupError):  # it may have ended by then
-            os.kill(process, signal.SIGKILL)
-    code = forking.wait()
-    assert code in (0, -signal.SIGKILL), log.read_text()
-    return code
+    if killed_at is not None:
+        return not forking.kill(command, log=log, moments=killed_at)
+    forking.start(command, log=log)
+    assert forking.wait() == 0, log.read_text(encoding="utf-8")
+    return True
 
 
 def look(workspace: Workspace) -> set[str]:
@@ -129,29 +122,23 @@ def look(workspace: Workspace) -> set[str]:
 def test_killed_two_hundred_times_it_publishes_whole_states_only_and_ends_as_if_never_killed(
     forking: Forking, tmp_path: Path
 ) -> None:
-    chance = random.Random(SEED)
     workspace = company(tmp_path / "killed", feeds=FEEDS, files=files(0))
     whole = company(tmp_path / "whole", feeds=FEEDS, files=files(0))
-    assert unify(forking, whole) == 0  # the first run waits for the server's imports
-    deliver(whole, 1)
-    began = time.monotonic()
-    assert unify(forking, whole) == 0
-    takes = time.monotonic() - began
-    ids, kills, version, tries = set[str](), 0, 0, 0
+    unify(forking, whole)
+    moments, ids, kills, version = Moments(random.Random(SEED), takes=forking.took), set[str](), 0, 0
     while kills < KILLS:
-        tries += 1
-        assert tries < 3 * KILLS, f"only {kills} of {tries} runs were killed before they ended"
-        killed = unify(forking, workspace, kill_after=chance.uniform(0, takes)) != 0
-        kills += killed
+        ended = unify(forking, workspace, killed_at=moments)
         ids |= look(workspace)
-        if not killed:  # else the next run begins where the killed one left
+        if ended:
             version += 1
             deliver(workspace, version)
-    assert unify(forking, workspace) == 0
+        else:  # the next run begins where this one left
+            kills += 1
+    unify(forking, workspace)
     ids |= look(workspace)
 
     deliver(whole, version)
-    assert unify(forking, whole) == 0
+    unify(forking, whole)
     assert groups(workspace) == groups(whole)
     assert by_record(workspace) == by_record(whole)
     ledger = read_ledger(workspace.identity).ledger

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import random
-import signal
-import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,7 +12,7 @@ from features.store.backend import open_records
 from features.unify.in_motion import read_segments
 from tests.features.motion.world import CUSTOMERS, accept, log_of, offline, told, values_of, world
 from tests.features.tiny import STORE, table
-from tests.serving.forking import Forking
+from tests.serving.forking import Forking, Moments
 
 KILLS = 24
 
@@ -24,7 +21,7 @@ def test_killed_at_any_moment_no_event_is_lost_and_none_counts_twice(tmp_path: P
     workspace = world(tmp_path)
     workspace.file("features/feature_store.yaml").write_text(STORE, encoding="utf-8")
     log, follow = tmp_path / "log.txt", ["events", "follow", "-w", str(tmp_path)]
-    chance, told_so_far, killed = random.Random(7), 0, 0
+    chance, told_so_far = random.Random(7), 0
 
     def tell() -> int:
         at = datetime.now(UTC)
@@ -32,21 +29,15 @@ def test_killed_at_any_moment_no_event_is_lost_and_none_counts_twice(tmp_path: P
         return told_so_far + 5
 
     with Forking() as forking:
-        whole = 0.0  # seconds of a run to its end: the second one, since the first waits for imports
-        for _ in range(2):
-            told_so_far, began = tell(), time.perf_counter()
-            forking.start([*follow, "--until-empty"], log=log)
-            assert forking.wait() == 0, log.read_text(encoding="utf-8")
-            whole = time.perf_counter() - began
-        for _ in range(KILLS):
-            told_so_far = tell()
-            child = forking.start(follow, log=log)
-            time.sleep(chance.uniform(0, whole))
-            os.kill(child, signal.SIGKILL)
-            killed += forking.wait() == -signal.SIGKILL
+        told_so_far = tell()
         forking.start([*follow, "--until-empty"], log=log)
         assert forking.wait() == 0, log.read_text(encoding="utf-8")
-    assert killed >= 20
+        moments = Moments(chance, takes=forking.took)
+        for _ in range(KILLS):
+            told_so_far = tell()
+            assert forking.kill(follow, log=log, moments=moments), "without --until-empty it never ends by itself"
+        forking.start([*follow, "--until-empty"], log=log)
+        assert forking.wait() == 0, log.read_text(encoding="utf-8")
     _nothing_lost_or_doubled(workspace, told_so_far)
 
 

@@ -107,8 +107,10 @@ class Reader(threading.Thread):
             time.sleep(0.002)
 
     def stop(self) -> None:
+        """End the thread, and look once more: on a busy machine it may not have had its turn since the last run."""
         self._done.set()
-        self.join(timeout=10)
+        self.join()
+        self._look()
 
     def _look(self) -> None:
         if not self._folder.exists():

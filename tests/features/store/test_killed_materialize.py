@@ -17,6 +17,7 @@ from features.store.materialize import materialize, reconcile
 from features.store.records import OnlineRecords
 from features.store.records_redis import RedisRecords
 from features.store.records_sqlite import SqliteRecords
+from tests.tiny import REPOSITORY
 
 JAN = datetime(2026, 1, 1, tzinfo=UTC)
 FEB = datetime(2026, 2, 1, tzinfo=UTC)
@@ -34,13 +35,17 @@ from tests.features.store.test_killed_materialize import opened
 root, records = Path(sys.argv[1]), opened(Path(sys.argv[1]), sys.argv[3])
 write, discard = records.write, records.discard
 
+def pause(stage):
+    print(stage, flush=True)
+    sys.stdin.readline()
+
 def telling_write(changed):
     taken = write(changed)
-    print("wrote", flush=True)
+    pause("wrote")
     return taken
 
 def telling_discard(view, customers, *, not_after_us):
-    print("discards", flush=True)
+    pause("discards")
     return discard(view, customers, not_after_us=not_after_us)
 
 records.write, records.discard = telling_write, telling_discard
@@ -57,9 +62,14 @@ def opened(root: Path, url: str) -> OnlineRecords:
 
 
 def run(root: Path, url: str) -> subprocess.Popen[str]:
+    """Begin a run that waits for a line, or for the end of its input, before it discards and after it wrote."""
     command = [sys.executable, "-c", SCRIPT, str(root), FEB.isoformat(), url]
     child = subprocess.Popen(
-        command, stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": str(Path.cwd())}
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
     )
     assert child.stdout is not None
     assert child.stdout.readline() == "begins\n"
@@ -82,9 +92,13 @@ def test_killed_at_any_moment_it_leaves_whole_records_and_one_run_completes_it(
     reached: list[int] = []
     for _ in range(kills):
         child = run(workspace, url)
+        assert child.stdin is not None
         assert child.stdout is not None
-        for _ in range(chance.randrange(3)):
-            child.stdout.readline()
+        for _ in range(chance.randrange(4)):
+            if child.stdout.readline() == "ends\n":  # there was nothing left to do
+                break
+            child.stdin.write("\n")
+            child.stdin.flush()
         time.sleep(chance.uniform(0, 0.05))
         child.kill()
         child.communicate()
