@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,11 +15,15 @@ JSON = {"Content-Type": "application/json"}
 
 @dataclass(frozen=True)
 class Client:
-    """Sends a key with every request, unless told otherwise."""
+    """Sends a key with every request, unless told otherwise.
+
+    `answered` is called when an answer is there, before what the app still does for it is waited for.
+    """
 
     app: ASGIApp
     key: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
+    answered: Callable[[], object] = lambda: None
 
     def send(self, method: str, path: str, **request: Any) -> httpx.Response:
         """Send one request."""
@@ -29,7 +33,9 @@ class Client:
 
         async def call() -> httpx.Response:
             async with httpx.AsyncClient(transport=httpx.ASGITransport(self.app), base_url="http://here") as client:
-                return await client.request(method, path, headers=headers, **request)
+                answer = await client.request(method, path, headers=headers, **request)
+            self.answered()
+            return answer
 
         return asyncio.run(call())
 

@@ -27,6 +27,7 @@ from tests.serving.house import NOW
 from tests.serving.online.client import Client
 
 ClientFor = Callable[[str], Client]
+PATIENT = Limits(deadline_s=60.0)  # only a test of the deadline is about time
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ def make(keyed: Workspace, decider: Decider, tmp_path: Path) -> Callable[..., Ru
         desk = Desk(decider=decider, reader=read, roles=roles, risk=risk, profile=profile, intake=intake)
         front, meters = Front(desk), Meters()
         app = create_app(front, clock=lambda: at, meters=meters)
-        guarded = Guard(app, front=front, routes=routes_of(app), meters=meters, limits=limits or Limits())
+        guarded = Guard(app, front=front, routes=routes_of(app), meters=meters, limits=limits or PATIENT)
         return Running(desk, app, guarded)
 
     return put_together

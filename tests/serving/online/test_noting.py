@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -56,16 +57,13 @@ def test_nothing_is_noted_unless_it_is_asked_for(keyed: Workspace) -> None:
     assert noting(reader, keyed, Served()) is reader
 
 
-def test_the_desk_notes_what_roles_yaml_asks_for(keyed: Workspace) -> None:
-    file = keyed.file("serving/roles.yaml")
-    before = file.read_text(encoding="utf-8")
-    try:
-        file.write_text(f"{before}\nserved: {{sample: 1.0, keep: 1d}}\n", encoding="utf-8")
-        desk = open_desk(keyed)
-        (role,) = (role for role in desk.roles if role.name == "everything")
-        assert isinstance(desk.reader, Noting)
-        desk.read([customer(1)], role=role, as_of=NOW)
-        desk.reader.log.close()
-        assert [vector.customer for vector in read_vectors(keyed.served, newest=10).vectors] == [customer(1)]
-    finally:
-        file.write_text(before, encoding="utf-8")
+def test_the_desk_notes_what_roles_yaml_asks_for(keyed: Workspace, tmp_path: Path) -> None:
+    workspace = Workspace(shutil.copytree(keyed.root, tmp_path / "own"))
+    with workspace.file("serving/roles.yaml").open("a", encoding="utf-8") as roles:
+        roles.write("served: {sample: 1.0, keep: 1d}\n")
+    desk = open_desk(workspace)
+    (role,) = (role for role in desk.roles if role.name == "everything")
+    assert isinstance(desk.reader, Noting)
+    desk.read([customer(1)], role=role, as_of=NOW)
+    desk.reader.log.close()
+    assert [vector.customer for vector in read_vectors(workspace.served, newest=10).vectors] == [customer(1)]
