@@ -154,6 +154,7 @@ def run_steps(
 ) -> list[Ran]:
     """Run the steps in one shell in ``folder``, up to the first that fails; outputs are kept in ``log``."""
     log.mkdir(parents=True)
+    (log / "0.out").touch()  # a shell that did not come as far as the first step has not ended it, either
     script = []
     for number, step in enumerate(steps):
         output, code = shlex.quote(str(log / f"{number}.out")), shlex.quote(str(log / f"{number}.code"))

@@ -25,6 +25,7 @@ from tests.features.tiny import Staged, company, staged, table, unified
 
 TILL: dict[str, Any] = {"table": "till", "key": "id", "fields": {"amount": "amount"}, "file": "no.csv"}
 ROWS = 45_000  # more than two parts of a stream
+PATIENCE_S = 120.0  # a busy machine may take long; what would not end by itself takes longer
 
 
 @pytest.fixture(scope="module")
@@ -140,11 +141,11 @@ def test_a_slow_database_is_left_within_the_declared_time_and_the_last_state_sta
 ) -> None:
     good = read(tmp_path, address)
     before = good.rows
-    slow = "SELECT id, who, at, amount FROM till, pg_sleep(30)"
+    slow = "SELECT id, who, at, amount FROM till, pg_sleep(600)"
     begun = time.monotonic()
     with pytest.raises(Unreachable) as caught:
         read(tmp_path, address, table=None, query=slow, timeout="1s")
-    assert time.monotonic() - begun < 15
+    assert time.monotonic() - begun < PATIENCE_S
     assert caught.value.exit_code == 69
     assert "does not answer within 1 s" in caught.value.first.message
     assert good.rows == before
@@ -183,7 +184,7 @@ def test_a_database_out_of_reach_is_told_in_time(tmp_path: Path, scheme: str, si
     begun = time.monotonic()
     with server(silent=silent) as port, pytest.raises(Unreachable) as caught:
         read(tmp_path, f"{scheme}://reader@127.0.0.1:{port}/crm", timeout="2s")
-    assert time.monotonic() - begun < 15
+    assert time.monotonic() - begun < PATIENCE_S
     assert caught.value.first.code == "feed.unreachable"
     assert "last good state stands" in caught.value.first.hint
 
@@ -299,7 +300,8 @@ def mariadb() -> Iterator[str]:
     url = f"mysql://root@127.0.0.1:{port}/test"
     engine = sa.create_engine(url.replace("mysql:", "mysql+pymysql:"), poolclass=sa.pool.NullPool)
     try:
-        for _ in range(120):
+        until = time.monotonic() + PATIENCE_S
+        while True:
             try:
                 with engine.begin() as connection:
                     for statement in (
@@ -311,11 +313,12 @@ def mariadb() -> Iterator[str]:
                         connection.execute(sa.text(statement))
                 break
             except sa.exc.OperationalError:
-                time.sleep(0.5)
+                assert time.monotonic() < until, "mariadbd does not answer"
+                time.sleep(0.1)
         yield url
     finally:
-        running.terminate()
-        running.wait(30)
+        running.kill()  # a query may still sleep
+        running.wait()
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -331,8 +334,8 @@ def test_a_mariadb_table_is_read_and_its_looser_comparisons_change_nothing(tmp_p
 def test_a_slow_mariadb_is_left_within_the_declared_time(tmp_path: Path, mariadb: str) -> None:
     begun = time.monotonic()
     with pytest.raises(Unreachable, match="does not answer within 1 s"):
-        read(tmp_path, mariadb, table=None, query="SELECT id, who, at, amount, sleep(20) AS s FROM till", timeout="1s")
-    assert time.monotonic() - begun < 15
+        read(tmp_path, mariadb, table=None, query="SELECT id, who, at, amount, sleep(600) AS s FROM till", timeout="1s")
+    assert time.monotonic() - begun < PATIENCE_S
 
 
 # ── what may be decided elsewhere ────────────────────────────────────────────────────────────────────────────────────

@@ -43,7 +43,7 @@ def bucket(server: str, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def read(root: Path, server: str, source: str, **settings: Any) -> Staged:
     store = {"endpoint": server, "region": "us-east-1", "access_key": "${env:NB_KEY}", "secret_key": "${env:NB_SECRET}"}
-    return staged(root, source=source, store=store, fields={"amount": "amount"}, timeout="5s", **settings)
+    return staged(root, source=source, store=store, fields={"amount": "amount"}, timeout="60s", **settings)
 
 
 def left(root: Path) -> list[str]:

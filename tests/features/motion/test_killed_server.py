@@ -40,11 +40,12 @@ def server(folder: Path) -> Iterator[tuple[subprocess.Popen[bytes], redis.Redis]
     here = os.path.relpath(folder / "s")  # a socket's path has little room
     client = redis.Redis(unix_socket_path=here)
     try:
-        for _ in range(200):
+        while True:
             try:
                 client.ping()
                 break
             except redis.ConnectionError:  # it is starting, or reading its file
+                assert process.poll() is None, "the server has ended"
                 time.sleep(0.05)
         yield process, client
     finally:
