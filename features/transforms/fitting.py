@@ -20,7 +20,7 @@ from features.base.workspace import Workspace
 from features.consent.access import open_customer_data
 from features.declaration.file import FeedsFile
 from features.transforms.fitted import Fitted
-from features.transforms.rows import Rows, rows_for
+from features.transforms.rows import Rows, rows_for, undecided
 from features.transforms.settings import Text, View, ViewsFile
 from features.transforms.text import WORD
 from features.transforms.topics import keywords_of, topics_of
@@ -76,23 +76,16 @@ def fit_views(
 
     Raises
     ------
-    BadData : there is nothing to learn from by then
+    BadData : there is nothing to learn from by then, or a view's `where` cannot be worked out
     """
     learnt = {}
     for name, view in views.items():
-        text = view.text if view.text is not None and view.text.is_fitted else None
-        chosen = view.by is not None and not view.categories
-        if not (text or chosen or (view.source == "holdings" and not view.items and not view.python)):
-            continue
-        parts = view.model_dump(mode="json", include={"source", "where", "by", "top", "text"})
-        declared = digest_of([parts, iso(said)] if said is not None and view.is_fitted else parts)
-        before = (kept or {}).get(name)
-        if view.is_fitted and before is not None and before.declared == declared:
-            learnt[name] = Learnt(before, _unseen(engine, view, feeds, before) if view.top else 0)
-        elif text is not None:
-            learnt[name] = Learnt(_fit_text(engine, name, view, text, feeds, declared=declared, until=until))
-        else:
-            learnt[name] = Learnt(_fit_categories(engine, name, view, feeds, declared=declared, until=until))
+        try:
+            found = _fit(engine, name, view, feeds, until=until, before=(kept or {}).get(name), said=said)
+        except (duckdb.ConversionException, duckdb.OutOfRangeException):  # nothing else of what is read here is cast
+            raise undecided(name) from None
+        if found is not None:
+            learnt[name] = found
     return learnt
 
 
@@ -122,6 +115,29 @@ def learn_views(
         views = {name: view for name, view in file.views.items() if (file.purpose_of(name) or "") == purpose}
         learnt |= fit_views(engine, views, feeds, until=until, kept=kept, said=file.fit.until)
     return learnt
+
+
+def _fit(
+    engine: duckdb.DuckDBPyConnection,
+    name: str,
+    view: View,
+    feeds: FeedsFile,
+    *,
+    until: datetime,
+    before: Fitted | None,
+    said: datetime | None,
+) -> Learnt | None:
+    text = view.text if view.text is not None and view.text.is_fitted else None
+    chosen = view.by is not None and not view.categories
+    if not (text or chosen or (view.source == "holdings" and not view.items and not view.python)):
+        return None
+    parts = view.model_dump(mode="json", include={"source", "where", "by", "top", "text"})
+    declared = digest_of([parts, iso(said)] if said is not None and view.is_fitted else parts)
+    if view.is_fitted and before is not None and before.declared == declared:
+        return Learnt(before, _unseen(engine, view, feeds, before) if view.top else 0)
+    if text is not None:
+        return Learnt(_fit_text(engine, name, view, text, feeds, declared=declared, until=until))
+    return Learnt(_fit_categories(engine, name, view, feeds, declared=declared, until=until))
 
 
 def _fit_categories(

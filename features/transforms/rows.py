@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from features.base.engine import literal, quoted
+from features.base.errors import BadData
 from features.base.expression import parse
 from features.declaration.file import FeedsFile
 from features.transforms.settings import View
@@ -48,6 +49,16 @@ def rows_for(view: View, feeds: FeedsFile, *, named: Collection[str]) -> Rows:
         words, text = words_of(view.text.column), f"CAST({quoted(view.text.column)} AS VARCHAR)"
         table = f"(SELECT *, {words} AS __words, {text} AS __text FROM {table})"
     return Rows(table, where, expiring)
+
+
+def undecided(name: str) -> BadData:
+    """Return the error of a view whose `where` cannot be worked out for some row."""
+    return BadData(
+        "view.where",
+        "`where` cannot be worked out: a value is not of the type that it is compared or cast to",
+        where=f"view {name}",
+        hint="say `try_cast` for `cast`, compare it as text, or leave such rows out with `where` of the feed",
+    )
 
 
 def source_select(view: View, rows: Rows, columns: Mapping[str, str]) -> str:

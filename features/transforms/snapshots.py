@@ -17,6 +17,7 @@ from features.base.storage import stream_parquet
 from features.transforms.catalogue import Feature
 from features.transforms.measures import rounded
 from features.transforms.plan import PlannedView
+from features.transforms.rows import undecided
 from features.transforms.settings import Snapshots
 from features.transforms.windows import Windows
 from features.unify.present import about_customers
@@ -97,12 +98,7 @@ def too_large(engine: duckdb.DuckDBPyConnection, view: PlannedView) -> BadData:
     """
     embedded(engine, view)
     if view.source is not None and _fails(engine, "SELECT count(*) FROM source"):
-        return BadData(
-            "view.where",
-            "`where` cannot be worked out: a value is not of the type that it is compared or cast to",
-            where=f"view {view.name}",
-            hint="say `try_cast` for `cast`, compare it as text, or leave such rows out with `where` of the feed",
-        )
+        return undecided(view.name)
     columns = [row[0] for row in engine.execute("DESCRIBE source").fetchall()] if view.source is not None else []
     large = [column for column in columns if _fails(engine, f"SELECT max({quoted(column)}) FROM source")]
     large = list(dict.fromkeys(column.removesuffix(rounded("")) for column in large))

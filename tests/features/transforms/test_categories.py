@@ -64,6 +64,32 @@ def test_where_nothing_is_there_by_then_it_is_said() -> None:
         learnt(TOP, events=bought("jam", at=9))
 
 
+@pytest.mark.parametrize(
+    "view",
+    [
+        "from: events, by: item, top: 2, aggregates: {'*': [count]}, windows: [30d]",
+        "from: events, by: item, aggregates: {'*': [count]}, windows: [30d]",
+        "from: events, text: {column: item, keywords: 1}, windows: [30d]",
+        "from: holdings",
+    ],
+)
+def test_a_cast_that_fails_in_where_is_said_by_the_view_and_not_the_value(view: str) -> None:
+    text = f"views: {{v: {{{view}, where: cast(item as double) > 1}}}}"
+    held = {"customer_id": "ann", "item": "nora jones", "held_from": day(1)}
+    with pytest.raises(BadData) as caught:
+        learnt(text, events=bought("2", "nora jones", at=1), holdings=[held])
+    assert (caught.value.first.code, caught.value.first.where) == ("view.where", "view v")
+    assert "nora" not in str(caught.value)
+
+
+def test_a_cast_that_fails_in_where_later_is_said_while_the_unseen_are_counted() -> None:
+    text = TOP.replace("by: item", "by: item, where: cast(channel as double) > 1")
+    rows = [row | {"channel": "2"} for row in bought("jam", at=1)]
+    before = learnt(text, events=rows)
+    with pytest.raises(BadData, match=r"view\.where"):
+        learnt(text, {"v": before.fitted}, events=[*rows, *(row | {"channel": "web"} for row in bought("tea", at=7))])
+
+
 def test_the_items_most_held_have_a_flag() -> None:
     text = "views:\n  v: {from: holdings, top: 1}\nfit: {until: 2026-01-05}\n"
     held = [("tv", 1), ("tv", 1), ("phone", 1), ("oil", 9), ("oil", 9), ("oil", 9)]
