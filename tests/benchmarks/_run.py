@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from features.base.workspace import Workspace
+from features.unify.id_key import keep_key
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 DATA = Path(os.environ.get("NEXTBEST_DATA", REPOSITORY.parent / "shared" / "data"))
 NEXTBEST = str(Path(sys.executable).with_name("nextbest"))
@@ -28,12 +31,16 @@ class Ran:
 
 
 def copy_workspace(name: str, folder: Path) -> Path:
-    """Copy a workspace under tests, without its state, so that it finds the real data from elsewhere."""
+    """Copy a workspace under tests, without its state, so that it finds the real data from elsewhere.
+
+    Its customers get the same ids in every run, and so the same order and the same figures.
+    """
     source = REPOSITORY / "tests" / "workspaces" / name
     target = folder / name
     shutil.copytree(source, target, ignore=shutil.ignore_patterns("state"))
     feeds = target / "features" / "feeds.yaml"
     feeds.write_text(feeds.read_text(encoding="utf-8").replace(_WRITTEN, str(DATA)), encoding="utf-8")
+    keep_key(Workspace(target).identity_key, "the same ids in every run of the benchmarks")
     return target
 
 
