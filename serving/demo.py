@@ -15,7 +15,7 @@ from features.base.clock import Clock, iso
 from features.base.errors import BadConfiguration, BadData
 from features.base.progress import Progress
 from features.base.storage import read_json, read_parquet, write_json
-from features.base.workspace import Workspace
+from features.base.workspace import CONFIGURATION, Workspace
 from features.consent.access import allowed_customers
 from features.declared import load_feeds
 from features.store.repository import open_store
@@ -31,15 +31,6 @@ from serving.terminal import Terminal
 
 #: Where the repository keeps the demo's configuration: beside the packages.
 HOME = Path(features_file).resolve().parents[1]
-FILES = (
-    "features/feeds.yaml",
-    "features/views.yaml",
-    "features/feature_store.yaml",
-    "training/labels.yaml",
-    "serving/offers.yaml",
-    "serving/roles.yaml",
-    "mlflow.yaml",
-)
 RECORDS = 4  # of the customer that is shown
 
 
@@ -104,9 +95,9 @@ def _choose(workspace: Workspace, decider: Decider, latest: pd.DataFrame, identi
 
 
 def _configure(workspace: Workspace) -> None:
-    if any(workspace.file(name).exists() for name in FILES):
+    if any(workspace.file(name).exists() for name in CONFIGURATION):
         return
-    for name in FILES:
+    for name in CONFIGURATION:
         source = HOME / name
         if not source.is_file():
             raise BadConfiguration(

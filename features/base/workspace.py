@@ -10,6 +10,17 @@ from urllib.parse import quote
 
 from features.base.errors import BadConfiguration
 
+CONFIGURATION = (
+    "features/feeds.yaml",
+    "features/views.yaml",
+    "features/feature_store.yaml",
+    "training/labels.yaml",
+    "serving/offers.yaml",
+    "serving/roles.yaml",
+    "mlflow.yaml",
+)
+"""The files that a workspace is configured by."""
+
 _SECRET = re.compile(r"\$\{(env|file):([^}]+)\}")
 
 

@@ -10,22 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from features.base.errors import UsageError
+from features.base.workspace import CONFIGURATION
 from serving.commands.options import AsJson, Folder
 from serving.terminal import Terminal
 
 if TYPE_CHECKING:
     from features.base.progress import Progress
     from features.feeds.propose.proposal import Proposal
-
-FILES = (
-    "features/feeds.yaml",
-    "features/views.yaml",
-    "features/feature_store.yaml",
-    "training/labels.yaml",
-    "serving/offers.yaml",
-    "serving/roles.yaml",
-    "mlflow.yaml",
-)
 
 
 def init(
@@ -91,7 +82,7 @@ def new_workspace(root: Path, asked: list[str], progress: Progress, *, here: Pat
     """
     from serving.commands.starter_files import CUSTOMERS, PURCHASES
 
-    there = [name for name in FILES if (root / name).exists()]
+    there = [name for name in CONFIGURATION if (root / name).exists()]
     if there or (root.exists() and not root.is_dir()):
         raise UsageError(
             "init.exists",
@@ -145,7 +136,7 @@ def _files(proposal: Proposal) -> dict[str, str]:
         event=event,
         excluded=[column for column in may_tell(proposal) if column != field],
     )
-    return dict(zip(FILES, (*texts, labels, OFFERS, ROLES, MLFLOW), strict=True)) | {".gitignore": IGNORED}
+    return dict(zip(CONFIGURATION, (*texts, labels, OFFERS, ROLES, MLFLOW), strict=True)) | {".gitignore": IGNORED}
 
 
 def _write(root: Path, files: Mapping[str, str]) -> None:

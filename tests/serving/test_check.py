@@ -8,24 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from features.base.workspace import Workspace
+from features.base.workspace import CONFIGURATION, Workspace
 from serving.check import check_workspace
 from tests.serving.house import FILES
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-SETTINGS = (
-    "mlflow.yaml",
-    "features/feeds.yaml",
-    "features/views.yaml",
-    "features/feature_store.yaml",
-    "training/labels.yaml",
-    "serving/offers.yaml",
-    "serving/roles.yaml",
-)
 
 
 def settings_of(source: Path, root: Path) -> Workspace:
-    for name in SETTINGS:
+    for name in CONFIGURATION:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(source / name, root / name)
     return Workspace(root)
@@ -98,7 +89,7 @@ def test_what_the_settings_name_and_nothing_declares_is_told_across_files(tmp_pa
 
 def test_an_empty_folder_lacks_every_file(tmp_path: Path) -> None:
     found = check_workspace(Workspace(tmp_path))
-    assert {problem.where.split(":")[0] for problem in found} >= set(SETTINGS) - {"mlflow.yaml"}
+    assert {problem.where.split(":")[0] for problem in found} >= set(CONFIGURATION) - {"mlflow.yaml"}
 
 
 def test_nothing_is_changed(tmp_path: Path) -> None:

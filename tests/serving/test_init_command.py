@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from features.base.workspace import CONFIGURATION
 from serving.cli import _run
-from serving.commands.init import FILES
 
 
 def test_without_files_it_writes_a_small_company_that_checks_and_unifies(
@@ -16,7 +16,7 @@ def test_without_files_it_writes_a_small_company_that_checks_and_unifies(
 ) -> None:
     assert _run(["init", "shop", "-w", str(tmp_path)]) == 0
     assert "next: nextbest check --workspace" in capsys.readouterr().out
-    assert all((tmp_path / "shop" / name).is_file() for name in FILES)
+    assert all((tmp_path / "shop" / name).is_file() for name in CONFIGURATION)
     assert _run(["check", "-w", str(tmp_path / "shop")]) == 0
     assert _run(["unify", "-w", str(tmp_path / "shop")]) == 0
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from features.base.config import load
-from features.base.workspace import Workspace
+from features.base.workspace import CONFIGURATION, Workspace
 from features.declaration.canonical import CANONICAL
 from features.declared import check, load_feeds, load_views
 from features.feeds.stage import stage
@@ -20,20 +20,12 @@ from training.labels.settings import Acquisition, Inactivity, LabelsFile
 from training.tracking.settings import load_mlflow
 
 REPOSITORY = Path(__file__).resolve().parents[3]
-FILES = (
-    "features/feeds.yaml",
-    "features/views.yaml",
-    "features/feature_store.yaml",
-    "training/labels.yaml",
-    "serving/offers.yaml",
-    "mlflow.yaml",
-)
 
 
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     root = tmp_path_factory.mktemp("demo")
-    for name in FILES:
+    for name in CONFIGURATION:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(REPOSITORY / name, root / name)
     write(simulate(customers=600, seed=7, months=8), root / "state" / "company")
