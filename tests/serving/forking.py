@@ -120,7 +120,7 @@ def _child(log: str, arguments: list[str]) -> None:
 
 
 def _serve() -> None:
-    for module in ("features.publish", "training.recipe", "serving.batch.decide_all"):
+    for module in ("features.publish", "training.recipe", "serving.batch.decide_all", "serving.cli"):
         importlib.import_module(module)
     for line in sys.stdin:
         log, *arguments = line.rstrip("\n").split("\t")
