@@ -20,6 +20,7 @@ PAGE = 1_000  # customers that `scan` holds at a time
 _STEPS = 2_000  # of SQLite's machine between two looks at the clock: no small read takes as many
 _LATE = (sqlite3.SQLITE_INTERRUPT, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 _DAMAGED = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
+_TABLES = frozenset({"blocks", "layouts", "facts"})
 _SCHEMA = (
     """
     CREATE TABLE IF NOT EXISTS blocks (
@@ -46,11 +47,23 @@ class _Connection(ThreadConnection):
         self._wait_ms = 0
         self.wait(WAIT_S)
         if writing:
+            self._refuse_other_tables(path)
             use_wal(self.sqlite, patience_s=WAIT_S)
             self.sqlite.execute("PRAGMA synchronous = NORMAL")
             self.sqlite.execute("PRAGMA secure_delete = ON")  # what is forgotten is overwritten
             for statement in _SCHEMA:
                 self.sqlite.execute(statement)
+
+    def _refuse_other_tables(self, path: Path) -> None:
+        """Write nothing beside tables of another layout: they may hold customers, whom nobody would forget any more."""
+        found = self.sqlite.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+        if not _TABLES.issuperset(name for (name,) in found if not name.startswith("sqlite_")):  # those are SQLite's
+            raise StorageFailure(
+                "store.online_layout",
+                "the online store holds tables of an earlier version, or of another program",
+                where=path.name,
+                hint="remove the file and run `nextbest features`, which fills another one",
+            )
 
     def wait(self, seconds: float) -> None:
         """Wait at most so long for a lock from now on."""

@@ -82,6 +82,21 @@ def test_nothing_is_left_in_the_files_of_who_was_forgotten(records: SqliteRecord
     assert b"ann" not in held
 
 
+def test_nothing_is_written_beside_tables_of_another_layout_which_may_hold_customers(file: Path) -> None:
+    old = sqlite3.connect(file)
+    old.execute("CREATE TABLE nextbest_spend (entity_key TEXT, value TEXT)")
+    old.close()
+    before, records = file.read_bytes(), SqliteRecords(file)
+    for write in (lambda: records.write([("ann", {})]), lambda: records.delete("ann"), lambda: records.drop(["spend"])):
+        with pytest.raises(StorageFailure, match=r"store\.online_layout") as caught:
+            write()
+        assert "remove the file" in caught.value.first.hint
+    assert file.read_bytes() == before
+    file.unlink()
+    assert records.write([("ann", {"spend": Block(1, 1, "l", (1,))})]) == 1
+    records.close()
+
+
 def test_a_file_that_is_not_there_or_is_none_of_ours_is_a_failure(file: Path) -> None:
     with pytest.raises(StorageFailure, match=r"store\.online_unusable"):
         SqliteRecords(file).read(["ann"], deadline_s=1)
