@@ -25,7 +25,8 @@ class Job(RetrievalJob):  # type: ignore[misc]  # Feast is not followed by mypy
     answer : computes the table; called anew whenever the answer is asked for
     root : what relative paths of saved datasets start from
     on_demand : views that Feast computes from the answer
-    full_feature_names, metadata : as Feast defines them
+    full_feature_names : as Feast defines it
+    metadata : finds what Feast notes of a saved dataset; called when it is asked for
     """
 
     def __init__(
@@ -35,7 +36,7 @@ class Job(RetrievalJob):  # type: ignore[misc]  # Feast is not followed by mypy
         root: Path,
         on_demand: list[OnDemandFeatureView] | None = None,
         full_feature_names: bool = False,
-        metadata: RetrievalMetadata | None = None,
+        metadata: Callable[[], RetrievalMetadata] | None = None,
     ) -> None:
         super().__init__()
         self._answer = answer
@@ -54,7 +55,7 @@ class Job(RetrievalJob):  # type: ignore[misc]  # Feast is not followed by mypy
 
     @property
     def metadata(self) -> RetrievalMetadata | None:
-        return self._metadata
+        return None if self._metadata is None else self._metadata()
 
     def _to_arrow_internal(self, timeout: int | None = None) -> pa.Table:
         del timeout  # the engine has none; what is asked of it is bounded by its memory limit

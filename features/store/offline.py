@@ -13,6 +13,7 @@ import duckdb
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 from feast import FeatureView, FileSource, OnDemandFeatureView
 from feast.infra.offline_stores import duckdb as feast_duckdb
 from feast.infra.offline_stores.offline_store import RetrievalJob, RetrievalMetadata
@@ -104,26 +105,30 @@ class PointInTimeOfflineStore(feast_duckdb.DuckDBOfflineStore):  # type: ignore[
         root = reading.root
         views = [_joined(view, feature_refs, full_feature_names, root=root, times=times) for view in feature_views]
 
+        def asked(engine: duckdb.DuckDBPyConnection) -> pa.Table:
+            if entity_df is None:
+                bounds = {"start": _bound(start_date), "end": _bound(end_date)}
+                return engine.sql(keys_select(views), params=bounds).to_arrow_table()
+            if isinstance(entity_df, str):
+                return engine.sql(entity_df).to_arrow_table()
+            if isinstance(entity_df, pa.Table):
+                return entity_df
+            return pa.Table.from_pandas(entity_df, preserve_index=False)
+
         def answer() -> pa.Table:
             with _engine(reading) as engine:
-                if entity_df is None:
-                    bounds = {"start": _bound(start_date), "end": _bound(end_date)}
-                    asked = engine.sql(keys_select(views), params=bounds).to_arrow_table()
-                elif isinstance(entity_df, str):
-                    asked = engine.sql(entity_df).to_arrow_table()
-                elif isinstance(entity_df, pa.Table):
-                    asked = entity_df
-                else:
-                    asked = pa.Table.from_pandas(entity_df, preserve_index=False)
-                return _join(engine, asked, views)
+                return _join(engine, asked(engine), views)
 
-        keys = list(dict.fromkeys(key for view in views for key in view.keys))
+        def metadata() -> RetrievalMetadata:
+            with _engine(reading) as engine:
+                return _metadata(asked(engine), feature_refs)
+
         return Job(
             answer,
             root=root,
             on_demand=OnDemandFeatureView.get_requested_odfvs(feature_refs, project, registry),
             full_feature_names=full_feature_names,
-            metadata=RetrievalMetadata(features=feature_refs, keys=keys),
+            metadata=metadata,
         )
 
     @staticmethod
@@ -165,6 +170,16 @@ class PointInTimeOfflineStore(feast_duckdb.DuckDBOfflineStore):  # type: ignore[
         columns += [created_timestamp_column] if created_timestamp_column else []
         select = between_select(_relation(data_source, config.repo_path), columns=columns, event_time=timestamp_field)
         return _span(_reading(config, [data_source]), select, start_date, end_date)
+
+
+def _metadata(asked: pa.Table, refs: list[str]) -> RetrievalMetadata:
+    """Return what Feast notes of a saved dataset; it cannot note the span of no rows."""
+    moment = _moment_column(asked)
+    if not asked.num_rows:
+        raise BadData("store.entities", "there are no rows to save", hint="ask for at least one")
+    span = pc.min_max(_utc(asked.column(moment))).as_py()
+    keys = [name for name in asked.column_names if name != moment]
+    return RetrievalMetadata(features=refs, keys=keys, min_event_timestamp=span["min"], max_event_timestamp=span["max"])
 
 
 def _span(reading: _Reading, select: str, start: datetime | None, end: datetime | None) -> Job:

@@ -153,6 +153,40 @@ def test_an_answer_is_saved_once_unless_it_may_be_overwritten(feast: FeatureStor
     job.persist(place, allow_overwrite=True)
 
 
+ENTITIES = {
+    "pandas": asked(("ann", 5), ("bob", 3)),
+    "arrow": pa.Table.from_pandas(asked(("ann", 5), ("bob", 3)), preserve_index=False),
+    "sql": "SELECT 'ann' AS customer, TIMESTAMPTZ '2026-01-06 00:00:00+00' AS event_timestamp",
+    "further columns": asked(("ann", 5)).assign(label=1),
+    "non-entity": None,
+}
+
+
+@pytest.mark.filterwarnings("ignore:Saving dataset is an experimental feature:RuntimeWarning")
+@pytest.mark.filterwarnings("ignore:Retrieving datasets is an experimental feature:RuntimeWarning")
+@pytest.mark.parametrize("kind", list(ENTITIES))
+def test_a_saved_dataset_is_registered_and_read_again(feast: FeatureStore, tmp_path: Path, kind: str) -> None:
+    entities = ENTITIES[kind]
+    span = {"start_date": day(0), "end_date": day(5)} if entities is None else {"entity_df": entities}
+    job = feast.get_historical_features(features=FEATURES, **span)
+    place = SavedDatasetFileStorage(path=str(tmp_path / "saved.parquet"))
+    name = f"saved_{kind.replace(' ', '_').replace('-', '_')}"
+    saved = feast.create_saved_dataset(from_=job, name=name, storage=place).to_df()
+    assert len(saved) == len(job.to_df()) > 0
+    again = feast.get_saved_dataset(name).to_df()
+    assert sorted(again["amount"].dropna()) == sorted(job.to_df()["amount"].dropna())
+    assert saved["amount"].notna().any()
+
+
+@pytest.mark.filterwarnings("ignore:Saving dataset is an experimental feature:RuntimeWarning")
+def test_no_rows_are_not_saved(feast: FeatureStore, tmp_path: Path) -> None:
+    job = feast.get_historical_features(entity_df=asked(("ann", 5)).iloc[:0], features=FEATURES)
+    place = SavedDatasetFileStorage(path=str(tmp_path / "saved.parquet"))
+    with pytest.raises(BadData, match="no rows to save"):
+        feast.create_saved_dataset(from_=job, name="none", storage=place)
+    assert not (tmp_path / "saved.parquet").exists()
+
+
 def test_many_retrievals_at_once_give_each_its_own_answer(feast: FeatureStore) -> None:
     def one(number: int) -> list[float]:
         rows = asked(*[("ann" if number % 2 else "bob", 5)] * (number + 1))
