@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ import pytest
 from features.base.workspace import Workspace
 from features.store.backend import open_records
 from serving.cli import _run
-from tests.features.proof.world import MIDNIGHT, build, customers, serve, shop
+from tests.features.proof.world import MIDNIGHT, built_shop, copied, customers, serve
 
 
 def call(capsys: pytest.CaptureFixture[str], folder: Path, *words: str) -> tuple[int, dict[str, Any]]:
@@ -26,17 +25,12 @@ def call(capsys: pytest.CaptureFixture[str], folder: Path, *words: str) -> tuple
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    made = shop(tmp_path_factory.mktemp("shop"))
-    build(made)
-    return made
+    return built_shop(tmp_path_factory.mktemp("shop"))
 
 
 @pytest.fixture
 def workspace(built: Workspace, tmp_path: Path) -> Workspace:
-    """Return a copy of the built shop, registered where it lies now."""
-    shutil.copytree(built.root, tmp_path, dirs_exist_ok=True)
-    build(Workspace(tmp_path))
-    return Workspace(tmp_path)
+    return copied(built, tmp_path)
 
 
 def test_differences_are_told_without_values_and_mended(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -65,6 +66,20 @@ def shop(
 
 def build(workspace: Workspace, *, as_of: datetime | None = None) -> None:
     build_features(workspace, Silent(), as_of=as_of)
+
+
+def built_shop(root: Path) -> Workspace:
+    """Write the shop and build it."""
+    made = shop(root)
+    build(made)
+    return made
+
+
+def copied(built: Workspace, root: Path) -> Workspace:
+    """Return a copy of a built shop, registered where it lies now."""
+    shutil.copytree(built.root, root, dirs_exist_ok=True)
+    build(Workspace(root))
+    return Workspace(root)
 
 
 def customers(workspace: Workspace) -> list[str]:

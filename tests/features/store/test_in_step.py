@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -51,31 +52,30 @@ def test_feasts_incremental_materialization_goes_on_from_our_watermark(store: St
     assert totals(store, "ann", "cat") == [2.0, 3.0]
 
 
-def test_an_online_store_that_was_removed_is_filled_again(workspace: Path, store: Store, write_view) -> None:
+@pytest.fixture
+def emptied(workspace: Path, store: Store, write_view) -> Iterator[Store]:
+    """Return a store that was filled, and whose online part was removed since."""
     store.apply([write_view("spend", SPEND, ROWS)])
     store.materialize(as_of=FEB)
     store.close()
     for file in (workspace / "state" / "feast").glob("online.db*"):
         file.unlink()
     again = open_store(workspace)
-    assert again.online(["ann"], ["spend__sum"], as_of=MAR)[0].status == {"spend__sum": "missing"}
-    (done,) = again.materialize(as_of=FEB)
-    assert (done.written, totals(again, "ann", "cat")) == (2, [2.0, 3.0])
+    yield again
     again.close()
 
 
-def test_an_online_store_that_was_removed_is_reconciled(workspace: Path, store: Store, write_view) -> None:
-    store.apply([write_view("spend", SPEND, ROWS)])
-    store.materialize(as_of=FEB)
-    store.close()
-    for file in (workspace / "state" / "feast").glob("online.db*"):
-        file.unlink()
-    again = open_store(workspace)
-    assert counts(again, as_of=FEB) == {"spend": {"missing": 2}}
-    assert counts(again, as_of=FEB, mending=True) == {"spend": {"missing": 2}}
-    assert counts(again, as_of=FEB) == {"spend": {}}
-    assert totals(again, "ann", "cat") == [2.0, 3.0]
-    again.close()
+def test_an_online_store_that_was_removed_is_filled_again(emptied: Store) -> None:
+    assert emptied.online(["ann"], ["spend__sum"], as_of=MAR)[0].status == {"spend__sum": "missing"}
+    (done,) = emptied.materialize(as_of=FEB)
+    assert (done.written, totals(emptied, "ann", "cat")) == (2, [2.0, 3.0])
+
+
+def test_an_online_store_that_was_removed_is_reconciled(emptied: Store) -> None:
+    assert counts(emptied, as_of=FEB) == {"spend": {"missing": 2}}
+    assert counts(emptied, as_of=FEB, mending=True) == {"spend": {"missing": 2}}
+    assert counts(emptied, as_of=FEB) == {"spend": {}}
+    assert totals(emptied, "ann", "cat") == [2.0, 3.0]
 
 
 def test_a_registry_that_was_removed_is_said_and_made_again(
