@@ -19,6 +19,7 @@ from features.declared import faults_of_views, load_feeds, load_functions, load_
 from features.feeds.personal import apart_attributes
 from features.kept import read_kept
 from features.motion.settle import settle_all
+from features.motion.stamp import cut_stamp
 from features.one_customer import REPORT as UNIFY_REPORT
 from features.renewal import VERSION, Renewal
 from features.transforms.attributes import unread_ends
@@ -63,6 +64,7 @@ def build_snapshots(
         as_of and iso(as_of),
         digest_file(workspace.file(views.python)) if views.python else "",
         *([settled] if settled else []),
+        *cut_stamp(workspace),
     ]
     kept = read_kept(workspace.snapshots)
     intact = kept.intact(workspace.snapshots)

@@ -9,6 +9,9 @@ from typing import Protocol
 
 from features.motion.event import Accepted
 
+Key = tuple[str, str]
+"""Feed and id of an event."""
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -16,7 +19,7 @@ class Entry:
 
     Parameters
     ----------
-    seq : its number; the log counts from 1 without a gap
+    seq : its number; the log counts from 1, and gives no number twice
     known_us : when it was accepted, microseconds since 1970; each later than the one before
     """
 
@@ -50,7 +53,7 @@ class Aside:
 
 @dataclass(frozen=True)
 class Appended:
-    """How many events were new, and how many were in the log already."""
+    """How many events were new, and how many were in the log already (or were, and are not to come back)."""
 
     accepted: int
     duplicates: int
@@ -71,7 +74,7 @@ class Place:
 
 
 class EventLog(Protocol):
-    """Append-only, durable, safe in threads and between processes.
+    """Durable, safe in threads and between processes; it grows at its end, and loses only what is taken out.
 
     What `append` has returned for survives a kill of any process. Of two events with one feed and id the first stays.
     """
@@ -91,8 +94,18 @@ class EventLog(Protocol):
     def read(self, *, after: int, limit: int) -> list[Entry]:
         """Return the entries after a number, in order."""
 
+    def take_out(self, keys: Sequence[Key], *, aside: Sequence[str] = (), barred: Sequence[Key] = ()) -> int:
+        """Take entries out for good, so that nothing of them stays in the log's files; return how many were there.
+
+        Parameters
+        ----------
+        keys : of the entries; told again, such an event is a new one, unless it is
+        barred : a digest of each of these keys is kept, and no event of them is taken in any more: it is a duplicate
+        aside : keys of what is kept aside and goes with them
+        """
+
     def last(self) -> int:
-        """Return the number of the last entry; 0 of an empty log."""
+        """Return the number of the last entry that there ever was; 0 of a log that never held any."""
 
     def aside(self, reasons: Sequence[str] = ()) -> list[Aside]:
         """Return what is kept aside for one of these reasons (for any, if none is named), oldest first."""
@@ -116,6 +129,11 @@ class EventLog(Protocol):
 
     def close(self) -> None:
         """Close all connections."""
+
+
+def digest_of_key(feed: str, identity: str) -> bytes:
+    """Return what a log keeps of the key of an event that is barred."""
+    return hashlib.sha256(f"{feed}\x1f{identity}".encode()).digest()
 
 
 class LeaseLost(Exception):

@@ -18,26 +18,28 @@ import redis
 
 from features.base.errors import Unreachable
 from features.motion.event import Accepted
-from features.motion.log import Appended, Aside, Entry, LeaseLost, Place
+from features.motion.log import Appended, Aside, Entry, Key, LeaseLost, Place, digest_of_key
 
 TIMEOUT_S = 5.0
 LEASE_MS = 10_000  # a worker that was killed is waited for so long
 PART = 1000  # a script holds the server up; so many events at a time take a few milliseconds
 
-# KEYS: stream, ids, last (seq and known_us), aside, order of aside
-# ARGV: at_us, number of events, then (feed\x1fid, payload) each; number aside, then (key, document) each; keys replayed
+# KEYS: stream, ids, last (seq and known_us), aside, order of aside, barred
+# ARGV: at_us, number of events, then (feed\x1fid, its digest, payload) each;
+#       number aside, then (key, document) each; keys replayed
 _APPEND = """
 local at, n = tonumber(ARGV[1]), tonumber(ARGV[2])
 local seq = tonumber(redis.call('HGET', KEYS[3], 'seq') or '0')
 local last = tonumber(redis.call('HGET', KEYS[3], 'known_us') or '0')
 local place, taken = 3, 0
 for _ = 1, n do
-  if redis.call('HSETNX', KEYS[2], ARGV[place], string.format('%.0f', seq + 1)) == 1 then
+  if redis.call('SISMEMBER', KEYS[6], ARGV[place + 1]) == 0
+    and redis.call('HSETNX', KEYS[2], ARGV[place], string.format('%.0f', seq + 1)) == 1 then
     seq, last, taken = seq + 1, math.max(at, last + 1), taken + 1
     redis.call('XADD', KEYS[1], string.format('%.0f-0', seq),
-      'known_us', string.format('%.0f', last), 'payload', ARGV[place + 1])
+      'known_us', string.format('%.0f', last), 'payload', ARGV[place + 2])
   end
-  place = place + 2
+  place = place + 3
 end
 redis.call('HSET', KEYS[3], 'seq', string.format('%.0f', seq), 'known_us', string.format('%.0f', last))
 local m = tonumber(ARGV[place])
@@ -51,6 +53,22 @@ end
 for i = place, #ARGV do
   redis.call('HDEL', KEYS[4], ARGV[i])
   redis.call('LREM', KEYS[5], 1, ARGV[i])
+end
+return taken
+"""
+# KEYS: stream, ids, aside, order of aside · ARGV: number of entries, then feed\x1fid each; keys of what is aside
+_TAKE_OUT = """
+local last, taken = tonumber(ARGV[1]) + 1, 0
+for i = 2, last do
+  local seq = redis.call('HGET', KEYS[2], ARGV[i])
+  if seq then
+    taken = taken + redis.call('XDEL', KEYS[1], seq .. '-0')
+    redis.call('HDEL', KEYS[2], ARGV[i])
+  end
+end
+for i = last + 1, #ARGV do
+  redis.call('HDEL', KEYS[3], ARGV[i])
+  redis.call('LREM', KEYS[4], 1, ARGV[i])
 end
 return taken
 """
@@ -101,13 +119,13 @@ class RedisLog:
         return Appended(accepted, len(events) - accepted)
 
     def _append(self, events: Sequence[Accepted], aside: Sequence[Aside], at_us: int, replayed: Sequence[str]) -> int:
-        values: list[str | int] = [at_us, len(events)]
+        values: list[str | bytes | int] = [at_us, len(events)]
         for event in events:
-            values += [f"{event.feed}\x1f{event.id}", event.to_json()]
+            values += [f"{event.feed}\x1f{event.id}", digest_of_key(event.feed, event.id), event.to_json()]
         values.append(len(aside))
         for one in aside:
             values += [one.key, json.dumps(asdict(one))]
-        keys = [self._keys[part] for part in ("stream", "ids", "last", "aside", "aside_order")]
+        keys = [self._keys[part] for part in ("stream", "ids", "last", "aside", "aside_order", "barred")]
         with _explained():
             return int(self._redis.eval(_APPEND, len(keys), *keys, *values, *replayed))
 
@@ -119,6 +137,22 @@ class RedisLog:
             Entry(int(name.split(b"-")[0]), int(row[b"known_us"]), Accepted.from_json(row[b"payload"].decode()))
             for name, row in rows
         ]
+
+    def take_out(self, keys: Sequence[Key], *, aside: Sequence[str] = (), barred: Sequence[Key] = ()) -> int:
+        """See `EventLog`; a thousand at a time. The server's own file forgets when it is next rewritten."""
+        names = [self._keys[part] for part in ("stream", "ids", "aside", "aside_order")]
+        for start in range(0, len(barred), PART):
+            digests = [digest_of_key(*key) for key in barred[start : start + PART]]
+            with _explained():
+                self._redis.sadd(self._keys["barred"], *digests)
+        gone = 0
+        for start in range(0, max(len(keys), 1), PART):
+            part, last = keys[start : start + PART], start + PART >= len(keys)
+            entries = [f"{feed}\x1f{identity}" for feed, identity in part]
+            with _explained():
+                more = aside if last else ()
+                gone += int(self._redis.eval(_TAKE_OUT, len(names), *names, len(part), *entries, *more))
+        return gone
 
     def last(self) -> int:
         """See `EventLog`."""
@@ -161,7 +195,7 @@ class RedisLog:
         self._redis.close()
 
 
-_PARTS = ("stream", "ids", "last", "aside", "aside_order", "lease", "place")
+_PARTS = ("stream", "ids", "last", "aside", "aside_order", "barred", "lease", "place")
 
 
 @contextmanager

@@ -13,9 +13,10 @@ from pathlib import Path
 from features.base.errors import StorageFailure
 from features.base.sqlite import ThreadConnection, transaction, use_wal
 from features.motion.event import Accepted
-from features.motion.log import Appended, Aside, Entry, Place
+from features.motion.log import Appended, Aside, Entry, Key, Place, digest_of_key
 
 BUSY_S = 10.0  # a reader never waits in WAL mode; a second writer waits this long
+PART = 1000  # entries that are taken out in one transaction: nobody who appends waits for more
 _TABLES = """
 CREATE TABLE IF NOT EXISTS events (
     seq INTEGER PRIMARY KEY,
@@ -33,11 +34,29 @@ CREATE TABLE IF NOT EXISTS aside (
     payload TEXT NOT NULL,
     at_us INTEGER NOT NULL
 );
+CREATE TABLE IF NOT EXISTS barred (
+    key BLOB PRIMARY KEY
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS counted (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    seq INTEGER NOT NULL,
+    known_us INTEGER NOT NULL
+);
 CREATE TABLE IF NOT EXISTS place (
     one INTEGER PRIMARY KEY CHECK (one = 1),
     seq INTEGER NOT NULL,
     stamp TEXT NOT NULL
 );
+"""
+_ADD = """
+INSERT OR IGNORE INTO events (seq, feed, id, known_us, payload)
+SELECT ?1, ?2, ?3, ?4, ?5
+WHERE NOT EXISTS (SELECT 1 FROM barred WHERE key = ?6)
+"""
+_COUNT = """
+INSERT OR REPLACE INTO counted (one, seq, known_us)
+SELECT 1, seq, known_us FROM events
+WHERE seq = (SELECT max(seq) FROM events) AND seq > (SELECT coalesce(max(seq), 0) FROM counted)
 """
 
 
@@ -65,16 +84,13 @@ class SqliteLog:
     ) -> Appended:
         """See `EventLog`."""
         with self._writing() as sqlite:
-            row = sqlite.execute("SELECT known_us FROM events ORDER BY seq DESC LIMIT 1").fetchone()
-            last_us = 0 if row is None else row[0]
+            seq, last_us = _last(sqlite)
             accepted = 0
             for event in events:
                 known_us = max(at_us, last_us + 1)
-                if sqlite.execute(
-                    "INSERT OR IGNORE INTO events (feed, id, known_us, payload) VALUES (?, ?, ?, ?)",
-                    [event.feed, event.id, known_us, event.to_json()],
-                ).rowcount:
-                    accepted, last_us = accepted + 1, known_us
+                row = [seq + 1, event.feed, event.id, known_us, event.to_json(), digest_of_key(event.feed, event.id)]
+                if sqlite.execute(_ADD, row).rowcount:
+                    accepted, seq, last_us = accepted + 1, seq + 1, known_us
             sqlite.executemany(
                 "INSERT OR IGNORE INTO aside (key, reason, detail, payload, at_us) VALUES (?, ?, ?, ?, ?)",
                 [(one.key, one.reason, one.detail, one.payload, one.at_us) for one in aside],
@@ -90,11 +106,40 @@ class SqliteLog:
             )
             return [Entry(seq, known_us, Accepted.from_json(payload)) for seq, known_us, payload in rows]
 
+    def take_out(self, keys: Sequence[Key], *, aside: Sequence[str] = (), barred: Sequence[Key] = ()) -> int:
+        """See `EventLog`; a thousand at a time.
+
+        Raises
+        ------
+        StorageFailure : somebody is at the log all the time, and its write-ahead file still holds what was taken out
+        """
+        for start in range(0, len(barred), PART):
+            digests = [(digest_of_key(*key),) for key in barred[start : start + PART]]
+            with self._writing() as sqlite:
+                sqlite.executemany("INSERT OR IGNORE INTO barred (key) VALUES (?)", digests)
+        gone = 0
+        for start in range(0, len(keys), PART):
+            part = keys[start : start + PART]
+            with self._writing() as sqlite:
+                sqlite.execute(_COUNT)
+                gone += sqlite.executemany("DELETE FROM events WHERE feed = ? AND id = ?", part).rowcount
+        with self._writing() as sqlite:
+            sqlite.executemany("DELETE FROM aside WHERE key = ?", [(key,) for key in aside])
+        with self._explained():
+            (busy, *_) = self._connection().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        if busy:
+            raise StorageFailure(
+                "motion.log_busy",
+                "events were taken out, and the write-ahead file of the log, which others use, still holds them",
+                where=f"state/motion/{self._path.name}",
+                hint="run the command again",
+            )
+        return gone
+
     def last(self) -> int:
         """See `EventLog`."""
         with self._explained():
-            (seq,) = self._connection().execute("SELECT coalesce(max(seq), 0) FROM events").fetchone()
-        return int(seq)
+            return _last(self._connection())[0]
 
     def aside(self, reasons: Sequence[str] = ()) -> list[Aside]:
         """See `EventLog`."""
@@ -152,6 +197,7 @@ class SqliteLog:
             held = self._local.connection = ThreadConnection(self._path, mode="rwc", wait_s=BUSY_S)
             use_wal(held.sqlite, patience_s=BUSY_S)
             held.sqlite.execute("PRAGMA synchronous = FULL")
+            held.sqlite.execute("PRAGMA secure_delete = ON")  # what is deleted is overwritten
         return held.sqlite
 
     @contextmanager
@@ -165,3 +211,11 @@ class SqliteLog:
                 where=f"state/motion/{self._path.name}",
                 hint="check the free space and the permissions of the folder; nothing that was accepted is lost",
             ) from error
+
+
+def _last(sqlite: sqlite3.Connection) -> tuple[int, int]:
+    """Return number and known_us of the last entry that there ever was."""
+    there = sqlite.execute("SELECT seq, known_us FROM events ORDER BY seq DESC LIMIT 1").fetchone()
+    gone = sqlite.execute("SELECT seq, known_us FROM counted").fetchone()
+    seq, known_us = max(there or (0, 0), gone or (0, 0))
+    return int(seq), int(known_us)

@@ -33,31 +33,31 @@ def settle(workspace: Workspace, log: EventLog) -> int:
     ------
     StorageFailure : the disk is full
     """
-    if not log.last():
+    last = log.last()
+    if not last:
         return 0
-    with _alone(workspace.motion):
+    with alone(workspace.motion):
         held, stamp = read_segments(workspace.motion), customers_stamp(workspace)
         begun = held if held.stamp == stamp or not held.by_record else Segments()
-        if begun.through >= log.last():
+        if begun.through >= last:
             return begun.through
         directory = open_directory(workspace)
-        files, feeds, by_record = list(begun.files), set(begun.feeds), begun.by_record
-        rows = SCHEMA.empty_table()
-        first = begun.through + 1
+        files, feeds, by_record = begun.files, set(begun.feeds), begun.by_record
+        rows, through, first = SCHEMA.empty_table(), begun.through, begun.through + 1
         if files and files[-1].last - files[-1].first + 1 < ROWS:
-            last = files.pop()
-            rows, first = read_parquet(workspace.motion / FOLDER / last.file), last.first
-        while entries := log.read(after=first - 1 + rows.num_rows, limit=ROWS - rows.num_rows):
+            rows, first = read_parquet(workspace.motion / FOLDER / files[-1].file), files[-1].first
+        while entries := log.read(after=through, limit=ROWS - rows.num_rows):
+            through = entries[-1].seq
             rows = pa.concat_tables([rows, _rows(entries, directory)])
-            segment = Segment(f"{first:012d}-{entries[-1].seq:012d}-{stamp[:8]}.parquet", first, entries[-1].seq)
+            segment = Segment(f"{first:012d}-{through:012d}-{stamp[:8]}.parquet", first, through)
             write_parquet(rows.combine_chunks(), workspace.motion / FOLDER / segment.file)
-            files.append(segment)
+            files = (*(file for file in files if file.first < first), segment)
             feeds |= {entry.event.feed for entry in entries}
             by_record = by_record or any(entry.event.record is not None for entry in entries)
-            rows, first = SCHEMA.empty_table(), segment.last + 1
-        settled = Segments(tuple(files), tuple(sorted(feeds)), by_record, stamp)
+            rows, first = SCHEMA.empty_table(), through + 1
+        settled = Segments(files, tuple(sorted(feeds)), by_record, stamp, max(through, last))
         write_segments(workspace.motion, settled)
-        _sweep(workspace.motion / FOLDER, keep=(held, settled))
+        sweep(workspace.motion / FOLDER, keep=(held, settled))
         return settled.through
 
 
@@ -86,7 +86,7 @@ def _rows(entries: Sequence[Entry], directory: Directory) -> pa.Table:
     return pa.table(columns, schema=SCHEMA)
 
 
-def _sweep(folder: Path, *, keep: Sequence[Segments]) -> None:
+def sweep(folder: Path, *, keep: Sequence[Segments]) -> None:
     """Remove files that neither the rows settled now name, nor those before: a reader may still be at those."""
     named = {segment.file for segments in keep for segment in segments.files}
     for path in folder.glob("*.parquet"):
@@ -95,7 +95,7 @@ def _sweep(folder: Path, *, keep: Sequence[Segments]) -> None:
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
+def alone(folder: Path) -> Iterator[None]:
     """Wait until nobody else settles."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     handle = os.open(folder / "settle.lock", os.O_RDWR | os.O_CREAT, 0o600)

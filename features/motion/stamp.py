@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from features.base.storage import digest_of, read_json
+from features.base.storage import digest_of, read_json, write_json
 from features.base.workspace import Workspace
 from features.built import REPORT
 from features.one_customer import REPORT as UNIFY_REPORT
+
+CUT = "cut.json"
 
 
 def customers_stamp(workspace: Workspace) -> str:
@@ -15,8 +17,23 @@ def customers_stamp(workspace: Workspace) -> str:
 
 
 def features_stamp(workspace: Workspace) -> str:
-    """Return a digest of the customers and features of today; empty where no features are built."""
+    """Return a digest of the customers and features of today, and of the cuts; empty where no features are built."""
     path = workspace.snapshots / REPORT
     if not path.is_file():
         return ""
-    return digest_of([customers_stamp(workspace), read_json(path)["digest"]])
+    return digest_of([customers_stamp(workspace), read_json(path)["digest"], *cut_stamp(workspace)])
+
+
+def note_cut(workspace: Workspace) -> None:
+    """Tell that rows are gone: the next build looks again, and a worker loads everything anew before its next batch."""
+    write_json(workspace.motion / CUT, {"number": sum(_cuts(workspace)) + 1})
+
+
+def cut_stamp(workspace: Workspace) -> list[str]:
+    """Return which cut was the last; empty where there was none."""
+    return [f"cut {number}" for number in _cuts(workspace)]
+
+
+def _cuts(workspace: Workspace) -> list[int]:
+    path = workspace.motion / CUT
+    return [int(read_json(path)["number"])] if path.is_file() else []

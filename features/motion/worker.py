@@ -145,7 +145,11 @@ class Worker:
             place = Place(min(place.seq, loaded.views.report.motion), loaded.stamp)
             self._log.move(place)
         while loaded.through < place.seq:  # another worker has been at work since
-            loaded.remember(self._log.read(after=loaded.through, limit=min(BATCH, place.seq - loaded.through)))
+            entries = self._log.read(after=loaded.through, limit=min(BATCH, place.seq - loaded.through))
+            if entries:
+                loaded.remember(entries)
+            else:  # those up to there were taken out
+                loaded.through = place.seq
         return loaded, place
 
     def _load(self) -> _Loaded:

@@ -40,7 +40,7 @@ SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class Segment:
-    """One file of rows: the log's entries from `first` to `last`."""
+    """One file of rows: the log's entries from `first` to `last`, without those that were taken out."""
 
     file: str
     first: int
@@ -53,21 +53,18 @@ class Segments:
 
     Parameters
     ----------
-    files : in the order of the log, without a gap
+    files : in the order of the log
     feeds : which feeds they are of
     by_record : whether a source named a customer of theirs by a record
     stamp : of the customers that records were resolved to
+    through : the number up to which all entries that the log still holds are settled; 0 where there is none
     """
 
     files: tuple[Segment, ...] = ()
     feeds: tuple[str, ...] = ()
     by_record: bool = False
     stamp: str = ""
-
-    @property
-    def through(self) -> int:
-        """The number of the last settled entry; 0 where there is none."""
-        return self.files[-1].last if self.files else 0
+    through: int = 0
 
 
 def read_segments(motion: Path) -> Segments:
@@ -77,7 +74,8 @@ def read_segments(motion: Path) -> Segments:
         return Segments()
     document = read_json(path)
     files = tuple(Segment(**segment) for segment in document["files"])
-    return Segments(files, tuple(document["feeds"]), document["by_record"], document["stamp"])
+    through = document.get("through", files[-1].last if files else 0)  # what was settled long ago tells of no gap
+    return Segments(files, tuple(document["feeds"]), document["by_record"], document["stamp"], through)
 
 
 def write_segments(motion: Path, segments: Segments) -> None:
@@ -100,28 +98,38 @@ def load_in_motion(engine: duckdb.DuckDBPyConnection, *, motion: Path, unified: 
     StorageFailure : a segment is gone or damaged
     """
     segments = read_segments(motion)
-    if not segments.files:
-        return False
-    try:
-        reader = _reader([motion / FOLDER / segment.file for segment in segments.files])
-        engine.register("settled", reader)
-        engine.execute(f"CREATE OR REPLACE TEMP TABLE in_motion AS {_counting(segments, unified)}")
-    except (OSError, pa.ArrowException, duckdb.InvalidInputException) as error:
-        raise StorageFailure(
-            "motion.segment_unreadable",
-            f"the events in motion cannot be read ({type(error).__name__})",
-            where="state/motion/events",
-            hint="remove that folder: the log makes it again",
-        ) from error
-    finally:
-        engine.unregister("settled")
-    return True
+    while segments.files:
+        try:
+            engine.register("settled", settled_rows(motion, segments))
+            engine.execute(f"CREATE OR REPLACE TEMP TABLE in_motion AS {_counting(segments, unified)}")
+            return True
+        except (OSError, pa.ArrowException, duckdb.InvalidInputException) as error:
+            before, segments = segments, read_segments(motion)
+            if segments == before:  # else others have taken their place meanwhile
+                raise unreadable(error) from error
+        finally:
+            engine.unregister("settled")
+    return False
 
 
-def _reader(paths: list[Path]) -> pa.RecordBatchReader:
+def settled_rows(
+    motion: Path, segments: Segments, *, columns: list[str] | None = None, where: ds.Expression | None = None
+) -> pa.RecordBatchReader:
+    """Return the settled rows, of all columns where none is named, their page checksums verified as they are read."""
     checked = ds.ParquetFragmentScanOptions(page_checksum_verification=True)
     form = ds.ParquetFileFormat(default_fragment_scan_options=checked)
-    return ds.dataset([str(path) for path in paths], schema=SCHEMA, format=form).scanner().to_reader()
+    paths = [str(motion / FOLDER / segment.file) for segment in segments.files]
+    return ds.dataset(paths, schema=SCHEMA, format=form).scanner(columns=columns, filter=where).to_reader()
+
+
+def unreadable(error: Exception) -> StorageFailure:
+    """Return the failure to say: a segment is gone or damaged."""
+    return StorageFailure(
+        "motion.segment_unreadable",
+        f"the events in motion cannot be read ({type(error).__name__})",
+        where="state/motion/events",
+        hint="remove that folder: the log makes it again",
+    )
 
 
 def _counting(segments: Segments, unified: Path) -> str:

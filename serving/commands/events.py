@@ -1,4 +1,4 @@
-"""``nextbest events``: take events in, have them online a moment later, and look at what is kept aside."""
+"""``nextbest events``: take events in, have them online a moment later, look at what is kept aside, prune the log."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import signal
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     name="events",
-    help="Events in motion: take them in, have them online a moment later, and look at what is kept aside.",
+    help="Events in motion: take them in, have them online a moment later, look at what is kept aside, prune the log.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -135,6 +136,59 @@ def aside(
     if not groups:
         terminal.say("nothing is kept aside")
     terminal.next_step("nextbest events aside replay" if groups else "nextbest events follow")
+
+
+@app.command()
+def prune(
+    workspace: Folder = Path(),
+    before: Annotated[
+        str | None,
+        typer.Option("--before", help="Also what was accepted longer ago, such as 730d; features see it no more."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Take events out of the log that count no more, as a feed holds them; and, if asked for, old ones."""
+    from dataclasses import asdict
+
+    from features.base.clock import system_clock
+    from features.motion.open_log import has_log, open_log
+    from features.motion.removal import Pruned
+    from features.motion.removal import prune as take_out
+
+    terminal = Terminal(as_json=as_json)
+    place = workspace_of(workspace)
+    moment = _ago(before, now=system_clock())
+    done = Pruned(0, 0, 0)
+    if has_log(place):
+        log = open_log(place)
+        try:
+            with terminal.progress() as progress:
+                progress.step("pruning the log")
+                done = take_out(place, log, before=moment)
+        finally:
+            log.close()
+    terminal.answer(asdict(done))
+    terminal.say(f"{done.delivered} events are gone that a feed holds; they counted no more")
+    if before is not None:
+        terminal.say(f"{done.old} are gone that were older, and {done.aside} that were kept aside: they count no more")
+    terminal.next_step("nextbest features" if done.old else "nextbest events follow")
+
+
+def _ago(length: str | None, *, now: datetime) -> datetime | None:
+    """Return the moment so long ago.
+
+    Raises
+    ------
+    UsageError : it is no length of time
+    """
+    from features.base.duration import parse_duration
+
+    if length is None:
+        return None
+    try:
+        return now - parse_duration(length)
+    except (ValueError, OverflowError):
+        raise UsageError("usage.before", "--before is not a length of time", hint="write 730d, 12w or 48h") from None
 
 
 def _lines(source: Path | None) -> Iterator[bytes]:

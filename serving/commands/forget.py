@@ -1,14 +1,17 @@
-"""``nextbest features forget``: take one customer out of the online store and the log of served features alone."""
+"""``nextbest features forget``: one customer out of the events in motion, the online store, what was served."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from serving.commands.options import AsJson, Folder, workspace_of
 from serving.terminal import Terminal
+
+if TYPE_CHECKING:
+    from features.base.workspace import Workspace
 
 
 def forget(
@@ -16,20 +19,54 @@ def forget(
     workspace: Folder = Path(),
     as_json: AsJson = False,
 ) -> None:
-    """Forget one customer online; a later build brings them back, unless the feeds no longer hold them."""
+    """Forget one customer's events in motion and features; a build brings back what the feeds still hold of them."""
+    from features.motion.open_log import has_log
     from features.store import vector_log
-    from features.store.reading import open_reader
 
-    place = workspace_of(workspace)
-    reader = open_reader(place.root)
-    forgotten = reader.delete(customer)
-    reader.close()
-    served = vector_log.forget(place.served, customer)
     terminal = Terminal(as_json=as_json)
-    terminal.answer({"customer_id": customer, "forgotten": forgotten, "served": served})
+    place = workspace_of(workspace)
+    with terminal.progress() as progress:
+        progress.step("forgetting one customer")
+        events, aside = 0, 0
+        if has_log(place):
+            events, aside, forgotten = _with_events(place, customer)
+        else:
+            forgotten = _online(place, customer)
+        served = vector_log.forget(place.served, customer)
+    terminal.answer(
+        {"customer_id": customer, "forgotten": forgotten, "served": served, "events": events, "aside": aside}
+    )
     if forgotten:
         terminal.say("the online store no longer holds this customer, and still holds all others")
-        terminal.say("a later build of the features brings them back, unless the feeds no longer hold them")
     else:
         terminal.say("the online store does not hold this customer")
+    terminal.say(f"{events} events in motion are gone, and {aside} that were kept aside; told again, they stay away")
+    terminal.say(f"{served} vectors of the log of served features are gone")
+    terminal.say("a later build of the features brings back what the feeds still hold of this customer")
     terminal.next_step("nextbest features")
+
+
+def _with_events(place: Workspace, customer: str) -> tuple[int, int, bool]:
+    """Erase the events first: a worker that still held them would bring the features back."""
+    import time
+
+    from features.motion.open_log import open_log
+    from features.motion.removal import erase, worker_aware
+
+    log = open_log(place)
+    try:
+        erased = erase(place, log, customer)
+        with worker_aware(place, log, pause=time.sleep):
+            return erased.events, erased.aside, _online(place, customer)
+    finally:
+        log.close()
+
+
+def _online(place: Workspace, customer: str) -> bool:
+    from features.store.reading import open_reader
+
+    reader = open_reader(place.root)
+    try:
+        return reader.delete(customer)
+    finally:
+        reader.close()

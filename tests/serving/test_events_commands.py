@@ -14,7 +14,7 @@ import pytest
 from features.base.workspace import Workspace
 from features.store.backend import open_records
 from serving.cli import _run
-from tests.features.motion.world import customer, log_of, told, world
+from tests.features.motion.world import built, customer, log_of, told, world
 from tests.features.tiny import STORE
 
 Call = Callable[..., tuple[int, dict[str, Any]]]
@@ -85,6 +85,30 @@ def test_a_replay_takes_what_can_be_used_by_now(workspace: Workspace, call: Call
     log.close()
 
 
+def test_what_a_feed_holds_is_pruned_and_what_is_old_if_that_is_asked_for(
+    workspace: Workspace, call: Call, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call("prune") == (0, {"delivered": 0, "old": 0, "aside": 0})
+    assert not workspace.motion.exists(), "nothing ever moved"
+    path = _written(workspace, told(1, "A1"), told(2, "A1", feed="till", id="2"), told(3, "secret-id"))
+    call("append", "--from", str(path))
+    built(workspace)
+    call("follow", "--until-empty")
+    assert call("prune", "--before", "3650d") == (0, {"delivered": 1, "old": 0, "aside": 0})
+    call("append", "--from", str(path))
+    assert call("prune", "--before", "0s") == (0, {"delivered": 0, "old": 1, "aside": 1})
+    assert _run(["events", "prune", "-w", str(workspace.root), "--before", "0s"]) == 0
+    said = capsys.readouterr()
+    assert "secret" not in said.out + said.err
+    assert said.out.splitlines()[-1] == "next: nextbest events follow"
+
+
+@pytest.mark.parametrize("length", ["soon", "2026-01-01", "999999d"])
+def test_a_length_that_is_none_is_64(call: Call, length: str) -> None:
+    code, document = call("prune", "--before", length)
+    assert (code, document["error"]["code"]) == (64, "usage.before")
+
+
 def test_a_file_that_is_not_there_is_64(call: Call) -> None:
     code, document = call("append", "--from", "nowhere.jsonl")
     assert (code, document["error"]["code"]) == (64, "events.no_file")
@@ -101,8 +125,9 @@ def test_a_redis_server_that_is_not_there_is_69(workspace: Workspace, call: Call
     feeds = workspace.file("features/feeds.yaml")
     text = feeds.read_text(encoding="utf-8") + 'motion: {log: redis, address: "redis://127.0.0.1:1/0"}\n'
     feeds.write_text(text, encoding="utf-8")
-    code, document = call("append", "--from", str(_written(workspace, told(1, "A1"))))
-    assert (code, document["error"]["code"]) == (69, "motion.log_unreachable")
+    for command in (["append", "--from", str(_written(workspace, told(1, "A1")))], ["prune"]):
+        code, document = call(*command)
+        assert (code, document["error"]["code"]) == (69, "motion.log_unreachable")
 
 
 def test_a_password_in_the_address_is_refused(workspace: Workspace, call: Call) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import stat
 import threading
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ import pytest
 import redis
 
 from features.base.errors import StorageFailure, Unreachable
+from features.motion import log_sqlite
 from features.motion.event import Accepted
 from features.motion.log import Aside, EventLog, LeaseLost, Place
 from features.motion.log_redis import RedisLog
@@ -74,6 +76,83 @@ def test_what_is_kept_aside_lies_there_once_until_it_is_replayed(log: EventLog) 
     log.append([event(1)], at_us=AT + 2, replayed=[first.key])
     assert log.aside() == [second]
     assert ids(log) == ["e1"]
+
+
+def test_what_was_taken_out_leaves_a_gap_and_no_number_is_given_twice(log: EventLog) -> None:
+    log.append([event(number) for number in range(4)], at_us=AT)
+    assert log.take_out([("app", "e1"), ("app", "e3"), ("web", "e0"), ("app", "never told")]) == 2
+    assert log.take_out([("app", "e1")]) == 0
+    assert ids(log) == ["e0", "e2"]
+    assert log.last() == 4
+    log.append([event(9)], at_us=AT)
+    (new,) = log.read(after=4, limit=9)
+    assert (new.seq, new.known_us) == (5, AT + 4), "later than the one that was taken out"
+
+
+def test_an_emptied_log_counts_on(log: EventLog) -> None:
+    log.append([event(1), event(2)], at_us=AT)
+    assert log.take_out([("app", "e2")]) == log.take_out([("app", "e1")]) == 1
+    assert (log.last(), log.read(after=0, limit=9)) == (2, [])
+    log.append([event(3)], at_us=AT)
+    assert [(entry.seq, entry.known_us) for entry in log.read(after=0, limit=9)] == [(3, AT + 2)]
+
+
+def test_what_was_taken_out_is_new_when_it_is_told_again_unless_it_is_barred(log: EventLog) -> None:
+    log.append([event(1), event(2)], at_us=AT)
+    log.take_out([("app", "e1")])
+    log.take_out([("app", "e2")], barred=[("app", "e2"), ("app", "e3")])
+    again = log.append([event(1), event(2), event(3), event(2, feed="web")], at_us=AT + 9)
+    assert (again.accepted, again.duplicates) == (2, 2)
+    assert [(e.event.feed, e.event.id) for e in log.read(after=0, limit=9)] == [("app", "e1"), ("web", "e2")]
+
+
+def test_an_entry_that_is_barred_only_stays(log: EventLog) -> None:
+    log.append([event(1)], at_us=AT)
+    assert log.take_out([], barred=[("app", "e1")]) == 0
+    assert ids(log) == ["e1"]
+
+
+def test_more_than_a_thousand_are_taken_out_and_what_is_aside_with_them(log: EventLog) -> None:
+    aside = [Aside("malformed", "", f"{{{number}", AT) for number in range(3)]
+    log.append([event(number) for number in range(2500)], aside, at_us=AT)
+    keys = [("app", f"e{number}") for number in range(2400)]
+    assert log.take_out(keys, aside=[aside[0].key, aside[2].key], barred=keys) == 2400
+    assert ids(log) == [f"e{number}" for number in range(2400, 2500)]
+    assert log.aside() == [aside[1]]
+    assert log.append([event(number) for number in range(2500)], at_us=AT).accepted == 0
+
+
+def test_nothing_of_what_was_taken_out_stays_in_the_files(tmp_path: Path) -> None:
+    log = SqliteLog(tmp_path)
+    for number in range(300):
+        log.append([event(number, text=f"secret word {number}", customer_id=f"ann of York {number}")], at_us=AT)
+    kept = Aside("future", "", "a replayed secret", AT)
+    log.append([], [Aside("malformed", "", "an unsaid secret", AT), kept], at_us=AT)
+    log.append([event(999)], at_us=AT, replayed=[kept.key])
+    log.take_out([("app", f"e{number}") for number in range(300)], aside=[one.key for one in log.aside()])
+    found = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    assert b"e999" in found
+    assert b"secret" not in found
+    assert b"ann of York" not in found
+    log.close()
+
+
+def test_a_log_that_is_read_all_the_time_is_told_to_be_and_can_be_taken_out_of_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log_sqlite, "BUSY_S", 0.05)
+    log = SqliteLog(tmp_path)
+    log.append([event(1)], at_us=AT)
+    reader = sqlite3.connect(tmp_path / "events.db", isolation_level=None)
+    reader.execute("BEGIN")
+    reader.execute("SELECT count(*) FROM events").fetchone()
+    with pytest.raises(StorageFailure) as caught:
+        log.take_out([("app", "e1")])
+    assert caught.value.first.code == "motion.log_busy"
+    reader.close()
+    assert log.take_out([("app", "e1")]) == 0
+    assert (tmp_path / "events.db-wal").stat().st_size == 0
+    log.close()
 
 
 def test_the_place_of_the_worker_outlives_it(opened: OpenLog) -> None:
