@@ -65,11 +65,7 @@ FILES = {
 
 
 def tiny(root: Path, views: str = VIEWS) -> Workspace:
-    (root / "features").mkdir(parents=True, exist_ok=True)
-    workspace = company(root, feeds=FEEDS, views=views, files=FILES)
-    for name in FILES:  # delivered on the same day, whenever the test runs
-        os.utime(root / name, (datetime(2026, 1, 9, 12, tzinfo=UTC).timestamp(),) * 2)
-    return workspace
+    return company(root, feeds=FEEDS, views=views, files=FILES, delivered=datetime(2026, 1, 9, 12, tzinfo=UTC))
 
 
 @pytest.fixture(scope="module")

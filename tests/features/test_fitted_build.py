@@ -49,7 +49,6 @@ LATER = [f"{number},2,2026-01-08,jam,1" for number in range(4, 9)] + ["9,2,2026-
 
 
 def shop(root: Path, *, till: list[str], score: str = "3", views: str = VIEWS, mine: str = MINE) -> Workspace:
-    (root / "features").mkdir(parents=True, exist_ok=True)
     files = {
         "features/feature_store.yaml": STORE,
         "features/mine.py": mine,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -72,14 +74,26 @@ def staged(root: Path, content: str | bytes | None = None, *, file: str = "till.
     return Staged(stage("till", feed, root=root, folder=root / "staged"), root / "staged" / "till")
 
 
-def company(root: Path, *, feeds: str, views: str = "", files: Mapping[str, str] | None = None) -> Workspace:
-    """Write a workspace: its settings, its CSV files by name, and the key of its ids, the same for all."""
+def company(
+    root: Path,
+    *,
+    feeds: str,
+    views: str = "",
+    files: Mapping[str, str] | None = None,
+    delivered: datetime | None = None,
+) -> Workspace:
+    """Write a workspace: its settings, its other files by name, and the key of its ids, the same for all.
+
+    With `delivered` these files came on the same day, whenever the test runs.
+    """
     (root / "features").mkdir(parents=True, exist_ok=True)
     (root / "features" / "feeds.yaml").write_text(feeds, encoding="utf-8")
     if views:
         (root / "features" / "views.yaml").write_text(views, encoding="utf-8")
     for name, text in (files or {}).items():
         (root / name).write_text(text, encoding="utf-8")
+        if delivered is not None:
+            os.utime(root / name, (delivered.timestamp(),) * 2)
     keep_key(Workspace(root).identity_key, ID_KEY)
     keep_key(Workspace(root).pseudonym_key, ID_KEY)
     return Workspace(root)

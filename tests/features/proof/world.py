@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -50,16 +49,13 @@ def shop(
     root: Path, *, till: Sequence[str] = TILL, said: Sequence[str] = ("1,marketing,granted,2026-01-05",)
 ) -> Workspace:
     """Write the shop, and make its customers."""
-    (root / "features").mkdir(parents=True, exist_ok=True)
     files: Mapping[str, str] = {
         "features/feature_store.yaml": STORE,
         "crm.csv": lines("id,changed,town", ["1,2026-01-01,York", "2,2026-01-03,Leeds", "3,2026-01-02,Hull"]),
         "till.csv": lines("no,who,at,known,sku,price", till),
         "said.csv": lines("who,what,word,at", said),
     }
-    workspace = company(root, feeds=FEEDS, views=VIEWS, files=files)
-    for name in files:  # delivered on the same day, whenever the test runs
-        os.utime(root / name, (datetime(2026, 1, 9, 12, tzinfo=UTC).timestamp(),) * 2)
+    workspace = company(root, feeds=FEEDS, views=VIEWS, files=files, delivered=datetime(2026, 1, 9, 12, tzinfo=UTC))
     unified(workspace)
     return workspace
 
