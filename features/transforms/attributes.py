@@ -13,6 +13,7 @@ from features.declaration.canonical import category_name
 from features.declaration.file import FeedsFile
 from features.feeds.mapping import moment_of
 from features.transforms.catalogue import attribute_feature
+from features.transforms.rows import undecided
 from features.transforms.settings import View
 from features.unify.survivor import CHANGED_BY_THEN, VISIBLE, survivor
 
@@ -50,15 +51,18 @@ def unread_ends(engine: duckdb.DuckDBPyConnection, name: str, view: View, feeds:
 
     Raises
     ------
-    BadData : they are a greater share than may be unusable of the feed's rows
+    BadData : they are a greater share than may be unusable of the feed's rows, or `where` cannot be worked out
     """
     if not view.ends:
         return 0
-    filled, read = one_row(
-        engine,
-        f"SELECT count({_written(view.ends)}), count({_end(view.ends, feeds)}) "
-        f"FROM holdings WHERE {parse(view.where).sql() if view.where else 'true'}",
-    )
+    try:
+        filled, read = one_row(
+            engine,
+            f"SELECT count({_written(view.ends)}), count({_end(view.ends, feeds)}) "
+            f"FROM holdings WHERE {parse(view.where).sql() if view.where else 'true'}",
+        )
+    except (duckdb.ConversionException, duckdb.OutOfRangeException):
+        raise undecided(name) from None
     feed = feeds.feeds.get(view.ends.partition(".")[0])
     if filled - read > filled * (feed.reject_above if feed else 0):
         raise BadData(

@@ -10,7 +10,7 @@ import yaml
 from features.base.errors import BadData
 from features.declaration.file import FeedsFile
 from features.transforms.attributes import unread_ends
-from features.transforms.settings import ViewsFile
+from features.transforms.settings import View, ViewsFile
 from tests.features.transforms.world import DAY, FEEDS, day, engine_with, snapshots
 
 PROFILE = "views:\n  profile: {from: customers, fields: [city]}\n"
@@ -110,9 +110,9 @@ def test_an_end_without_a_zone_is_one_of_its_feeds() -> None:
 
 
 def test_ends_that_are_no_times_are_counted_and_many_are_refused() -> None:
-    view = ViewsFile.model_validate(yaml.safe_load(CONTRACTS)).views["held"]
+    declared = ViewsFile.model_validate(yaml.safe_load(CONTRACTS)).views["held"]
 
-    def unread(*ends: str | None) -> int:
+    def unread(*ends: str | None, view: View = declared) -> int:
         rows = [{"customer_id": "ann", "item": "tv", "held_from": day(0), "crm.ends": end} for end in ends]
         with engine_with(holdings=rows) as (engine, _):
             return unread_ends(engine, "held", view, FeedsFile.model_validate(yaml.safe_load(FEEDS)))
@@ -122,6 +122,9 @@ def test_ends_that_are_no_times_are_counted_and_many_are_refused() -> None:
     with pytest.raises(BadData, match=r"2 of 20 values of crm\.ends are no times") as caught:
         unread(*["2026-01-11"] * 18, "never", "31/12/2026")
     assert (caught.value.first.code, caught.value.first.where) == ("view.not_a_time", "view held")
+    with pytest.raises(BadData) as caught:
+        unread("2026-01-11", view=declared.model_copy(update={"where": "cast(item as double) > 1"}))
+    assert (caught.value.first.code, caught.value.first.where) == ("view.where", "view held")
 
 
 def test_an_end_that_is_agreed_later_is_seen_later() -> None:
