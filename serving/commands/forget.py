@@ -20,12 +20,13 @@ def forget(
     as_json: AsJson = False,
 ) -> None:
     """Forget one customer's events in motion and features; a build brings back what the feeds still hold of them."""
+    from features.kept import only_build
     from features.motion.open_log import has_log
     from features.store import vector_log
 
     terminal = Terminal(as_json=as_json)
     place = workspace_of(workspace)
-    with terminal.progress() as progress:
+    with terminal.progress() as progress, only_build(place):  # which would bring back what it has read
         progress.step("forgetting one customer")
         events, aside = 0, 0
         if has_log(place):

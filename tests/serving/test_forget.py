@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from features.base.workspace import Workspace
+from features.kept import only_build
 from features.motion import removal
 from features.store.backend import open_records
 from features.store.records import Block
@@ -78,6 +80,13 @@ def test_the_events_of_the_customer_are_gone_too_and_no_worker_brings_them_back(
     assert set(caught_up(workspace)) == {bob}
     assert [one for one, _ in open_records(tmp_path).scan()] == [bob]
     assert forget(tmp_path, ann, capsys) == {"customer_id": ann, "forgotten": False, **NONE}
+
+
+def test_while_a_build_runs_it_is_74_and_nothing_is_changed(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with only_build(Workspace(shop)):
+        assert _run(["features", "forget", "c1", "--workspace", str(shop), "--json"]) == 74
+    assert json.loads(capsys.readouterr().out)["error"]["code"] == "features.busy"
+    assert [customer for customer, _ in open_records(shop).scan()] == ["c1", "c2"]
 
 
 def test_while_a_worker_is_busy_with_rows_of_before_it_is_69_and_the_events_are_gone(

@@ -27,7 +27,18 @@ from features.unify.in_motion import read_segments
 from tests.features.motion.conftest import OpenLog
 from tests.features.motion.test_settle import rows
 from tests.features.motion.test_worker import Killed, caught_up, emptied, without_company
-from tests.features.motion.world import FEEDS, NOW, SECOND, accept, customer, log_of, offline, records_of, told, world
+from tests.features.motion.world import (
+    FEEDS,
+    NOW,
+    SECOND,
+    accept,
+    customer,
+    log_of,
+    offline,
+    records_of,
+    told,
+    world,
+)
 from tests.features.tiny import unified
 
 DAY = timedelta(days=1)
