@@ -8,7 +8,8 @@ import subprocess
 import sys
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,7 +17,7 @@ import pytest
 
 from features.base.errors import BadConfiguration, Unreachable
 from features.store.definitions import ServiceDefinition
-from features.store.repository import open_store
+from features.store.repository import Store, open_store
 from features.store.settings import read_settings
 
 JAN = datetime(2026, 1, 1, tzinfo=UTC)
@@ -45,12 +46,19 @@ def keep_in(workspace: Path, address: str) -> None:
     file.write_text(text.replace(SQLITE, f'"{address}"'), encoding="utf-8")
 
 
+@pytest.fixture
+def another(workspace: Path) -> Iterator[Callable[[], Store]]:
+    """Return a function that opens the workspace's store once more; all are closed, whatever becomes of the test."""
+    with ExitStack() as stack:
+        yield lambda: stack.enter_context(closing(open_store(workspace)))
+
+
 def test_what_one_process_registers_another_sees(
-    workspace: Path, postgres: str, monkeypatch: pytest.MonkeyPatch, write_view
+    workspace: Path, postgres: str, monkeypatch: pytest.MonkeyPatch, write_view, another: Callable[[], Store]
 ) -> None:
     keep_in(workspace, "${env:NEXTBEST_REGISTRY}")
     monkeypatch.setenv("NEXTBEST_REGISTRY", postgres)
-    store, second = open_store(workspace), open_store(workspace)
+    store, second = another(), another()
     view = write_view("spend", {"spend__sum": "float"}, {JAN: [("ann", 1.5)]})
     store.apply([view], [ServiceDefinition("churn", ("spend__sum",))])
     assert second.features("spend") == ("spend__sum",)
@@ -58,7 +66,7 @@ def test_what_one_process_registers_another_sees(
     assert store.online(["ann"], ["spend__sum"], as_of=JAN)[0].values == {"spend__sum": 1.5}
     program = f"""
 from pathlib import Path
-from features.store.repository import open_store
+from features.store.repository import Store, open_store
 store = open_store(Path({str(workspace)!r}))
 print(store.views(), [service.name for service in store.feast.list_feature_services()])
 store.close()
@@ -68,10 +76,7 @@ store.close()
     )
     assert ran.stdout.strip() == "('spend',) ['churn']"
     store.apply([])
-    third = open_store(workspace)
-    assert third.views() == ()
-    for one in (store, second, third):
-        one.close()
+    assert another().views() == ()
 
 
 def test_a_server_out_of_reach_is_said_and_no_password_with_it(
