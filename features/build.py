@@ -28,6 +28,7 @@ from features.transforms.fitted import as_json as as_json_fitted
 from features.transforms.fitted import read_fitted, write_fitted
 from features.transforms.fitting import learn_views, middle
 from features.transforms.plan import PlannedView, plan_views, refuse_unfit
+from features.transforms.rows import refuse_unbound
 from features.transforms.settings import ViewsFile
 from features.transforms.snapshots import cutoffs_between
 from features.unify.present import known_span
@@ -82,6 +83,7 @@ def build_snapshots(
         moment = as_utc(as_of) if as_of else access.moment
         cutoffs = cutoffs_between(known_span(engine, access.columns)[0], moment, views.snapshots)
         refuse_unfit(views, lines, feeds, access.columns, python)
+        refuse_unbound(engine, views.views, lines, feeds)
         until = views.fit.until or middle(cutoffs)
         learnt = learn_views(engine, workspace, views, feeds, until=until, kept=fitted, as_of=as_of)
         fitted = {name: view.fitted for name, view in learnt.items()}

@@ -10,8 +10,10 @@ from time import perf_counter
 from typing import Any
 
 from features.base.clock import Clock, iso
+from features.base.errors import NextbestError
 from features.base.progress import Progress
 from features.base.workspace import Workspace
+from features.built import read_report
 from features.one_customer import UnifyReport, unify
 from training.champions import Deployment
 
@@ -53,6 +55,13 @@ def _told_unify(report: UnifyReport) -> Done:
     )
 
 
+def told_back(before: datetime | None, now: datetime) -> list[str]:
+    """Return a line where features are of an earlier moment than they were."""
+    if before is None or before <= now:
+        return []
+    return [f"  they were as of {iso(before)}: the online store went back, too; `nextbest features` brings it forward"]
+
+
 def told_unseen(unseen: Mapping[str, int]) -> list[str]:
     """Return a line for each view with rows of categories that came after its columns were chosen."""
     return [
@@ -87,6 +96,7 @@ def features_step(
     """Run ``features``."""
     from features.publish import build_features  # imports Feast, which takes seconds
 
+    before = _built_as_of(workspace)
     report = build_features(workspace, progress, as_of=as_of, refit=refit, allow_type_change=allow_type_change)
     views = {view.name: {"columns": len(view.features), "rows": view.rows} for view in report.views}
     unseen = {view.name: view.unseen for view in report.views if view.unseen}
@@ -105,8 +115,24 @@ def features_step(
             "unseen": unseen,
             "unread": unread,
         },
-        "\n".join([told, *told_unseen(unseen), *told_unread(unread), *told_withheld(report.withheld_by)]),
+        "\n".join(
+            [
+                told,
+                *told_back(before, report.as_of),
+                *told_unseen(unseen),
+                *told_unread(unread),
+                *told_withheld(report.withheld_by),
+            ]
+        ),
     )
+
+
+def _built_as_of(workspace: Workspace) -> datetime | None:
+    """Return the moment of the last build; None where there is none that can be read."""
+    try:
+        return read_report(workspace).as_of
+    except NextbestError:
+        return None
 
 
 def train_step(workspace: Workspace, models: Sequence[str], progress: Progress, *, clock: Clock) -> Done:

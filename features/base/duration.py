@@ -6,11 +6,12 @@ import re
 from datetime import timedelta
 from typing import Annotated
 
-from pydantic import BeforeValidator, PlainSerializer
+from pydantic import AfterValidator, BeforeValidator, PlainSerializer
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _SHORT_UNITS = {"ms": "milliseconds", "s": "seconds"}
 _SHORT = re.compile(r"\s*([0-9]{1,6})\s*(ms|s)\s*")
+_LONGEST = timedelta(days=36_525)
 _PATTERN = re.compile(r"\s*([0-9]+)\s*([smhdw])\s*")
 
 
@@ -19,7 +20,7 @@ def parse_duration(value: object) -> timedelta:
 
     Raises
     ------
-    ValueError : when the text is not a whole number followed by s, m, h, d or w
+    ValueError : when the text is not a whole number followed by s, m, h, d or w, or means more than a hundred years
     """
     if isinstance(value, timedelta):
         return value
@@ -27,9 +28,12 @@ def parse_duration(value: object) -> timedelta:
     if match is None:
         raise ValueError("write a length of time as a whole number and s, m, h, d or w, such as 30d")
     try:
-        return timedelta(**{_UNITS[match.group(2)]: int(match.group(1))})
+        length = timedelta(**{_UNITS[match.group(2)]: int(match.group(1))})
     except OverflowError:
-        raise ValueError("write a shorter length of time, such as 30d") from None
+        length = timedelta.max
+    if length > _LONGEST:
+        raise ValueError("write a length of time of at most a hundred years, such as 30d")
+    return length
 
 
 def format_duration(value: timedelta) -> str:
@@ -42,6 +46,15 @@ def format_duration(value: timedelta) -> str:
 
 
 Duration = Annotated[timedelta, BeforeValidator(parse_duration), PlainSerializer(format_duration)]
+
+
+def _refuse_nothing(value: timedelta) -> timedelta:
+    if value <= timedelta(0):
+        raise ValueError("write a length of time that is more than nothing, such as 30d")
+    return value
+
+
+PositiveDuration = Annotated[Duration, AfterValidator(_refuse_nothing)]
 
 
 def parse_wait(value: object) -> timedelta:

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 
 from features.base.config import Faults, Location, Settings, did_you_mean
-from features.base.duration import Duration
+from features.base.duration import Duration, PositiveDuration
 from features.declaration.canonical import CANONICAL, Kind
 from features.declaration.company import TimeZone
 
@@ -77,7 +77,7 @@ class Feed(Settings):
     watermark: str | None = Field(
         default=None, description="database: a column that grows with every change; with the count it tells of changes"
     )
-    timeout: Duration = Field(
+    timeout: PositiveDuration = Field(
         default=timedelta(seconds=30), description="servers: the longest wait for a connection, or for the next rows"
     )
     store: ObjectStore | None = Field(default=None, description="object store: how it is reached")

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from features.base.config import Settings
-from features.base.duration import Duration
+from features.base.duration import PositiveDuration
 
 Basis = Literal["consent", "contract", "legal_obligation", "vital_interests", "public_task", "legitimate_interest"]
 
@@ -16,7 +16,7 @@ class Purpose(Settings):
     """What customer data may be used for, and on which lawful basis (GDPR Art. 6)."""
 
     basis: Basis
-    expires: Duration | None = Field(
+    expires: PositiveDuration | None = Field(
         default=None, description="consent only: how long a grant holds; for ever if left out"
     )
 

@@ -6,8 +6,11 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
+import duckdb
+
+from features.base.config import Lines
 from features.base.engine import literal, quoted
-from features.base.errors import BadData
+from features.base.errors import BadConfiguration, BadData, Problem
 from features.base.expression import parse
 from features.declaration.file import FeedsFile
 from features.transforms.settings import View
@@ -59,6 +62,44 @@ def undecided(name: str) -> BadData:
         where=f"view {name}",
         hint="say `try_cast` for `cast`, compare it as text, or leave such rows out with `where` of the feed",
     )
+
+
+def refuse_unbound(
+    engine: duckdb.DuckDBPyConnection, views: Mapping[str, View], lines: Lines, feeds: FeedsFile
+) -> None:
+    """Refuse views whose `where` mixes types, or is neither true nor false, all of them together.
+
+    Parameters
+    ----------
+    engine : knows the canonical tables
+    views : whose columns have passed `check_views`
+    lines : where they stand
+    feeds : the declared feeds
+
+    Raises
+    ------
+    BadConfiguration : with every such view
+    """
+    problems = [
+        Problem(
+            "view.where",
+            f"view {name}: `where` is no condition, or mixes numbers, texts and times",
+            lines.where(("views", name, "where")),
+            "compare like with like: `try_cast(… AS double)` reads a number, `cast(… AS varchar)` makes a text",
+        )
+        for name, view in views.items()
+        if view.where and not _is_condition(engine, rows_for(view, feeds, named=parse(view.where).columns))
+    ]
+    if problems:
+        raise BadConfiguration.of(problems)
+
+
+def _is_condition(engine: duckdb.DuckDBPyConnection, rows: Rows) -> bool:
+    try:
+        (described,) = engine.execute(f"DESCRIBE SELECT {rows.where} FROM {rows.table}").fetchall()
+    except duckdb.BinderException:
+        return False
+    return described[1] in ("BOOLEAN", '"NULL"')
 
 
 def source_select(view: View, rows: Rows, columns: Mapping[str, str]) -> str:

@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from features.base.clock import as_utc
 from features.base.config import Settings
-from features.base.duration import Duration
+from features.base.duration import Duration, PositiveDuration
 
 Aggregate = Literal[
     "count", "sum", "mean", "min", "max", "std", "first", "last", "nunique", "trend", "share", "recency", "tenure"
@@ -26,6 +26,7 @@ OF_EITHER: tuple[Aggregate, ...] = ("trend", "share")
 OF_NUMBERS: tuple[Aggregate, ...] = ("sum", "mean", "min", "max", "std", "trend", "share")
 
 _NAME = re.compile(r"^[a-z][a-z0-9_]*$")
+_LONGEST_NAME = 60  # of a view: it is the name of a folder, and the beginning of its features' names
 
 
 def _listed(value: object) -> object:
@@ -64,7 +65,9 @@ class View(Settings):
     source: Literal["events", "interactions", "customers", "holdings", "context"] = Field(
         alias="from", description="the canonical table"
     )
-    where: str | None = Field(default=None, description="rows to use, as an expression over the table's columns")
+    where: str | None = Field(
+        default=None, min_length=1, description="rows to use, as an expression over the table's columns"
+    )
     aggregates: dict[str, Aggregates] = Field(
         default_factory=dict, description='column (or "*" for rows): aggregates; events and interactions only'
     )
@@ -75,7 +78,7 @@ class View(Settings):
     before: Duration = Field(
         default=timedelta(0), description="how long before as_of the windows end: 305d and 60d is last year's season"
     )
-    windows: list[Duration] = Field(
+    windows: list[PositiveDuration] = Field(
         default_factory=list, description="(as_of - window, as_of]; events and interactions"
     )
     by: str | None = Field(
@@ -109,7 +112,7 @@ class View(Settings):
     purpose: str | None = Field(
         default=None, description="what the view is used for; customers without a basis for it are left out"
     )
-    ttl: Duration | None = Field(default=None, description="age at which the served values count as stale")
+    ttl: PositiveDuration | None = Field(default=None, description="age at which the served values count as stale")
     description: str = ""
     owner: str = ""
 
@@ -138,6 +141,8 @@ class View(Settings):
             raise ValueError("items and ends belong to views from holdings")
         if len(set(self.windows)) < len(self.windows):
             raise ValueError("two windows are the same")
+        if self.by in ("customer_id", "record_id"):
+            raise ValueError(f"by: {self.by} would make a name of each customer or row; name a column that many share")
         if self.by == "text":
             raise ValueError(
                 "by: text would make names of what people wrote; count words: text: {column: text, keywords: 20}"
@@ -215,8 +220,8 @@ class SparkSettings(Settings):
 class Snapshots(Settings):
     """For which moments features are computed, besides the present one, and with which engine."""
 
-    every: Duration = Field(default=timedelta(days=7), description="distance of two snapshots")
-    since: Duration | None = Field(default=None, description="how far back; to the first event if left out")
+    every: PositiveDuration = Field(default=timedelta(days=7), description="distance of two snapshots")
+    since: PositiveDuration | None = Field(default=None, description="how far back; to the first event if left out")
     engine: Literal["duckdb", "spark"] = Field(
         default="duckdb", description="which engine aggregates; both give the same features"
     )
@@ -261,8 +266,11 @@ class ViewsFile(Settings):
     @classmethod
     def _named(cls, value: dict[str, View]) -> dict[str, View]:
         for name in value:
-            if _NAME.match(name) is None or "__" in name:
-                raise ValueError(f"{name!r} is not a view's name: lower-case letters, digits and single _ only")
+            if _NAME.match(name) is None or "__" in name or len(name) > _LONGEST_NAME:
+                raise ValueError(
+                    f"{name[:_LONGEST_NAME]!r} is not a view's name: "
+                    f"at most {_LONGEST_NAME} lower-case letters, digits and single _"
+                )
             if name in ("consent", "score"):
                 raise ValueError(f"{name!r} is a name of ours; choose another")
         return value

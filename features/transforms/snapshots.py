@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from features.base.clock import as_utc
 from features.base.engine import literal, quoted
-from features.base.errors import BadData
+from features.base.errors import BadConfiguration, BadData
 from features.base.storage import stream_parquet
 from features.transforms.catalogue import Feature
 from features.transforms.measures import rounded
@@ -25,6 +25,8 @@ from features.unify.tables import Columns
 
 #: Rows that a row group of a snapshot file holds.
 ROWS_A_GROUP = 1 << 17
+#: Snapshots of a view; hourly ones of a year.
+MOST_CUTOFFS = 10_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 #: An engine at work: given DuckDB with the canonical tables, it returns DuckDB's relation of a view's rows.
 RowsOf = Callable[[duckdb.DuckDBPyConnection, PlannedView], str]
@@ -35,9 +37,20 @@ def cutoffs_between(first: datetime, as_of: datetime, snapshots: Snapshots) -> l
 
     They lie on a grid that starts in 1970, so that tomorrow's cutoffs are today's and one more; `as_of` itself is
     always the last.
+
+    Raises
+    ------
+    BadConfiguration : there would be more than `MOST_CUTOFFS`
     """
     every = snapshots.every
     start = max(first, as_of - snapshots.since) if snapshots.since else first
+    if (as_of - start) / every > MOST_CUTOFFS:
+        raise BadConfiguration(
+            "snapshots.too_many",
+            f"{(as_of - start) // every:,} snapshots would be made, of which {MOST_CUTOFFS:,} are allowed",
+            where="features/views.yaml",
+            hint="lengthen `snapshots.every`, or look less far back with `snapshots.since`",
+        )
     number = -((_EPOCH - start) // every)
     grid = []
     while (moment := _EPOCH + number * every) < as_of:

@@ -34,15 +34,18 @@ def moment_of(text: str | None, *, option: str = "--as-of") -> datetime | None:
 
     Raises
     ------
-    UsageError : it is no moment
+    UsageError : it is no moment of the years 1900 to 2199, to which the moments of rows are held, too
     """
     if text is None:
         return None
     try:
-        return as_utc(datetime.fromisoformat(text))
-    except ValueError:
+        moment = as_utc(datetime.fromisoformat(text))
+    except (ValueError, OverflowError):
+        moment = None
+    if moment is None or not 1900 <= moment.year <= 2199:
         raise UsageError(
             f"usage.{option.strip('-').replace('-', '_')}",
-            f"{option} is not a moment",
+            f"{option} is not a moment between 1900 and 2199",
             hint="write 2026-06-30 or 2026-06-30T12:00:00Z",
-        ) from None
+        )
+    return moment

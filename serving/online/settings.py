@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from features.base.config import Settings
-from features.base.duration import Duration
+from features.base.duration import PositiveDuration
 from features.base.workspace import is_reference
 from serving.decide.settings import Name, Text
 
@@ -86,7 +86,7 @@ class Served(Settings):
     """Which share of the reads is kept, for how long, so that `nextbest features consistency` can prove them right."""
 
     sample: Annotated[float, Field(ge=0, le=1)] = Field(default=0.0, description="share of the customers' reads")
-    keep: Duration = Field(default=timedelta(days=14), description="how long they are kept")
+    keep: PositiveDuration = Field(default=timedelta(days=14), description="how long they are kept")
 
 
 class RolesFile(Settings):

@@ -187,6 +187,30 @@ def test_a_number_too_large_to_add_is_named_by_its_view(tmp_path: Path) -> None:
     assert (caught.value.first.code, caught.value.first.where) == ("feature.range", "view buys")
 
 
+def test_all_wheres_that_are_no_conditions_are_named_with_their_lines(tmp_path: Path) -> None:
+    views = VIEWS.replace("aggregates:", 'where: "amount + item > 3", aggregates:', 1)
+    more = "  late: {from: events, where: amount, aggregates: {'*': [count]}, windows: [7d]}\n"
+    workspace = tiny(tmp_path, views.replace("views:\n", f"views:\n{more}"))
+    unified(workspace)
+    with pytest.raises(BadConfiguration) as caught:
+        build_features(workspace, Silent())
+    assert [(one.code, one.where) for one in caught.value.problems] == [
+        ("view.where", "features/views.yaml:2"),
+        ("view.where", "features/views.yaml:3"),
+    ]
+
+
+@pytest.mark.parametrize(("every", "code"), [("0d", "config.value"), ("1s", "snapshots.too_many")])
+def test_a_distance_of_snapshots_that_is_none_or_makes_too_many_is_refused(
+    tmp_path: Path, every: str, code: str
+) -> None:
+    workspace = tiny(tmp_path, VIEWS.replace("every: 7d", f"every: {every}"))
+    unified(workspace)
+    with pytest.raises(BadConfiguration) as caught:
+        build_features(workspace, Silent())
+    assert caught.value.first.code == code
+
+
 def test_features_before_customers_say_what_to_run(tmp_path: Path) -> None:
     with pytest.raises(BadData) as caught:
         build_features(tiny(tmp_path), Silent())

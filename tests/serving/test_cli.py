@@ -89,6 +89,8 @@ def test_without_a_command_the_help_is_shown(capsys: pytest.CaptureFixture[str])
         ["promote"],
         ["serve", "--port", "99999"],
         ["run", "--as-of", "yesterday"],
+        ["features", "--as-of", "9999-12-31"],
+        ["features", "--as-of", "0001-01-01T00:00:00+10:00"],
         ["run", "--workspace", "/nowhere/at/all"],
     ],
 )

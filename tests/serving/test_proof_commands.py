@@ -52,6 +52,16 @@ def test_differences_are_told_without_values_and_mended(
     assert said[-2:] == ["online and offline are the same", "next: nextbest features consistency"]
 
 
+def test_a_build_as_of_an_earlier_moment_says_that_the_online_store_went_back(
+    workspace: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _run(["features", "--as-of", "2026-01-05", "-w", str(workspace.root)]) == 0
+    assert "they were as of 2026-01-09T00:00:00Z: the online store went back, too" in capsys.readouterr().out
+    assert call(capsys, workspace.root, "reconcile", "--dry-run")[0] == 0
+    assert _run(["features", "-w", str(workspace.root)]) == 0
+    assert "went back" not in capsys.readouterr().out
+
+
 def test_a_skew_above_the_limit_is_65_and_names_the_feature(
     workspace: Workspace, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 
 from features.base.config import Lines, Settings, load
-from features.base.duration import Duration
+from features.base.duration import Duration, PositiveDuration
 from features.base.workspace import Workspace
 
 FILE = "training/labels.yaml"
@@ -22,7 +22,7 @@ class Inactivity(Settings):
 
     kind: Literal["inactivity"]
     event: str
-    horizon: Duration
+    horizon: PositiveDuration
     gap: Duration = timedelta(0)
 
 
@@ -32,7 +32,7 @@ class Acquisition(Settings):
     kind: Literal["acquisition"]
     of: str = Field(description="items.group, item, or a column of events")
     event: str = Field(default="purchase", description="the type of event that counts as taking")
-    horizon: Duration
+    horizon: PositiveDuration
     gap: Duration = timedelta(0)
 
 
@@ -50,7 +50,7 @@ Label = Annotated[Inactivity | Acquisition | Recorded, Field(discriminator="kind
 class Population(Settings):
     """Who is predicted for."""
 
-    active_within: Duration | None = Field(default=None, description="had the label's event within this long")
+    active_within: PositiveDuration | None = Field(default=None, description="had the label's event within this long")
     where: str | None = Field(default=None, description="an expression over features")
 
 
@@ -59,7 +59,7 @@ class Cutoffs(Settings):
 
     warm_up: Duration = Field(default=timedelta(days=90), description="history that must lie before the first cutoff")
     at_most: int = Field(default=12, ge=1, description="the latest so many")
-    half_life: Duration | None = Field(
+    half_life: PositiveDuration | None = Field(
         default=None,
         description="a cutoff this much older than the latest one learnt from weighs half; all alike if left out",
     )

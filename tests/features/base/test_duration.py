@@ -7,8 +7,9 @@ from datetime import timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import TypeAdapter
 
-from features.base.duration import format_duration, parse_duration
+from features.base.duration import PositiveDuration, format_duration, parse_duration
 
 
 @pytest.mark.parametrize(
@@ -26,7 +27,7 @@ def test_a_whole_number_and_a_unit_are_a_length_of_time(text: str, span: timedel
 
 
 @pytest.mark.parametrize(
-    "text", ["", "30", "d", "1.5d", "-3d", "30 days", "3D", "1d12h", "٣d", "9" * 12 + "d", None, 30]
+    "text", ["", "30", "d", "1.5d", "-3d", "30 days", "3D", "1d12h", "٣d", "9" * 12 + "d", "36526d", None, 30]
 )
 def test_anything_else_is_refused(text: object) -> None:
     with pytest.raises(ValueError, match="such as 30d"):
@@ -36,3 +37,10 @@ def test_anything_else_is_refused(text: object) -> None:
 @given(st.integers(0, 10**9))
 def test_what_is_written_is_read_again(seconds: int) -> None:
     assert parse_duration(format_duration(timedelta(seconds=seconds))) == timedelta(seconds=seconds)
+
+
+def test_no_time_at_all_is_refused_where_some_is_needed() -> None:
+    adapter = TypeAdapter(PositiveDuration)
+    assert adapter.validate_python("1s") == timedelta(seconds=1)
+    with pytest.raises(ValueError, match="more than nothing"):
+        adapter.validate_python("0d")

@@ -143,14 +143,25 @@ views:
     [
         ("windows: [30d, 30d]", "two windows are the same"),
         ("windows: [24h, 1d]", "two windows are the same"),
+        ("windows: [0d]", "more than nothing"),
+        ("windows: [40000d]", "at most a hundred years"),
+        ("windows: [30d], where: ''", "at least 1 character"),
         ("by: text, windows: [30d]", "text: {column: text, keywords: 20}"),
+        ("by: customer_id, windows: [30d]", "a name of each customer"),
     ],
 )
-def test_windows_that_are_the_same_and_categories_of_free_text_are_refused(part: str, why: str) -> None:
+def test_windows_of_nothing_or_the_same_and_categories_that_name_somebody_are_refused(part: str, why: str) -> None:
     with pytest.raises(ValueError, match=re.escape(why)):
         ViewsFile.model_validate(
             yaml.safe_load(f'views:\n  v: {{from: events, aggregates: {{"*": [count]}}, {part}}}\n')
         )
+
+
+@pytest.mark.parametrize("name", ["Buys", "two__parts", "consent", "a" * 61])
+def test_what_is_no_name_of_a_view_is_refused(name: str) -> None:
+    text = f'views:\n  {name}: {{from: events, aggregates: {{"*": [count]}}, windows: [7d]}}\n'
+    with pytest.raises(ValueError, match="name"):
+        ViewsFile.model_validate(yaml.safe_load(text))
 
 
 @pytest.mark.parametrize(
