@@ -50,7 +50,8 @@ def placed(source: Any, cutoffs: Any, *, spans: Sequence[int], all_history: bool
     day = source.event_time // _DAY
     if all_history:
         origin = there.aggregate(origin=there.day.min())
-        source = source.cross_join(origin)
+        # An outer join stays where it is; an inner one is joined last, when a row has met all days of its segment.
+        source = source.left_join(origin, ibis.literal(True))
         day = ibis.greatest(source.event_time // _DAY, source.origin)
     within = [day == there.day, source.event_time > there.after, source.event_time <= there.edge]
     rows = source.join(there, within).drop("after", "day")

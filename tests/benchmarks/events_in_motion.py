@@ -56,7 +56,7 @@ views:
     from: events
     where: event = 'purchase'
     aggregates:
-      {amount: [sum, mean, min, max, last], quantity: [sum], item: [nunique], "*": [count, recency, tenure]}
+      {amount: [sum, mean, std, min, max, last], quantity: [sum], item: [nunique], "*": [count, recency, tenure]}
     windows: [1d, 30d, 90d, 365d]
   returns:
     {from: events, where: event = 'return', aggregates: {"*": [count, recency], amount: [sum]}, windows: [90d, 365d]}

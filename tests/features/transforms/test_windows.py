@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import statistics
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -12,9 +13,14 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from features.base.config import Lines
+from features.declaration.file import FeedsFile
+from features.transforms.plan import plan_views
+from features.transforms.settings import ViewsFile
+from features.transforms.snapshots import embedded, make_spine
 from tests.features.transforms import reference
 from tests.features.transforms.reference import Asked
-from tests.features.transforms.world import DAY, day, snapshots
+from tests.features.transforms.world import DAY, FEEDS, day, engine_with, snapshots
 from tests.features.transforms.worlds import MOMENTS, TICK, differences
 
 WINDOWS = {"1d": DAY, "7d": 7 * DAY}
@@ -146,3 +152,17 @@ def test_sums_are_exact_and_do_not_depend_on_the_number_of_threads(threads: int)
     found = snapshots(text, [day(1)], threads=threads, events=rows)["ann", day(1)]
     assert found["v__amount_sum_7d"] == 12000.00004
     assert found["v__amount_mean_7d"] == pytest.approx(12000.00004 / len(values), rel=1e-15)
+
+
+def test_a_row_is_compared_with_its_own_day_and_not_with_all_days_of_a_long_window() -> None:
+    text = 'views:\n  v: {from: events, aggregates: {"*": [count, recency], amount: [std]}, windows: [1d, 365d]}\n'
+    rows = [{"customer_id": f"c{n % 9}", "event_time": day(n % 300), "amount": float(n)} for n in range(900)]
+    file = ViewsFile.model_validate(yaml.safe_load(text))
+    feeds = FeedsFile.model_validate(yaml.safe_load(FEEDS))
+    with engine_with(1, events=rows) as (engine, columns):
+        make_spine(engine, columns, [day(301)])
+        (view,) = plan_views(file, Lines("views.yaml"), feeds, columns=columns, fitted={})
+        statement = f"EXPLAIN (ANALYZE, FORMAT json) SELECT * FROM {embedded(engine, view)}"
+        ((_, profile),) = engine.execute(statement).fetchall()
+    handed_over = [int(rows) for rows in re.findall(r'"intermediate_rows": ?(\d+)', profile)]
+    assert len(rows) <= max(handed_over) < 2 * len(rows)
