@@ -110,6 +110,7 @@ def features_step(
         {
             "views": views,
             "as_of": iso(report.as_of),
+            "as_of_before": before and iso(before),
             "online_customers": report.online_customers,
             "withheld_by": report.withheld_by,
             "unseen": unseen,

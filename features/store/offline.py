@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 from feast import FeatureView, FileSource, OnDemandFeatureView
 from feast.infra.offline_stores import duckdb as feast_duckdb
 from feast.infra.offline_stores.offline_store import RetrievalJob, RetrievalMetadata
@@ -71,7 +72,8 @@ class PointInTimeOfflineStore(feast_duckdb.DuckDBOfflineStore):  # type: ignore[
 
     A row out for each row in, in the same order, repeated rows too. A feature row counts from when it holds *and* was
     created, whatever the caller says of ``filter_by_created_timestamp``; past the view's ttl it counts no more. Each
-    retrieval has an engine of its own, so that several may run at once. Writing is Feast's.
+    retrieval has an engine of its own, so that several may run at once. Writing to a single file is Feast's; a view of
+    snapshots is written by the build alone.
     """
 
     @staticmethod
@@ -170,6 +172,37 @@ class PointInTimeOfflineStore(feast_duckdb.DuckDBOfflineStore):  # type: ignore[
         columns += [created_timestamp_column] if created_timestamp_column else []
         select = between_select(_relation(data_source, config.repo_path), columns=columns, event_time=timestamp_field)
         return _span(_reading(config, [data_source]), select, start_date, end_date)
+
+    def get_table_column_names_and_types_from_data_source(
+        self, config: RepoConfig, data_source: Any
+    ) -> Iterable[tuple[str, str]]:
+        """Return the columns of a source with their types; of several files those of the first, as all have the same.
+
+        Raises
+        ------
+        BadConfiguration : it is no Parquet file, nor a folder of them
+        """
+        schema = pq.read_schema(_files(data_source, Path(config.repo_path or ".").resolve())[0])
+        return [(field.name, str(field.type)) for field in schema]
+
+    @staticmethod
+    def offline_write_batch(
+        config: RepoConfig, feature_view: FeatureView, table: pa.Table, progress: Callable[[int], Any] | None
+    ) -> None:
+        """Add rows to the file of a view; the arguments are Feast's.
+
+        Raises
+        ------
+        BadConfiguration : the view is one of snapshots
+        """
+        if glob.has_magic(feature_view.batch_source.path):
+            raise BadConfiguration(
+                "store.read_only",
+                "snapshots are written by `nextbest features` alone, so that each is what its rows say",
+                where=f"view {feature_view.name}",
+                hint="deliver the rows as a feed; a value for now goes online with `write_to_online_store`",
+            )
+        feast_duckdb.DuckDBOfflineStore.offline_write_batch(config, feature_view, table, progress)
 
 
 def _metadata(asked: pa.Table, refs: list[str]) -> RetrievalMetadata:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from features.base.clock import as_utc
 from features.base.config import Settings
@@ -38,7 +39,15 @@ def _sketched(value: object) -> list[str]:
     return [str(one) for one in listed] if isinstance(listed, list) else []
 
 
-Aggregates = Annotated[list[Aggregate], BeforeValidator(_listed)]
+def _refuse_twice(value: list[Any]) -> list[Any]:
+    twice = [one for one, times in Counter(value).items() if times > 1]
+    if twice:
+        raise ValueError(f"{twice[0]} stands there twice")
+    return value
+
+
+Aggregates = Annotated[list[Aggregate], BeforeValidator(_listed), AfterValidator(_refuse_twice)]
+Names = Annotated[list[str], AfterValidator(_refuse_twice)]
 
 
 class Text(Settings):
@@ -84,9 +93,7 @@ class View(Settings):
     by: str | None = Field(
         default=None, description="a column, or items.group: one feature per category, named ..__<category>"
     )
-    categories: list[str] = Field(
-        default_factory=list, description="the categories of `by`; all known ones if left out"
-    )
+    categories: Names = Field(default_factory=list, description="the categories of `by`; all known ones if left out")
     top: int | None = Field(
         default=None,
         ge=1,
@@ -97,15 +104,13 @@ class View(Settings):
     python: Annotated[list[str], BeforeValidator(_listed)] = Field(
         default_factory=list, description="functions of the file `python`, in place of aggregates"
     )
-    fields: list[str] = Field(default_factory=list, description="attributes to take; customers and context only")
+    fields: Names = Field(default_factory=list, description="attributes to take; customers and context only")
     place: str | None = Field(
         default=None,
         description="context only: the customers field or attribute that equals the context's "
         "place; left out, the facts are of the day and the same for everybody",
     )
-    items: list[str] = Field(
-        default_factory=list, description="holdings only: items to flag; all known ones if left out"
-    )
+    items: Names = Field(default_factory=list, description="holdings only: items to flag; all known ones if left out")
     ends: str | None = Field(
         default=None, description="holdings only: the column that says when a contract ends, known with its row"
     )

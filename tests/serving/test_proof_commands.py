@@ -58,6 +58,8 @@ def test_a_build_as_of_an_earlier_moment_says_that_the_online_store_went_back(
     assert _run(["features", "--as-of", "2026-01-05", "-w", str(workspace.root)]) == 0
     assert "they were as of 2026-01-09T00:00:00Z: the online store went back, too" in capsys.readouterr().out
     assert call(capsys, workspace.root, "reconcile", "--dry-run")[0] == 0
+    document = call(capsys, workspace.root)[1]
+    assert (document["as_of_before"], document["as_of"]) == ("2026-01-05T00:00:00Z", "2026-01-09T00:00:00Z")
     assert _run(["features", "-w", str(workspace.root)]) == 0
     assert "went back" not in capsys.readouterr().out
 

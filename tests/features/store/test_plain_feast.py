@@ -8,8 +8,11 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pandas as pd
 import pytest
+from feast import FeatureStore
 
+from features.base.errors import BadConfiguration
 from features.store.definitions import ServiceDefinition
 from features.store.reading import open_reader
 from features.store.repository import Store
@@ -23,6 +26,19 @@ def script() -> str:
     page = (REPOSITORY / "features" / "README.md").read_text(encoding="utf-8")
     (found,) = re.findall(r"```python\n(.*?from feast import.*?)```", page, re.DOTALL)
     return str(found)
+
+
+def test_feast_may_not_write_snapshots(
+    store: Store, workspace: Path, write_view, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.apply([write_view("spend", {"spend__sum": "float"}, {JAN: [("ann", 1.5)]})], [])
+    monkeypatch.chdir(workspace)
+    plain = FeatureStore(fs_yaml_file=workspace / "features" / "feature_store.yaml")
+    row = pd.DataFrame(
+        {"customer_id": ["ann"], "spend__sum": [9.0], "event_timestamp": [JAN], "created_timestamp": [JAN]}
+    )
+    with pytest.raises(BadConfiguration, match="written by `nextbest features` alone"):
+        plain.write_to_offline_store("spend", row)
 
 
 def run(workspace: Path) -> list[str]:

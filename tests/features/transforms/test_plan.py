@@ -144,6 +144,7 @@ views:
         ("windows: [30d, 30d]", "two windows are the same"),
         ("windows: [24h, 1d]", "two windows are the same"),
         ("windows: [0d]", "more than nothing"),
+        ("windows: [7d], by: item, categories: [tea, tea]", "tea stands there twice"),
         ("windows: [40000d]", "at most a hundred years"),
         ("windows: [30d], where: ''", "at least 1 character"),
         ("by: text, windows: [30d]", "text: {column: text, keywords: 20}"),
@@ -155,6 +156,12 @@ def test_windows_of_nothing_or_the_same_and_categories_that_name_somebody_are_re
         ViewsFile.model_validate(
             yaml.safe_load(f'views:\n  v: {{from: events, aggregates: {{"*": [count]}}, {part}}}\n')
         )
+
+
+def test_an_aggregate_that_stands_there_twice_is_refused() -> None:
+    text = "views:\n  v: {from: events, aggregates: {amount: [sum, sum]}, windows: [7d]}\n"
+    with pytest.raises(ValueError, match="sum stands there twice"):
+        ViewsFile.model_validate(yaml.safe_load(text))
 
 
 @pytest.mark.parametrize("name", ["Buys", "two__parts", "consent", "a" * 61])
