@@ -42,9 +42,8 @@ def bento_app(running: Running, monkeypatch: pytest.MonkeyPatch) -> Any:
         warnings.simplefilter("ignore")  # BentoML's own imports
         from serving.online import service
 
-    monkeypatch.setattr(
-        service.front, "_desk", running.desk
-    )  # one front for the whole process: shut again after a test
+    # One front for the whole process: it is shut again after a test.
+    monkeypatch.setattr(service.front, "_desk", running.desk)
     return service.decisions.to_asgi()
 
 
