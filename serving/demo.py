@@ -16,18 +16,18 @@ from features.base.errors import BadConfiguration, BadData
 from features.base.progress import Progress
 from features.base.storage import read_json, read_parquet, write_json
 from features.base.workspace import CONFIGURATION, Workspace
-from features.consent.access import allowed_customers
-from features.declared import load_feeds
+from features.consent.customer_data import allowed_customers
+from features.identity.id_key import keep_key
+from features.identity.pair_metrics import PairScore, resolved_records, score_pairs
 from features.store.repository import open_store
-from features.unify.id_key import keep_key
-from features.unify.pairs import PairScore, resolved_records, score_pairs
-from serving.batch.publish import PARQUET
+from features.views.declarations import load_feeds
+from serving.batch.published_list import PARQUET
+from serving.cli.steps import Done, run_all
+from serving.cli.terminal import Terminal
 from serving.console.card import card, footer
-from serving.console.story import Story, tell
-from serving.decider import Decider
-from serving.online.keys import ensure_keys
-from serving.steps import Done, run_all
-from serving.terminal import Terminal
+from serving.console.customer_story import Story, tell
+from serving.engine import Decider
+from serving.online.api_keys import ensure_keys
 
 #: Where the repository keeps the demo's configuration: beside the packages.
 HOME = Path(features_file).resolve().parents[1]

@@ -1,4 +1,4 @@
-"""The packages' pages say what the code says: codes and titles, and every file in an order that imports allow."""
+"""The packages' pages say what the code says: codes and titles, and every folder in the order that imports allow."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from features.quality.checks import RULES as FEED_CHECKS
-from serving.decide.reasons import BLOCKED, REGISTRY, WHY_THIS
-from training.gates import RULES as GATES
-from training.leaks.report import RULES as LEAK_CHECKS
+from serving.decisioning.reason_codes import BLOCKED, REGISTRY, WHY_THIS
+from training.dataset.leaks.leak_report import RULES as LEAK_CHECKS
+from training.validation.gates import RULES as GATES
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 PACKAGES = ("features", "training", "serving")
@@ -33,8 +33,8 @@ def codes(text: str) -> list[tuple[str, str]]:
     return [row for table in tables for row in re.findall(r"^\| `([^`]+)` \| (.+) \|$", table, re.MULTILINE)]
 
 
-def files(text: str) -> list[str]:
-    table = text.partition("| file | what |")[2].partition("\n\n")[0]
+def folders(text: str) -> list[str]:
+    table = text.partition("| folder | what |")[2].partition("\n\n")[0]
     return re.findall(r"^\| `([^`]+)` \|", table, re.MULTILINE)
 
 
@@ -52,27 +52,19 @@ def test_the_stages_are_listed_in_the_order_in_which_they_are_asked() -> None:
 
 
 @pytest.mark.parametrize("package", PACKAGES)
-def test_the_page_lists_every_file_and_no_other(package: str) -> None:
-    folder = REPOSITORY / package
-    listed = files(page(package))
-    whole = [name for name in listed if name.endswith("/")]
-    there = [
-        str(path.relative_to(folder))
-        for path in folder.rglob("*.py")
-        if path.name != "__init__.py" and not str(path.relative_to(folder)).startswith(tuple(whole))
-    ]
-    assert sorted(there) == sorted(name for name in listed if name not in whole)
-
-
-@pytest.mark.parametrize("package", PACKAGES)
-def test_the_files_stand_in_the_order_of_the_shelves(package: str) -> None:
+def test_the_page_lists_every_folder_in_the_order_of_the_layers(package: str) -> None:
+    there = {
+        path.name + ("/" if path.is_dir() else "")
+        for path in (REPOSITORY / package).iterdir()
+        if (path.suffix == ".py" and path.name != "__init__.py") or (path / "__init__.py").is_file()
+    }
+    listed = folders(page(package))
+    assert sorted(listed) == sorted(there)
     settings = configparser.ConfigParser()
     settings.read(REPOSITORY / ".importlinter", encoding="utf-8")
     layers = settings[f"importlinter:contract:{package}"]["layers"].split("\n")
-    height = {
-        name.strip(" ()"): -place for place, layer in enumerate(layers) for name in layer.split("|") if name.strip()
-    }
-    heights = [height[name.partition("/")[0].removesuffix(".py")] for name in files(page(package))]
+    height = {name.strip(" ()"): -at for at, layer in enumerate(layers) for name in re.split("[|:]", layer)}
+    heights = [height[name.removesuffix("/").removesuffix(".py")] for name in listed]
     assert heights == sorted(heights)
 
 

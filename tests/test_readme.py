@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from features.unify.id_key import keep_key
+from features.identity.id_key import keep_key
 from tests.console_blocks import run_steps, steps_of
 
 REPOSITORY = Path(__file__).resolve().parents[1]

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from features.base.workspace import Workspace
-from features.unify.id_key import keep_key
+from features.identity.id_key import keep_key
 from tests.console_blocks import files_of
 
 REPOSITORY = Path(__file__).resolve().parents[1]

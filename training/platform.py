@@ -18,25 +18,25 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from features.base.clock import as_utc
-from features.base.config import did_you_mean
 from features.base.engine import open_engine
 from features.base.errors import BadData, UsageError
 from features.base.storage import read_json
 from features.base.workspace import Workspace
-from features.built import FeaturesReport, read_report
-from features.consent.access import allowed_customers, open_customer_data, rows_of
-from features.declared import load_feeds
+from features.config.loading import did_you_mean
+from features.consent.customer_data import allowed_customers, open_customer_data, rows_of
+from features.snapshots.build_report import FeaturesReport, read_report
 from features.store.repository import Store, open_store
-from training.bundle import Bundle, load
-from training.champions import Deployment, read_champions, read_deployments
-from training.frame import Frame, build_frame
+from features.views.declarations import load_feeds
+from training.dataset.frame import Frame, build_frame
+from training.dataset.leaks.leak_report import Examined, LeakReport, Remake, examine
+from training.dataset.leaks.leak_report import Limits as LeakLimits
+from training.dataset.leaks.recompute_features import CompiledViews
 from training.labels.build import build
-from training.labels.settings import LabelsFile, load_labels
-from training.leaks.compiled import CompiledViews
-from training.leaks.report import Examined, LeakReport, Remake, examine
-from training.leaks.report import Limits as LeakLimits
+from training.labels.label_settings import LabelsFile, load_labels
 from training.models.classifier import Classifier
-from training.tracking.settings import load_mlflow
+from training.registry.bundle import Bundle, load
+from training.registry.champions import Deployment, read_champions, read_deployments
+from training.registry.mlflow_settings import load_mlflow
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -229,7 +229,7 @@ class Platform:
         rows : ``customer_id`` and ``as_of``, one line each
         features : the same rows; columns named as declared features are made anew from what was known by ``as_of``
         target : the same rows
-        remake : makes other columns anew, such as `training.leaks.past.remade` gives; takes the place of the declared
+        remake : computes other columns again, such as `tables_as_of.remade` gives; replaces the declared features
         """
         declared = [name for name in features if name in self.built.features]
         views = CompiledViews(self.workspace, self.built)

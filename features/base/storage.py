@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from features.base.errors import StorageFailure
-from features.base.swap import swap
+from features.base.folder_swap import swap
 
 
 @contextmanager

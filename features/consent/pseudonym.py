@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from features.base.errors import StorageFailure
-from features.unify.id_key import load_key
+from features.identity.id_key import load_key
 
 _LETTERS = 32
 

@@ -10,11 +10,11 @@ import pyarrow as pa
 
 from features.base.engine import literal, one_row
 from features.base.storage import read_parquet, stream_parquet, write_parquet
+from features.config.feed import Feed
 from features.consent.ledger import SAID, SCHEMA
 from features.consent.pseudonym import pseudonyms
-from features.declaration.feed import Feed
-from features.unify.links import reference
-from features.unify.tables import comparable
+from features.identity.customer_tables import comparable
+from features.identity.links import reference
 
 SUBJECTS = "subjects.parquet"
 _SUBJECT = pa.schema([("subject", pa.string()), ("customer_id", pa.string())])

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from features.declaration.feed import Feed
-from features.declaration.feed_checks import RULES as RULES
-from features.declaration.file import FeedsFile
-from features.feeds.stage import StagedFeed
+from features.config.feed import Feed
+from features.config.feed_checks import RULES as RULES
+from features.config.feeds_file import FeedsFile
+from features.identity.customer_tables import Attached
+from features.identity.resolve import Resolution
+from features.ingest.staging import StagedFeed
 from features.quality.check import Check as Check
 from features.quality.check import Outcome
-from features.unify.resolve import Resolution
-from features.unify.tables import Attached
 
 
 def check_all(

@@ -6,9 +6,9 @@ import math
 from datetime import datetime
 
 from features.base.duration import format_duration
-from features.declaration.quality import Quality
+from features.config.quality_settings import Quality
 from features.quality.check import Check
-from features.quality.profile import Profile, shift
+from features.quality.load_profile import Profile, shift
 
 #: A column that turned constant is refused when chance would do that less often than this.
 _CHANCE = 1e-6

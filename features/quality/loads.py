@@ -10,19 +10,19 @@ import duckdb
 
 from features.base.engine import literal, one_row, quoted
 from features.base.errors import BadData, Problem
-from features.declaration.feed_checks import RULES
-from features.declaration.file import FeedsFile
-from features.declaration.quality import Quality
-from features.feeds.stage import StagedFeed
-from features.quality.accepted import accepted
+from features.config.feed_checks import RULES
+from features.config.feeds_file import FeedsFile
+from features.config.quality_settings import Quality
+from features.identity.customer_tables import Attached
+from features.identity.links import reference
+from features.ingest.staging import StagedFeed
 from features.quality.check import Check
 from features.quality.checks import known
 from features.quality.load_checks import compare, fresh
-from features.quality.profile import Profile, profile
+from features.quality.load_history import accepted
+from features.quality.load_profile import Profile, profile
 from features.quality.repairs import changed_cells
 from features.quality.value_checks import Load, check_values
-from features.unify.links import reference
-from features.unify.tables import Attached
 
 _CODES = {"FQ004": "quality.unknown_customers", "FQ017": "quality.volume", "FQ018": "quality.columns"}
 _CODES |= {"FQ019": "quality.spread"}

@@ -11,13 +11,13 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from features.base.config import did_you_mean
 from features.base.engine import literal, one_row, open_engine, quoted
 from features.base.errors import BadConfiguration
 from features.base.storage import digest_of, read_parquet, stream_parquet
-from features.declaration.feed import Feed
-from features.declaration.quality import Repair
-from features.feeds.stage import Afterwards
+from features.config.feed import Feed
+from features.config.loading import did_you_mean
+from features.config.quality_settings import Repair
+from features.ingest.staging import Afterwards
 from features.quality.contact_points import e164
 
 #: Raised when a repair would write other values.

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 import duckdb
 import pyarrow as pa
 
-from features.base.config import did_you_mean
 from features.base.engine import literal, one_row, quoted
 from features.base.errors import BadConfiguration
-from features.declaration.feed import Feed
-from features.declaration.file import FeedsFile
-from features.declaration.quality import Range
+from features.config.feed import Feed
+from features.config.feeds_file import FeedsFile
+from features.config.loading import did_you_mean
+from features.config.quality_settings import Range
 from features.quality.check import Check
 from features.quality.contact_points import LOCAL_PART, PLAIN_EMAIL, count_not_emails, count_not_phones
 from features.quality.countries import COUNTRIES

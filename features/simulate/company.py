@@ -13,7 +13,6 @@ from features.simulate.arrays import NEVER, Flags, Ints, Table, Text, chosen
 from features.simulate.behaviour import play
 from features.simulate.billing import bill_feed, subscription_feed
 from features.simulate.calendar import DAY, Calendar, by_day, calendar
-from features.simulate.chance import stream
 from features.simulate.clicks import click_feed
 from features.simulate.consents import Consents, consent_feed, consents
 from features.simulate.contacts import contact_feed
@@ -22,6 +21,7 @@ from features.simulate.history import History
 from features.simulate.people import People, people
 from features.simulate.places import Places, open_data, places
 from features.simulate.products import catalogue
+from features.simulate.random_streams import stream
 from features.simulate.records import Ledger, ledger, logins, moves, sales_crm, service_crm
 from features.simulate.surveys import survey_feed
 from features.simulate.tickets import ticket_feed

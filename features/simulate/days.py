@@ -16,10 +16,10 @@ from features.base.errors import UsageError
 from features.base.storage import atomic_file
 from features.simulate.arrays import Flags, Ints, Table, instants, joined, text, word
 from features.simulate.calendar import DAY
-from features.simulate.chance import stream
 from features.simulate.dirt import put
 from features.simulate.many_records import END, FEEDS, family_names, many_records
 from features.simulate.names import STREETS
+from features.simulate.random_streams import stream
 from features.simulate.records import DOMAINS
 
 ARRIVE, CHANGE, LEAVE = 0.01, 0.01, 0.005

@@ -11,10 +11,10 @@ import pyarrow as pa
 from features.base.errors import UsageError
 from features.simulate.arrays import Flags, Floats, Ints, Table, Text, days, instants, joined, padded, text, word
 from features.simulate.calendar import DAY
-from features.simulate.chance import stream
 from features.simulate.dirt import DIRT, Dirt, misspelt, noisy, put, without, wrong_date
 from features.simulate.names import FIRST_NAMES, LAST_NAMES, SHORT_NAMES, STREETS
 from features.simulate.places import TOWNS, Places, places
+from features.simulate.random_streams import stream
 from features.simulate.records import email, phone_number, phone_spelt, postcode
 from features.simulate.truth import person_names
 

@@ -12,7 +12,7 @@ from feast.types import Bool, Float32, Float64, Int32, Int64, String, UnixTimest
 
 from features.base.errors import BadConfiguration
 from features.store.definitions import CUSTOMER, ColumnType
-from features.store.records import Block, Layout, Plain
+from features.store.online_records import Block, Layout, Plain
 
 KEY_VERSION = 3
 _TYPES: dict[object, ColumnType] = {

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from features.store.cutoff import (
+from features.store.online_blocks import (
     Snapshot,
     Source,
     Watermark,
@@ -18,9 +18,9 @@ from features.store.cutoff import (
     put_watermark,
     read_watermark,
 )
-from features.store.differences import Change, Kind, changes, mend
+from features.store.online_differences import Change, Kind, changes, mend
+from features.store.online_records import OnlineRecords, Record
 from features.store.payload import to_microseconds
-from features.store.records import OnlineRecords, Record
 
 EXAMPLES = 10
 

@@ -24,8 +24,7 @@ from features.base.clock import as_utc
 from features.base.engine import one_row, open_engine
 from features.base.errors import BadConfiguration, BadData
 from features.store.definitions import EVENT_TIME
-from features.store.gather import NOWHERE, rows_at_places
-from features.store.job import Job
+from features.store.parquet_rows import NOWHERE, rows_at_places
 from features.store.point_in_time import (
     ASKED,
     FILE,
@@ -41,6 +40,7 @@ from features.store.point_in_time import (
     parquet,
     plain_select,
 )
+from features.store.retrieval_job import Job
 
 SUFFIX = "__snapshot_time"
 #: What one retrieval may hold in memory before it spills to the workspace's state.

@@ -19,11 +19,11 @@ from feast.repo_config import FeastConfigBaseModel
 from features.base.duration import Wait
 from features.base.errors import Unreachable
 from features.store.encoding import key_of, layout_of, messages_of, plain
+from features.store.online_records import Block, OnlineRecords
+from features.store.online_records_sqlite import SqliteRecords
 from features.store.payload import from_microseconds, to_microseconds
-from features.store.records import Block, OnlineRecords
-from features.store.records_sqlite import SqliteRecords
-from features.store.served import ServedView, change_served
-from features.store.settings import DEADLINE
+from features.store.served_features import ServedView, change_served
+from features.store.store_settings import DEADLINE
 
 
 class RecordsOnlineStore(OnlineStore):  # type: ignore[misc]  # Feast is not followed by mypy

@@ -10,9 +10,9 @@ from feast.repo_config import FeastConfigBaseModel
 
 from features.base.duration import Wait
 from features.store.online import RecordsOnlineStore
-from features.store.records import OnlineRecords
-from features.store.records_redis import RedisRecords
-from features.store.settings import DEADLINE, redis_address
+from features.store.online_records import OnlineRecords
+from features.store.online_records_redis import RedisRecords
+from features.store.store_settings import DEADLINE, redis_address
 
 
 class RedisOnlineStoreConfig(FeastConfigBaseModel):  # type: ignore[misc]  # Feast is not followed by mypy

@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
-from features.store.records import Layout, Plain
+from features.store.online_records import Layout, Plain
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _IDENTITY_LENGTH = 16

@@ -22,8 +22,8 @@ from features.store.definitions import (
     view_of,
 )
 from features.store.encoding import layout_of
-from features.store.served import Served, ServedView
-from features.store.snapshots import check_snapshot, parquet_pattern
+from features.store.served_features import Served, ServedView
+from features.store.snapshot_files import check_snapshot, parquet_pattern
 
 _FEAST_TYPES = {"int": Int64, "float": Float64, "string": String, "bool": Bool, "timestamp": UnixTimestamp}
 _OUR_TYPES: dict[object, ColumnType] = {feast_type: name for name, feast_type in _FEAST_TYPES.items()}  # type: ignore[misc]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from features.base.errors import StorageFailure, Unreachable
-from features.store.records import WAIT_S
+from features.store.online_records import WAIT_S
 
 _SQLITE = "sqlite:///"
 _HEADER = b"SQLite format 3\0"

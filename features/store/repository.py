@@ -9,21 +9,21 @@ from pathlib import Path
 import pandas as pd
 from feast import FeatureStore, FeatureView, RepoConfig
 
-from features.base.config import did_you_mean
 from features.base.errors import BadConfiguration, BadData
+from features.config.loading import did_you_mean
 from features.store import historical, registration
-from features.store.cutoff import Source
 from features.store.definitions import CUSTOMER, ServiceDefinition, SnapshotView, view_of
 from features.store.historical import History
 from features.store.materialize import Difference, Materialized, materialize, reconcile
 from features.store.online import RecordsOnlineStore
-from features.store.reading import OnlineReader, OnlineRow
-from features.store.records import Layout, OnlineRecords
+from features.store.online_blocks import Source
+from features.store.online_reader import OnlineReader, OnlineRow
+from features.store.online_records import Layout, OnlineRecords
 from features.store.registration import Applied
 from features.store.registry import engine_arguments, refuse_damage
-from features.store.served import put_served
-from features.store.settings import OFFLINE, folders_of, is_server, read_settings, registry_address
-from features.store.snapshots import latest_cutoff, no_snapshot_at, rows_at
+from features.store.served_features import put_served
+from features.store.snapshot_files import latest_cutoff, no_snapshot_at, rows_at
+from features.store.store_settings import OFFLINE, folders_of, is_server, read_settings, registry_address
 
 __all__ = ["Applied", "Difference", "History", "Materialized", "OnlineRow", "Store", "open_store"]
 

@@ -11,8 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from features.base.clock import iso
-from serving.console.story import Story
-from serving.decide.reasons import REGISTRY
+from serving.console.customer_story import Story
+from serving.decisioning.reason_codes import REGISTRY
 
 _GREEN = "green4"
 

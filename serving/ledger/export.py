@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from features.base.storage import atomic_file
-from serving.decide.reasons import Blocked
+from serving.decisioning.reason_codes import Blocked
 from serving.ledger.ledger import Ledger
 from serving.ledger.rows import Row, decode_blocked, interaction_id
 

@@ -12,13 +12,13 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, get_args
 
-from features.base.config import did_you_mean
 from features.base.errors import BadData
-from serving.decide.contacts import Contact, ContactHistory, micros
-from serving.decide.decision import Decision
-from serving.decide.settings import Outcome
-from serving.decide.value import OutcomeCount
-from serving.ledger.connections import Connections
+from features.config.loading import did_you_mean
+from serving.decisioning.contact_history import Contact, ContactHistory, micros
+from serving.decisioning.decision import Decision
+from serving.decisioning.offer_settings import Outcome
+from serving.decisioning.value import OutcomeCount
+from serving.ledger.connection_pool import Connections
 from serving.ledger.rows import Encoder, decode, moment
 from serving.ledger.schema import VERSION, statements
 

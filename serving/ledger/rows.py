@@ -10,9 +10,9 @@ from itertools import groupby
 from operator import attrgetter
 from typing import Any
 
-from serving.decide.contacts import EPOCH, micros
-from serving.decide.decision import NO_ACTION_OFFER, Decision, DecisionItem
-from serving.decide.reasons import Blocked, Reason, Stage
+from serving.decisioning.contact_history import EPOCH, micros
+from serving.decisioning.decision import NO_ACTION_OFFER, Decision, DecisionItem
+from serving.decisioning.reason_codes import Blocked, Reason, Stage
 
 Row = tuple[Any, ...]
 

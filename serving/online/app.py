@@ -16,10 +16,9 @@ from starlette.exceptions import HTTPException
 
 from features.base.clock import Clock
 from features.base.errors import NextbestError
-from serving.decide.decision import NO_ACTION_OFFER
-from serving.online.front import Front
+from serving.decisioning.decision import NO_ACTION_OFFER
 from serving.online.guard import STATE, Caller
-from serving.online.meters import CONTENT_TYPE_LATEST, Meters
+from serving.online.metrics import CONTENT_TYPE_LATEST, Meters
 from serving.online.problems import (
     DEFECT,
     MEDIA_TYPE,
@@ -31,10 +30,11 @@ from serving.online.problems import (
     of_validation,
     refuse,
 )
-from serving.online.projection import columns_for, customer_reply, decide_reply, scores_of, versions_of
+from serving.online.readiness import Front
+from serving.online.role_settings import FieldName
+from serving.online.role_view import columns_for, customer_reply, decide_reply, scores_of, versions_of
 from serving.online.roles import Role
-from serving.online.settings import FieldName
-from serving.online.wire import (
+from serving.online.schemas import (
     CUSTOMER_ID,
     CustomerReply,
     DecideReply,

@@ -21,9 +21,9 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving.online import strict_json
-from serving.online.front import Front
-from serving.online.meters import Meters
+from serving.online.metrics import Meters
 from serving.online.problems import DEFECT, MEDIA_TYPE, TOO_SLOW, Fault, Refused, refuse
+from serving.online.readiness import Front
 from serving.online.roles import Role, role_of
 
 STATE = "nextbest"

@@ -9,13 +9,13 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from features.base.config import Lines, did_you_mean, load
 from features.base.errors import BadConfiguration, Problem
-from features.base.expression import Expression, parse
+from features.base.expressions.expression import Expression, parse
 from features.base.workspace import Workspace, reveal
-from features.built import read_report
-from features.declared import load_feeds
-from serving.online.settings import FILE, FieldName, Risk, RolesFile
+from features.config.loading import Lines, did_you_mean, load
+from features.snapshots.build_report import read_report
+from features.views.declarations import load_feeds
+from serving.online.role_settings import FILE, FieldName, Risk, RolesFile
 
 SHORTEST_KEY = 20
 _RULE_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9.\-]*(?:_[A-Za-z0-9.\-]+)*$")

@@ -18,9 +18,9 @@ import structlog
 
 from features.base.errors import BadConfiguration, StorageFailure, Unreachable
 from features.base.workspace import Workspace
-from serving.decider import Decider
-from serving.online.keys import ensure_keys
-from serving.online.logs import log_json
+from serving.engine import Decider
+from serving.online.api_keys import ensure_keys
+from serving.online.json_logs import log_json
 from serving.online.roles import read_roles
 
 HOST, PORT = "127.0.0.1", 3000

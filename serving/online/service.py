@@ -16,13 +16,13 @@ from features.base.clock import system_clock
 from features.base.errors import BadConfiguration
 from features.base.workspace import Workspace
 from serving.online.app import create_app
-from serving.online.front import Front
 from serving.online.guard import Guard, routes_of
-from serving.online.logs import log_json
-from serving.online.meters import Meters
+from serving.online.json_logs import log_json
+from serving.online.metrics import Meters
+from serving.online.readiness import Front
 
 if TYPE_CHECKING:
-    from serving.online.desk import Desk
+    from serving.online.service_context import Desk
 
 WORKSPACE = "NEXTBEST_WORKSPACE"
 
@@ -38,7 +38,7 @@ def load_desk() -> Desk:
         raise BadConfiguration(
             "serve.workspace", f"{WORKSPACE} is not set", hint="`nextbest serve` sets it; else set it to the folder"
         )
-    from serving.online.desk import open_desk  # takes its time: not before `/live` answers
+    from serving.online.service_context import open_desk  # takes its time: not before `/live` answers
 
     return open_desk(Workspace(Path(os.environ[WORKSPACE])))
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from features.base.workspace import Workspace
-from features.unify.id_key import keep_key
+from features.identity.id_key import keep_key
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 DATA = Path(os.environ.get("NEXTBEST_DATA", REPOSITORY.parent / "shared" / "data"))

@@ -24,14 +24,14 @@ import numpy as np
 import pandas as pd
 
 from features.base.workspace import Workspace
-from features.motion.event import from_us, to_us
-from features.motion.intake import Intake, open_intake
-from features.motion.settle import settle_all
-from features.store.backend import open_records
-from features.unify.directory import open_directory
-from features.unify.in_motion import read_segments
+from features.identity.customer_directory import open_directory
+from features.identity.streamed_events import read_segments
+from features.store.online_backend import open_records
+from features.streaming.compaction import settle_all
+from features.streaming.event import from_us, to_us
+from features.streaming.intake import Intake, open_intake
 from tests.benchmarks._run import NEXTBEST, REPOSITORY, closing, run, table
-from tests.features.motion.world import offline, told, values_of
+from tests.features.streaming.world import offline, told, values_of
 from tests.features.tiny import table as rows_of
 from tests.serving.forking import Forking
 

@@ -16,11 +16,11 @@ from pathlib import Path
 import duckdb
 
 from features.base.engine import open_engine, quoted
-from features.declaration.canonical import CANONICAL
-from features.declaration.file import FeedsFile
-from features.unify.golden import choose, golden_fields
-from features.unify.golden_record import write_golden_record
-from features.unify.survivor import order_by
+from features.config.canonical import CANONICAL
+from features.config.feeds_file import FeedsFile
+from features.identity.golden_record import write_golden_record
+from features.identity.golden_values import choose, golden_fields
+from features.identity.survivorship_rules import order_by
 from tests.benchmarks._run import closing
 
 SIZES = (100_000, 1_000_000)

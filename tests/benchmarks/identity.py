@@ -25,14 +25,14 @@ import duckdb
 import pandas as pd
 
 from features.base.engine import open_engine
-from features.declaration.feed import Feed
-from features.declaration.identity import Identity
-from features.feeds.stage import stage
-from features.unify.blocking import keys, write_keys
-from features.unify.pairs import score_pairs
-from features.unify.presets import Compared
-from features.unify.records import load_records
-from features.unify.resolve import resolve
+from features.config.feed import Feed
+from features.config.identity_settings import Identity
+from features.identity.blocking import keys, write_keys
+from features.identity.pair_metrics import score_pairs
+from features.identity.presets import Compared
+from features.identity.records import load_records
+from features.identity.resolve import resolve
+from features.ingest.staging import stage
 from tests.benchmarks._run import DATA, closing, table
 
 COLUMNS = ("precision", "recall", "f1", "seconds")

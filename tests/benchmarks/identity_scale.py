@@ -24,16 +24,16 @@ import pyarrow.compute as pc
 
 from features.base.engine import open_engine
 from features.base.storage import write_parquet
-from features.declaration.canonical import CANONICAL
-from features.declaration.feed import Feed
-from features.declaration.identity import Identity
+from features.config.canonical import CANONICAL
+from features.config.feed import Feed
+from features.config.identity_settings import Identity
+from features.identity.id_changes import apply
+from features.identity.id_ledger import past_ids
+from features.identity.incremental_matching import Memory, gather_again
+from features.identity.judgements import Judgements
+from features.identity.ledger_files import read_ledger, write_ledger
+from features.identity.resolve import join
 from features.simulate.many_records import many_records
-from features.unify.id_changes import apply
-from features.unify.id_ledger import past_ids
-from features.unify.incremental import Memory, gather_again
-from features.unify.judgements import Judgements
-from features.unify.ledger_files import read_ledger, write_ledger
-from features.unify.resolve import join
 from tests.benchmarks._run import closing, table
 
 SIZES = (100_000, 1_000_000)
@@ -82,8 +82,8 @@ def plain_splink(folder: Path, feeds: dict[str, Feed]) -> tuple[float, float]:
     from splink import DuckDBAPI, Linker, SettingsCreator, block_on
     from splink.comparison_library import DateOfBirthComparison, ExactMatch, JaroWinklerAtThresholds
 
-    from features.unify.blocking import keys, write_keys
-    from features.unify.records import load_records
+    from features.identity.blocking import keys, write_keys
+    from features.identity.records import load_records
 
     logging.disable(logging.CRITICAL)  # Splink tells every step
     with open_engine(folders=[folder], memory_limit=MEMORY, scratch=folder / ".scratch") as engine:

@@ -24,12 +24,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from features.store.online_reader import OnlineReader
+from features.store.online_records import Block, OnlineRecords
+from features.store.online_records_redis import RedisRecords
+from features.store.online_records_sqlite import SqliteRecords
 from features.store.payload import to_microseconds
-from features.store.reading import OnlineReader
-from features.store.records import Block, OnlineRecords
-from features.store.records_redis import RedisRecords
-from features.store.records_sqlite import SqliteRecords
-from features.store.served import Served, ServedView, put_served
+from features.store.served_features import Served, ServedView, put_served
 from tests.benchmarks._run import closing, table
 
 CUSTOMERS, READS, FEAST_READS, ROUND = 2_000, 10_000, 1_000, 200

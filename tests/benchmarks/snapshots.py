@@ -20,15 +20,15 @@ from pathlib import Path
 import duckdb
 import yaml
 
-from features.base.config import Lines
 from features.base.engine import open_engine
-from features.declaration.canonical import Kind
-from features.declaration.file import FeedsFile
-from features.kept import read_kept
-from features.renewal import Renewal
-from features.transforms.plan import plan_views
-from features.transforms.settings import ViewsFile
-from features.transforms.snapshots import embedded
+from features.config.canonical import Kind
+from features.config.feeds_file import FeedsFile
+from features.config.loading import Lines
+from features.config.views_file import ViewsFile
+from features.snapshots.incremental_build import Renewal
+from features.snapshots.manifest import read_kept
+from features.views.compute import embedded
+from features.views.plan import plan_views
 from tests.benchmarks._run import closing, table
 
 EVENTS, CUSTOMERS, DAYS, CUTOFFS, APART = 10_000_000, 100_000, 720, 12, 30

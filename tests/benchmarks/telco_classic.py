@@ -15,9 +15,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from training import folds
+from training.baselines import classifiers
+from training.dataset import folds
 from training.evaluate import calibration, ranking
-from training.models import baselines, classifier
+from training.models import classifier
 from training.models.encoding import Encoding, Matrix
 
 DATA = Path(os.environ.get("NEXTBEST_DATA", Path(__file__).resolve().parents[3] / "shared" / "data"))
@@ -43,12 +44,12 @@ def ours(frame: pd.DataFrame, target: np.ndarray, seed: int) -> tuple[Encoding, 
 
 def logistic(frame: pd.DataFrame, target: np.ndarray, _: int) -> tuple[Encoding, Scorer]:
     encoding = Encoding.fit(frame)
-    return encoding, baselines.fit_logistic(encoding.matrix(frame), target, encoding=encoding).score
+    return encoding, classifiers.fit_logistic(encoding.matrix(frame), target, encoding=encoding).score
 
 
 def plain(frame: pd.DataFrame, target: np.ndarray, seed: int) -> tuple[Encoding, Scorer]:
     encoding = Encoding.fit(frame)
-    return encoding, baselines.fit_plain_boosting(encoding.matrix(frame), target, encoding=encoding, seed=seed).score
+    return encoding, classifiers.fit_plain_boosting(encoding.matrix(frame), target, encoding=encoding, seed=seed).score
 
 
 MODELS = {"nextbest": ours, "logistic regression": logistic, "default LightGBM": plain}

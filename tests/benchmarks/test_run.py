@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from features.base.workspace import Workspace
-from features.unify.id_key import load_key, new_ids
+from features.identity.id_key import load_key, new_ids
 from tests.benchmarks._run import copy_workspace
 
 

@@ -13,9 +13,9 @@ import pytest
 from features.base.errors import BadConfiguration, BadData, StorageFailure
 from features.base.progress import Silent
 from features.base.workspace import Workspace
-from features.built import read_report
-from features.declared import check
-from features.publish import build_features
+from features.pipeline.build_features import build_features
+from features.snapshots.build_report import read_report
+from features.views.declarations import check
 from tests.features.tiny import STORE, company, lines, table, unified
 
 FEEDS = """\
@@ -255,7 +255,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from features.base.progress import Silent
 from features.base.workspace import Workspace
-from features.publish import build_features
+from features.pipeline.build_features import build_features
 build_features(Workspace(Path({str(tmp_path)!r})), Silent(), as_of=datetime(2026, 1, 10, tzinfo=UTC))
 """
     subprocess.run([sys.executable, "-c", script], check=True, env={**os.environ, "PYTHONHASHSEED": seed})

@@ -10,8 +10,8 @@ import pytest
 from features.base.errors import NextbestError, StorageFailure
 from features.base.progress import Silent
 from features.base.workspace import Workspace
-from features.built import REPORT, read_report
-from features.publish import build_features
+from features.pipeline.build_features import build_features
+from features.snapshots.build_report import REPORT, read_report
 from tests.features.test_build import tiny
 from tests.features.tiny import table, unified
 

@@ -14,10 +14,10 @@ from feast import FeatureStore
 from features.base.errors import BadConfiguration, BadData, StorageFailure
 from features.base.progress import Silent
 from features.base.workspace import Workspace
-from features.built import FeaturesReport, read_report
-from features.declared import check, declared_features
-from features.publish import build_features
-from features.transforms.fitted import read_fitted
+from features.pipeline.build_features import build_features
+from features.snapshots.build_report import FeaturesReport, read_report
+from features.views.declarations import check, declared_features
+from features.views.fitted import read_fitted
 from tests.features.tiny import STORE, company, lines, table, unified
 
 FEEDS = """\
@@ -38,7 +38,7 @@ views:
 snapshots: {every: 7d}
 """
 MINE = """\
-from features.transforms.in_python import feature
+from features.views.python_features import feature
 
 @feature(type="float", unit="GBP", description="money")
 def spend(rows):
@@ -154,7 +154,7 @@ def test_a_feature_of_another_type_is_refused_before_any_work_and_may_be_allowed
 
 def unified_with_change(workspace: Workspace) -> None:
     """Unify though a column holds another type than in the last load, as somebody has accepted."""
-    from features.one_customer import unify
+    from features.pipeline.unify import unify
 
     unify(workspace, Silent(), accept=["crm"])
 

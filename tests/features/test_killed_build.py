@@ -14,9 +14,9 @@ import pytest
 from features.base.errors import StorageFailure
 from features.base.progress import Silent
 from features.base.workspace import Workspace
-from features.built import read_report
-from features.kept import only_build, read_kept
-from features.publish import build_features
+from features.pipeline.build_features import build_features
+from features.snapshots.build_report import read_report
+from features.snapshots.manifest import only_build, read_kept
 from tests.features.tiny import STORE, company, lines, unified
 from tests.serving.forking import Forking, Moments
 

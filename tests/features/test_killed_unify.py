@@ -15,9 +15,9 @@ import pytest
 
 from features.base.storage import read_json, read_parquet
 from features.base.workspace import Workspace
-from features.one_customer import REPORT
-from features.unify.id_ledger import past_ids
-from features.unify.ledger_files import read_ledger
+from features.identity.id_ledger import past_ids
+from features.identity.ledger_files import read_ledger
+from features.pipeline.unify import REPORT
 from tests.features.tiny import company, groups, lines, people, table
 from tests.serving.forking import Forking, Moments
 

@@ -13,15 +13,15 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from features.base.config import Lines
-from features.declaration.file import FeedsFile
-from features.kept import read_kept
-from features.renewal import Renewal
-from features.transforms.changes import touched_by
-from features.transforms.plan import plan_views
-from features.transforms.settings import ViewsFile
-from features.transforms.snapshots import embedded
-from tests.features.transforms.world import DAY, FEEDS, day, engine_with
+from features.config.feeds_file import FeedsFile
+from features.config.loading import Lines
+from features.config.views_file import ViewsFile
+from features.snapshots.changes import touched_by
+from features.snapshots.incremental_build import Renewal
+from features.snapshots.manifest import read_kept
+from features.views.compute import embedded
+from features.views.plan import plan_views
+from tests.features.views.world import DAY, FEEDS, day, engine_with
 
 VIEWS = """\
 views:

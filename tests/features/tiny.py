@@ -13,10 +13,10 @@ import pyarrow.parquet as pq
 
 from features.base.progress import Silent
 from features.base.workspace import Workspace
-from features.declaration.feed import Feed
-from features.feeds.stage import StagedFeed, stage
-from features.one_customer import UnifyReport, unify
-from features.unify.id_key import keep_key
+from features.config.feed import Feed
+from features.identity.id_key import keep_key
+from features.ingest.staging import StagedFeed, stage
+from features.pipeline.unify import UnifyReport, unify
 
 #: The online store in a file of the workspace; no test is about how soon it answers, so a slow machine may be slow.
 SQLITE = "{type: features.store.online.SqliteOnlineStore, path: state/feast/online.db, deadline: 60s}"

@@ -9,7 +9,7 @@ import pytest
 
 from features.base.workspace import Workspace
 from features.store.repository import Store, open_store
-from serving.decider import Decider
+from serving.engine import Decider
 from serving.ledger.ledger import Ledger
 from tests.serving.house import build
 

@@ -105,7 +105,7 @@ class Forking:
 
 
 def _child(log: str, arguments: list[str]) -> None:
-    from serving.cli import _run
+    from serving.cli.main import _run
 
     out = os.open(log, os.O_WRONLY | os.O_APPEND)
     os.dup2(out, 1)
@@ -120,7 +120,12 @@ def _child(log: str, arguments: list[str]) -> None:
 
 
 def _serve() -> None:
-    for module in ("features.publish", "training.recipe", "serving.batch.decide_all", "serving.cli"):
+    for module in (
+        "features.pipeline.build_features",
+        "training.pipeline",
+        "serving.batch.decide_job",
+        "serving.cli.main",
+    ):
         importlib.import_module(module)
     for line in sys.stdin:
         log, *arguments = line.rstrip("\n").split("\t")

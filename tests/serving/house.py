@@ -14,16 +14,16 @@ import pyarrow as pa
 from features.base.clock import iso
 from features.base.storage import write_json, write_parquet
 from features.base.workspace import Workspace
-from features.publish import EVERYTHING
+from features.pipeline.build_features import EVERYTHING
 from features.store.definitions import ColumnType, FeatureColumn, ServiceDefinition, SnapshotView
 from features.store.repository import open_store
-from features.transforms.catalogue import Feature
+from features.views.catalogue import Feature
 from tests.features.tiny import STORE
-from training import bundle
-from training.bundle import About, Bundle
-from training.champions import Champion, bundle_folder, set_champion
-from training.models import classifier, golden, ranking
+from training.models import classifier, golden_rows, ranker
 from training.models.booster import BoosterSettings
+from training.registry import bundle
+from training.registry.bundle import About, Bundle
+from training.registry.champions import Champion, bundle_folder, set_champion
 
 CUTOFF = datetime(2026, 6, 1, tzinfo=UTC)
 NOW = CUTOFF + timedelta(hours=9)
@@ -122,8 +122,8 @@ def build(root: Path) -> Workspace:
     idle = learnt["purchases__count_30d"].to_numpy() + chance.normal(size=CUSTOMERS) < 1.5
     _promote(workspace, "churn", classifier.fit(learnt, idle.astype(float), settings=QUICK, seed=1), learnt)
     taken = chance.random((CUSTOMERS, 2)) < 0.15 + 0.3 * (learnt["profile__region"] == "north").to_numpy()[:, None]
-    ranker = ranking.fit(learnt, taken.astype(float), candidates=GROUPS, settings=QUICK, seed=1)
-    _promote(workspace, "cross_sell", ranker, learnt)
+    ranked = ranker.fit(learnt, taken.astype(float), candidates=GROUPS, settings=QUICK, seed=1)
+    _promote(workspace, "cross_sell", ranked, learnt)
     return workspace
 
 
@@ -196,9 +196,9 @@ def _kind(kind: ColumnType) -> Any:
 
 
 def _promote(
-    workspace: Workspace, model: str, scorer: classifier.Classifier | ranking.Ranker, frame: pd.DataFrame
+    workspace: Workspace, model: str, scorer: classifier.Classifier | ranker.Ranker, frame: pd.DataFrame
 ) -> None:
-    rows = golden.synthetic_rows(scorer.encoding, scorer.encoding.matrix(frame))
+    rows = golden_rows.synthetic_rows(scorer.encoding, scorer.encoding.matrix(frame))
     made = Bundle.of(scorer, about=About(model=model, label="made up"), rows=rows)
     folder = workspace.models / "new" / model
     digest = bundle.write(made, folder)

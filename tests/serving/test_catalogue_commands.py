@@ -11,9 +11,9 @@ import pytest
 
 from features.base.progress import Silent
 from features.base.workspace import Workspace
-from features.one_customer import unify
-from features.publish import build_features
-from serving.cli import _run
+from features.pipeline.build_features import build_features
+from features.pipeline.unify import unify
+from serving.cli.main import _run
 from tests.tiny import write_tiny
 
 Say = Callable[..., tuple[int, str, str]]

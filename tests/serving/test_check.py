@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from features.base.workspace import CONFIGURATION, Workspace
-from serving.check import check_workspace
+from serving.cli.workspace_check import check_workspace
 from tests.serving.house import FILES
 
 REPOSITORY = Path(__file__).resolve().parents[2]

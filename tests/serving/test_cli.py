@@ -14,8 +14,8 @@ import pytest
 
 from features.base.errors import BadData, NextbestError, StorageFailure, Unreachable
 from features.base.workspace import Workspace
-from serving.cli import _run, commands
-from serving.terminal import DEFECT, Terminal, exit_code
+from serving.cli.main import _run, commands
+from serving.cli.terminal import DEFECT, Terminal, exit_code
 from tests.tiny import REPOSITORY, write_tiny
 
 COMMANDS = commands()
@@ -68,7 +68,7 @@ def test_help_imports_none_of_the_heavy_libraries() -> None:
     heavy = ("feast", "mlflow", "bentoml", "lightgbm", "sklearn", "pandas", "pyarrow", "duckdb")
     script = f"""
 import sys
-from serving.cli import _run
+from serving.cli.main import _run
 _run(["--help"])
 sys.exit(", ".join(name for name in {heavy!r} if name in sys.modules) or 0)
 """

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from serving.cli import _run
+from serving.cli.main import _run
 from tests.features.consent.world import who, world
 from tests.features.tiny import unified
 

@@ -12,10 +12,10 @@ import pytest
 from features.base.errors import BadConfiguration, BadData
 from features.base.workspace import Workspace
 from features.store.repository import Store
-from serving.decide.decision import Decision
-from serving.decider import Decider
+from serving.decisioning.decision import Decision
+from serving.engine import Decider
 from serving.ledger.ledger import Ledger
-from serving.score import Scorer
+from serving.scoring.scorer import Scorer
 from tests.serving.house import CUTOFF, FILES, NOW, customer
 
 

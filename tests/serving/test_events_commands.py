@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from features.base.workspace import Workspace
-from features.store.backend import open_records
-from serving.cli import _run
-from tests.features.motion.world import built, customer, log_of, told, world
+from features.store.online_backend import open_records
+from serving.cli.main import _run
+from tests.features.streaming.world import built, customer, log_of, told, world
 from tests.features.tiny import STORE
 
 Call = Callable[..., tuple[int, dict[str, Any]]]

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from features.base.workspace import Workspace
-from features.kept import only_build
-from features.motion import removal
-from features.store.backend import open_records
-from features.store.records import Block
-from serving.cli import _run
-from tests.features.motion.test_worker import caught_up
-from tests.features.motion.world import FEEDS, NOW, accept, customer, log_of, told, world
+from features.snapshots.manifest import only_build
+from features.store.online_backend import open_records
+from features.store.online_records import Block
+from features.streaming import removal
+from serving.cli.main import _run
+from tests.features.streaming.test_worker import caught_up
+from tests.features.streaming.world import FEEDS, NOW, accept, customer, log_of, told, world
 from tests.tiny import REPOSITORY
 
 NONE = {"served": 0, "events": 0, "aside": 0}

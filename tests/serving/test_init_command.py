@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from features.base.workspace import CONFIGURATION
-from serving.cli import _run
+from serving.cli.main import _run
 
 
 def test_without_files_it_writes_a_small_company_that_checks_and_unifies(

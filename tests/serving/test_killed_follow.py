@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from features.base.workspace import Workspace
-from features.motion.event import from_us
-from features.store.backend import open_records
-from features.unify.in_motion import read_segments
-from tests.features.motion.world import CUSTOMERS, accept, log_of, offline, told, values_of, world
+from features.identity.streamed_events import read_segments
+from features.store.online_backend import open_records
+from features.streaming.event import from_us
+from tests.features.streaming.world import CUSTOMERS, accept, log_of, offline, told, values_of, world
 from tests.features.tiny import STORE, table
 from tests.serving.forking import Forking, Moments
 

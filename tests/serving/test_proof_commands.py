@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from features.base.workspace import Workspace
-from features.store.backend import open_records
-from serving.cli import _run
-from tests.features.proof.world import MIDNIGHT, built_shop, copied, customers, serve
+from features.store.online_backend import open_records
+from serving.cli.main import _run
+from tests.features.monitoring.world import MIDNIGHT, built_shop, copied, customers, serve
 
 
 def call(capsys: pytest.CaptureFixture[str], folder: Path, *words: str) -> tuple[int, dict[str, Any]]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from serving.cli import _run
+from serving.cli.main import _run
 from tests.features.quality.world import SALES, many, write
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from features.base.workspace import Workspace
-from serving.batch.publish import CSV, PARQUET
+from serving.batch.published_list import CSV, PARQUET
 from tests.serving.forking import Forking
 from tests.tiny import write_tiny
 

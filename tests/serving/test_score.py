@@ -13,8 +13,8 @@ import pytest
 from features.base.errors import BadConfiguration, StorageFailure
 from features.base.workspace import Workspace
 from features.store.repository import Store
-from serving.decider import Decider
-from serving.score import Scorer
+from serving.engine import Decider
+from serving.scoring.scorer import Scorer
 from tests.serving.house import CUSTOMERS, CUTOFF, GROUPS
 
 
@@ -72,6 +72,6 @@ def test_a_champion_without_its_bundle_is_an_error_that_names_it(house: Workspac
 
 
 def test_scoring_needs_no_training_tools() -> None:
-    code = "import sys, serving.score; print(sorted({'mlflow', 'feast'} & set(sys.modules)))"
+    code = "import sys, serving.scoring.scorer; print(sorted({'mlflow', 'feast'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from features.base.workspace import Workspace
-from serving.cli import _run
+from serving.cli.main import _run
 from tests.features.tiny import company, lines, people, unified
 
 FEEDS = """\

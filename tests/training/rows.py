@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from training.frame import Frame
-from training.leaks.report import LeakReport
+from training.dataset.frame import Frame
+from training.dataset.leaks.leak_report import LeakReport
 
 
 def frame_of(target: np.ndarray, *, days: list[int], candidates: tuple[str, ...] = ()) -> Frame:

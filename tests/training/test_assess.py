@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from tests.training.rows import frame_of
-from training.assess import Assessment, _AreaOf, assess_binary
+from training.baselines.peers import Peer
+from training.dataset.splits import Fold, by_time
 from training.evaluate import ranking
 from training.models.booster import BoosterSettings
-from training.peers import Peer
-from training.split import Fold, by_time
+from training.validation.assessment import Assessment, _AreaOf, assess_binary
 
 QUICK = BoosterSettings(learning_rate=0.2, max_rounds=20, patience=5, folds=2, num_threads=1, min_positives=5)
 FRAME = frame_of(np.random.default_rng(3).integers(0, 2, 900).astype(float), days=[0, 30, 60])

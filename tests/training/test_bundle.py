@@ -12,10 +12,10 @@ import pandas as pd
 import pytest
 
 from features.base.errors import BadData, StorageFailure
-from training import bundle
-from training.bundle import About, Bundle
-from training.models import classifier, golden, ranking
+from training.models import classifier, golden_rows, ranker
 from training.models.booster import BoosterSettings
+from training.registry import bundle
+from training.registry.bundle import About, Bundle
 
 QUICK = BoosterSettings(learning_rate=0.2, max_rounds=15, patience=5, folds=2, num_threads=1, min_positives=10)
 ABOUT = About(model="churn", label="no purchase in 90 days", cutoffs=("2026-01-01T00:00:00Z",), libraries={"x": "1"})
@@ -38,14 +38,14 @@ ROWS = frame(300)
 
 def made(kind: str) -> Bundle:
     chance = np.random.default_rng(2)
-    scorer: classifier.Classifier | ranking.Ranker
+    scorer: classifier.Classifier | ranker.Ranker
     if kind == "binary":
         target = (ROWS["n__wine"].to_numpy() + chance.normal(size=300) > 1).astype(float)
         scorer = classifier.fit(ROWS, target, settings=QUICK, seed=1)
     else:
         taken = (chance.random((300, 2)) < 0.2 + 0.2 * (ROWS[["n__wine", "n__toys"]].to_numpy() > 0)).astype(float)
-        scorer = ranking.fit(ROWS, taken, candidates=("wine", "toys"), settings=QUICK, seed=1)
-    rows = golden.synthetic_rows(scorer.encoding, scorer.encoding.matrix(ROWS))
+        scorer = ranker.fit(ROWS, taken, candidates=("wine", "toys"), settings=QUICK, seed=1)
+    rows = golden_rows.synthetic_rows(scorer.encoding, scorer.encoding.matrix(ROWS))
     return Bundle.of(scorer, about=ABOUT, rows=rows)
 
 
@@ -88,7 +88,7 @@ def test_another_process_gives_the_same_scores_without_the_training_libraries(mo
     program = (
         "import sys, json, pathlib\nfrom training import bundle\n"
         "heavy = {'mlflow', 'feast', 'duckdb', 'sqlalchemy'} & set(sys.modules)\n"
-        "direct = {'training.models.baselines', 'training.models.bgnbd'} & set(sys.modules)\n"
+        "direct = {'training.baselines.classifiers', 'training.baselines.bgnbd'} & set(sys.modules)\n"
         "b = bundle.load(pathlib.Path(sys.argv[1]))\n"
         "print(json.dumps([sorted(heavy | direct), b.score(json.loads(sys.argv[2])).tolist()]))"
     )

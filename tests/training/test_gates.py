@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from features.base.errors import BadConfiguration, BadData
-from training.gates import RULES, Evidence, Limits, Versus, judge
+from training.validation.gates import RULES, Evidence, Limits, Versus, judge
 
 GOOD = Evidence(
     metric="auc",

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 
 from tests.training.rows import frame_of
-from training.peers import Past, binary_peers, ranking_peers
-from training.split import Fold
+from training.baselines.peers import Past, binary_peers, ranking_peers
+from training.dataset.splits import Fold
 
 CHANCE = np.random.default_rng(5)
 CUSTOMERS = 200

@@ -9,7 +9,7 @@ import pytest
 
 from features.base.errors import BadData
 from tests.training.rows import frame_of
-from training.split import by_customer, by_time, recency_weights
+from training.dataset.splits import by_customer, by_time, recency_weights
 
 FRAME = frame_of(np.tile([0.0, 1.0], 20), days=[0, 30, 60, 90])
 

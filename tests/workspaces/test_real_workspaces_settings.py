@@ -9,20 +9,20 @@ from pathlib import Path
 
 import pytest
 
-from features.base.config import load
 from features.base.engine import open_engine
-from features.base.expression import parse
+from features.base.expressions.expression import parse
 from features.base.workspace import Workspace, is_reference
-from features.declaration.canonical import attribute_name
-from features.declaration.file import FeedsFile
-from features.declared import check
-from features.store.settings import SqliteOnline, read_settings
-from features.transforms.catalogue import aggregate_name, attribute_feature
-from features.transforms.settings import UNWINDOWED, ViewsFile
-from serving.decide.policy import Policy, compile_policy
-from serving.decide.settings import OffersSettings
-from training.labels.settings import Acquisition, LabelsFile, Recorded
-from training.tracking.settings import load_mlflow
+from features.config.canonical import attribute_name
+from features.config.feeds_file import FeedsFile
+from features.config.loading import load
+from features.config.views_file import UNWINDOWED, ViewsFile
+from features.store.store_settings import SqliteOnline, read_settings
+from features.views.catalogue import aggregate_name, attribute_feature
+from features.views.declarations import check
+from serving.decisioning.offer_settings import OffersSettings
+from serving.decisioning.policy import Policy, compile_policy
+from training.labels.label_settings import Acquisition, LabelsFile, Recorded
+from training.registry.mlflow_settings import load_mlflow
 
 HERE = Path(__file__).parent
 NAMES = ("online_retail", "telco")

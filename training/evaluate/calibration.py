@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from features.base.errors import BadData
-from training.evaluate.arrays import Array, probabilities
+from training.evaluate.array_checks import Array, probabilities
 
 SMALLEST = 1e-15  # a certain and wrong probability costs 34.5 nats, not infinitely many
 

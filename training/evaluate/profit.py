@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 from scipy.stats import beta as beta_distribution
 
 from features.base.errors import BadData
-from training.evaluate.arrays import Array, target_and_score
+from training.evaluate.array_checks import Array, target_and_score
 
 
 @dataclass(frozen=True)

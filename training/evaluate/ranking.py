@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from features.base.errors import BadData
-from training.evaluate.arrays import Array, target_and_score
+from training.evaluate.array_checks import Array, target_and_score
 
 
 def auc(target: ArrayLike, score: ArrayLike) -> float:

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from features.base.engine import literal, quoted
 from features.base.errors import BadConfiguration, BadData
-from features.declaration.canonical import category_name
-from features.declaration.file import FeedsFile
-from features.unify.survivor import survivor
-from training.labels.settings import Acquisition, Inactivity, Label, ModelSettings, Recorded
+from features.config.canonical import category_name
+from features.config.feeds_file import FeedsFile
+from features.identity.survivorship_rules import survivor
+from training.labels.label_settings import Acquisition, Inactivity, Label, ModelSettings, Recorded
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 

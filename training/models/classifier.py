@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.base.errors import BadData
-from training import folds
-from training.models import booster, calibration
+from training.dataset import folds
+from training.models import booster, calibrator
 from training.models.booster import BoosterSettings, Task, Trees
-from training.models.calibration import Calibration
+from training.models.calibrator import Calibration
 from training.models.encoding import Encoding, Matrix
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def fit_matrix(
     fold = folds.assign(target, groups=groups, folds=settings.parts(len(target)), seed=seed)
     task = Task(matrix, target, fold, categorical, weight)
     raw, rounds = booster.cross_fit(task, settings=settings, seed=seed)
-    calibrated = calibration.fit(raw, target, fold=fold, weight=weight)
+    calibrated = calibrator.fit(raw, target, fold=fold, weight=weight)
     trees = booster.train(task, rounds=rounds, settings=settings, seed=seed)
     return Fitted(trees, calibrated, rounds, calibrated.apply(raw))
 

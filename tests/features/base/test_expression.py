@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from features.base.errors import BadConfiguration, BadData
-from features.base.expression import ALLOWED_FUNCTIONS, Expression, Values, describe_dialect, parse
+from features.base.expressions.expression import ALLOWED_FUNCTIONS, Expression, Values, describe_dialect, parse
 
 TABLE = "b BOOLEAN, c BOOLEAN, i BIGINT, j BIGINT, f DOUBLE, g DOUBLE, s VARCHAR, t VARCHAR, d DATE, ts TIMESTAMP"
 NAMES = [part.split()[0] for part in TABLE.split(", ")]

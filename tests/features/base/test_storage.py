@@ -12,7 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from features.base import swap as swapping
+from features.base import folder_swap as swapping
 from features.base.errors import StorageFailure
 from features.base.storage import (
     atomic_file,

@@ -10,7 +10,7 @@ import pytest
 
 from features.base.progress import Silent
 from features.base.workspace import Workspace
-from features.publish import build_features
+from features.pipeline.build_features import build_features
 from tests.features.tiny import STORE, company, lines, unified
 
 FEEDS = """\

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from features.base.engine import one_row
-from features.consent.standing import GRANTED, WITHDRAWN, odd_select
+from features.consent.status import GRANTED, WITHDRAWN, odd_select
 from tests.features.tiny import company, lines, unified
-from tests.features.transforms.world import FEEDS, day, engine_with, snapshots
+from tests.features.views.world import FEEDS, day, engine_with, snapshots
 
 DECLARED = FEEDS + "purposes: {marketing: {basis: consent}, service: {basis: contract}}\n"
 VIEWS = "views:\n  p: {from: customers, fields: [city]}\n"

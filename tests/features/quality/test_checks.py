@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from features.declaration.file import FeedsFile
-from features.feeds.stage import StagedFeed
+from features.config.feeds_file import FeedsFile
+from features.identity.customer_tables import Attached
+from features.identity.resolve import Resolution
+from features.ingest.staging import StagedFeed
 from features.quality.checks import RULES, Check, check_all, personal_found
-from features.unify.resolve import Resolution
-from features.unify.tables import Attached
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 

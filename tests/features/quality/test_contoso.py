@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from features.one_customer import UnifyReport
+from features.pipeline.unify import UnifyReport
 from tests.features.quality.world import answer
 from tests.features.tiny import company, unified
 

@@ -10,7 +10,7 @@ import pytest
 from features.base.errors import BadData, UsageError
 from features.base.progress import Silent
 from features.base.workspace import Workspace
-from features.one_customer import unify
+from features.pipeline.unify import unify
 from tests.features.quality.world import answer, many, outcome, write
 from tests.features.tiny import unified
 

@@ -8,8 +8,8 @@ import pytest
 
 from features.base.progress import Silent
 from features.base.workspace import Workspace
-from features.one_customer import unify
-from features.quality.quarantine import UNKNOWN, kept_aside
+from features.pipeline.unify import unify
+from features.quality.quarantine_list import UNKNOWN, kept_aside
 from tests.features.quality.world import SALES, write
 from tests.features.tiny import table, unified
 

@@ -11,8 +11,8 @@ import pytest
 
 from features.base.errors import BadData
 from features.base.workspace import Workspace
-from features.declaration.feed_checks import RULES
-from features.one_customer import last_report, report_quality
+from features.config.feed_checks import RULES
+from features.pipeline.unify import last_report, report_quality
 from tests.features.quality.world import PEOPLE, SALES, write
 from tests.features.tiny import unified
 

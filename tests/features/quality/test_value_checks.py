@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from features.base.engine import literal
 from features.base.errors import BadConfiguration
-from features.declaration.feed_checks import RULES
+from features.config.feed_checks import RULES
 from features.quality.contact_points import e164, is_email, parsed
 from features.quality.countries import COUNTRIES
 from features.quality.value_checks import plain_email

@@ -7,17 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from features.base.config import load
 from features.base.workspace import CONFIGURATION, Workspace
-from features.declaration.canonical import CANONICAL
-from features.declared import check, load_feeds, load_views
-from features.feeds.stage import stage
+from features.config.canonical import CANONICAL
+from features.config.loading import load
+from features.ingest.staging import stage
 from features.simulate import simulate, write
 from features.simulate.products import GROUP_NAMES, SUBSCRIPTIONS
-from features.store.settings import SqliteOnline, read_settings
-from serving.decide.settings import OffersSettings
-from training.labels.settings import Acquisition, Inactivity, LabelsFile
-from training.tracking.settings import load_mlflow
+from features.store.store_settings import SqliteOnline, read_settings
+from features.views.declarations import check, load_feeds, load_views
+from serving.decisioning.offer_settings import OffersSettings
+from training.labels.label_settings import Acquisition, Inactivity, LabelsFile
+from training.registry.mlflow_settings import load_mlflow
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 

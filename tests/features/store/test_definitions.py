@@ -24,7 +24,7 @@ SUM = FeatureColumn("spend__sum_30d", "float")
 
 
 def test_declaring_views_and_reading_snapshots_does_not_import_feast() -> None:
-    code = "import sys, features.store, features.store.definitions, features.store.snapshots, features.store.settings;"
+    code = "import sys, features.store.definitions, features.store.snapshot_files, features.store.store_settings;"
     done = subprocess.run(
         [sys.executable, "-c", code + "sys.exit('feast' in sys.modules)"], check=False, capture_output=True
     )

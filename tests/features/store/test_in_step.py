@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from features.base.errors import BadConfiguration
-from features.store.differences import Kind
+from features.store.online_differences import Kind
 from features.store.repository import Store, open_store
 
 JAN = datetime(2026, 1, 1, tzinfo=UTC)

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from features.store.cutoff import Source
 from features.store.materialize import materialize, reconcile
-from features.store.records import OnlineRecords
-from features.store.records_redis import RedisRecords
-from features.store.records_sqlite import SqliteRecords
+from features.store.online_blocks import Source
+from features.store.online_records import OnlineRecords
+from features.store.online_records_redis import RedisRecords
+from features.store.online_records_sqlite import SqliteRecords
 from tests.tiny import REPOSITORY
 
 JAN = datetime(2026, 1, 1, tzinfo=UTC)
@@ -28,7 +28,7 @@ SCRIPT = """
 import sys
 from datetime import datetime
 from pathlib import Path
-from features.store.cutoff import Source
+from features.store.online_blocks import Source
 from features.store.materialize import materialize
 from tests.features.store.test_killed_materialize import opened
 

@@ -10,14 +10,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from features.base.errors import StorageFailure
-from features.store.cutoff import Source, read_watermark
 from features.store.definitions import SnapshotView
-from features.store.differences import Kind
 from features.store.materialize import Materialized, materialize, reconcile
+from features.store.online_blocks import Source, read_watermark
+from features.store.online_differences import Kind
+from features.store.online_records import Block, OnlineRecords, Plain, Record
+from features.store.online_records_redis import RedisRecords
+from features.store.online_records_sqlite import SqliteRecords
 from features.store.payload import to_microseconds
-from features.store.records import Block, OnlineRecords, Plain, Record
-from features.store.records_redis import RedisRecords
-from features.store.records_sqlite import SqliteRecords
 from tests.features.store.conftest import RedisServer
 
 JAN = datetime(2026, 1, 1, tzinfo=UTC)

@@ -14,7 +14,7 @@ from feast import FeatureStore
 
 from features.base.errors import BadConfiguration
 from features.store.definitions import ServiceDefinition
-from features.store.reading import open_reader
+from features.store.online_reader import open_reader
 from features.store.repository import Store
 from tests.features.store.conftest import RedisServer, keep_in_redis
 from tests.tiny import REPOSITORY

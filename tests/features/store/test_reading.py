@@ -15,8 +15,8 @@ import pytest
 
 from features.base.errors import BadConfiguration
 from features.store.definitions import ServiceDefinition
-from features.store.reading import OnlineValue, open_reader
-from features.store.records import WAIT_S, OnlineRecords, Record
+from features.store.online_reader import OnlineValue, open_reader
+from features.store.online_records import WAIT_S, OnlineRecords, Record
 from features.store.repository import Store, open_store
 from tests.features.store.conftest import RedisServer, keep_in_redis
 
@@ -171,7 +171,7 @@ def test_reading_never_imports_feast(workspace: Path, store: Store, write_view) 
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from features.store.reading import open_reader
+from features.store.online_reader import open_reader
 (row,) = open_reader(Path({str(workspace)!r})).read(["ann"], ["visits__n"], as_of=datetime(2026, 1, 1, tzinfo=UTC))
 heavy = sorted({{"feast", "pandas", "pyarrow", "duckdb", "redis"}} & set(sys.modules))
 print(row.values["visits__n"], heavy)

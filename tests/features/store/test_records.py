@@ -12,9 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from features.base.errors import StorageFailure
-from features.store.records import Block, OnlineRecords, Record
-from features.store.records_redis import RedisRecords
-from features.store.records_sqlite import SqliteRecords
+from features.store.online_records import Block, OnlineRecords, Record
+from features.store.online_records_redis import RedisRecords
+from features.store.online_records_sqlite import SqliteRecords
 from tests.features.store.conftest import RedisServer
 
 SOON = 5.0

@@ -11,9 +11,9 @@ import pytest
 import redis
 
 from features.base.errors import BadConfiguration, StorageFailure, Unreachable
-from features.store.records import WAIT_S, Block
-from features.store.records_redis import RedisRecords
-from features.store.settings import read_settings, redis_address
+from features.store.online_records import WAIT_S, Block
+from features.store.online_records_redis import RedisRecords
+from features.store.store_settings import read_settings, redis_address
 from tests.features.store.conftest import RedisServer, keep_in_redis
 
 ANN = {"spend": Block(1, 1, "l", (1,))}

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from features.base.errors import StorageFailure
-from features.store.records import WAIT_S, Block, Record
-from features.store.records_sqlite import SqliteRecords
+from features.store.online_records import WAIT_S, Block, Record
+from features.store.online_records_sqlite import SqliteRecords
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ import pytest
 from features.base.errors import BadConfiguration, Unreachable
 from features.store.definitions import ServiceDefinition
 from features.store.repository import Store, open_store
-from features.store.settings import read_settings
+from features.store.store_settings import read_settings
 
 JAN = datetime(2026, 1, 1, tzinfo=UTC)
 SQLITE = '"sqlite:///state/feast/registry.db"'

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from features.base.errors import BadConfiguration
-from features.store.settings import OFFLINE, SqliteOnline, read_settings
+from features.store.store_settings import OFFLINE, SqliteOnline, read_settings
 
 
 def rewrite(workspace: Path, old: str, new: str) -> None:

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from features.base.errors import BadData, StorageFailure
+from features.store.feature_read_log import NAME, Vector, VectorLog, forget, read_vectors
+from features.store.online_reader import OnlineRow
 from features.store.payload import to_microseconds
-from features.store.reading import OnlineRow
-from features.store.vector_log import NAME, Vector, VectorLog, forget, read_vectors
 
 JAN = datetime(2026, 1, 1, tzinfo=UTC)
 DAY = timedelta(days=1)

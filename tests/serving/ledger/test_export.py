@@ -13,7 +13,7 @@ import pytest
 from features.base.storage import read_parquet
 from serving.ledger.export import bandit_feedback, export_parquet, pdstools_table
 from serving.ledger.ledger import Ledger
-from tests.serving.decide.world import NOW, ask, customers, offer, policy
+from tests.serving.decisioning.world import NOW, ask, customers, offer, policy
 
 CONTRACT = [
     *("interaction_id", "decision_id", "customer_id", "identity_version", "decision_time", "channel", "purpose"),

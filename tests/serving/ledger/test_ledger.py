@@ -14,12 +14,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from features.base.errors import BadData, StorageFailure
-from serving.decide.contacts import EPOCH
-from serving.decide.decision import Decision
-from serving.decide.value import OutcomeCount
+from serving.decisioning.contact_history import EPOCH
+from serving.decisioning.decision import Decision
+from serving.decisioning.value import OutcomeCount
 from serving.ledger.ledger import Ledger
-from tests.serving.decide.test_arbitrate import worlds
-from tests.serving.decide.world import NOW, ask, customers, made, offer, one, policy, stops
+from tests.serving.decisioning.test_arbitrate import worlds
+from tests.serving.decisioning.world import NOW, ask, customers, made, offer, one, policy, stops
 
 BOOST = policy(offer("boost"), offer("other", purpose="service", channels=["email"]))
 HOUR = timedelta(hours=1)

@@ -11,18 +11,18 @@ import pytest
 from fastapi import FastAPI
 
 from features.base.workspace import Workspace
-from features.motion.intake import Intake
-from features.motion.log_sqlite import SqliteLog
-from features.store.reading import open_reader
-from serving.decider import Decider
+from features.store.online_reader import open_reader
+from features.streaming.event_log_sqlite import SqliteLog
+from features.streaming.intake import Intake
+from serving.engine import Decider
+from serving.online.api_keys import ensure_keys
 from serving.online.app import create_app
-from serving.online.desk import Desk
-from serving.online.front import Front
+from serving.online.feature_read_logger import OnlineReads
 from serving.online.guard import Guard, Limits, routes_of
-from serving.online.keys import ensure_keys
-from serving.online.meters import Meters
-from serving.online.noting import OnlineReads
+from serving.online.metrics import Meters
+from serving.online.readiness import Front
 from serving.online.roles import read_roles
+from serving.online.service_context import Desk
 from tests.serving.house import NOW
 from tests.serving.online.client import Client
 

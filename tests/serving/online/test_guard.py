@@ -14,13 +14,13 @@ from starlette.types import Message
 
 from features.base.errors import StorageFailure
 from features.base.workspace import Workspace
-from features.store.reading import OnlineRow
+from features.store.online_reader import OnlineRow
 from features.store.repository import Store
 from serving.online.app import create_app
-from serving.online.desk import Desk
-from serving.online.front import Front
 from serving.online.guard import Guard, Limits, routes_of
-from serving.online.meters import Meters
+from serving.online.metrics import Meters
+from serving.online.readiness import Front
+from serving.online.service_context import Desk
 from tests.serving.house import NOW, customer
 from tests.serving.online.client import JSON, Client, problem
 from tests.serving.online.conftest import ClientFor, Running, key_of

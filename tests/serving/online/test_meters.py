@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 COUNT = """
-from serving.online.meters import Meters
+from serving.online.metrics import Meters
 meters = Meters()
 meters.decision(purpose="marketing", result="offered")
 meters.request(route="/v1/decide", status=200, role="shop", seconds=0.004)

@@ -8,12 +8,12 @@ from datetime import timedelta
 from pathlib import Path
 
 from features.base.workspace import Workspace
+from features.store.feature_read_log import VectorLog, read_vectors
+from features.store.online_reader import open_reader
 from features.store.payload import to_microseconds
-from features.store.reading import open_reader
-from features.store.vector_log import VectorLog, read_vectors
-from serving.online.desk import open_desk
-from serving.online.noting import Noting, noting
-from serving.online.settings import Served
+from serving.online.feature_read_logger import Noting, noting
+from serving.online.role_settings import Served
+from serving.online.service_context import open_desk
 from tests.serving.house import NOW, customer
 from tests.serving.online.client import Client
 from tests.serving.online.conftest import Running, key_of

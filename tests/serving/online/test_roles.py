@@ -9,9 +9,9 @@ import pytest
 
 from features.base.errors import BadConfiguration
 from features.base.workspace import Workspace
-from serving.online.keys import ensure_keys
+from serving.online.api_keys import ensure_keys
+from serving.online.role_settings import FIELDS, FieldName, Risk
 from serving.online.roles import Role, compile_roles, load_roles, role_of
-from serving.online.settings import FIELDS, FieldName, Risk
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 FEATURES = {"profile__region", "purchases__count_30d"}

@@ -11,7 +11,7 @@ from datetime import datetime
 import pytest
 
 from features.base.workspace import Workspace
-from features.store.reading import OnlineRow, Unread
+from features.store.online_reader import OnlineRow, Unread
 from tests.serving.house import customer
 from tests.serving.online.client import Client, problem
 from tests.serving.online.conftest import Running, key_of
@@ -64,7 +64,7 @@ import json, sys
 from pathlib import Path
 from features.base.workspace import Workspace
 import serving.online.service
-from serving.online.desk import open_desk
+from serving.online.service_context import open_desk
 desk = open_desk(Workspace(Path({str(keyed.root)!r})))
 print(json.dumps([len(desk.decider.features), "feast" in sys.modules]))
 """

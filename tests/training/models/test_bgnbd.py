@@ -7,9 +7,9 @@ import pytest
 from scipy.stats import beta, gamma
 
 from features.base.errors import BadData
+from training.baselines import bgnbd
+from training.baselines.bgnbd import BgNbd
 from training.evaluate.ranking import auc
-from training.models import bgnbd
-from training.models.bgnbd import BgNbd
 
 CDNOW = BgNbd(r=0.243, alpha=4.414, a=0.793, b=2.426, log_likelihood=-9582.4)  # Fader, Hardie and Lee (2005), table 2
 

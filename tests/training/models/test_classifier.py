@@ -10,10 +10,10 @@ import pytest
 from scipy.special import expit
 
 from features.base.errors import BadData
-from training import folds
+from training.dataset import folds
 from training.evaluate.calibration import ece
 from training.evaluate.ranking import auc
-from training.models import classifier, explain
+from training.models import classifier, explanation
 from training.models.booster import BoosterSettings
 from training.models.encoding import Encoding
 
@@ -134,7 +134,7 @@ def test_reasons_name_the_feature_its_value_and_its_direction() -> None:
     matrix = model.encoding.matrix(two)
     contributions = model.trees.contributions(matrix)
     np.testing.assert_allclose(contributions.sum(axis=1), model.trees.raw(matrix), atol=1e-9)
-    new, old = explain.reasons(contributions, matrix, model.encoding, top=2)
+    new, old = explanation.reasons(contributions, matrix, model.encoding, top=2)
     assert {(r.feature, r.value, r.direction) for r in new} == {
         ("tenure, months", 0.2, "raises"),
         ("plan", "basic", "raises"),
@@ -142,7 +142,9 @@ def test_reasons_name_the_feature_its_value_and_its_direction() -> None:
     assert (old[0].feature, old[0].value, old[0].direction) == ("tenure, months", 9.8, "lowers")
     assert abs(old[0].contribution) >= abs(old[1].contribution)
     assert (
-        next(r.value for r in explain.reasons(contributions, matrix, model.encoding, top=3)[1] if r.feature == "plan")
+        next(
+            r.value for r in explanation.reasons(contributions, matrix, model.encoding, top=3)[1] if r.feature == "plan"
+        )
         is None
     )
 
@@ -150,7 +152,7 @@ def test_reasons_name_the_feature_its_value_and_its_direction() -> None:
 def test_features_that_moved_nothing_are_no_reasons() -> None:
     encoding = Encoding.fit(world(50, seed=1)[0])
     still = np.array([[0.0, 0.3, 0.0, 1.0]])
-    assert [r.feature for r in explain.reasons(still, np.zeros((1, 3)), encoding, top=3)[0]] == ["plan"]
+    assert [r.feature for r in explanation.reasons(still, np.zeros((1, 3)), encoding, top=3)[0]] == ["plan"]
 
 
 def test_leaves_grow_with_the_table_unless_they_are_set() -> None:

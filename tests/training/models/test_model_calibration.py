@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from scipy.special import expit
 
 from features.base.errors import BadData
-from training.models import calibration
-from training.models.calibration import EDGE, IDENTITY, METHODS, Calibration
+from training.models import calibrator
+from training.models.calibrator import EDGE, IDENTITY, METHODS, Calibration
 
 
 def world(slope: float, shift: float, rows: int = 6000) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -24,12 +24,12 @@ def world(slope: float, shift: float, rows: int = 6000) -> tuple[np.ndarray, np.
 
 def test_scores_that_are_right_already_are_left_alone() -> None:
     raw, target, fold = world(slope=1.0, shift=0.0)
-    assert calibration.fit(raw, target, fold=fold) == IDENTITY
+    assert calibrator.fit(raw, target, fold=fold) == IDENTITY
 
 
 def test_overconfident_scores_are_pulled_back_to_the_truth() -> None:
     raw, target, fold = world(slope=0.4, shift=0.7)
-    found = calibration.fit(raw, target, fold=fold)
+    found = calibrator.fit(raw, target, fold=fold)
     assert found.method == "platt"
     slope = (found.calibrated[1] - found.calibrated[0]) / (2 * EDGE)
     assert slope == pytest.approx(0.4, abs=0.04)
@@ -40,7 +40,7 @@ def test_a_step_that_no_curve_follows_is_met_by_isotonic() -> None:
     chance = np.random.default_rng(2)
     raw = chance.uniform(-4, 4, 8000)
     target = (chance.random(8000) < np.where(raw > 1.0, 0.9, 0.1)).astype(float)
-    found = calibration.fit(raw, target, fold=np.arange(8000) % 5)
+    found = calibrator.fit(raw, target, fold=np.arange(8000) % 5)
     assert found.method == "isotonic"
     assert found.apply(np.array([-2.0, 3.0])) == pytest.approx([0.1, 0.9], abs=0.03)
 
@@ -50,8 +50,8 @@ def test_weights_count_as_repeated_rows() -> None:
     weight = np.where(target == 1, 1.0, 3.0)
     again = np.repeat(np.arange(400), weight.astype(int))
     for method in ("platt", "beta"):
-        weighted = calibration.fit_method(method, raw, target, weight).apply(raw)
-        repeated = calibration.fit_method(method, raw[again], target[again], np.ones(len(again))).apply(raw)
+        weighted = calibrator.fit_method(method, raw, target, weight).apply(raw)
+        repeated = calibrator.fit_method(method, raw[again], target[again], np.ones(len(again))).apply(raw)
         np.testing.assert_allclose(weighted, repeated, atol=1e-4)
 
 
@@ -60,11 +60,11 @@ def test_weights_count_as_repeated_rows() -> None:
     st.lists(st.tuples(st.floats(-60, 60), st.booleans()), min_size=4, max_size=40),
 )
 def test_every_method_keeps_the_order_and_gives_probabilities(
-    method: calibration.Method, rows: list[tuple[float, bool]]
+    method: calibrator.Method, rows: list[tuple[float, bool]]
 ) -> None:
     raw, target = np.array([r for r, _ in rows]), np.array([float(t) for _, t in rows])
     target[:2] = [0.0, 1.0]
-    found = calibration.fit_method(method, raw, target, np.ones(len(raw)))
+    found = calibrator.fit_method(method, raw, target, np.ones(len(raw)))
     p = found.apply(np.linspace(-50, 50, 501))
     assert (np.diff(p) >= 0).all()
     assert p.min() >= 0
@@ -73,7 +73,7 @@ def test_every_method_keeps_the_order_and_gives_probabilities(
 
 def test_isotonic_does_not_tie_customers_above_the_last_pool() -> None:
     raw = np.array([-2.0, -1.0, 0.0, 1.0])
-    found = calibration.fit_method("isotonic", raw, np.array([0.0, 0.0, 1.0, 1.0]), np.ones(4))
+    found = calibrator.fit_method("isotonic", raw, np.array([0.0, 0.0, 1.0, 1.0]), np.ones(4))
     p = found.apply(np.array([1.0, 2.0, 3.0]))
     assert p[0] < p[1] < p[2] < 1
 
@@ -81,7 +81,7 @@ def test_isotonic_does_not_tie_customers_above_the_last_pool() -> None:
 def test_a_table_survives_json_exactly() -> None:
     raw, target, _ = world(slope=0.3, shift=0.2, rows=500)
     for method in METHODS:
-        found = calibration.fit_method(method, raw, target, np.ones(500))
+        found = calibrator.fit_method(method, raw, target, np.ones(500))
         assert Calibration.from_json(json.loads(json.dumps(found.to_json()))) == found
 
 

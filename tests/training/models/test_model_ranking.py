@@ -7,12 +7,13 @@ import pandas as pd
 import pytest
 
 from features.base.errors import BadData
-from training.evaluate import recommend
+from training.baselines import classifiers
+from training.evaluate import recommendation
 from training.evaluate.calibration import ece
-from training.models import baselines, ranking
+from training.models import ranker
 from training.models.booster import BoosterSettings
 from training.models.encoding import Encoding
-from training.models.ranking import Pairs, Stem
+from training.models.ranker import Pairs, Stem
 
 QUICK = BoosterSettings(learning_rate=0.15, max_rounds=120, patience=10, folds=2, num_leaves=8, num_threads=1)
 GROUPS = ("bakery", "dairy", "wine", "toys")
@@ -32,7 +33,7 @@ def world(rows: int, seed: int) -> tuple[pd.DataFrame, np.ndarray]:
 
 def test_stems_are_the_columns_that_end_with_a_candidate() -> None:
     columns = ["a__x", "a__y", "b__y", "x", "__x", "a__xx"]
-    assert ranking.stems(columns, ("x", "y")) == (Stem("a", ("a__x", "a__y")), Stem("b", (None, "b__y")))
+    assert ranker.stems(columns, ("x", "y")) == (Stem("a", ("a__x", "a__y")), Stem("b", (None, "b__y")))
 
 
 def test_a_row_becomes_one_pair_per_candidate() -> None:
@@ -56,7 +57,7 @@ def test_a_row_becomes_one_pair_per_candidate() -> None:
 def test_popularity_counts_only_customers_who_could_take_it() -> None:
     frame, taken = world(600, seed=1)
     taken[:300, 2] = np.nan
-    model = ranking.fit(frame, taken, candidates=GROUPS, settings=QUICK, seed=1)
+    model = ranker.fit(frame, taken, candidates=GROUPS, settings=QUICK, seed=1)
     mean = np.nansum(taken) / (~np.isnan(taken)).sum()
     assert model.pairs.popularity[2] == pytest.approx((taken[300:, 2].sum() + mean) / 301)
 
@@ -64,40 +65,40 @@ def test_popularity_counts_only_customers_who_could_take_it() -> None:
 def test_new_customers_are_ranked_better_than_by_popularity_and_come_true() -> None:
     frame, taken = world(2500, seed=1)
     fresh, came = world(2500, seed=2)
-    model = ranking.fit(frame, taken, candidates=GROUPS, settings=QUICK, seed=3)
+    model = ranker.fit(frame, taken, candidates=GROUPS, settings=QUICK, seed=3)
     p = model.score(model.encoding.matrix(fresh))
     assert p.shape == (2500, 4)
-    popular = baselines.popularity(taken, rows=2500)
-    assert recommend.hit(p, came, k=1).mean > recommend.hit(popular, came, k=1).mean + 0.1
+    popular = classifiers.popularity(taken, rows=2500)
+    assert recommendation.hit(p, came, k=1).mean > recommendation.hit(popular, came, k=1).mean + 0.1
     assert ece(came.ravel(), p.ravel()) < 0.02
 
 
 def test_a_sample_of_rows_leaves_the_probabilities_those_of_all_pairs() -> None:
     frame, taken = world(5000, seed=1)
-    model = ranking.fit(frame, taken, candidates=GROUPS, settings=QUICK, max_pairs=10_000, seed=3)
+    model = ranker.fit(frame, taken, candidates=GROUPS, settings=QUICK, max_pairs=10_000, seed=3)
     p = model.score(model.encoding.matrix(frame))
     assert p.mean() == pytest.approx(taken.mean(), abs=0.01)
 
 
 def test_only_the_customer_columns_that_help_are_kept() -> None:
     frame, taken = world(2000, seed=1)
-    model = ranking.fit(frame, taken, candidates=GROUPS, settings=QUICK, max_customer_columns=1, seed=3)
+    model = ranker.fit(frame, taken, candidates=GROUPS, settings=QUICK, max_customer_columns=1, seed=3)
     assert model.pairs.customer == ("parent",)
     assert not any(name.startswith("noise") for name in model.encoding.names)
 
 
 def test_the_same_seed_gives_the_same_ranker() -> None:
     frame, taken = world(500, seed=1)
-    assert ranking.fit(frame, taken, candidates=GROUPS, settings=QUICK, seed=3) == ranking.fit(
+    assert ranker.fit(frame, taken, candidates=GROUPS, settings=QUICK, seed=3) == ranker.fit(
         frame, taken, candidates=GROUPS, settings=QUICK, seed=3
     )
 
 
 def test_scoring_in_blocks_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     frame, taken = world(300, seed=1)
-    model = ranking.fit(frame, taken, candidates=GROUPS, settings=QUICK, seed=3)
+    model = ranker.fit(frame, taken, candidates=GROUPS, settings=QUICK, seed=3)
     matrix = model.encoding.matrix(frame)
-    monkeypatch.setattr(ranking, "BLOCK_PAIRS", 28)
+    monkeypatch.setattr(ranker, "BLOCK_PAIRS", 28)
     assert (model.score(matrix) == np.vstack([model.score(matrix[at : at + 1]) for at in range(300)])).all()
 
 
@@ -113,20 +114,20 @@ def test_scoring_in_blocks_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> N
 def test_labels_and_candidates_must_fit(candidates: tuple[str, ...], shape: tuple[int, int], code: str) -> None:
     frame, _ = world(100, seed=1)
     with pytest.raises(BadData) as error:
-        ranking.fit(frame, np.zeros(shape), candidates=candidates, seed=1)
+        ranker.fit(frame, np.zeros(shape), candidates=candidates, seed=1)
     assert error.value.first.code == code
 
 
 def test_a_per_candidate_column_of_text_is_refused() -> None:
     frame, taken = world(100, seed=1)
     with pytest.raises(BadData, match=r"candidates\.type") as error:
-        ranking.fit(frame.assign(last__wine="red"), taken, candidates=GROUPS, seed=1)
+        ranker.fit(frame.assign(last__wine="red"), taken, candidates=GROUPS, seed=1)
     assert error.value.first.where == "last__wine"
 
 
 def test_a_declared_column_that_does_not_exist_is_refused() -> None:
     frame, taken = world(100, seed=1)
-    stem = ranking.declared({"n": {"wine": "nowhere"}}, GROUPS)
+    stem = ranker.declared({"n": {"wine": "nowhere"}}, GROUPS)
     with pytest.raises(BadData, match=r"features\.missing") as error:
-        ranking.fit(frame, taken, candidates=GROUPS, per_candidate=stem, seed=1)
+        ranker.fit(frame, taken, candidates=GROUPS, per_candidate=stem, seed=1)
     assert error.value.first.where == "nowhere"

@@ -1,0 +1,246 @@
+"""The one way to customer data: for a purpose, and only of those for whom it has a basis; the withheld are counted."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+import duckdb
+import pyarrow as pa
+
+from features.base.clock import as_utc
+from features.base.engine import literal, one_row, open_engine
+from features.base.errors import BadConfiguration, BadData
+from features.base.workspace import Workspace
+from features.config.canonical import Kind
+from features.config.loading import did_you_mean
+from features.config.purposes import Purpose
+from features.consent.lawful_basis import basis_select
+from features.identity.customer_tables import Columns, register
+from features.identity.data_time import about_customers, known_span, next_midnight
+
+
+@dataclass(frozen=True)
+class Withheld:
+    """Customers who are not there for a purpose, and why.
+
+    Parameters
+    ----------
+    purpose : the purpose; empty where any declared one would have done
+    reason : ``no_consent``, ``withdrawn``, ``objected``, ``expired``; ``no_basis`` for any purpose at all
+    customers : how many
+    """
+
+    purpose: str
+    reason: str
+    customers: int
+
+
+def by_purpose(withheld: Iterable[Withheld]) -> dict[str, dict[str, int]]:
+    """Return purpose → reason → customers; the purpose is ``any`` where any declared one would have done."""
+    found: dict[str, dict[str, int]] = {}
+    for row in sorted(withheld, key=lambda row: (row.purpose, row.reason)):
+        found.setdefault(row.purpose or "any", {})[row.reason] = row.customers
+    return found
+
+
+@dataclass(frozen=True)
+class Access:
+    """What a purpose may see.
+
+    Parameters
+    ----------
+    columns : of each canonical table, and which of them hold numbers
+    withheld : who is not there, by reason
+    moment : whose words counted
+    """
+
+    columns: Columns
+    withheld: tuple[Withheld, ...]
+    moment: datetime
+
+
+def open_customer_data(
+    engine: duckdb.DuckDBPyConnection,
+    workspace: Workspace,
+    purposes: Mapping[str, Purpose],
+    *,
+    purpose: str | None,
+    as_of: datetime | None = None,
+) -> Access:
+    """Make the canonical tables known to the engine, without the rows of customers for whom there is no basis.
+
+    Parameters
+    ----------
+    engine : may read the workspace's state
+    workspace : unified before
+    purposes : the declared purposes
+    purpose : what the data is wanted for; None where any declared purpose would do (and everybody is there when a
+        workspace declares none)
+    as_of : later than the last known row, a grant may have expired by then; earlier, it changes nothing: whoever has
+        withdrawn is left out, of rows of the past, too
+
+    Raises
+    ------
+    BadConfiguration : the purpose is not declared
+    """
+    check_purpose(purpose, purposes, where="purpose")
+    columns = register(engine, workspace.unified, motion=workspace.motion)
+    moment = present(engine, columns, as_of=as_of)
+    if not purposes:
+        return Access(columns, (), moment)
+    withheld = find_allowed(engine, purposes, purpose, as_of=moment, words="consents" in columns)
+    if not withheld:
+        return Access(columns, (), moment)
+    allowed = "customer_id IN (SELECT customer_id FROM allowed)"
+    about: dict[Kind, str] = dict.fromkeys(about_customers(columns), allowed)
+    return Access(register(engine, workspace.unified, motion=workspace.motion, where=about), withheld, moment)
+
+
+def present(engine: duckdb.DuckDBPyConnection, columns: Columns, *, as_of: datetime | None = None) -> datetime:
+    """Return the moment whose words count: the present one of the data, or `as_of` where that is later."""
+    now = next_midnight(known_span(engine, columns)[1])
+    return now if as_of is None else max(now, as_utc(as_of))
+
+
+def find_allowed(
+    engine: duckdb.DuckDBPyConnection,
+    purposes: Mapping[str, Purpose],
+    purpose: str | None,
+    *,
+    as_of: datetime,
+    words: bool,
+) -> tuple[Withheld, ...]:
+    """Create ``allowed`` (customer_id); return who is left out of it.
+
+    Parameters
+    ----------
+    engine : knows ``customers``, and ``consents`` where there are `words`
+    purposes : the declared purposes, at least one
+    purpose : one of them; None where any will do
+    as_of : whose words count
+    """
+    asked = dict(purposes) if purpose is None else {purpose: purposes[purpose]}
+    engine.execute("CREATE OR REPLACE TEMP VIEW everybody AS SELECT DISTINCT customer_id FROM customers")
+    engine.execute(f"CREATE OR REPLACE TEMP TABLE standing AS {basis_select(asked, as_of=as_of, words=words)}")
+    engine.execute(
+        "CREATE OR REPLACE TEMP TABLE allowed AS SELECT DISTINCT customer_id FROM standing WHERE reason IS NULL"
+    )
+    why = "'no_basis'" if purpose is None else "reason"
+    rows = engine.execute(
+        f"""
+        SELECT {why} AS why, count(DISTINCT customer_id) FROM standing
+        WHERE customer_id NOT IN (SELECT customer_id FROM allowed) GROUP BY why ORDER BY why
+        """
+    ).fetchall()
+    return tuple(Withheld(purpose or "", reason, customers) for reason, customers in rows)
+
+
+def allowed_customers(
+    workspace: Workspace, purposes: Mapping[str, Purpose], *, purpose: str | None, as_of: datetime | None = None
+) -> dict[str, int]:
+    """Return the customers for whom there is a basis, in order, with how many records each has.
+
+    See `open_customer_data`.
+    """
+    with open_engine(folders=[workspace.unified]) as engine:
+        open_customer_data(engine, workspace, purposes, purpose=purpose, as_of=as_of)
+        counted = engine.execute("SELECT customer_id, count(*) FROM customers GROUP BY 1 ORDER BY 1").fetchall()
+    return {str(customer): int(records) for customer, records in counted}
+
+
+def withheld_by_purpose(
+    engine: duckdb.DuckDBPyConnection, purposes: Mapping[str, Purpose], columns: Columns
+) -> tuple[dict[str, dict[str, int]], int]:
+    """Return purpose → reason → customers, and how many customers lack some purpose that rests on consent.
+
+    Parameters
+    ----------
+    engine : knows the canonical tables
+    purposes : the declared purposes
+    columns : of the canonical tables
+    """
+    if not purposes:
+        return {}, 0
+    moment = present(engine, columns)
+    find_allowed(engine, purposes, None, as_of=moment, words="consents" in columns)
+    found: dict[str, dict[str, int]] = {purpose: {} for purpose in sorted(purposes)}
+    for purpose, reason, customers in engine.execute(
+        """
+        SELECT purpose, reason, count(*) FROM standing WHERE reason IS NOT NULL GROUP BY ALL ORDER BY ALL
+        """
+    ).fetchall():
+        found[purpose][reason] = customers
+    asked = ", ".join(literal(name) for name, purpose in purposes.items() if purpose.basis == "consent") or "NULL"
+    (lacking,) = one_row(
+        engine,
+        f"SELECT count(DISTINCT customer_id) FROM standing WHERE reason IS NOT NULL AND purpose IN ({asked})",
+    )
+    return found, int(lacking)
+
+
+def rows_of(
+    workspace: Workspace,
+    purposes: Mapping[str, Purpose],
+    table: str,
+    customer: str,
+    *,
+    purpose: str | None,
+    as_of: datetime | None = None,
+    personal: bool = False,
+) -> pa.Table:
+    """Return one customer's rows of one table, in its order.
+
+    Parameters
+    ----------
+    table : ``golden``, ``customers``, ``events``, …
+    customer : the id
+    purpose, as_of : what they are wanted for, and when; see `open_customer_data`
+    personal : with what identifies the person (``golden`` and ``customers`` only)
+
+    Raises
+    ------
+    BadData : the table is not there, the customer is not known, or there is no basis for the purpose
+    """
+    folder = workspace.personal if personal else workspace.unified
+    path = folder / f"{table}.parquet"
+    if not path.is_file():
+        raise BadData("customers.no_table", f"this workspace has no {table}", hint="declare a feed of that kind")
+    with open_engine(folders=[workspace.unified]) as engine:
+        access = open_customer_data(engine, workspace, purposes, purpose=purpose, as_of=as_of)
+        (there,) = engine.execute("SELECT count(*) FROM customers WHERE customer_id = ?", [customer]).fetchall()[0]
+        if not there:
+            raise _absent(access.withheld)
+        rows: pa.Table = engine.sql(
+            f"SELECT * FROM read_parquet({literal(str(path))}) WHERE customer_id = {literal(customer)}"
+        ).to_arrow_table()
+    return rows
+
+
+def _absent(withheld: Collection[Withheld]) -> BadData:
+    if withheld:
+        return BadData(
+            "customers.withheld_or_unknown",
+            "this customer is not known, or there is no basis for the purpose",
+            hint="`nextbest consent show CUSTOMER` tells which",
+        )
+    return BadData(
+        "customers.unknown", "this customer is not known", hint="`nextbest identity resolve` follows past ids"
+    )
+
+
+def check_purpose(purpose: str | None, purposes: Collection[str], *, where: str) -> None:
+    """Refuse a purpose that is not declared.
+
+    Raises
+    ------
+    BadConfiguration : naming the nearest declared one
+    """
+    if purpose is not None and purpose not in purposes:
+        raise BadConfiguration(
+            "purpose.undeclared",
+            f"the purpose {purpose!r} is not declared in features/feeds.yaml",
+            where=where,
+            hint=did_you_mean(purpose, sorted(purposes)),
+        )

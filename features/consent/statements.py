@@ -1,0 +1,67 @@
+"""What the feeds of consents say, on its way into the ledger and out to today's customers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+from features.base.workspace import Workspace
+from features.config.feed import Feed
+from features.consent.ledger import append_words, new_words, read_words
+from features.consent.pseudonym import pseudonym_key
+from features.consent.subjects import remember_subjects, subjects_today, words_of, write_consents
+
+
+@dataclass(frozen=True)
+class Words:
+    """The ledger as it is, what the feeds add to it, and whose words they are today.
+
+    Parameters
+    ----------
+    ledger, fresh : words of `ledger.SCHEMA`
+    subjects : (subject, customer_id)
+    waiting : words about nobody who is known yet; they count from when their customer comes
+    """
+
+    ledger: pa.Table
+    fresh: pa.Table
+    subjects: pa.Table
+    waiting: int
+
+    def enter(self, folder: Path) -> None:
+        """Enter the new words into the ledger, for good."""
+        if self.ledger.num_rows or self.fresh.num_rows:
+            append_words(folder, self.ledger, self.fresh)
+            remember_subjects(folder, self.subjects)
+
+
+def gather(
+    engine: duckdb.DuckDBPyConnection, workspace: Workspace, feeds: Mapping[str, Feed], *, past: pa.Table, folder: Path
+) -> Words | None:
+    """Write ``consents.parquet`` from the ledger and the feeds' new words; the ledger itself is left alone.
+
+    Parameters
+    ----------
+    engine : knows ``records`` (feed, record_id, customer_id)
+    workspace : its feeds are staged
+    feeds : all declared feeds
+    past : where past ids lead (past_id, customer_id)
+    folder : of the unified tables
+
+    Returns
+    -------
+    Words to enter once the run is accepted; None where nobody ever said anything, and no feed of consents is declared
+    """
+    ledger = read_words(workspace.consent)
+    if not ledger.num_rows and all(feed.kind != "consents" for feed in feeds.values()):
+        return None
+    key = pseudonym_key(workspace.pseudonym_key, needed=ledger.num_rows > 0)
+    fresh = new_words(ledger, words_of(engine, feeds, workspace.staged, key=key))
+    subjects = subjects_today(engine, feeds, staged=workspace.staged, remembered=workspace.consent, past=past, key=key)
+    whole = pa.concat_tables([ledger, fresh])
+    waiting = write_consents(engine, whole, subjects, folder / "consents.parquet")
+    return Words(ledger, fresh, subjects, waiting)

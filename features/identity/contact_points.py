@@ -1,0 +1,72 @@
+"""Contact points are kept, not chosen: every e-mail address, telephone number and postal address of a customer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import duckdb
+
+from features.base.storage import stream_parquet
+from features.identity.survivorship_rules import order_by
+
+#: What national and international spelling of a telephone number share.
+_SHARED = 9
+_DIGITS = "regexp_replace(phone, '[^0-9]', '', 'g')"
+#: A number in international spelling begins with a plus or two noughts; any other stays as it is dialled at home.
+_PHONE = f"CASE WHEN regexp_matches(phone, '^ *([+]|00)') THEN '+' || ltrim({_DIGITS}, '0') ELSE {_DIGITS} END"
+_ADDRESS = "concat_ws(', ', street, city, postcode)"
+_SPELT = f"trim(regexp_replace(lower({_ADDRESS}), '[^\\p{{L}}\\p{{N}}]+', ' ', 'g'))"
+_EMAIL = "^[^@\\s]{1,64}@([^@\\s.]{1,63}[.])+[^@\\s.]{2,63}$"
+
+
+def write_contact_points(engine: duckdb.DuckDBPyConnection, *, source: str, folder: Path) -> int:
+    """Write ``personal/contact_points.parquet``: one row for each contact point of each customer.
+
+    Spellings of one point are one row: e-mail addresses are compared in lower case, telephone numbers by their last
+    nine digits, addresses by the letters and digits of street, city and postcode. Its columns are ``customer_id``,
+    ``kind`` (``email``, ``phone``, ``address``), ``value`` (as last written), ``normalised``, ``feeds``, ``records``
+    (``feed:key``), ``first_seen`` (known since), ``last_seen`` (the last change of a record that holds it) and
+    ``valid``: whether it is written as such a point is; of addresses nobody can say.
+
+    Parameters
+    ----------
+    engine : knows `source`
+    source : relation of all customers' records with their personal fields
+    folder : where the file goes
+
+    Returns
+    -------
+    int : contact points written
+    """
+    path = folder / "personal" / "contact_points.parquet"
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    return stream_parquet(
+        engine.sql(
+            f"""
+            WITH points AS (
+              SELECT *, 'email' AS kind, email AS value, lower(trim(email)) AS normalised, normalised AS point,
+                     regexp_matches(trim(email), '{_EMAIL}') AS valid
+              FROM {source} WHERE trim(email) <> ''
+              UNION ALL
+              SELECT *, 'phone', phone, {_PHONE} AS normalised, right(normalised, {_SHARED:d}),
+                     length({_DIGITS}) BETWEEN 7 AND 15
+              FROM {source} WHERE {_DIGITS} <> ''
+              UNION ALL
+              SELECT *, 'address', {_ADDRESS}, {_SPELT} AS normalised, normalised, NULL
+              FROM {source} WHERE trim(street) <> '' OR trim(postcode) <> ''
+            )
+            SELECT customer_id, kind,
+                   arg_max(value, {order_by()}) AS value,
+                   arg_max(normalised, (normalised LIKE '+%', {order_by()})) AS normalised,
+                   list_sort(list(DISTINCT feed)) AS feeds,
+                   list_sort(list(feed || ':' || record_id)) AS records,
+                   min(known_at) AS first_seen,
+                   max(greatest(known_at, event_time)) AS last_seen,
+                   bool_or(valid) AS valid
+            FROM points
+            GROUP BY customer_id, kind, point
+            ORDER BY customer_id, kind, normalised
+            """
+        ).to_arrow_reader(),
+        path,
+    )

@@ -1,0 +1,300 @@
+"""The canonical tables of all feeds together, with one ``customer_id`` on every row that has a customer.
+
+What identifies people lies in the folder ``personal`` and nowhere else: there a record of a customer stands under its
+own key, with all that it holds. In every other table it stands under its place among its feed's keys, which keeps their
+order and tells nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+import pyarrow.parquet as pq
+
+from features.base.checksums import damaged_column
+from features.base.engine import literal, one_row, quoted
+from features.base.errors import StorageFailure
+from features.base.storage import stream_parquet
+from features.base.workspace import Workspace
+from features.config.canonical import CANONICAL, Kind, attribute_name
+from features.config.feed import Feed
+from features.config.feeds_file import FeedsFile
+from features.identity.links import reference
+from features.identity.normalisation import phone
+from features.identity.streamed_events import load_in_motion
+from features.identity.survivorship_rules import refuse_unknown, with_marks
+from features.ingest.mapping import reference_name
+from features.ingest.personal_columns import apart_attributes, found_personal, personal_columns
+
+#: Columns of each canonical table: name → whether it holds numbers.
+Columns = Mapping[Kind, Mapping[str, bool]]
+_NUMBERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT")
+
+
+@dataclass(frozen=True)
+class Attached:
+    """How many rows of a feed found their customer.
+
+    Parameters
+    ----------
+    feed : the feed
+    rows : rows with a customer
+    anonymous : rows that name no customer
+    unknown : rows that name a customer nobody knows; kept aside
+    """
+
+    feed: str
+    rows: int
+    anonymous: int
+    unknown: int
+
+
+@dataclass(frozen=True)
+class Written:
+    """What was written.
+
+    Parameters
+    ----------
+    attached : one for each feed that is about customers
+    found : attributes that look personal though nobody declared them, kept out like those that are declared
+    """
+
+    attached: tuple[Attached, ...]
+    found: tuple[str, ...]
+
+
+#: Where the records of customers lie as they are, under their own keys.
+PERSONAL = "personal"
+#: The relation of those records.
+WHOLE = "whole_customers"
+
+
+def damaged_table(folder: Path) -> tuple[str, str] | None:
+    """Return the first table whose bytes are not those that were written, and in which column; None where all are.
+
+    Parameters
+    ----------
+    folder : of the canonical tables
+    """
+    for path in sorted(folder.rglob("*.parquet")):
+        column = damaged_column(path)
+        if column is not None:
+            return path.relative_to(folder).as_posix(), column
+    return None
+
+
+def refuse_damaged_tables(workspace: Workspace) -> None:
+    """Refuse tables that are not what was written: the engine might read other values without a word.
+
+    Raises
+    ------
+    StorageFailure : naming the first one, and its column
+    """
+    damaged = damaged_table(workspace.unified)
+    if damaged is not None:
+        raise StorageFailure(
+            "unify.damaged_table",
+            f"{damaged[0]} does not match its checksums (first in {damaged[1]})",
+            where=workspace.unified.name,
+            hint="run `nextbest unify`, which makes it again",
+        )
+
+
+def seal(folder: Path) -> None:
+    """Make a folder, and every file in it, readable by its owner alone."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.chmod(0o700)
+    for path in folder.rglob("*"):
+        path.chmod(0o700 if path.is_dir() else 0o600)
+
+
+def write_tables(engine: duckdb.DuckDBPyConnection, feeds: FeedsFile, *, staged: Path, folder: Path) -> Written:
+    """Write every canonical table that some feed maps to; the table ``records`` must be registered.
+
+    Parameters
+    ----------
+    engine : knows ``records`` (feed, record_id, customer_id), may read `staged` and write `folder`; told of `WHOLE`
+    feeds : the declared feeds
+    staged : folder of the staged feeds
+    folder : where ``KIND.parquet``, ``personal/customers.parquet`` and ``personal/unknown/FEED.parquet`` go
+
+    Returns
+    -------
+    Written
+
+    Raises
+    ------
+    BadConfiguration : a rule of survivorship names an attribute that there is not
+    """
+    counts: list[Attached] = []
+    found: list[str] = []
+    declared = apart_attributes(feeds)
+    for kind, table in CANONICAL.items():
+        members = {name: feed for name, feed in sorted(feeds.feeds.items()) if feed.kind == kind}
+        if not members:
+            continue
+        selects = [_select(name, feed, feeds, staged) for name, feed in members.items()]
+        engine.execute(f"CREATE OR REPLACE TEMP TABLE joined AS {' UNION ALL BY NAME '.join(selects)}")
+        columns = {name: kind_ for name, kind_, *_ in engine.execute("DESCRIBE joined").fetchall()}
+        own = [name for name, kind_ in columns.items() if "." in name and kind_ == "VARCHAR" and name not in declared]
+        new = found_personal(engine, "joined", own, of_customers=kind == "customers")
+        found += new
+        keep = "customer_id IS NOT NULL" if table.about_customer else "true"
+        order = "customer_id, event_time, feed, record_id" if table.about_customer else "feed, record_id"
+        if kind == "customers":
+            whole = f"SELECT * EXCLUDE (__ref) FROM joined ORDER BY {order}"
+            path = folder / PERSONAL / f"{kind}.parquet"
+            refuse_unknown(list(columns), feeds)
+            stream_parquet(engine.sql(whole).to_arrow_reader(), path)
+            engine.execute(f"CREATE OR REPLACE TEMP VIEW {WHOLE} AS SELECT * FROM read_parquet({literal(str(path))})")
+        source = f"({with_marks('joined', feeds)})" if kind == "customers" else "joined"
+        hidden = personal_columns(columns, {*declared, *new})
+        listed = ", ".join(map(quoted, ["__ref", *hidden]))
+        numbered = sorted(numbered_feeds(feeds) & set(members))
+        pseudonymous = (
+            f"SELECT * EXCLUDE ({listed}) REPLACE ({_ordinal(numbered)} AS record_id)\n"
+            f"FROM {source} WHERE {keep} ORDER BY {order}"
+        )
+        stream_parquet(engine.sql(pseudonymous).to_arrow_reader(), folder / f"{kind}.parquet")
+        if table.about_customer:
+            counts += [_attached(engine, name, folder / PERSONAL) for name in members]
+    return Written(tuple(counts), tuple(sorted(found)))
+
+
+def numbered_feeds(feeds: FeedsFile) -> frozenset[str]:
+    """Return the feeds whose rows stand outside ``personal`` under their place among the feed's keys."""
+    declared = apart_attributes(feeds)
+    return frozenset(
+        name for name, feed in feeds.feeds.items() if feed.kind == "customers" or _telling(name, feed, declared)
+    )
+
+
+def _telling(name: str, feed: Feed, declared: frozenset[str]) -> bool:
+    """Return whether a feed's key says whom its rows are about."""
+    link = feed.link(name)
+    about = {link[2]} if link is not None else set()
+    return bool(about & set(feed.keys)) or any(attribute_name(name, column) in declared for column in feed.keys)
+
+
+def _ordinal(numbered: list[str]) -> str:
+    """Return SQL of the id under which a row stands outside ``personal``: for some feeds its place, in key order."""
+    if not numbered:
+        return "record_id"
+    listed = ", ".join(map(literal, numbered))
+    place = "lpad(CAST(dense_rank() OVER (PARTITION BY feed ORDER BY record_id) AS VARCHAR), 12, '0')"
+    return f"CASE WHEN feed IN ({listed}) THEN {place} ELSE record_id END"
+
+
+def _select(name: str, feed: Feed, feeds: FeedsFile, staged: Path) -> str:
+    rows = staged / name / "rows.parquet"
+    hidden = _hidden(name, feed, feeds, rows)
+    exclude = f"EXCLUDE ({', '.join(quoted(column) for column in hidden)})" if hidden else ""
+    source = f"read_parquet({literal(str(rows))})"
+    if feed.kind == "customers":
+        return (
+            f"SELECT r.customer_id, {literal(name)} AS feed, s.* {exclude}, NULL AS __ref "
+            f"FROM {source} s JOIN records r ON r.feed = {literal(name)} AND r.record_id = s.record_id"
+        )
+    link = feed.link(name)
+    if link is None:
+        return f"SELECT {literal(name)} AS feed, s.* {exclude}, NULL AS __ref FROM {source} s"
+    other, column, _ = link
+    owner = feeds.feeds[other]
+    theirs = comparable(owner, column, reference(owner, column))
+    known = (
+        f"SELECT {theirs} AS ref, min(r.customer_id) AS customer_id "
+        f"FROM read_parquet({literal(str(staged / other / 'rows.parquet'))}) o "
+        f"JOIN (SELECT record_id AS rid, customer_id FROM records WHERE feed = {literal(other)}) r "
+        "ON r.rid = o.record_id WHERE ref IS NOT NULL GROUP BY 1"
+    )
+    return (
+        f"SELECT k.customer_id, {literal(name)} AS feed, s.* {exclude}, s.customer_ref AS __ref "
+        f"FROM {source} s LEFT JOIN ({known}) k ON k.ref = {comparable(owner, column, 's.customer_ref')}"
+    )
+
+
+def comparable(owner: Feed, column: str, sql: str) -> str:
+    """Return SQL of what a row names a customer by, as it is compared: contact points without their spelling.
+
+    Parameters
+    ----------
+    owner : the feed of customers that is named
+    column : its column by which it is named
+    sql : the value, on either side
+    """
+    if owner.fields.get("email") == column:
+        return f"lower(trim({sql}))"
+    if owner.fields.get("phone") == column:
+        return f"coalesce({phone(sql)}, trim({sql}))"
+    return sql
+
+
+def _hidden(name: str, feed: Feed, feeds: FeedsFile, rows: Path) -> list[str]:
+    """Return the columns that stay behind: all references and, outside ``customers``, personal columns."""
+    present = set(pq.read_schema(rows).names)
+    hidden = {"customer_ref", *map(reference_name, feeds.named_by_others(name))}
+    if feed.kind != "customers":
+        hidden |= {attribute_name(name, column) for column in feed.pii}
+        link = feed.link(name)
+        if link is not None:
+            hidden.add(attribute_name(name, link[2]))
+    return sorted(hidden & present)
+
+
+def _attached(engine: duckdb.DuckDBPyConnection, name: str, folder: Path) -> Attached:
+    feed = literal(name)
+    rows, anonymous, unknown = one_row(
+        engine,
+        f"""
+        SELECT count(customer_id),
+               count(*) FILTER (customer_id IS NULL AND __ref IS NULL),
+               count(*) FILTER (customer_id IS NULL AND __ref IS NOT NULL)
+        FROM joined WHERE feed = {feed}
+        """,
+    )
+    stream_parquet(
+        engine.sql(
+            f"SELECT * EXCLUDE (customer_id) FROM joined "
+            f"WHERE feed = {feed} AND customer_id IS NULL AND __ref IS NOT NULL ORDER BY record_id"
+        ).to_arrow_reader(),
+        folder / "unknown" / f"{name}.parquet",
+    )
+    return Attached(feed=name, rows=rows, anonymous=anonymous, unknown=unknown)
+
+
+def register(
+    engine: duckdb.DuckDBPyConnection,
+    folder: Path,
+    *,
+    motion: Path | None = None,
+    where: Mapping[Kind, str] | None = None,
+) -> Columns:
+    """Make the canonical tables of a folder known to the engine; return their columns and which of them hold numbers.
+
+    Parameters
+    ----------
+    engine : may read `folder`
+    folder : of the pseudonymous tables
+    motion : folder of the events in motion, which are among ``events`` as they are settled now; none if left out
+    where : SQL condition on the rows of a table; all rows of a table that is not named
+    """
+    columns: dict[Kind, dict[str, bool]] = {}
+    moving = motion is not None and load_in_motion(engine, motion=motion, unified=folder)
+    for kind in CANONICAL:
+        path = folder / f"{kind}.parquet"
+        parts = [f"SELECT * FROM read_parquet({literal(str(path))})"] if path.is_file() else []
+        parts += ["SELECT * FROM in_motion"] if moving and kind == "events" else []
+        if parts:
+            condition = f" WHERE {where[kind]}" if where and kind in where else ""
+            rows = f"({' UNION ALL BY NAME '.join(parts)})"
+            engine.execute(f"CREATE OR REPLACE VIEW {kind} AS SELECT * FROM {rows}{condition}")
+            described = engine.execute(f"DESCRIBE {kind}").fetchall()
+            columns[kind] = {name: _is_number(type_) for name, type_, *_ in described}
+    return columns
+
+
+def _is_number(type_: str) -> bool:
+    return type_ in (*_NUMBERS, "DOUBLE", "FLOAT") or type_.startswith("DECIMAL")

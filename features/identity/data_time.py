@@ -1,0 +1,34 @@
+"""The present moment of the data: the next midnight (UTC) after the last row that is known."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import duckdb
+
+from features.base.engine import one_row
+from features.base.errors import BadData
+from features.config.canonical import CANONICAL, Kind
+from features.identity.customer_tables import Columns
+
+
+def about_customers(columns: Columns) -> list[Kind]:
+    """Return the tables whose rows are about customers."""
+    return [kind for kind in columns if kind == "customers" or CANONICAL[kind].about_customer]
+
+
+def known_span(engine: duckdb.DuckDBPyConnection, columns: Columns) -> tuple[datetime, datetime]:
+    """Return when the first and the last row about a customer became known."""
+    spans = " UNION ALL ".join(
+        f"SELECT min(known_at) AS lo, max(known_at) AS hi FROM {kind}" for kind in about_customers(columns)
+    )
+    first, last = one_row(engine, f"SELECT min(lo), max(hi) FROM ({spans})")
+    if first is None:
+        raise BadData("features.empty", "no row about any customer", hint="run `nextbest unify` and look at its counts")
+    return first, last
+
+
+def next_midnight(moment: datetime) -> datetime:
+    """Return the moment itself, if it is a midnight in UTC, or the next one."""
+    day = datetime.combine(moment.astimezone(UTC).date(), datetime.min.time(), UTC)
+    return day if day == moment else day + timedelta(days=1)

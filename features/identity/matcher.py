@@ -1,0 +1,326 @@
+"""Weigh pairs of records with Splink: fit once, keep, and weigh later records by the same weights."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from features.base.engine import one_row
+from features.base.errors import StorageFailure
+from features.base.storage import read_json, write_json, write_parquet
+from features.config.identity_settings import Identity
+from features.identity.blocking import keys, new_pairs_select, pairs_select, sampled_pairs_select, write_keys
+from features.identity.comparisons import Level, levels, splink_comparison
+from features.identity.judgements import Judgements
+from features.identity.links import EDGES, STRONGEST_MATCH
+from features.identity.presets import Compared, personal
+from features.identity.records import Records
+from features.identity.scoring import count_terms, linked, patterns, term_columns
+from features.identity.weight_estimation import Patterns, estimate
+
+MODEL, TERMS = "model.json", "terms.parquet"
+VERSION = 2
+#: Pairs that parameters are learnt from: of those that are blocked, and of those drawn at random. The latter are dear
+#: (all their texts differ) and need not be many: how rare equal values are is known from the frequencies.
+SAMPLE, RANDOM = 300_000, 100_000
+_NO_TERMS = pa.schema([("column", pa.string()), ("digest", pa.uint64()), ("share", pa.float64())]).empty_table()
+
+
+@dataclass(frozen=True)
+class Matcher:
+    """A fitted model: what is compared, with which weights, from which pairs on.
+
+    Parameters
+    ----------
+    compared : what is compared
+    keys : SQL of the blocking keys
+    limits : the largest block of each key
+    m, u : by comparison, the probability of each level among true pairs and among others
+    match : the probability that two records drawn at random are one
+    threshold : the least weight (log2 of the odds) at which a pair is an edge
+    personal : comparisons that tell people of one home apart, and the most bits that each can say
+    homes : pairs of two people of one home, for each pair of one person
+    terms : table of ``column``, ``digest``, ``share``: how frequent each repeated value is
+    floors : by column, the share of a value that occurs once
+    """
+
+    compared: tuple[Compared, ...]
+    keys: tuple[str, ...]
+    limits: tuple[int, ...]
+    m: Mapping[str, Sequence[float]]
+    u: Mapping[str, Sequence[float]]
+    match: float
+    threshold: float
+    personal: Mapping[str, float]
+    homes: float
+    terms: pa.Table
+    floors: Mapping[str, float]
+
+    @classmethod
+    def fit(
+        cls,
+        engine: duckdb.DuckDBPyConnection,
+        records: Records,
+        identity: Identity,
+        *,
+        judged: Judgements | None = None,
+    ) -> Matcher:
+        """Learn the weights from the records themselves, and from judged pairs where there are some.
+
+        Parameters
+        ----------
+        engine : knows the table ``compared`` of these records
+        records : the records
+        identity : the threshold
+        judged : people's judgements, of which labels are learnt from
+        """
+        expressions = keys(records.compared)
+        limits = write_keys(engine, expressions, None)
+        found = _levels(records.compared)
+        start = cls(
+            compared=records.compared,
+            keys=expressions,
+            limits=limits,
+            m={name: [level.m for level in each] for name, each in found.items()},
+            u={name: [1 / len(each)] * len(each) for name, each in found.items()},
+            match=0.001,
+            threshold=math.log2(identity.threshold / (1 - identity.threshold)),
+            personal=personal(identity, records.compared),
+            homes=1.0,
+            terms=_NO_TERMS,
+            floors={},
+        )
+        terms, floors = count_terms(engine, term_columns(start.settings()))
+        return replace(start, terms=terms, floors=floors)._learnt(engine, records, judged or Judgements())
+
+    def edges(self, engine: duckdb.DuckDBPyConnection, *, new: Sequence[bool] | None = None) -> pa.Table:
+        """Return the pairs of records whose weight reaches the threshold.
+
+        Parameters
+        ----------
+        engine : knows the table ``compared``
+        new : of shape (n_records,); only pairs with at least one of these records, all pairs if left out
+
+        Returns
+        -------
+        pyarrow.Table of ``left``, ``right`` (row numbers, left < right), ``weight``, ``cause``
+        """
+        write_keys(engine, self.keys, self.limits)
+        if new is not None:
+            fresh = pa.table({"node": pa.array(np.flatnonzero(np.asarray(new)), pa.int64())})
+            engine.register("__fresh", fresh)
+            engine.execute("CREATE OR REPLACE TEMP TABLE fresh AS SELECT node FROM __fresh")
+            engine.unregister("__fresh")
+        select = pairs_select(len(self.keys)) if new is None else new_pairs_select(len(self.keys))
+        engine.execute(f"CREATE OR REPLACE TEMP TABLE pairs AS {select}")
+        return self.weigh(engine, "pairs", threshold=self.threshold)
+
+    def weigh(self, engine: duckdb.DuckDBPyConnection, pairs: str, *, threshold: float | None = None) -> pa.Table:
+        """Return the weight of each pair of a table (``join_key_l``, ``join_key_r``, ``match_key``)."""
+        settings = self.settings(detail=bool(self.personal))
+        with linked(engine, settings, pairs, terms=self.terms, floors=self.floors) as linker:
+            predicted = linker.inference.predict(threshold_match_weight=threshold, warning_mode="never")
+            select = _weights_select(predicted.physical_name, self._against_the_home(settings), threshold)
+            return engine.sql(select).to_arrow_table().cast(EDGES)
+
+    def _against_the_home(self, settings: Mapping[str, Any]) -> str | None:
+        """Return SQL of what speaks for one person rather than two of one home, in bits."""
+        if not self.personal:
+            return None
+        weighed = {name: f"mw_{name}" for name in self.personal}
+        for name in set(weighed) & set(term_columns(settings)):
+            weighed[name] += f" + mw_tf_adj_{name}"
+        said = " + ".join(f"least({weighed[name]}, {bits!r})" for name, bits in sorted(self.personal.items()))
+        return f"{said} - {math.log2(self.homes)!r}"
+
+    def save(self, folder: Path) -> None:
+        """Write the model into a folder: parameters as JSON, frequencies of values (as digests) as Parquet."""
+        document = {
+            "version": VERSION,
+            "compared": [[each.label, each.kind, list(each.of)] for each in self.compared],
+            "keys": list(self.keys),
+            "limits": list(self.limits),
+            "m": {name: list(values) for name, values in self.m.items()},
+            "u": {name: list(values) for name, values in self.u.items()},
+            "match": self.match,
+            "threshold": self.threshold,
+            "personal": dict(self.personal),
+            "homes": self.homes,
+            "floors": dict(self.floors),
+        }
+        write_parquet(self.terms, folder / TERMS)
+        write_json(folder / MODEL, document)
+
+    @classmethod
+    def load(cls, folder: Path) -> Matcher:
+        """Read a model that `save` wrote.
+
+        Raises
+        ------
+        StorageFailure : it is not there, or damaged, or of another version
+        """
+        document = read_json(folder / MODEL)
+        try:
+            if document["version"] != VERSION:
+                raise KeyError("version")
+            return cls(
+                compared=tuple(Compared(label, kind, tuple(of)) for label, kind, of in document["compared"]),
+                keys=tuple(document["keys"]),
+                limits=tuple(document["limits"]),
+                m=document["m"],
+                u=document["u"],
+                match=document["match"],
+                threshold=document["threshold"],
+                personal=document["personal"],
+                homes=document["homes"],
+                terms=pq.read_table(folder / TERMS, page_checksum_verification=True),
+                floors=document["floors"],
+            )
+        except (KeyError, TypeError, ValueError, OSError, pa.ArrowException):
+            raise StorageFailure(
+                "identity.model",
+                "the kept model of identity cannot be read",
+                where=str(folder / MODEL),
+                hint="remove the file: the next run learns it again",
+            ) from None
+
+    def waterfall(self, engine: duckdb.DuckDBPyConnection, left: int, right: int) -> list[dict[str, Any]]:
+        """Return how the weight of one pair comes about, step by step, as Splink's waterfall chart has it.
+
+        Parameters
+        ----------
+        engine : knows the table ``compared``
+        left, right : row numbers of two records
+        """
+        from splink.internals.waterfall_chart import records_to_waterfall_data
+
+        engine.execute(
+            "CREATE OR REPLACE TEMP TABLE one_pair AS SELECT "
+            f"{min(left, right):d}::BIGINT AS join_key_l, {max(left, right):d}::BIGINT AS join_key_r, '0' AS match_key"
+        )
+        found = self.settings(detail=True, values=True)
+        with linked(engine, found, "one_pair", terms=self.terms, floors=self.floors) as linker:
+            records = linker.inference.predict(warning_mode="never").as_record_list()
+            return [dict(step) for step in records_to_waterfall_data(records, linker._settings_obj, False)]
+
+    def settings(self, *, detail: bool = False, values: bool = False) -> dict[str, Any]:
+        """Return the model as Splink's settings: weights in `detail`, or with levels and `values`, where asked for."""
+        found = _levels(self.compared)
+        return {
+            "link_type": "dedupe_only",
+            "unique_id_column_name": "node",
+            "probability_two_random_records_match": self.match,
+            "comparisons": [
+                splink_comparison(name, each, m=self.m[name], u=self.u[name]) for name, each in found.items()
+            ],
+            "blocking_rules_to_generate_predictions": ["l.node = r.node"],  # pairs are registered instead
+            "retain_matching_columns": values,
+            "retain_intermediate_calculation_columns": detail,
+        }
+
+    def _learnt(self, engine: duckdb.DuckDBPyConnection, records: Records, judged: Judgements) -> Matcher:
+        """Return this matcher with the parameters that its records and the judged pairs teach."""
+        found = _levels(self.compared)
+        engine.execute(_sample_select(len(self.keys)))
+        engine.execute(f"CREATE OR REPLACE TEMP TABLE blocked AS {sampled_pairs_select(len(self.keys))}")
+        engine.execute(_random_select())
+        (sampled,) = one_row(engine, "SELECT count(*) FROM sampled")
+        silent = np.array(
+            [[re.search(rf"\b{name}\b", key) is not None for name in found] for key in self.keys], dtype=bool
+        ).reshape(len(self.keys), len(found))
+        learnt = estimate(
+            found,
+            random=self._patterns(engine, "random_pairs"),
+            blocked=self._patterns(engine, "blocked"),
+            silent=silent,
+            personal=self.personal,
+            all_pairs=max(sampled * (sampled - 1) / 2, 1.0),
+            labelled=self._labelled(engine, records, judged),
+        )
+        for table in ("sampled", "blocked", "random_pairs"):
+            engine.execute(f"DROP TABLE {table}")
+        return replace(
+            self,
+            m={name: [float(each) for each in values] for name, values in learnt.m.items()},
+            u={name: [float(each) for each in values] for name, values in learnt.u.items()},
+            match=learnt.match,
+            homes=learnt.homes,
+        )
+
+    def _patterns(self, engine: duckdb.DuckDBPyConnection, pairs: str) -> Patterns:
+        found = _levels(self.compared)
+        with linked(engine, self.settings(values=True), pairs, terms=self.terms, floors=self.floors) as linker:
+            return patterns(linker, engine, {name: len(each) for name, each in found.items()})
+
+    def _labelled(self, engine: duckdb.DuckDBPyConnection, records: Records, judged: Judgements) -> Patterns | None:
+        """Return the patterns of judged pairs; key 1 for matches."""
+        if not judged.labels:
+            return None
+        names = records.names()
+        sides = [pc.index_in(pa.array([row[at] for row in judged.labels]), value_set=names) for at in (0, 1)]
+        table = pa.table([*sides, pa.array([int(row[2]) for row in judged.labels])], names=["l", "r", "match"])
+        engine.register("__labels", table)
+        engine.execute(
+            """
+            CREATE OR REPLACE TEMP TABLE labelled AS
+            SELECT least(l, r)::BIGINT AS join_key_l, greatest(l, r)::BIGINT AS join_key_r,
+                   cast(match AS VARCHAR) AS match_key
+            FROM __labels WHERE l <> r
+            """
+        )
+        engine.unregister("__labels")
+        return self._patterns(engine, "labelled")
+
+
+def _levels(compared: Sequence[Compared]) -> dict[str, list[Level]]:
+    return {name: found for each in compared for name, found in levels(each).items()}
+
+
+def _weights_select(predicted: str, home: str | None, threshold: float | None) -> str:
+    """Return SQL of the edges; with `home`, a weight is that against strangers and others of the home together."""
+    weight = "match_weight" if home is None else f"-log2(pow(2, -match_weight) + pow(2, -greatest({home}, -99)))"
+    return f"""
+        SELECT node_l AS "left", node_r AS "right", least({weight}, {STRONGEST_MATCH}) AS weight, 'match' AS cause
+        FROM {predicted}
+        {"" if threshold is None else f"WHERE {weight} >= {threshold!r}"}
+        ORDER BY node_l, node_r
+        """
+
+
+def _sample_select(keys_: int) -> str:
+    """Return SQL that draws so many records that the pairs among them are about as many as are learnt from."""
+    pairs = " + ".join(
+        f"(SELECT coalesce(sum(n * (n - 1) / 2), 0) FROM (SELECT count(*) AS n FROM keyed WHERE k{at:d} IS NOT NULL "
+        f"GROUP BY k{at:d}))"
+        for at in range(keys_)
+    )
+    return f"""
+        CREATE OR REPLACE TEMP TABLE sampled AS
+        SELECT * FROM keyed WHERE hash(node, 1) % 1000000 < 1000000 * sqrt(least(1, {SAMPLE:d} / greatest({pairs}, 1)))
+        """
+
+
+def _random_select() -> str:
+    """Return SQL that draws pairs at random: each record with those that follow it in an order that means nothing."""
+    return f"""
+        CREATE OR REPLACE TEMP TABLE random_pairs AS
+        WITH shuffled AS MATERIALIZED (
+          SELECT node, row_number() OVER (ORDER BY hash(node, 2), node) - 1 AS place, count(*) OVER () AS n
+          FROM compared
+        ), steps AS (
+          SELECT unnest(range(1, greatest(1, least((max(n) - 1) // 2, {RANDOM:d} // max(n))) + 1)) AS step FROM shuffled
+        ), ahead AS (SELECT node, (place + step) % n AS place FROM shuffled CROSS JOIN steps WHERE place < {RANDOM:d})
+        SELECT least(l.node, r.node) AS join_key_l, greatest(l.node, r.node) AS join_key_r, '0' AS match_key
+        FROM ahead l JOIN shuffled r USING (place)
+        WHERE l.node <> r.node
+        """

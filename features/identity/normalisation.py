@@ -1,0 +1,117 @@
+"""Values as they are compared: names, contact points, dates and addresses without their spelling, as SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from features.base.engine import literal
+from features.config.identity_settings import Kind
+
+#: Digits of a telephone number that are compared: all that national and international spelling share.
+PHONE_DIGITS = 9
+_TITLES = r"\b(mr|mrs|ms|miss|dr|prof|sir|herr|frau|mme|mlle|jr|sr)\b"
+_LEGAL = (
+    r"\b(ltd|limited|plc|llp|llc|inc|incorporated|corp|corporation|company|co"
+    r"|gmbh|ag|kg|sa|sarl|srl|spa|bv|nv|oy|ab|as)\b"
+)
+_STREETS = {
+    "street": "st", "road": "rd", "avenue": "ave", "lane": "ln", "drive": "dr", "place": "pl", "crescent": "cres",
+    "court": "ct", "circuit": "cct", "close": "cl", "square": "sq", "terrace": "tce", "boulevard": "blvd",
+    "strasse": "str", "straße": "str",
+}  # fmt: skip
+
+
+def normalised(column: str, kind: Kind) -> str:
+    """Return SQL of one value as it is compared; NULL where nothing is left of it.
+
+    Parameters
+    ----------
+    column : SQL of the value
+    kind : what it is
+    """
+    text = f"cast({column} AS VARCHAR)"
+    match kind:
+        case "person" | "name" | "place":
+            sql = _words(text)
+        case "company":
+            sql = _without(_words(text, digits=True), _LEGAL)
+        case "date":
+            return date_digits(column)
+        case "email":
+            return email(text)
+        case "phone":
+            return phone(text)
+        case "street":
+            sql = _street(text)
+        case "postcode" | "identifier":
+            sql = f"regexp_replace(upper({text}), '[^0-9A-Z]', '', 'g')"
+        case _:
+            sql = f"lower(trim({text}))"
+    return f"nullif({sql}, '')"
+
+
+def email(text: str) -> str:
+    """Return SQL of an address in lower case; NULL where it is none."""
+    clean = f"lower(trim({text}))"
+    return f"CASE WHEN regexp_matches({clean}, '^[^@ ]+@[^@ ]+$') THEN {clean} END"
+
+
+def phone(text: str) -> str:
+    """Return SQL of a number's last digits, an extension left out; NULL where there are too few."""
+    digits = f"regexp_replace(regexp_replace(lower({text}), '(x|ext).*$', ''), '[^0-9]', '', 'g')"
+    return f"CASE WHEN length({digits}) >= {PHONE_DIGITS:d} THEN right({digits}, {PHONE_DIGITS:d}) END"
+
+
+def date_digits(column: str) -> str:
+    """Return SQL of a date as ``YYYYMMDD``; of a date that was written, its digits, which may name no day."""
+    digits = f"regexp_replace(cast({column} AS VARCHAR), '[^0-9]', '', 'g')"
+    return f"CASE WHEN length({digits}) BETWEEN 4 AND 14 THEN left({digits}, 8) END"
+
+
+def given_name(first: str, last: str, full: str) -> str:
+    """Return SQL of a given name: what `first` says or, where it and `last` are empty, how `full` begins."""
+    whole = _person(full)
+    return (
+        f"CASE WHEN {_person(first)} IS NOT NULL OR {_person(last)} IS NOT NULL THEN {_person(first)} "
+        f"WHEN contains({whole}, ' ') THEN split_part({whole}, ' ', 1) END"
+    )
+
+
+def family_name(first: str, last: str, full: str) -> str:
+    """Return SQL of a family name: what `last` says or, where it and `first` are empty, how `full` ends."""
+    whole = _person(full)
+    return (
+        f"CASE WHEN {_person(first)} IS NOT NULL OR {_person(last)} IS NOT NULL THEN {_person(last)} "
+        f"ELSE regexp_extract({whole}, '([^ ]+)$', 1) END"
+    )
+
+
+def _person(column: str) -> str:
+    """Return SQL of a name in plain letters, titles left out; ``Last, First`` is put in its order."""
+    turned = f"regexp_replace(cast({column} AS VARCHAR), '^([^,]+),(.+)$', '\\2 \\1')"
+    return f"nullif({_without(_words(turned), _TITLES)}, '')"
+
+
+def _words(text: str, *, digits: bool = False) -> str:
+    """Return SQL of plain lower-case words with single spaces; apostrophes close up, other marks part."""
+    kept = "[^a-z0-9]+" if digits else "[^a-z]+"
+    closed = f"regexp_replace(lower(strip_accents({text})), '[''’`.]', '', 'g')"
+    plain = f"trim(regexp_replace({closed}, {literal(kept)}, ' ', 'g'))"
+    foreign = f"trim(lower({text}))"  # letters of another script are kept as they are
+    return f"CASE WHEN {plain} = '' THEN {foreign} ELSE {plain} END"
+
+
+def _without(words: str, pattern: str) -> str:
+    return f"trim(regexp_replace(regexp_replace({words}, {literal(pattern)}, '', 'g'), ' +', ' ', 'g'))"
+
+
+def _street(text: str) -> str:
+    words = _words(text, digits=True)
+    for long, short in _STREETS.items():
+        words = f"regexp_replace({words}, {literal(chr(92) + 'b' + long + chr(92) + 'b')}, {literal(short)}, 'g')"
+    return words
+
+
+def first_filled(columns: Sequence[str]) -> str:
+    """Return SQL of the first of several columns that is filled."""
+    return columns[0] if len(columns) == 1 else f"coalesce({', '.join(columns)})"

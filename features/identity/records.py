@@ -1,0 +1,187 @@
+"""The records of all feeds of customers, side by side, as they are compared."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from features.base.engine import literal, one_row, quoted
+from features.base.errors import BadConfiguration
+from features.config.canonical import CANONICAL
+from features.config.feed import Feed
+from features.config.identity_settings import WEIGHED, Identity
+from features.identity.normalisation import date_digits, email, family_name, first_filled, given_name, normalised, phone
+from features.identity.presets import Compared, compared
+
+_NAMES = ("first_name", "last_name", "full_name")
+
+
+@dataclass(frozen=True)
+class Records:
+    """Records of customers; a record's node is its row number here.
+
+    Parameters
+    ----------
+    table : ``feed``, ``record_id``, ``known_at`` and ``digest`` (of what is compared: it changes when that does), in
+        feed and record order
+    compared : what the table ``compared`` of the engine holds, beside ``node``
+    exclusive : by exclusive field, array of shape (n_records,); a code for each value, -1 where there is none
+    """
+
+    table: pa.Table
+    compared: tuple[Compared, ...] = ()
+    exclusive: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    def names(self) -> pa.Array:
+        """Return ``feed:key`` of every record."""
+        import pyarrow.compute as pc
+
+        columns = [self.table[name].combine_chunks().cast(pa.string()) for name in ("feed", "record_id")]
+        return pc.binary_join_element_wise(*columns, ":")
+
+
+def load_records(
+    engine: duckdb.DuckDBPyConnection, feeds: Mapping[str, Feed], identity: Identity, staged: Path
+) -> Records:
+    """Write the tables ``nodes`` (as staged) and ``compared`` (normalised, for rules that weigh) into the engine.
+
+    Parameters
+    ----------
+    engine : may read `staged`
+    feeds : all declared feeds; those of other kinds are passed over
+    identity : what is compared
+    staged : folder of the staged feeds
+
+    Raises
+    ------
+    BadConfiguration : a column that is compared is in no feed, or nothing that is compared is filled
+    """
+    customers = sorted(name for name, feed in feeds.items() if feed.kind == "customers")
+    fields = fields_of(identity)
+    selects = [staged_select(name, staged, fields) for name in customers]
+    _refuse_unknown(identity, customers, staged)
+    engine.execute(
+        f"""
+        CREATE OR REPLACE TEMP TABLE nodes AS
+        SELECT row_number() OVER (ORDER BY feed, record_id) - 1 AS node, *
+        FROM ({" UNION ALL BY NAME ".join(selects)}) ORDER BY feed, record_id
+        """
+    )
+    filled = (
+        [name for name, some in zip(fields, one_row(engine, _filled(fields)), strict=True) if some] if fields else []
+    )
+    chosen = compared(identity, filled) if identity.rules in WEIGHED else ()
+    if identity.rules in WEIGHED and not chosen:
+        raise BadConfiguration(
+            "identity.nothing",
+            f"rules {identity.rules!r} find nothing to compare: no feed fills any of the fields",
+            where="features/feeds.yaml: identity",
+            hint="map first_name, last_name, email, phone, birth_date or an address",
+        )
+    engine.execute(whole_select(chosen))
+    engine.execute(compared_select(chosen, identity.shared_by_at_most))
+    table = engine.sql(
+        f"SELECT feed, record_id, known_at, {digest_expression(fields)} AS digest FROM nodes ORDER BY node"
+    ).to_arrow_table()
+    exclusive = {name: codes(engine, name, identity) for name in identity.exclusive}
+    return Records(table, chosen, exclusive)
+
+
+def fields_of(identity: Identity) -> list[str]:
+    """Return every field and ``feed.column`` that resolution reads."""
+    named = [field for fields in identity.fields().values() for field in fields]
+    return list(dict.fromkeys([*CANONICAL["customers"].fields, *(name for name in named if "." in name)]))
+
+
+def staged_select(name: str, staged: Path, fields: Sequence[str]) -> str:
+    path = staged / name / "rows.parquet"
+    present = set(pq.read_schema(path).names)
+    columns = [quoted(each) for each in fields if each in present]
+    return (
+        f"SELECT {', '.join([f'{literal(name)} AS feed', 'record_id', 'known_at', *columns])} "
+        f"FROM read_parquet({literal(str(path))})"
+    )
+
+
+def _refuse_unknown(identity: Identity, customers: Sequence[str], staged: Path) -> None:
+    columns = {column for name in customers for column in pq.read_schema(staged / name / "rows.parquet").names}
+    for place, fields in identity.fields().items():
+        for absent in (each for each in fields if "." in each and each not in columns):
+            raise BadConfiguration(
+                "identity.column",
+                f"no feed of customers keeps the column {absent!r}",
+                where=f"features/feeds.yaml: identity.{'.'.join(str(part) for part in place)}",
+                hint="name it feed.column as it survives: in snake_case, and not under `drop`",
+            )
+
+
+def _filled(fields: Sequence[str]) -> str:
+    return f"SELECT {', '.join(f'count({quoted(name)}) > 0' for name in fields)} FROM nodes"
+
+
+def digest_expression(fields: Sequence[str]) -> str:
+    """Return SQL of the digest of a record's fields: it changes when they do."""
+    digested = ", ".join(f"coalesce(cast({quoted(name)} AS VARCHAR), '')" for name in fields) or "''"
+    return f"md5(concat_ws(chr(31), {digested}))"
+
+
+def whole_select(chosen: Sequence[Compared]) -> str:
+    """Return SQL that writes ``whole``: one column a value, as it is compared, of the records in ``nodes``."""
+    columns = ["node"]
+    for each in chosen:
+        if each.kind == "person":
+            first, last, full = (quoted(name) if name in each.of else "NULL" for name in _NAMES)
+            columns += [
+                f"{given_name(first, last, full)} AS given",
+                f"{family_name(first, last, full)} AS family",
+            ]
+        else:
+            columns.append(
+                f"{normalised(first_filled([quoted(name) for name in each.of]), each.kind)} AS {each.column}"
+            )
+    return f"CREATE OR REPLACE TEMP TABLE whole AS SELECT {', '.join(columns)} FROM nodes ORDER BY node"
+
+
+def contacts(chosen: Sequence[Compared]) -> list[str]:
+    """Return the columns that hold contact points, which identify nobody when too many share them."""
+    return [each.column for each in chosen if each.kind in ("email", "phone")]
+
+
+def compared_select(chosen: Sequence[Compared], shared_by_at_most: int) -> str:
+    """Return SQL that writes ``compared``: ``whole``, with contact points left empty that too many share."""
+    replaced = ", ".join(
+        f"CASE WHEN count(*) OVER (PARTITION BY {column}) <= {shared_by_at_most:d} THEN {column} END AS {column}"
+        for column in contacts(chosen)
+    )
+    return (
+        "CREATE OR REPLACE TEMP TABLE compared AS\n"
+        f"SELECT * {f'REPLACE ({replaced})' if replaced else ''} FROM whole ORDER BY node"
+    )
+
+
+def codes(engine: duckdb.DuckDBPyConnection, name: str, identity: Identity) -> np.ndarray:
+    """Return a code for each value of an exclusive field, however spelt; -1 where there is none."""
+    column = quoted(name)
+    declared = identity.comparisons.get(name)
+    match name:
+        case "email":
+            value = email(column)
+        case "phone":
+            value = phone(column)
+        case "birth_date":
+            value = date_digits(column)
+        case _ if declared is not None and declared.kind not in ("person", "none"):
+            value = normalised(column, declared.kind)
+        case _:
+            value = normalised(column, "identifier")
+    codes = engine.sql(
+        f"SELECT CASE WHEN v IS NULL THEN -1 ELSE dense_rank() OVER (ORDER BY v) END AS code "
+        f"FROM (SELECT node, {value} AS v FROM nodes) ORDER BY node"
+    ).to_arrow_table()
+    return np.asarray(codes["code"].to_numpy(), dtype=np.int64)

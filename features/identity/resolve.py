@@ -1,0 +1,165 @@
+"""Which records are one customer: links, equal contact points and weighed matches, joined under people's judgements."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from features.config.feed import Feed
+from features.config.identity_settings import WEIGHED, Identity
+from features.identity.clustering import Guards, cluster
+from features.identity.judgements import Judgements
+from features.identity.links import ALWAYS, EDGES, link_edges
+from features.identity.matcher import Matcher
+from features.identity.records import Records, load_records
+
+_NOBODY = Judgements()
+HELD = pa.schema([*EDGES, ("reason", pa.string())])
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What speaks for joining records.
+
+    Parameters
+    ----------
+    records : the records; edges name them by their row number
+    edges : table of ``left``, ``right``, ``weight``, ``cause``, one row a pair and cause, judgements left out
+    shared : contact points that too many records share and that therefore linked nobody
+    matcher : what weighed the matches, for rules that weigh
+    """
+
+    records: Records
+    edges: pa.Table
+    shared: int
+    matcher: Matcher | None = None
+
+
+@dataclass(frozen=True)
+class Resolution:
+    """Records and the groups that they form; the id ledger says which customer each group is.
+
+    Parameters
+    ----------
+    partition : table of ``feed``, ``record_id``, ``known_at``, ``group``, one row a record, in feed and record order;
+        a group is named by the row number of its first record
+    customers : how many customers there are
+    shared : contact points that too many records share and that therefore linked nobody
+    edges : the edges that were followed: ``left``, ``right`` (row numbers), ``weight``, ``cause``
+    held : the edges that a guard kept from being followed, with their ``reason``; they wait for a person's review
+    matcher : what weighed the matches, for rules that weigh
+    """
+
+    partition: pa.Table
+    customers: int
+    shared: int
+    edges: pa.Table = field(default_factory=EDGES.empty_table)
+    held: pa.Table = field(default_factory=HELD.empty_table)
+    matcher: Matcher | None = None
+
+
+def gather(
+    engine: duckdb.DuckDBPyConnection,
+    feeds: Mapping[str, Feed],
+    identity: Identity,
+    staged: Path,
+    *,
+    judged: Judgements = _NOBODY,
+    matcher: Matcher | None = None,
+) -> Evidence:
+    """Read the records and find everything that speaks for joining two of them.
+
+    Links and equal contact points are always looked for among all records; matches are weighed by `matcher`, or by
+    one that is fitted here.
+
+    Parameters
+    ----------
+    engine : may read `staged`
+    feeds : all declared feeds; those of other kinds are passed over
+    identity : the rules
+    staged : folder of the staged feeds
+    judged : people's judgements; labels are learnt from when a matcher is fitted
+    matcher : one that was fitted before, so that weights stay as they were
+    """
+    records = load_records(engine, feeds, identity, staged)
+    edges, shared = link_edges(engine, feeds, identity, staged)
+    if identity.rules in WEIGHED:
+        matcher = matcher or Matcher.fit(engine, records, identity, judged=judged)
+        edges = pa.concat_tables([edges, matcher.edges(engine)])
+    return Evidence(records, edges, shared, matcher)
+
+
+def join(evidence: Evidence, identity: Identity, judged: Judgements = _NOBODY) -> Resolution:
+    """Join records along edges under the declared guards; the same evidence gives the same groups.
+
+    Parameters
+    ----------
+    evidence : the records and what speaks for joining them; pairs that people judged to be one are put before it
+    identity : names the exclusive fields and the most records of a customer
+    judged : pairs that are one customer, pairs that are not; a pair with a record that is not there waits
+    """
+    records = evidence.records
+    always, never = _placed(records, judged)
+    first = pa.table(
+        [always[:, 0], always[:, 1], np.full(len(always), ALWAYS), pa.array(["always"] * len(always), pa.string())],
+        schema=EDGES,
+    )
+    edges = pa.concat_tables([first, evidence.edges.select(EDGES.names).cast(EDGES)]).combine_chunks()
+    found = cluster(
+        records.table.num_rows,
+        edges["left"].to_numpy(),
+        edges["right"].to_numpy(),
+        edges["weight"].to_numpy(),
+        Guards(never=never, exclusive=records.exclusive, at_most=identity.at_most),
+    )
+    followed = pa.array(found.held == "")
+    reasons = pa.array(found.held[found.held != ""].tolist(), pa.string())
+    return Resolution(
+        partition=records.table.select(["feed", "record_id", "known_at"]).append_column("group", pa.array(found.group)),
+        customers=len(np.unique(found.group)),
+        shared=evidence.shared,
+        edges=edges.filter(followed),
+        held=edges.filter(pc.invert(followed)).append_column("reason", reasons),
+        matcher=evidence.matcher,
+    )
+
+
+def resolve(
+    engine: duckdb.DuckDBPyConnection,
+    feeds: Mapping[str, Feed],
+    identity: Identity,
+    staged: Path,
+    *,
+    judged: Judgements = _NOBODY,
+    matcher: Matcher | None = None,
+) -> Resolution:
+    """Group the records of all customer feeds into customers: `gather`, then `join`.
+
+    Parameters
+    ----------
+    engine : may read `staged`
+    feeds : all declared feeds; those of other kinds are passed over
+    identity : the rules
+    staged : folder of the staged feeds
+    judged : people's judgements
+    matcher : one that was fitted before, so that weights stay as they were
+    """
+    return join(gather(engine, feeds, identity, staged, judged=judged, matcher=matcher), identity, judged)
+
+
+def _placed(records: Records, judged: Judgements) -> tuple[np.ndarray, np.ndarray]:
+    """Return judged pairs by row number; those of records that are not there are left out."""
+    pairs = [*judged.always, *judged.never]
+    if not pairs:
+        return np.empty((0, 2), dtype=np.int64), np.empty((0, 2), dtype=np.int64)
+    wanted = pa.array([name for pair in pairs for name in pair], pa.string())
+    rows = pc.index_in(wanted, value_set=records.names()).fill_null(-1).to_numpy(zero_copy_only=False)
+    placed = rows.astype(np.int64).reshape(-1, 2)
+    always, never = np.split(placed, [len(judged.always)])
+    return always[(always >= 0).all(axis=1)], never[(never >= 0).all(axis=1)]

@@ -1,0 +1,90 @@
+"""Settled events in motion by their keys: those that a feed has delivered, those of long ago, those of one customer."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import datetime
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+
+from features.base.engine import literal, open_engine
+from features.base.workspace import Workspace
+from features.identity.streamed_events import read_segments, settled_rows, unreadable
+
+KEY = ["feed", "record_id"]
+_NONE = pa.table({name: pa.array([], pa.string()) for name in KEY})
+
+
+def keys_delivered(workspace: Workspace, *, until: datetime | None) -> pa.Table:
+    """Return the keys of settled rows that count no more, as a canonical row of a feed has the same.
+
+    Parameters
+    ----------
+    until : of the rows known by then; of all if left out
+
+    Raises
+    ------
+    StorageFailure : a segment is gone or damaged
+    """
+    segments, events = read_segments(workspace.motion), workspace.unified / "events.parquet"
+    if not segments.files or not events.is_file():
+        return _NONE
+    where = None if until is None else pc.field("known_at") <= until
+    feeds = ", ".join(map(literal, segments.feeds))
+    with open_engine(folders=[workspace.unified]) as engine:
+        try:
+            engine.register("settled", settled_rows(workspace.motion, segments, columns=KEY, where=where))
+            found: pa.Table = engine.sql(
+                f"""
+                SELECT feed, record_id FROM settled m
+                WHERE EXISTS (
+                    SELECT 1 FROM read_parquet({literal(str(events))}) u
+                    WHERE u.feed IN ({feeds}) AND u.feed = m.feed AND u.record_id = m.record_id
+                )
+                """
+            ).to_arrow_table()
+        except (OSError, pa.ArrowException, duckdb.InvalidInputException) as error:
+            raise unreadable(error) from error
+    return found
+
+
+def keys_known(workspace: Workspace, *, until: datetime) -> pa.Table:
+    """Return the keys of settled rows that were known by a moment.
+
+    Raises
+    ------
+    StorageFailure : a segment is gone or damaged
+    """
+    return _keys(workspace, pc.field("known_at") <= until)
+
+
+def keys_about(workspace: Workspace, ids: Collection[str]) -> pa.Table:
+    """Return the keys of settled rows about any of these ids.
+
+    Raises
+    ------
+    StorageFailure : a segment is gone or damaged
+    """
+    return _keys(workspace, pc.field("customer_id").isin(pa.array(sorted(ids), pa.string())))
+
+
+def without(rows: pa.Table, keys: pa.Table) -> pa.Table:
+    """Return rows without those of these keys, in their order."""
+    return rows.filter(pc.invert(pc.is_in(_joined(rows), value_set=_joined(keys))))
+
+
+def _keys(workspace: Workspace, where: ds.Expression) -> pa.Table:
+    segments = read_segments(workspace.motion)
+    if not segments.files:
+        return _NONE
+    try:
+        return settled_rows(workspace.motion, segments, columns=KEY, where=where).read_all()
+    except (OSError, pa.ArrowException) as error:
+        raise unreadable(error) from error
+
+
+def _joined(rows: pa.Table) -> pa.ChunkedArray:
+    return pc.binary_join_element_wise(rows["feed"], rows["record_id"], "\x1f")  # which is in no feed's name

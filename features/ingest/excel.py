@@ -1,0 +1,139 @@
+"""Excel workbooks: one sheet, its first row that holds anything is the header; every value becomes text."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterator, Sequence
+from datetime import date, datetime, time, timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from features.base.errors import BadConfiguration, BadData
+from features.config.loading import did_you_mean
+from features.ingest.location import FeedFiles
+from features.ingest.reader import check_header, check_names, empty, take_batches
+
+SUFFIXES = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
+_BATCH = 20_000
+_HARMLESS = 256 << 20
+_EXACT = 10**15  # a spreadsheet keeps fifteen digits
+
+
+class ExcelFiles(FeedFiles):
+    """Sheets of one feed, of one header."""
+
+    is_text = True
+    may_sniff_decimal = False
+
+    @cached_property
+    def columns(self) -> tuple[str, ...]:
+        headers = [self._sheet(file, name)[0] for file, name in zip(self.files, self.names, strict=True)]
+        for header, name in zip(headers, self.names, strict=True):
+            if header != headers[0]:
+                raise BadData(
+                    "feed.header",
+                    f"{name} has other columns than {self.names[0]}",
+                    where=f"feed {self.feed}",
+                    hint="make two feeds of them",
+                )
+        check_names(self.feed, headers[0])
+        return headers[0]
+
+    def load(self, engine: duckdb.DuckDBPyConnection, columns: Sequence[str]) -> None:
+        """Create ``raw_rows`` of these columns, all text."""
+        schema = pa.schema([(column, pa.string()) for column in columns])
+        take_batches(engine, schema, self._batches(schema))
+
+    def _batches(self, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+        for file, name in zip(self.files, self.names, strict=True):
+            header, rows, first = self._sheet(file, name)
+            places = [header.index(column) for column in schema.names]
+            for start in range(0, len(rows), _BATCH):
+                part = rows[start : start + _BATCH]
+                for number, row in enumerate(part, start=first + start):
+                    self._refuse_rounded(row, header, places, f"{name}, row {number}")
+                columns = [[_text(row[place], self.declared.decimal or ".") for row in part] for place in places]
+                yield pa.record_batch([pa.array(values, pa.string()) for values in columns], schema=schema)
+
+    def _sheet(self, file: Path, name: str) -> tuple[tuple[str, ...], list[list[Any]], int]:
+        """Return the header, the rows below it, and the number of the first of them in the sheet."""
+        from python_calamine import CalamineError, CalamineWorkbook
+
+        self._refuse_bomb(file, name)
+        try:
+            book = CalamineWorkbook.from_path(str(file))
+            sheet = self.declared.sheet or book.sheet_names[0]
+            if sheet not in book.sheet_names:
+                raise BadConfiguration(
+                    "feed.sheet",
+                    f"{name} has no sheet {sheet!r}",
+                    where=f"feeds.{self.feed}.sheet",
+                    hint=did_you_mean(sheet, book.sheet_names),
+                )
+            rows = book.get_sheet_by_name(sheet).to_python(skip_empty_area=False)
+        except (CalamineError, OSError, IndexError):
+            raise BadData(
+                "feed.truncated",
+                f"{name} is not a whole workbook",
+                where=f"feed {self.feed}",
+                hint="it is truncated, damaged or locked by a password: deliver it again",
+            ) from None
+        start = next((number for number, row in enumerate(rows) if any(_text(value) for value in row)), None)
+        below = [] if start is None else [row for row in rows[start + 1 :] if any(_text(value) for value in row)]
+        if start is None or not below:
+            raise empty(self.feed, f"the sheet {sheet!r} of {name} has no rows below a header")
+        header = [_text(value) or "" for value in rows[start]]
+        while header and not header[-1]:  # formatted columns beside the table
+            header.pop()
+        check_header(self.feed, name, header)
+        return tuple(header), below, start + 2
+
+    def _refuse_rounded(self, row: list[Any], header: Sequence[str], places: Sequence[int], where: str) -> None:
+        for place in places:
+            value = row[place]
+            if isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) >= _EXACT:
+                raise BadData(
+                    "feed.rounded",
+                    f"{where}: the column {header[place]!r} holds a number of more than 15 digits, which Excel rounds",
+                    where=f"feed {self.feed}",
+                    hint="format the column as text before the numbers are entered, or deliver CSV",
+                )
+
+    def _refuse_bomb(self, file: Path, name: str) -> None:
+        if not zipfile.is_zipfile(file):
+            return
+        limit = self.declared.expands_at_most
+        with zipfile.ZipFile(file) as parts:
+            unpacked = sum(part.file_size for part in parts.infolist())
+        if unpacked > _HARMLESS and unpacked > limit * file.stat().st_size:
+            raise BadData(
+                "feed.bomb",
+                f"{name} unpacks to {unpacked // file.stat().st_size:,} times its size: nothing of it was read",
+                where=f"feed {self.feed}",
+                hint=f"deliver it again, or raise `expands_at_most` (now {limit}) if it is meant",
+            )
+
+
+def _text(value: Any, decimal: str = ".") -> str | None:
+    """Return a cell as it would stand in a CSV file."""
+    match value:
+        case None | "":
+            return None
+        case bool():
+            return "true" if value else "false"
+        case float() if value.is_integer():
+            return str(int(value))
+        case float():
+            return str(value).replace(".", decimal)
+        case datetime() if value.time() == time():
+            return value.date().isoformat()
+        case datetime() | date() | time():
+            return value.isoformat(sep=" ") if isinstance(value, datetime) else value.isoformat()
+        case timedelta():
+            return str(value.total_seconds())
+        case _:
+            return str(value)

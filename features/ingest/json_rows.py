@@ -1,0 +1,167 @@
+"""JSON: one row a line, or a document that holds a list of rows; nested objects are parted, lists kept as text."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from features.base.errors import BadData
+from features.ingest.location import FeedFiles
+from features.ingest.reader import check_names, empty, take_batches
+
+SUFFIXES = (".jsonl", ".ndjson", ".json")
+_BATCH = 20_000
+_DEEP = 20
+
+
+class JsonFiles(FeedFiles):
+    """JSON files of one feed.
+
+    ``{"address": {"city": "Bath"}}`` gives a column ``address.city``. Every value stays text, numbers digit for digit
+    as they are written, so that no long number is rounded; it is read as what it is later, like CSV.
+    """
+
+    is_text = True
+    may_sniff_decimal = False
+
+    @cached_property
+    def columns(self) -> tuple[str, ...]:
+        found: dict[str, None] = {}
+        for file, name in zip(self.files, self.names, strict=True):
+            read = False
+            for row in self._rows(file, name):
+                found.update(dict.fromkeys(row))
+                read = True
+            if not read:
+                raise empty(self.feed, f"{name} has no rows")
+        check_names(self.feed, tuple(found))
+        return tuple(found)
+
+    def load(self, engine: duckdb.DuckDBPyConnection, columns: Sequence[str]) -> None:
+        """Create ``raw_rows`` of these columns, all text."""
+        schema = pa.schema([(column, pa.string()) for column in columns])
+        take_batches(engine, schema, self._batches(schema))
+
+    def _batches(self, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+        rows: list[dict[str, str | None]] = []
+        for file, name in zip(self.files, self.names, strict=True):
+            for row in self._rows(file, name):
+                rows.append(row)
+                if len(rows) == _BATCH:
+                    yield pa.RecordBatch.from_pylist(rows, schema=schema)
+                    rows = []
+        if rows:
+            yield pa.RecordBatch.from_pylist(rows, schema=schema)
+
+    def _rows(self, file: Path, name: str) -> Iterator[dict[str, str | None]]:
+        for place, row in self._documents(file, name):
+            if not isinstance(row, dict):
+                raise self._refused(f"{name}: {place} is no object", "write one JSON object a row")
+            flat: dict[str, str | None] = {}
+            try:
+                _flatten(row, "", flat, _DEEP)
+                for text in flat.values():
+                    if text is not None:
+                        text.encode()
+            except (RecursionError, UnicodeEncodeError):
+                message = f"{name}: {place} is nested more than {_DEEP} levels deep, or holds half a character"
+                raise self._refused(message, "deliver the file again") from None
+            yield flat
+
+    def _documents(self, file: Path, name: str) -> Iterator[tuple[str, Any]]:
+        """Yield each row as it stands, with its place."""
+        lines = file.suffix.lower() != ".json"
+        if not lines:
+            text = self._text(file, name)
+            try:
+                document = json.loads(text, **self._as_written)
+            except (ValueError, RecursionError) as error:
+                if not (isinstance(error, json.JSONDecodeError) and error.msg == "Extra data"):
+                    raise self._broken(name, error) from None
+                lines = True  # a `.json` of one object a line
+            else:
+                for number, row in enumerate(self._list_of(document, name), start=1):
+                    yield f"row {number}", row
+                return
+        with file.open("rb") as stream:
+            for number, line in enumerate(stream, start=1):
+                if not line.strip():
+                    continue
+                try:
+                    yield f"line {number}", json.loads(line.decode("utf-8-sig"), **self._as_written)
+                except (ValueError, RecursionError) as error:
+                    raise self._broken(name, error, line=number) from None
+
+    @property
+    def _as_written(self) -> dict[str, Any]:
+        """Numbers stay as they are written, with the decimal mark that is declared for the texts beside them."""
+        mark = self.declared.decimal or "."
+        return {"parse_int": str, "parse_float": lambda text: text.replace(".", mark), "parse_constant": _no_number}
+
+    def _text(self, file: Path, name: str) -> str:
+        try:
+            return file.read_bytes().decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise self._broken(name, error) from None
+
+    def _list_of(self, document: Any, name: str) -> list[Any]:
+        """Return the rows of a document: the list it is, the one at ``rows_at``, the only one it holds, or itself."""
+        path = self.declared.rows_at
+        if path is not None:
+            for part in path.split("."):
+                document = document.get(part) if isinstance(document, dict) else None
+            if not isinstance(document, list):
+                raise self._refused(f"{name} has no list of rows at {path!r}", "check `rows_at`")
+            return document
+        if isinstance(document, list):
+            return document
+        if not isinstance(document, dict):
+            raise self._refused(f"{name} holds no rows", "write a list of objects, or one object a line")
+        lists = [key for key, value in document.items() if isinstance(value, list) and value and _objects(value)]
+        if len(lists) > 1:
+            raise self._refused(
+                f"{name} holds {len(lists)} lists of rows", f"set `rows_at` to one of {', '.join(lists)}"
+            )
+        return list(document[lists[0]]) if lists else [document]
+
+    def _broken(self, name: str, error: Exception, *, line: int | None = None) -> BadData:
+        if isinstance(error, UnicodeDecodeError):
+            place = f"line {line}" if line else f"byte {error.start + 1}"
+            message = f"{name} is not utf-8: {place} holds a byte that cannot be read"
+            return BadData("feed.encoding", message, where=f"feed {self.feed}", hint="save the file as UTF-8")
+        at = error.lineno if isinstance(error, json.JSONDecodeError) else 1
+        return self._refused(
+            f"{name} is no JSON from line {line or at} on", "it is cut off or damaged: deliver it again"
+        )
+
+    def _refused(self, message: str, hint: str) -> BadData:
+        return BadData("feed.json", message, where=f"feed {self.feed}", hint=hint)
+
+
+def _no_number(text: str) -> Any:
+    raise ValueError(f"{text} is no JSON")
+
+
+def _objects(value: list[Any]) -> bool:
+    return all(isinstance(item, dict) for item in value)
+
+
+def _flatten(row: dict[str, Any], prefix: str, flat: dict[str, str | None], deep: int) -> None:
+    if deep == 0:
+        raise RecursionError
+    for key, value in row.items():
+        name = prefix + key
+        if isinstance(value, dict):
+            _flatten(value, f"{name}.", flat, deep - 1)
+        elif isinstance(value, bool):
+            flat[name] = "true" if value else "false"
+        elif isinstance(value, list):
+            flat[name] = json.dumps(value, ensure_ascii=False)
+        else:
+            flat[name] = value

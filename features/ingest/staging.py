@@ -1,0 +1,355 @@
+"""Read one feed in place, map it, keep unusable rows aside, and write its canonical table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import duckdb
+
+from features.base.checksums import damaged_column
+from features.base.engine import one_row, open_engine, quoted
+from features.base.errors import BadConfiguration, BadData, Problem
+from features.base.storage import atomic_folder, digest_of, read_done, stream_parquet, write_json
+from features.config.canonical import Kind
+from features.config.feed import Feed
+from features.ingest.mapping import AFTER_DELIVERY, TYPED, FeedMapping
+from features.ingest.quarantined_rows import Quarantine, digest_of_returned, read_again, settle
+from features.ingest.quarantined_rows import write as write_held
+from features.ingest.raw_rows import broken_lines, content, decimal_mark, number_columns, read_rows
+from features.ingest.reader import RAW, Source
+from features.ingest.schema_drift import Columns, refuse_renamed, refuse_retyped
+from features.ingest.source import find
+
+#: Raised when this module would write other bytes for the same feed, so that nothing stale is taken over.
+VERSION = 4
+
+
+@dataclass(frozen=True)
+class StagedFeed:
+    """A feed after mapping, and what was counted on the way.
+
+    Parameters
+    ----------
+    feed, kind : which feed, and its canonical table
+    rows_read : rows in the files
+    rows : rows kept
+    excluded : rows that the feed's ``where`` leaves out
+    rejected : unusable rows, counted by reason
+    duplicates : rows dropped because an equal key was kept
+    load_time : whether some row is known only since the files were written
+    digest : of the files' bytes and the declaration; equal digests mean equal rows
+    repeated : files whose bytes another file of the feed holds already; they were not read
+    already_applied : whether nothing had to be read, because an earlier run had read the same
+    """
+
+    feed: str
+    kind: Kind
+    rows_read: int
+    rows: int
+    excluded: int
+    rejected: dict[str, int]
+    duplicates: int
+    load_time: bool
+    digest: str
+    repeated: list[str] = field(default_factory=list)
+    already_applied: bool = field(default=False, compare=False)
+
+
+@dataclass(frozen=True)
+class Afterwards:
+    """What is done to a feed's rows before they take their place, such as repairs.
+
+    Parameters
+    ----------
+    work : is given the folder with ``rows.parquet`` and may rewrite it
+    digest : of the work; with another one the feed is read again
+    """
+
+    work: Callable[[Path], None]
+    digest: str
+
+
+def stage(
+    name: str,
+    feed: Feed,
+    *,
+    root: Path,
+    folder: Path,
+    named_by: Sequence[str] = (),
+    arriving: Path | None = None,
+    afterwards: Afterwards | None = None,
+    replay: bool = False,
+    accept: bool = False,
+) -> StagedFeed:
+    """Stage one feed; nothing is read again when neither the files nor the declaration changed.
+
+    Parameters
+    ----------
+    name, feed : the feed
+    root : the workspace that relative paths start from
+    folder : where ``NAME/rows.parquet``, ``NAME/rejected.parquet`` and ``NAME/staged.json`` lie
+    named_by : columns by which other feeds name this feed's records
+    arriving : where they are written when they have to be read, until the load is accepted; `folder` if left out
+    afterwards : what is done to the rows before they take their place
+    replay : read the feed again, with the rows that are held of earlier loads
+    accept : whether columns may have been renamed or retyped since the last load
+
+    Returns
+    -------
+    StagedFeed
+
+    Raises
+    ------
+    BadData : the files cannot be used, or more rows are unusable than ``reject_above``
+    BadConfiguration : the declaration names columns that the files do not have
+    """
+    source = find(name, feed, root)
+    try:
+        return _Staging(source, feed, folder, arriving or folder, tuple(named_by), afterwards, accept, replay).staged()
+    finally:
+        source.close()
+
+
+@dataclass(frozen=True)
+class _Staging:
+    """One feed on its way: its source, where its last load lies, and where this one goes."""
+
+    source: Source
+    feed: Feed
+    accepted: Path
+    arriving: Path
+    named_by: tuple[str, ...]
+    afterwards: Afterwards | None
+    accept: bool
+    replay: bool
+
+    def staged(self) -> StagedFeed:
+        source, fingerprint = self.source, self.source.fingerprint()
+        if fingerprint is not None and (done := self._done(fingerprint)) is not None:
+            return done
+        name, target = source.feed, self.arriving / source.feed
+        loaded_at, columns = source.loaded_at, source.columns
+        last = None if self.accept else Columns.last(self.accepted / name, self._declared)
+        refuse_renamed(name, self.feed, last, columns)
+        mapping = FeedMapping(name, self.feed, dict.fromkeys(columns, "VARCHAR"), frozenset(), loaded_at, self.named_by)
+        if problems := mapping.check():
+            raise BadConfiguration.of(problems)
+        quarantine = Quarantine(self.accepted / name, replay=self.replay)
+        folders = [*source.files, self.accepted, self.arriving]
+        with open_engine(folders=folders, scratch=self.accepted / ".scratch") as engine:
+            types = read_rows(engine, source, mapping.needed())
+            if fingerprint is None:
+                fingerprint = content(engine, list(types))
+                if (done := self._done(fingerprint)) is not None:
+                    return done
+            read = Columns(self._declared, types)
+            mapping = replace(mapping, types=types)
+            broken = broken_lines(engine, source)
+            if source.is_text:
+                mark = decimal_mark(engine, source, self.feed, list(types))
+                mapping = replace(mapping, feed=self.feed.model_copy(update={"decimal": mark}))
+                numbers = number_columns(engine, list(types), mapping)
+                read = replace(read, numbers=numbers.shares)
+                mapping = replace(mapping, numeric=numbers.columns)
+            refuse_retyped(name, last, read)
+            if quarantine.open(engine, RAW):
+                read_again(engine, RAW, mapping.types)
+            _map(engine, mapping)
+            staged = _count(engine, name, self.feed, broken)
+            staged = replace(staged, repeated=list(source.repeated))
+            _refuse(engine, source, self.feed, staged)
+            with atomic_folder(target) as part:
+                part.chmod(0o700)  # rows as they came: what identifies people is still among them
+                _write(engine, _KEPT, part / "rows.parquet")
+                write_held(engine, _REJECTED, part)
+                read.write(part)
+                if self.afterwards is not None:
+                    self.afterwards.work(part)
+                digest, dated = self._digests(fingerprint, digest_of_returned(part))
+                staged = replace(staged, digest=dated if staged.load_time else digest)
+                write_json(part / "staged.json", asdict(staged))
+        return staged
+
+    @property
+    def _declared(self) -> str:
+        return digest_of([self.feed.model_dump(mode="json"), list(self.named_by)])
+
+    def _digests(self, fingerprint: str, returned: Sequence[str]) -> tuple[str, str]:
+        """Return the digests of a load that says itself when its rows were known, and of one that does not."""
+        extra = [*([self.afterwards.digest] if self.afterwards is not None else []), *returned]
+        digest = digest_of([VERSION, fingerprint, self.feed.model_dump(mode="json"), list(self.named_by), *extra])
+        if not self.source.dated:
+            return digest, digest
+        return digest, digest_of([digest, self.source.loaded_at.isoformat()])
+
+    def _done(self, fingerprint: str) -> StagedFeed | None:
+        """Return what an earlier run made of the same rows, if its bytes still match their checksums."""
+        if self.replay:
+            return None
+        digests = self._digests(fingerprint, Quarantine(self.accepted / self.source.feed).digest)
+        for there in dict.fromkeys((self.accepted / self.source.feed, self.arriving / self.source.feed)):
+            for wanted in dict.fromkeys(digests):
+                done = read_done(there / "staged.json", wanted)
+                rows = there / "rows.parquet"
+                if done is not None and rows.is_file() and damaged_column(rows) is None:
+                    return replace(StagedFeed(**done), already_applied=True)
+        return None
+
+
+def inspect(name: str, feed: Feed, source: Source, *, named_by: Sequence[str] = ()) -> tuple[list[Problem], list[str]]:
+    """Return everything that is wrong with a feed's mapping to its files' columns, and the columns that survive it."""
+    types = dict.fromkeys(source.columns, "VARCHAR")
+    mapping = FeedMapping(name, feed, types, frozenset(), datetime.fromtimestamp(0, UTC), tuple(named_by))
+    return mapping.check(), mapping.surviving()
+
+
+_KEPT = "SELECT * EXCLUDE (__row, __reason, __keep, __loaded) FROM kept ORDER BY __row"
+_REJECTED = f"""
+SELECT __row AS row, CAST(NULL AS BIGINT) AS line, __reason AS reason, CAST(to_json({RAW}) AS VARCHAR) AS as_read
+FROM mapped JOIN {RAW} USING (__row)
+WHERE __keep AND __reason IS NOT NULL
+UNION ALL
+SELECT NULL, line, reason, as_read FROM broken_lines
+ORDER BY row NULLS LAST, line, as_read
+"""
+
+
+def _map(engine: duckdb.DuckDBPyConnection, mapping: FeedMapping) -> None:
+    """Create ``mapped`` (each row's reason to be kept aside), ``ranked`` (its rank under its key) and ``kept``."""
+    feed = mapping.feed
+    try:
+        engine.execute(f"CREATE TEMP VIEW {TYPED} AS {mapping.typed_select()}")
+        kinds = {
+            text: engine.execute(f"DESCRIBE SELECT {sql} AS v FROM {TYPED}").fetchall()[0][1]
+            for text, sql in mapping.described().items()
+        }
+        if feed.keys and feed.duplicates in ("keep_first", "keep_last"):
+            _keep_one(engine, mapping, kinds)
+        else:
+            _keep_identical(engine, mapping, kinds)
+    except duckdb.Error as error:
+        raise BadData(
+            "feed.expression",
+            f"an expression of the mapping fails on the data ({type(error).__name__})",
+            where=f"feeds.{mapping.name}",
+            hint="use TRY_CAST where a value may not convert, and compare values of one type",
+        ) from None
+
+
+def _keep_one(engine: duckdb.DuckDBPyConnection, mapping: FeedMapping, kinds: Mapping[str, str]) -> None:
+    """Rank rows by their key and time alone; the fields, which may be costly, are made for the rows that stay."""
+    order = "event_time DESC, __row DESC" if mapping.feed.duplicates == "keep_last" else "event_time, __row"
+    engine.execute(
+        f"""
+        CREATE TEMP TABLE mapped AS
+        SELECT __row, record_id, event_time, __reason, __keep, __loaded FROM ({mapping.select(kinds)})
+        """
+    )
+    settle(engine, keyed=True)
+    engine.execute(
+        f"""
+        CREATE TEMP TABLE ranked AS
+        SELECT __row, __loaded, row_number() OVER (PARTITION BY record_id ORDER BY {order}) AS __nth
+        FROM mapped WHERE __keep AND __reason IS NULL
+        """
+    )
+    stay = f"(SELECT * FROM {TYPED} WHERE __row IN (SELECT __row FROM ranked WHERE __nth = 1))"
+    engine.execute(f"CREATE TEMP TABLE kept AS {mapping.select(kinds, source=stay)}")
+
+
+def _keep_identical(engine: duckdb.DuckDBPyConnection, mapping: FeedMapping, kinds: Mapping[str, str]) -> None:
+    """Rank rows by their key, or by all they hold; rows that differ under one key can be told apart by a hash."""
+    feed = mapping.feed
+    engine.execute(f"CREATE TEMP TABLE mapped AS {mapping.select(kinds)}")
+    settle(engine, keyed=bool(feed.keys))
+    same = "__as_row" if not feed.keys and feed.duplicates == "drop_identical" else "record_id"
+    columns = [row[0] for row in engine.execute("DESCRIBE mapped").fetchall()]
+    compared = [quoted(column) for column in columns if column not in ("__row", "__reason", "__keep", "__loaded")]
+    compared = [column for column in compared if feed.keys or column != '"record_id"']
+    engine.execute(
+        f"""
+        CREATE TEMP TABLE ranked AS
+        SELECT *, row_number() OVER (PARTITION BY {same} ORDER BY event_time, __row) AS __nth
+        FROM (SELECT *, hash({", ".join(compared)}) AS __as_row FROM mapped WHERE __keep AND __reason IS NULL)
+        """
+    )
+    engine.execute("CREATE TEMP VIEW kept AS SELECT * EXCLUDE (__nth, __as_row) FROM ranked WHERE __nth = 1")
+
+
+def _count(engine: duckdb.DuckDBPyConnection, name: str, feed: Feed, broken: dict[str, int]) -> StagedFeed:
+    read = _count_of(engine, f"SELECT count(*) FROM {RAW}")
+    reasons = engine.execute(
+        """
+        SELECT reason, count(*)
+        FROM (SELECT unnest(string_split(__reason, '; ')) AS reason FROM mapped WHERE __keep AND __reason IS NOT NULL)
+        GROUP BY 1 ORDER BY 1
+        """
+    ).fetchall()
+    kept = _count_of(engine, "SELECT count(*) FROM ranked WHERE __nth = 1")
+    return StagedFeed(
+        feed=name,
+        kind=feed.kind,
+        rows_read=read + sum(broken.values()),
+        rows=kept,
+        excluded=_count_of(engine, "SELECT count(*) FROM mapped WHERE NOT coalesce(__keep, false)"),
+        rejected={**dict(reasons), **broken},
+        duplicates=_count_of(engine, "SELECT count(*) FROM ranked") - kept,
+        # a row that lies ahead of this delivery may not lie ahead of the next, whose bytes are the same
+        load_time=any(reason.endswith(AFTER_DELIVERY) for reason, _ in reasons)
+        or bool(_count_of(engine, "SELECT count(*) FROM ranked WHERE __nth = 1 AND __loaded")),
+        digest="",
+    )
+
+
+def _refuse(engine: duckdb.DuckDBPyConnection, source: Source, feed: Feed, staged: StagedFeed) -> None:
+    name = source.feed
+    place = f"of {source.names[0]}" if len(source.names) == 1 else "over all the files"
+    usable = staged.rows + staged.duplicates + staged.excluded
+    unusable = staged.rows_read - usable
+    if unusable > feed.reject_above * staged.rows_read:
+        worst = max(staged.rejected, key=lambda reason: staged.rejected[reason])
+        (row,) = one_row(engine, "SELECT min(__row) FROM mapped WHERE __keep AND __reason IS NOT NULL")
+        first = f"; the first is row {row} {place}" if row is not None else f" {place}"
+        raise BadData(
+            "feed.too_many_rejected",
+            f"{unusable} of {staged.rows_read} rows cannot be used, most of them because {worst}{first}",
+            where=f"feed {name}",
+            hint=f"mend the mapping or the files, or raise reject_above (now {feed.reject_above:g})",
+        )
+    if staged.rows == 0:
+        raise BadData(
+            "feed.empty",
+            "no row is left after `where`" if staged.excluded else "no row is left",
+            where=f"feed {name}",
+            hint="check `where` and the files",
+        )
+    if feed.duplicates != "refuse" and not (feed.duplicates == "drop_identical" and feed.keys):
+        return
+    clashes, first = one_row(
+        engine,
+        """
+        SELECT count(*), min(rows)
+        FROM (
+            SELECT min(__row) AS rows FROM ranked
+            GROUP BY record_id HAVING count(*) > 1 AND count(DISTINCT __as_row) > 1
+        )
+        """,
+    )
+    if clashes:
+        raise BadData(
+            "feed.duplicate_key",
+            f"{clashes} keys stand on rows that differ; the first is at row {first} {place}",
+            where=f"feed {name}",
+            hint="add a column to `key`, or set `duplicates` to keep_last or keep_first",
+        )
+
+
+def _write(engine: duckdb.DuckDBPyConnection, select: str, path: Path) -> None:
+    stream_parquet(engine.sql(select).to_arrow_reader(), path)
+
+
+def _count_of(engine: duckdb.DuckDBPyConnection, select: str) -> int:
+    return int(one_row(engine, select)[0])

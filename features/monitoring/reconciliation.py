@@ -1,0 +1,103 @@
+"""Snapshots, registry and online store in step: what is not is told, and what lies online is mended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from features.base.errors import BadData, Problem
+from features.base.workspace import Workspace
+from features.snapshots.build_report import FeaturesReport, read_report
+from features.snapshots.manifest import name_of, only_build, read_kept
+from features.store.materialize import Difference
+from features.store.online_records import Layout
+from features.store.repository import open_store
+
+_REBUILD = "`nextbest features` makes it again"
+_BUILD = "`nextbest features` registers what was built last, and fills the online store"
+
+
+@dataclass(frozen=True)
+class Reconciled:
+    """How the online store differed from the snapshots.
+
+    Parameters
+    ----------
+    found : one for each view, as it was found
+    left : the same once it was mended; as found, where nothing was to be
+    """
+
+    found: tuple[Difference, ...]
+    left: tuple[Difference, ...]
+
+    @property
+    def wrong(self) -> int:
+        """Customers' views that differed."""
+        return sum(view.wrong for view in self.found)
+
+    @property
+    def still_wrong(self) -> int:
+        """Customers' views that differ now."""
+        return sum(view.wrong for view in self.left)
+
+
+def reconcile(workspace: Workspace, *, mending: bool, now: datetime) -> Reconciled:
+    """Hold all that lies online against the snapshots of the last build, and make it as they say.
+
+    Parameters
+    ----------
+    mending : False to tell only
+    now : the present moment; nothing that lies online but the last snapshot may be of a later one
+
+    Raises
+    ------
+    BadData : nothing is built, the registry holds other views or features than were built, or a snapshot's file is
+        not the one that the build wrote
+    StorageFailure : a build is running
+    """
+    with only_build(workspace) if mending else nullcontext():
+        return _held(workspace, mending=mending, now=now)
+
+
+def _held(workspace: Workspace, *, mending: bool, now: datetime) -> Reconciled:
+    report = read_report(workspace)
+    store = open_store(workspace.root)
+    try:
+        problems = [*_out_of_step(report, store.layouts()), *_otherwise(workspace, report)]
+        if problems:
+            raise BadData.of(problems)
+        found = store.reconcile(as_of=report.as_of, now=now, through=report.motion, mending=mending)
+        wrong = any(view.wrong for view in found)
+        left = found
+        if mending and wrong:
+            left = store.reconcile(as_of=report.as_of, now=now, through=report.motion, mending=False)
+    finally:
+        store.close()
+    return Reconciled(found, left)
+
+
+def _out_of_step(report: FeaturesReport, registered: Mapping[str, Layout]) -> Iterator[Problem]:
+    built: dict[str, Layout] = {
+        view.name: tuple((feature.name, feature.type) for feature in view.features) for view in report.views
+    }
+    for name, layout in built.items():
+        if name not in registered:
+            yield Problem("store.view_unregistered", "the view was built and is not registered", name, _BUILD)
+        elif registered[name] != layout:
+            message = f"{len(registered[name])} features are registered, other than the {len(layout)} that were built"
+            yield Problem("store.view_otherwise", message, name, _BUILD)
+    for name in sorted(registered.keys() - built.keys()):
+        yield Problem("store.view_not_built", "the view is registered and was not built", name, _BUILD)
+
+
+def _otherwise(workspace: Workspace, report: FeaturesReport) -> Iterator[Problem]:
+    """Say which of the snapshots that should lie online are not in the files that the build wrote."""
+    names = [name_of(view.name, report.as_of) for view in report.views]
+    kept = read_kept(workspace.snapshots)
+    wanted = replace(kept, files={name: kept.files[name] for name in names if name in kept.files})
+    intact = wanted.intact(workspace.snapshots)
+    for name in names:
+        if name not in intact:
+            yield Problem("store.snapshot_otherwise", "the file is not the one that was built", name, _REBUILD)

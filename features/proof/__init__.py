@@ -1,1 +1,0 @@
-"""Proof that features are the same online and offline."""

@@ -1,0 +1,124 @@
+"""What the last build of the features left behind, for whoever reads it; no Feast is needed for that."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from typing import Any
+
+from features.base.clock import iso
+from features.base.errors import BadData, StorageFailure
+from features.base.storage import read_json
+from features.base.workspace import Workspace
+from features.views.catalogue import Feature
+
+REPORT = "features.json"
+#: What `features.pipeline.unify.unify` leaves behind, beside its tables.
+UNIFIED_REPORT = "unified.json"
+
+
+@dataclass(frozen=True)
+class BuiltView:
+    """One view's snapshots.
+
+    Parameters
+    ----------
+    name : the view
+    features : its columns
+    rows : customers times cutoffs
+    unseen : rows of categories that nobody knew when its categories were chosen; they fall into no column
+    unread : values of ``ends`` that are no times; they count as none
+    """
+
+    name: str
+    features: tuple[Feature, ...]
+    rows: int
+    unseen: int = 0
+    unread: int = 0
+
+
+@dataclass(frozen=True)
+class FeaturesReport:
+    """What was built.
+
+    Parameters
+    ----------
+    views : every view, in declared order
+    as_of : the present moment of the data; the last cutoff
+    cutoffs : all cutoffs, oldest first
+    online_customers : customers that can be read online
+    digest : equal digests mean equal snapshots
+    withheld_by : purpose → reason → customers who are left out of the views that serve it
+    motion : the number of the last event in motion that was seen; 0 for none
+    unified : the digest of the unification that it rests on
+    """
+
+    views: tuple[BuiltView, ...]
+    as_of: datetime
+    cutoffs: tuple[datetime, ...]
+    online_customers: int
+    digest: str
+    withheld_by: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    motion: int = 0
+    unified: str = ""
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """The names of all features, in order."""
+        return tuple(feature.name for view in self.views for feature in view.features)
+
+
+def read_report(workspace: Workspace) -> FeaturesReport:
+    """Return what the last build wrote.
+
+    Raises
+    ------
+    BadData : nothing has been built yet
+    StorageFailure : what was written is damaged
+    """
+    path = workspace.snapshots / REPORT
+    if not path.is_file():
+        raise BadData("features.not_built", "there are no features yet", hint="run `nextbest features` first")
+    try:
+        return _report(read_json(path))
+    except (KeyError, TypeError, AttributeError, ValueError):
+        raise StorageFailure(
+            "features.report_damaged",
+            "the report of the last build is not one",
+            where=f"{workspace.snapshots.name}/{REPORT}",
+            hint="run `nextbest features`, which writes it again",
+        ) from None
+
+
+def _report(document: Mapping[str, Any]) -> FeaturesReport:
+    return FeaturesReport(
+        views=tuple(
+            BuiltView(
+                view["name"],
+                tuple(_feature(feature) for feature in view["features"]),
+                view["rows"],
+                view.get("unseen", 0),
+                view.get("unread", 0),
+            )
+            for view in document["views"]
+        ),
+        as_of=datetime.fromisoformat(document["as_of"]),
+        cutoffs=tuple(datetime.fromisoformat(cutoff) for cutoff in document["cutoffs"]),
+        online_customers=document["online_customers"],
+        digest=document["digest"],
+        withheld_by=document.get("withheld_by", {}),  # a build of before purposes counted nobody
+        motion=document.get("motion", 0),  # nor was anything in motion
+        unified=document.get("unified", ""),
+    )
+
+
+def as_json(report: FeaturesReport) -> dict[str, Any]:
+    cutoffs = [iso(cutoff) for cutoff in report.cutoffs]
+    return {**asdict(report), "as_of": iso(report.as_of), "cutoffs": cutoffs}
+
+
+def _feature(document: Mapping[str, Any]) -> Feature:
+    """Return a feature as it was written; one of an earlier version says less of itself."""
+    told: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in document.items()}
+    return Feature(**told)

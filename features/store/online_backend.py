@@ -1,0 +1,25 @@
+"""Which backend keeps a workspace's online records, as ``features/feature_store.yaml`` says; no Feast."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from features.store.online_records import OnlineRecords
+from features.store.online_records_sqlite import SqliteRecords
+from features.store.store_settings import SqliteOnline, read_settings, redis_address
+
+
+def open_records(root: Path) -> OnlineRecords:
+    """Open the online records of the workspace at `root`; nothing is reached or made yet.
+
+    Raises
+    ------
+    BadConfiguration : when ``features/feature_store.yaml`` is absent or says what is not supported
+    """
+    settings = read_settings(root)
+    online = settings.online_store
+    if isinstance(online, SqliteOnline):
+        return SqliteRecords(Path(online.path))
+    from features.store.online_records_redis import RedisRecords  # its client is loaded only where there is a server
+
+    return RedisRecords(redis_address(online.url, root=root), name=settings.project)

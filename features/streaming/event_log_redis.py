@@ -1,0 +1,211 @@
+"""The event log in Redis Streams: a script appends what is new in one step; a lease that runs out names the worker.
+
+What Redis has answered for is as durable as the server is told to make it: with ``appendonly yes`` and ``appendfsync
+always`` it survives a loss of power, with ``everysec`` all but the last second does, without ``appendonly`` nothing but
+the last dump survives the server's own end. A kill of our processes loses nothing in any case.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import Any
+
+import redis
+
+from features.base.errors import Unreachable
+from features.streaming.event import Accepted
+from features.streaming.event_log import Appended, Aside, Entry, Key, LeaseLost, Place, digest_of_key
+
+TIMEOUT_S = 5.0
+LEASE_MS = 10_000  # a worker that was killed is waited for so long
+PART = 1000  # a script holds the server up; so many events at a time take a few milliseconds
+
+# KEYS: stream, ids, last (seq and known_us), aside, order of aside, barred
+# ARGV: at_us, number of events, then (feed\x1fid, its digest, payload) each;
+#       number aside, then (key, document) each; keys replayed
+_APPEND = """
+local at, n = tonumber(ARGV[1]), tonumber(ARGV[2])
+local seq = tonumber(redis.call('HGET', KEYS[3], 'seq') or '0')
+local last = tonumber(redis.call('HGET', KEYS[3], 'known_us') or '0')
+local place, taken = 3, 0
+for _ = 1, n do
+  if redis.call('SISMEMBER', KEYS[6], ARGV[place + 1]) == 0
+    and redis.call('HSETNX', KEYS[2], ARGV[place], string.format('%.0f', seq + 1)) == 1 then
+    seq, last, taken = seq + 1, math.max(at, last + 1), taken + 1
+    redis.call('XADD', KEYS[1], string.format('%.0f-0', seq),
+      'known_us', string.format('%.0f', last), 'payload', ARGV[place + 2])
+  end
+  place = place + 3
+end
+redis.call('HSET', KEYS[3], 'seq', string.format('%.0f', seq), 'known_us', string.format('%.0f', last))
+local m = tonumber(ARGV[place])
+place = place + 1
+for _ = 1, m do
+  if redis.call('HSETNX', KEYS[4], ARGV[place], ARGV[place + 1]) == 1 then
+    redis.call('RPUSH', KEYS[5], ARGV[place])
+  end
+  place = place + 2
+end
+for i = place, #ARGV do
+  redis.call('HDEL', KEYS[4], ARGV[i])
+  redis.call('LREM', KEYS[5], 1, ARGV[i])
+end
+return taken
+"""
+# KEYS: stream, ids, aside, order of aside · ARGV: number of entries, then feed\x1fid each; keys of what is aside
+_TAKE_OUT = """
+local last, taken = tonumber(ARGV[1]) + 1, 0
+for i = 2, last do
+  local seq = redis.call('HGET', KEYS[2], ARGV[i])
+  if seq then
+    taken = taken + redis.call('XDEL', KEYS[1], seq .. '-0')
+    redis.call('HDEL', KEYS[2], ARGV[i])
+  end
+end
+for i = last + 1, #ARGV do
+  redis.call('HDEL', KEYS[3], ARGV[i])
+  redis.call('LREM', KEYS[4], 1, ARGV[i])
+end
+return taken
+"""
+# KEYS: lease, place · ARGV: token, seq, stamp
+_MOVE = """
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+redis.call('HSET', KEYS[2], 'seq', ARGV[2], 'stamp', ARGV[3])
+return 1
+"""
+# KEYS: lease · ARGV: token, milliseconds
+_HOLD = """
+local holder = redis.call('GET', KEYS[1])
+if holder and holder ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return 1
+"""
+_RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
+
+
+class RedisLog:
+    """An `EventLog` on a Redis server.
+
+    Parameters
+    ----------
+    client : decodes nothing
+    name : of the log; several may share a server
+    """
+
+    def __init__(self, client: redis.Redis, *, name: str = "nextbest") -> None:
+        self._redis: Any = client
+        self._keys = {part: f"{{{name}:motion}}:{part}" for part in _PARTS}  # in a cluster all lie on one node
+        self._token = secrets.token_hex(16)
+
+    @classmethod
+    def at(cls, address: str, *, name: str = "nextbest") -> RedisLog:
+        """Return the log on the server at an address (``redis://`` or ``rediss://``)."""
+        client = redis.Redis.from_url(address, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S)
+        return cls(client, name=name)
+
+    def append(
+        self, events: Sequence[Accepted], aside: Sequence[Aside] = (), *, at_us: int, replayed: Sequence[str] = ()
+    ) -> Appended:
+        """See `EventLog`; more than a thousand events are several steps."""
+        accepted = 0
+        for start in range(0, max(len(events), 1), PART):
+            part, last = events[start : start + PART], start + PART >= len(events)
+            accepted += self._append(part, aside if last else (), at_us, replayed if last else ())
+        return Appended(accepted, len(events) - accepted)
+
+    def _append(self, events: Sequence[Accepted], aside: Sequence[Aside], at_us: int, replayed: Sequence[str]) -> int:
+        values: list[str | bytes | int] = [at_us, len(events)]
+        for event in events:
+            values += [f"{event.feed}\x1f{event.id}", digest_of_key(event.feed, event.id), event.to_json()]
+        values.append(len(aside))
+        for one in aside:
+            values += [one.key, json.dumps(asdict(one))]
+        keys = [self._keys[part] for part in ("stream", "ids", "last", "aside", "aside_order", "barred")]
+        with _explained():
+            return int(self._redis.eval(_APPEND, len(keys), *keys, *values, *replayed))
+
+    def read(self, *, after: int, limit: int) -> list[Entry]:
+        """See `EventLog`."""
+        with _explained():
+            rows = self._redis.xrange(self._keys["stream"], min=f"{after + 1}-0", count=limit)
+        return [
+            Entry(int(name.split(b"-")[0]), int(row[b"known_us"]), Accepted.from_json(row[b"payload"].decode()))
+            for name, row in rows
+        ]
+
+    def take_out(self, keys: Sequence[Key], *, aside: Sequence[str] = (), barred: Sequence[Key] = ()) -> int:
+        """See `EventLog`; a thousand at a time. The server's own file forgets when it is next rewritten."""
+        names = [self._keys[part] for part in ("stream", "ids", "aside", "aside_order")]
+        for start in range(0, len(barred), PART):
+            digests = [digest_of_key(*key) for key in barred[start : start + PART]]
+            with _explained():
+                self._redis.sadd(self._keys["barred"], *digests)
+        gone = 0
+        for start in range(0, max(len(keys), 1), PART):
+            part, last = keys[start : start + PART], start + PART >= len(keys)
+            entries = [f"{feed}\x1f{identity}" for feed, identity in part]
+            with _explained():
+                more = aside if last else ()
+                gone += int(self._redis.eval(_TAKE_OUT, len(names), *names, len(part), *entries, *more))
+        return gone
+
+    def last(self) -> int:
+        """See `EventLog`."""
+        with _explained():
+            return int(self._redis.hget(self._keys["last"], "seq") or 0)
+
+    def aside(self, reasons: Sequence[str] = ()) -> list[Aside]:
+        """See `EventLog`."""
+        with _explained():
+            order = self._redis.lrange(self._keys["aside_order"], 0, -1)
+            found = self._redis.hmget(self._keys["aside"], order) if order else []
+        held = [Aside(**json.loads(document)) for document in found if document is not None]
+        return [one for one in held if not reasons or one.reason in reasons]
+
+    def place(self) -> Place:
+        """See `EventLog`."""
+        with _explained():
+            seq, stamp = self._redis.hmget(self._keys["place"], "seq", "stamp")
+        return Place(int(seq or 0), (stamp or b"").decode())
+
+    def move(self, place: Place) -> None:
+        """See `EventLog`."""
+        keys = [self._keys["lease"], self._keys["place"]]
+        with _explained():
+            if not self._redis.eval(_MOVE, 2, *keys, self._token, place.seq, place.stamp):
+                raise LeaseLost
+
+    def hold(self) -> bool:
+        """See `EventLog`."""
+        with _explained():
+            return bool(self._redis.eval(_HOLD, 1, self._keys["lease"], self._token, LEASE_MS))
+
+    def release(self) -> None:
+        """See `EventLog`."""
+        with _explained():
+            self._redis.eval(_RELEASE, 1, self._keys["lease"], self._token)
+
+    def close(self) -> None:
+        """See `EventLog`."""
+        self._redis.close()
+
+
+_PARTS = ("stream", "ids", "last", "aside", "aside_order", "barred", "lease", "place")
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    try:
+        yield
+    except redis.RedisError as error:
+        raise Unreachable(
+            "motion.log_unreachable",
+            f"the Redis server of the event log does not answer ({type(error).__name__})",
+            where="features/feeds.yaml",
+            hint="see `motion: address`; what was not answered for may be sent again, it is kept once",
+        ) from error

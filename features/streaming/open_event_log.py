@@ -1,0 +1,30 @@
+"""The event log that a workspace declares: SQLite under ``state/motion``, or Redis."""
+
+from __future__ import annotations
+
+from features.base.workspace import Workspace, reveal
+from features.streaming.event_log import EventLog
+from features.streaming.event_log_sqlite import SqliteLog
+from features.views.declarations import load_feeds
+
+
+def open_log(workspace: Workspace) -> EventLog:
+    """Open the log; a SQLite one is made where there is none.
+
+    Raises
+    ------
+    BadConfiguration : the address of a Redis server cannot be found out
+    StorageFailure, Unreachable : the log cannot be reached
+    """
+    motion = load_feeds(workspace)[0].motion
+    if motion.log == "sqlite":
+        return SqliteLog(workspace.motion)
+    from features.streaming.event_log_redis import RedisLog  # its client is only loaded where it is used
+
+    where = "features/feeds.yaml"
+    return RedisLog.at(reveal(motion.address or "", root=workspace.root, where=where), name=motion.name)
+
+
+def has_log(workspace: Workspace) -> bool:
+    """Say whether there is a log to read; a workspace in which nothing ever moved is left without one."""
+    return load_feeds(workspace)[0].motion.log == "redis" or (workspace.motion / "events.db").is_file()

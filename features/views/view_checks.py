@@ -1,0 +1,198 @@
+"""What the declared views name, held against the columns that are there; everything that does not fit at once"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from features.base.errors import BadConfiguration, Problem
+from features.base.expressions.expression import parse
+from features.config.canonical import CANONICAL, PERSONAL_FIELDS, Kind
+from features.config.loading import Lines, did_you_mean
+from features.config.views_file import OF_NUMBERS, View
+from features.identity.customer_tables import Columns
+from features.views.python_features import ORDER, PythonFeature, check_python
+from features.views.text_features import lengths
+
+
+def check_views(
+    views: Mapping[str, View],
+    lines: Lines,
+    columns: Columns,
+    *,
+    personal: Collection[str] = (),
+    unseen: Collection[str] = (),
+    python: Mapping[str, PythonFeature] | None = None,
+    file: str = "",
+    unread: bool = False,
+) -> list[Problem]:
+    """Return a problem for each column or table that a view names and the feeds do not give.
+
+    Parameters
+    ----------
+    views, lines : the views, and where they stand
+    columns : of the canonical tables
+    personal : attributes of customers that identify a person
+    unseen : feeds whose files cannot be read; what a view says about their columns is believed
+    python, file : the functions that views may name, and where they stand; None where they are not to be looked at
+    unread : whether the data were not read: any attribute may hold numbers, or texts, or times
+    """
+    problems: list[Problem] = []
+    for name, view in views.items():
+        place = lines.where(("views", name))
+        if view.source not in columns:
+            problems.append(
+                Problem("view.no_source", f"view {name}: no feed maps to {view.source}", place, "add such a feed")
+            )
+            continue
+        try:
+            named = named_columns(view, place)
+        except BadConfiguration as error:
+            problems += error.problems
+            continue
+        known = columns[view.source]
+        problems += [
+            Problem("view.unknown_column", f"view {name}: {view.source} has no column {column!r}", place, hint)
+            for column in named
+            if column not in known and column.split(".")[0] not in unseen and not _of_items(column, view, columns)
+            for hint in [did_you_mean(column, _like(column, {**known, **made_columns(view)}, columns))]
+        ]
+        customers = columns.get("customers", {})
+        if view.place is not None and view.place not in customers and view.place.split(".")[0] not in unseen:
+            near = did_you_mean(view.place, sorted(customers))
+            problems.append(
+                Problem("view.unknown_column", f"view {name}: customers has no column {view.place!r}", place, near)
+            )
+        problems += _unfit(name, view, place, {**known, **made_columns(view)}, personal, unread=unread)
+        if python is not None and not unseen:
+            problems += _unfit_python(name, view, place, columns, python, file, unread=unread)
+    return problems
+
+
+def check_purposes(
+    purpose: str | None, views: Mapping[str, View], lines: Lines, purposes: Collection[str] | None
+) -> list[Problem]:
+    """Return a problem for each purpose that is not declared.
+
+    Parameters
+    ----------
+    purpose : of all views that name none
+    views, lines : the views, and where they stand
+    purposes : those that are declared; None where they are not known
+    """
+    if purposes is None:
+        return []
+    wanted: dict[tuple[str, ...], str | None] = {("purpose",): purpose}
+    wanted |= {("views", name, "purpose"): view.purpose for name, view in views.items()}
+    return [
+        Problem(
+            "purpose.undeclared",
+            f"the purpose {name!r} is not declared in features/feeds.yaml",
+            lines.where(path),
+            did_you_mean(name, sorted(purposes)),
+        )
+        for path, name in wanted.items()
+        if name is not None and name not in purposes
+    ]
+
+
+def made_columns(view: View) -> dict[str, bool]:
+    """Return the columns that a view may aggregate though no table has them; all hold numbers."""
+    return {made.name: True for made in lengths(view.text.column)} if view.text else {}
+
+
+def python_types(kind: Kind, columns: Columns) -> dict[str, str]:
+    """Return the columns that a function in Python may read of a table's rows, and the Ibis type of each."""
+    ours = ("customer_id", "event_time", "known_at", "held_from")
+    times = {field for field, type_ in CANONICAL[kind].fields.items() if type_ == "time"}
+    read = {
+        column: "int64" if column in times else "float64" if numeric else "string"
+        for column, numeric in columns[kind].items()
+        if column not in ours
+    }
+    return {**read, ORDER: "string"}
+
+
+def named_columns(view: View, place: str = "") -> list[str]:
+    """Return the columns that a view names."""
+    made = made_columns(view)
+    named = [column for column in view.aggregates if column != "*" and column not in made] + list(view.fields)
+    named += [view.text.column] if view.text else []
+    named += [view.ends] if view.ends else []
+    if view.by:
+        named.append(view.by)
+    if view.where:
+        named += sorted(parse(view.where, where=place).columns)
+    return named
+
+
+def _like(column: str, known: Mapping[str, bool], columns: Columns) -> list[str]:
+    """Return the names among which the one that was meant may be."""
+    items = columns.get("items", {}) if column.startswith("items.") else {}
+    return sorted([*known, *(f"items.{field}" for field in items)])
+
+
+def _of_items(column: str, view: View, columns: Columns) -> bool:
+    return column == view.by and column.startswith("items.") and column[6:] in columns.get("items", {})
+
+
+def _unfit(
+    name: str, view: View, place: str, known: Mapping[str, bool], personal: Collection[str], *, unread: bool
+) -> list[Problem]:
+    numbers = {column for column, numeric in known.items() if numeric and not (unread and "." in column)}
+    problems = [
+        Problem("view.personal", f"view {name}: {field} identifies a person", place, "a feature may not")
+        for field in view.fields
+        if view.source == "customers" and (field in PERSONAL_FIELDS or field in personal)
+    ]
+    if view.source == "holdings" and view.where and "held_to" in parse(view.where, where=place).columns:
+        hint = "leave it out: what has ended by a cutoff is left out anyway, and what ends later is not known yet"
+        problems.append(Problem("view.future", f"view {name}: where reads held_to, an end to come", place, hint))
+    if view.ends and (view.ends == "held_to" or view.ends in numbers):
+        told = "is an end to come: nobody knew it" if view.ends == "held_to" else "holds numbers, not times"
+        hint = "name the column that says until when the contract was agreed"
+        code = "view.future" if view.ends == "held_to" else "view.not_a_time"
+        problems.append(Problem(code, f"view {name}: ends: {view.ends} {told}", place, hint))
+    if view.text and view.text.column in numbers:
+        message = f"view {name}: text: {view.text.column} holds numbers"
+        problems.append(Problem("view.not_text", message, place, "name a column of texts"))
+    for column, aggregates in view.aggregates.items():
+        sums = [a for a in aggregates if a in OF_NUMBERS and column != "*"]
+        if sums and column in known and not known[column]:
+            problems.append(
+                Problem(
+                    "view.not_a_number",
+                    f"view {name}: {sums[0]} of {column}, which is text",
+                    place,
+                    "use nunique, first or last",
+                )
+            )
+    return problems
+
+
+def _unfit_python(
+    name: str,
+    view: View,
+    place: str,
+    columns: Columns,
+    python: Mapping[str, PythonFeature],
+    file: str,
+    *,
+    unread: bool,
+) -> list[Problem]:
+    problems = [
+        Problem(
+            "view.unknown_function",
+            f"view {name}: {file} declares no feature {function!r}",
+            place,
+            did_you_mean(function, sorted(python)),
+        )
+        for function in view.python
+        if function not in python
+    ]
+    functions = [python[function] for function in view.python if function in python]
+    types = python_types(view.source, columns)
+    texts = {column: "string" if unread and "." in column else kind for column, kind in types.items()}
+    for function in functions:  # an attribute that was not read may hold either
+        found = check_python(name, [function], types, file=file)[0]
+        problems += found if found and check_python(name, [function], texts, file=file)[0] else []
+    return problems

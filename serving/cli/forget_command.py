@@ -1,0 +1,73 @@
+"""``nextbest features forget``: one customer out of the events in motion, the online store, what was served."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from serving.cli.options import AsJson, Folder, workspace_of
+from serving.cli.terminal import Terminal
+
+if TYPE_CHECKING:
+    from features.base.workspace import Workspace
+
+
+def forget(
+    customer: Annotated[str, typer.Argument(help="The customer's id.")],
+    workspace: Folder = Path(),
+    as_json: AsJson = False,
+) -> None:
+    """Forget one customer's events in motion and features; a build brings back what the feeds still hold of them."""
+    from features.snapshots.manifest import only_build
+    from features.store import feature_read_log
+    from features.streaming.open_event_log import has_log
+
+    terminal = Terminal(as_json=as_json)
+    place = workspace_of(workspace)
+    with terminal.progress() as progress, only_build(place):  # which would bring back what it has read
+        progress.step("forgetting one customer")
+        events, aside = 0, 0
+        if has_log(place):
+            events, aside, forgotten = _with_events(place, customer)
+        else:
+            forgotten = _online(place, customer)
+        served = feature_read_log.forget(place.served, customer)
+    terminal.answer(
+        {"customer_id": customer, "forgotten": forgotten, "served": served, "events": events, "aside": aside}
+    )
+    if forgotten:
+        terminal.say("the online store no longer holds this customer, and still holds all others")
+    else:
+        terminal.say("the online store does not hold this customer")
+    terminal.say(f"{events} events in motion are gone, and {aside} that were kept aside; told again, they stay away")
+    terminal.say(f"{served} vectors of the log of served features are gone")
+    terminal.say("a later build of the features brings back what the feeds still hold of this customer")
+    terminal.next_step("nextbest features")
+
+
+def _with_events(place: Workspace, customer: str) -> tuple[int, int, bool]:
+    """Erase the events first: a worker that still held them would bring the features back."""
+    import time
+
+    from features.streaming.open_event_log import open_log
+    from features.streaming.removal import erase, worker_aware
+
+    log = open_log(place)
+    try:
+        erased = erase(place, log, customer)
+        with worker_aware(place, log, pause=time.sleep):
+            return erased.events, erased.aside, _online(place, customer)
+    finally:
+        log.close()
+
+
+def _online(place: Workspace, customer: str) -> bool:
+    from features.store.online_reader import open_reader
+
+    reader = open_reader(place.root)
+    try:
+        return reader.delete(customer)
+    finally:
+        reader.close()

@@ -1,0 +1,149 @@
+"""``nextbest init``: write a workspace; with files, look at what they hold and propose the mapping."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from features.base.errors import UsageError
+from features.base.workspace import CONFIGURATION
+from serving.cli.options import AsJson, Folder
+from serving.cli.terminal import Terminal
+
+if TYPE_CHECKING:
+    from features.base.progress import Progress
+    from features.onboarding.proposal import Proposal
+
+
+def init(
+    folder: Annotated[str, typer.Argument(metavar="DIR", help="The new workspace; made where it is not there.")],
+    more: Annotated[list[str] | None, typer.Argument(metavar="[FILE]...", help="Further files after --from.")] = None,
+    sources: Annotated[
+        list[str] | None,
+        typer.Option("--from", help="Files, folders, patterns or addresses whose mapping is proposed."),
+    ] = None,
+    workspace: Folder = Path(),
+    as_json: AsJson = False,
+) -> None:
+    """Write a workspace; with --from, look at what the files hold and propose the mapping, with reasons.
+
+    DIR and files start from --workspace. Nothing is overwritten. Exit codes: 0 written, 64 a file that is not there or
+    a workspace that is, 65 a file that cannot be read or no customer in any, 74 the folder cannot be written.
+    """
+    if more and not sources:
+        raise UsageError("init.from", "files are named after --from", hint="nextbest init DIR --from FILE FILE …")
+    terminal = Terminal(as_json=as_json)
+    root = workspace / folder
+    with terminal.progress() as progress:
+        proposal, written = new_workspace(root, [*(sources or []), *(more or [])], progress, here=workspace)
+    terminal.answer(
+        {
+            "workspace": str(root),
+            "files": written,
+            "feeds": {
+                feed.name: {
+                    "kind": feed.kind,
+                    "source": feed.given.source,
+                    "key": list(feed.key),
+                    "fields": {field: said.value for field, said in feed.fields.items()},
+                    "why": feed.why,
+                }
+                for feed in proposal.feeds
+            },
+            "left_out": {left.name: left.why for left in proposal.left_out},
+        }
+    )
+    for feed in proposal.feeds:
+        terminal.say(f"{feed.name}: {feed.kind}; {feed.why}")
+    for left in proposal.left_out:
+        terminal.say(f"{left.name}: left out; {left.why}")
+    terminal.say(f"{len(written)} files written; features/feeds.yaml gives the reason for every line")
+    terminal.next_step(f"nextbest check --workspace {root}")
+
+
+def new_workspace(root: Path, asked: list[str], progress: Progress, *, here: Path) -> tuple[Proposal, list[str]]:
+    """Write a workspace's files and return what was proposed, and the files' names.
+
+    Parameters
+    ----------
+    root : the workspace's folder
+    asked : sources; none for the small invented company
+    progress : told of each source
+    here : the folder that relative paths start from
+
+    Raises
+    ------
+    UsageError : one of the files is there already, or a source is not
+    BadData : a source cannot be read, or none tells of customers
+    """
+    from serving.cli.starter_files import CUSTOMERS, PURCHASES
+
+    there = [name for name in CONFIGURATION if (root / name).exists()]
+    if there or (root.exists() and not root.is_dir()):
+        raise UsageError(
+            "init.exists",
+            f"{root} already holds {there[0]}" if there else f"{root} is a file",
+            hint="name a new folder, or remove the files; what a workspace has learnt lies in its state/",
+        )
+    own: dict[str, str] = {}
+    if not asked:
+        own = {"data/customers.csv": CUSTOMERS, "data/purchases.csv": PURCHASES}
+        taken = [name for name in own if (root / name).exists()]
+        if taken:
+            raise UsageError("init.exists", f"{root} already holds {taken[0]}", hint=f"name it: --from {taken[0]}")
+    if own:
+        _write(root, own)
+        asked, here = list(own), root
+    proposal = _propose(root, asked, progress, here=here)
+    files = _files(proposal)
+    _write(root, files)
+    return proposal, [*own, *files]
+
+
+def _propose(root: Path, asked: list[str], progress: Progress, *, here: Path) -> Proposal:
+    from features.base.engine import open_engine
+    from features.onboarding.sampling import name_sources, read_sources, settings_of
+    from features.onboarding.summary import propose
+
+    sources = name_sources(asked, here=here.resolve(), root=root.resolve())
+    found = {name: settings_of(name, source, root=root.resolve()) for name, source in sources.items()}
+    settings = {name: said for name, (said, _) in found.items()}
+    with open_engine(folders=[file for _, files in found.values() for file in files]) as engine:
+        given = read_sources(engine, sources, settings, progress, root=root.resolve())
+        progress.step("finding out what they mean")
+        return propose(engine, given)
+
+
+def _files(proposal: Proposal) -> dict[str, str]:
+    from features.onboarding.answers import find_answer, may_tell
+    from features.onboarding.render import feeds_yaml, scalar, views_yaml
+    from serving.cli.starter_files import FEATURE_STORE, IGNORED, MLFLOW, OFFERS, ROLES, labels_yaml
+
+    answer = find_answer(proposal)
+    events = [feed.settings["event"].value for feed in proposal.of_kind("events") if "event" in feed.settings]
+    mixed = any("'purchase'" in said.value for feed in proposal.of_kind("events") for said in feed.fields.values())
+    event = "purchase" if mixed or "purchase" in events else next(iter(events), "")
+    field, positive = answer or ("", "")
+    texts = (feeds_yaml(proposal), views_yaml(proposal), FEATURE_STORE)
+    number = re.fullmatch(r"-?[0-9]+([.][0-9]+)?", positive)
+    labels = labels_yaml(
+        field=field,
+        positive=positive if number else scalar(positive),
+        event=event,
+        excluded=[column for column in may_tell(proposal) if column != field],
+    )
+    return dict(zip(CONFIGURATION, (*texts, labels, OFFERS, ROLES, MLFLOW), strict=True)) | {".gitignore": IGNORED}
+
+
+def _write(root: Path, files: Mapping[str, str]) -> None:
+    from features.base.storage import atomic_file
+
+    for name, text in files.items():
+        if name == ".gitignore" and (root / name).exists():
+            continue
+        with atomic_file(root / name) as part:
+            part.write_text(text, encoding="utf-8")

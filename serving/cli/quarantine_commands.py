@@ -1,0 +1,86 @@
+"""``nextbest quarantine``: rows that could not be used, and reading them again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from features.base.errors import UsageError
+from features.base.workspace import Workspace
+from serving.cli.options import AsJson, Folder, workspace_of
+from serving.cli.terminal import Terminal
+
+if TYPE_CHECKING:
+    from features.quality.quarantine_list import KeptAside
+
+app = typer.Typer(
+    name="quarantine",
+    help="Rows that could not be used: where they stand and why, and reading them again.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+OfFeed = Annotated[str | None, typer.Option("--feed", help="Of one feed; of all if left out.")]
+
+
+@app.command("list")
+def list_rows(
+    workspace: Folder = Path(),
+    feed: OfFeed = None,
+    show_rows: Annotated[bool, typer.Option("--show-rows", help="Also what they say, which may be personal.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show what is kept aside, by feed and reason, with the rows' places."""
+    from features.quality.quarantine_list import kept_aside
+
+    terminal = Terminal(as_json=as_json)
+    place = workspace_of(workspace)
+    groups = kept_aside(place, _feeds(place, feed), show_rows=show_rows)
+    terminal.answer({"rows": sum(group.rows for group in groups), "groups": [group.as_dict() for group in groups]})
+    for line in _lines(groups):
+        terminal.say(line.replace("[", r"\["))
+    terminal.next_step("nextbest quarantine replay" if groups else "nextbest features")
+
+
+@app.command()
+def replay(workspace: Folder = Path(), feed: OfFeed = None, as_json: AsJson = False) -> None:
+    """Read the rows again, through the mapping as it is now; those that still cannot be used stay."""
+    from features.pipeline.unify import unify
+    from features.quality.quarantine_list import kept_aside
+
+    terminal = Terminal(as_json=as_json)
+    place = workspace_of(workspace)
+    feeds = _feeds(place, feed)
+    before = sum(group.rows for group in kept_aside(place, feeds))
+    with terminal.progress() as progress:
+        unify(place, progress, replay=feeds)
+    groups = kept_aside(place, feeds)
+    still = sum(group.rows for group in groups)
+    terminal.answer({"before": before, "rows": still, "groups": [group.as_dict() for group in groups]})
+    terminal.say(f"{before} rows were kept aside, {still} are")
+    for line in _lines(groups):
+        terminal.say(line.replace("[", r"\["))
+    terminal.next_step("nextbest features")
+
+
+def _feeds(workspace: Workspace, feed: str | None) -> list[str]:
+    from features.config.loading import did_you_mean
+    from features.views.declarations import load_feeds
+
+    known = list(load_feeds(workspace)[0].feeds)
+    if feed is not None and feed not in known:
+        raise UsageError("quarantine.unknown_feed", f"there is no feed {feed!r}", hint=did_you_mean(feed, known))
+    return [feed] if feed is not None else known
+
+
+def _lines(groups: Sequence[KeptAside]) -> list[str]:
+    lines = [] if groups else ["nothing is kept aside"]
+    for group in groups:
+        more = ", …" if group.rows > len(group.places) else ""
+        earlier = f", {group.earlier} of them of earlier loads" if group.earlier else ""
+        lines.append(f"{group.feed}: {group.rows} because {group.reason}{earlier} ({', '.join(group.places)}{more})")
+        lines += [f"  {said}" for said in group.said]
+    return lines

@@ -1,0 +1,58 @@
+"""Why this offer: the reasons that an item carries."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from serving.decisioning.policy import CompiledOffer
+from serving.decisioning.reason_codes import Reason
+from serving.decisioning.request import Asked
+
+
+@dataclass(frozen=True)
+class Why:
+    """Makes the reasons of one offer; what does not differ between customers is made once."""
+
+    asked: Asked
+    offer: CompiledOffer
+    drivers_key: str | None
+    kind: tuple[Reason, ...]
+    rules: tuple[Reason, ...]
+
+    @classmethod
+    def of(cls, asked: Asked, offer: CompiledOffer) -> Why:
+        kind = () if offer.marketing else (Reason(offer.settings.kind, _KIND[offer.settings.kind]),)
+        return cls(asked, offer, _drivers_key(asked, offer), kind, offer.rule_reasons)
+
+    def reasons(self, row: int, *, propensity: float | None, margin: float | None) -> tuple[Reason, ...]:
+        """Return the reasons for one customer: the kind, what drove the score, likelihood, value, rules met."""
+        drivers = () if self.drivers_key is None else tuple(self.asked.batch.drivers[self.drivers_key][row])
+        numbers = (*self._likelihood(propensity), *self._value(margin))
+        return (*self.kind, *drivers, *numbers, *self.rules)
+
+    def _likelihood(self, propensity: float | None) -> tuple[Reason, ...]:
+        source = self.offer.settings.score
+        if propensity is None or source is None:
+            return ()
+        if source.model is None:
+            return (Reason("starting_propensity", f"acceptance {propensity:.1%}, from a starting value and outcomes"),)
+        return (Reason("likelihood", f"score {propensity:.1%} by {source.model}"),)
+
+    def _value(self, margin: float | None) -> tuple[Reason, ...]:
+        if margin is None:
+            return ()
+        return (
+            Reason("value", f"acceptance is worth {margin:.2f}, contact costs {self.offer.settings.value.cost:.2f}"),
+        )
+
+
+_KIND = {"mandatory": "must be shown", "transactional": "belongs to a running transaction"}
+
+
+def _drivers_key(asked: Asked, offer: CompiledOffer) -> str | None:
+    """Return where the drivers of an offer's score are: by model and candidate, else by model."""
+    source = offer.settings.score
+    if source is None or source.model is None:
+        return None
+    keys = [f"{source.model}:{name}" for name in offer.candidates if name is not None]
+    return next((key for key in (*keys, source.model) if key in asked.batch.drivers), None)

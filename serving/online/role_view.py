@@ -1,0 +1,142 @@
+"""Answers as a role may see them: a field that it does not hold is left out, not emptied."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from features.base.clock import iso
+from serving.decisioning.customer_inputs import Scores
+from serving.decisioning.decision import DecisionItem
+from serving.decisioning.policy import CONSENT_PREFIX
+from serving.online.roles import Role
+from serving.online.schemas import (
+    BlockedReply,
+    CustomerReply,
+    DecideReply,
+    FeatureValue,
+    ItemReply,
+    ReasonReply,
+    ScoreValue,
+    Versions,
+)
+
+if TYPE_CHECKING:
+    from features.store.online_reader import OnlineRow
+    from serving.engine import Answer
+    from serving.online.service_context import Desk
+
+_RECORD = "_record"
+
+
+def versions_of(desk: Desk) -> Versions:
+    """Return what the service decides with."""
+    decider = desk.decider
+    return Versions(
+        policy=decider.policy.version, models=dict(decider.scorer.versions), features=decider.catalogue.digest[:12]
+    )
+
+
+def decide_reply(answer: Answer, row: OnlineRow, *, role: Role, desk: Desk) -> DecideReply:
+    """Return a decision as the role may see it."""
+    decision = answer.decision
+    fields = _risk(row, role=role, desk=desk)
+    if role.holds("offers"):
+        titles = {offer.id: offer.settings.title for offer in desk.decider.policy.offers}
+        fields["items"] = [_item(item, title=titles[item.offer], role=role) for item in decision.items]
+        fields["no_action_reason"] = decision.no_action_reason
+    if role.holds("blocked"):
+        fields["blocked"] = [
+            BlockedReply(offer=one.offer, stage=str(one.stage), rule=one.rule) for one in decision.blocked
+        ]
+    if role.holds("decision"):
+        fields["decision_time"] = iso(decision.decision_time)
+        fields["control_group"] = decision.control_group
+        fields["selection_prob"] = decision.selection_prob
+    return DecideReply(
+        decision_id=decision.decision_id,
+        degraded=list(answer.degraded),
+        versions=versions_of(desk),
+        ttl_s=desk.ttl_s,
+        **fields,
+    )
+
+
+def customer_reply(row: OnlineRow, *, role: Role, desk: Desk) -> CustomerReply:
+    """Return what is known of a customer, as far as the role may see it."""
+    fields = _risk(row, role=role, desk=desk)
+    if role.holds("consents"):
+        fields["consents"] = {
+            name.removeprefix(CONSENT_PREFIX): None if row.values[name] is None else bool(row.values[name])
+            for name in consent_columns(desk)
+        }
+    if role.holds("scores"):
+        models = desk.decider.scorer.models
+        fields["scores"] = scores_of(desk.decider.scores([row], models=models), 0)
+    if role.holds("profile"):
+        fields["profile"] = {name: _plain(row.values[name]) for name in sorted(desk.profile)}
+    if role.holds("features"):
+        fields["features"] = {name: _plain(row.values[name]) for name in desk.decider.catalogue.features}
+    times = [moment for moment in row.event_times.values() if moment is not None]
+    return CustomerReply(
+        customer_id=row.customer_id,
+        feature_time=iso(min(times)) if times else None,
+        degraded=list(desk.decider.freshness(row)),
+        **fields,
+    )
+
+
+def columns_for(role: Role, desk: Desk) -> tuple[str, ...]:
+    """Return the features that `customer_reply` shows a role."""
+    if role.holds("features"):
+        return desk.decider.catalogue.features
+    profile = sorted(desk.profile) if role.holds("profile") else []
+    return (*profile, *(consent_columns(desk) if role.holds("consents") else ()))
+
+
+def consent_columns(desk: Desk) -> list[str]:
+    """Return the features that say what a customer has allowed."""
+    names = [name for name in desk.decider.catalogue.features if name.startswith(CONSENT_PREFIX)]
+    return [name for name in names if not (name.endswith(_RECORD) and name.removesuffix(_RECORD) in names)]
+
+
+def scores_of(scores: Mapping[str, Scores], row: int) -> dict[str, ScoreValue]:
+    """Return one customer's scores; what is not a number is null."""
+    found: dict[str, ScoreValue] = {}
+    for model, one in scores.items():
+        if one.values.ndim == 1:
+            found[model] = _finite(float(one.values[row]))
+        else:
+            values = one.values[row].tolist()
+            found[model] = {name: _finite(value) for name, value in zip(one.candidates, values, strict=True)}
+    return found
+
+
+def _item(item: DecisionItem, *, title: str | None, role: Role) -> ItemReply:
+    fields: dict[str, Any] = {} if title is None else {"title": title}
+    if role.holds("reasons"):
+        fields["reasons"] = [ReasonReply(code=reason.code, text=reason.text) for reason in item.reasons]
+    if role.holds("propensity"):
+        fields["propensity"] = item.propensity
+    if role.holds("value"):
+        fields |= {"value": item.value, "cost": item.cost, "priority": item.priority}
+    return ItemReply(offer=item.offer, group=item.group, channel=item.channel, rank=item.rank, **fields)
+
+
+def _risk(row: OnlineRow, *, role: Role, desk: Desk) -> dict[str, Any]:
+    score = desk.risk_score(row) if role.holds("risk_band") else None
+    return {} if score is None else {"risk_band": desk.risk.band(score)}
+
+
+def _plain(value: object) -> FeatureValue:
+    if isinstance(value, datetime):
+        return iso(value)
+    if isinstance(value, float):
+        return _finite(value)
+    return value if isinstance(value, (bool, int, str)) else None
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

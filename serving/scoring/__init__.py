@@ -1,0 +1,1 @@
+"""Verified bundles and arrays in, scores and their reasons out."""

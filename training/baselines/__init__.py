@@ -1,0 +1,1 @@
+"""The peers that every model is compared with."""

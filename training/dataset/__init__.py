@@ -1,0 +1,1 @@
+"""Training frames: labels joined to features as of each cutoff, splits, and checks for leaks."""

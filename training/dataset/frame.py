@@ -1,0 +1,170 @@
+"""The training frame: labels joined to features as they were known at each cutoff, with a leak report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from features.base.errors import BadConfiguration
+from features.base.expressions.expression import parse
+from features.config.canonical import snake_case
+from features.config.loading import did_you_mean
+from features.snapshots.build_report import FeaturesReport
+from features.store.repository import History, Store
+from features.views.catalogue import CONSENT_VIEW, Feature
+from training.dataset.leaks.leak_report import Examined, LeakReport, Limits, examine
+from training.dataset.leaks.recompute_features import CompiledViews
+from training.labels.build import Labels
+from training.labels.label_settings import ModelSettings, Recorded
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Rows to learn from.
+
+    Parameters
+    ----------
+    rows : ``customer_id`` and ``as_of``
+    features : one row each, the columns that may be learnt from
+    target : shape (rows,) or (rows, candidates)
+    candidates : of an acquisition, else empty
+    leaks : what the leak report says
+    """
+
+    rows: pd.DataFrame
+    features: pd.DataFrame
+    target: NDArray[np.float64]
+    candidates: tuple[str, ...]
+    leaks: LeakReport
+
+    @property
+    def customers(self) -> NDArray[np.object_]:
+        """The customer of each row."""
+        return self.rows["customer_id"].to_numpy(dtype=object)
+
+    @property
+    def cutoffs(self) -> NDArray[np.datetime64]:
+        """The cutoff of each row, UTC."""
+        return np.asarray(self.rows["as_of"].dt.tz_localize(None), dtype="datetime64[us]")
+
+    def take(self, chosen: NDArray[np.bool_]) -> Frame:
+        """Return the chosen rows."""
+        return replace(
+            self,
+            rows=self.rows[chosen].reset_index(drop=True),
+            features=self.features[chosen].reset_index(drop=True),
+            target=self.target[chosen],
+        )
+
+
+def learnable(features: Sequence[Feature], settings: ModelSettings, exclude: Sequence[str]) -> list[str]:
+    """Return the features that a model may learn from, in order.
+
+    Left out are the excluded columns, the label's own field, and consents, which say what may be done with a
+    customer and not what the customer will do.
+
+    Parameters
+    ----------
+    features : all features
+    settings : the model; ``features`` names its views
+    exclude : ``feed.column`` or full feature names
+
+    Raises
+    ------
+    BadConfiguration : a view that is not there, or no feature left
+    """
+    views = sorted({feature.view for feature in features} - {CONSENT_VIEW})
+    for view in settings.features:
+        if view not in views:
+            raise BadConfiguration(
+                "label.unknown_view", f"no view {view!r} to learn from", hint=did_you_mean(view, views)
+            )
+    hidden = {*exclude, *settings.exclude}
+    if isinstance(settings.label, Recorded):
+        hidden.add(settings.label.field)
+    columns = {snake_case(name) for name in hidden if "__" not in name}
+    allowed = set(settings.features or views)
+    kept = [
+        feature.name
+        for feature in features
+        if feature.view in allowed and feature.name not in hidden and feature.name.partition("__")[2] not in columns
+    ]
+    if not kept:
+        raise BadConfiguration(
+            "label.no_features", "every feature is excluded", hint="declare more in features/views.yaml"
+        )
+    return kept
+
+
+def build_frame(
+    store: Store,
+    labels: Labels,
+    report: FeaturesReport,
+    settings: ModelSettings,
+    *,
+    exclude: Sequence[str],
+    views: CompiledViews | None = None,
+    limits: Limits | None = None,
+) -> Frame:
+    """Read the features of every label from Feast as of its cutoff, keep the declared population, look for leaks.
+
+    Parameters
+    ----------
+    store, labels, report, settings : what is joined, and for which model
+    exclude : ``feed.column`` or full feature names
+    views : to make some rows' features anew without what came later; left out, that check does not apply
+    limits : where the checks draw their lines
+
+    Raises
+    ------
+    BadConfiguration : the population names an unknown feature, or nothing may be learnt from
+    """
+    names = learnable([feature for view in report.views for feature in view.features], settings, exclude)
+    where = (
+        parse(settings.population.where, where="population.where").require_evaluable()
+        if settings.population.where
+        else None
+    )
+    asked = list(dict.fromkeys([*names, *(sorted(where.columns) if where else [])]))
+    unknown = sorted(set(asked) - set(report.features))
+    if unknown:
+        raise BadConfiguration(
+            "label.unknown_feature",
+            f"population.where: no feature {unknown[0]!r}",
+            hint=did_you_mean(unknown[0], list(report.features)),
+        )
+    history = store.historical(labels.rows, asked)
+    values = history.frame
+    kept = (
+        np.ones(len(values), dtype=np.bool_)
+        if where is None
+        else where.evaluate({name: values[name].to_numpy() for name in where.columns}, rows=len(values)).is_true()
+    )
+    features, target = values.loc[kept, names].reset_index(drop=True), labels.target[kept]
+    return Frame(
+        rows=labels.rows[kept].reset_index(drop=True),
+        features=features,
+        target=target,
+        candidates=labels.candidates,
+        leaks=examine(
+            Examined(
+                rows=values.loc[kept, ["customer_id", "as_of"]].reset_index(drop=True),
+                features=features,
+                target=target,
+                asked=labels.rows[kept],
+                remake=views.remake if views is not None and views.in_step else None,
+                born=views.born(names) if views is not None else None,
+                snapshots=_snapshots(history, settings, kept),
+            ),
+            limits,
+        ),
+    )
+
+
+def _snapshots(history: History, settings: ModelSettings, kept: NDArray[np.bool_]) -> pd.DataFrame | None:
+    """Return the snapshots that were joined; none where all rows are of the present, which need no cutoff of theirs."""
+    return None if isinstance(settings.label, Recorded) else history.snapshot_times[kept].reset_index(drop=True)

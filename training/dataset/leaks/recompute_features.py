@@ -1,0 +1,205 @@
+"""The declared features of a few rows made anew, by the compiled views, from tables that end at each row's moment."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import cast
+
+import duckdb
+import pandas as pd
+import pyarrow as pa
+
+from features.base.clock import as_utc
+from features.base.engine import literal, one_row, open_engine, quoted
+from features.base.expressions.expression import parse
+from features.base.storage import read_json, read_parquet
+from features.base.workspace import Workspace
+from features.config.canonical import Kind
+from features.config.feeds_file import FeedsFile
+from features.config.views_file import View
+from features.consent.customer_data import open_customer_data
+from features.identity.customer_tables import Columns
+from features.identity.data_time import about_customers
+from features.snapshots.build_report import UNIFIED_REPORT, FeaturesReport
+from features.views.catalogue import Feature
+from features.views.compute import compute
+from features.views.declarations import load_feeds, load_functions, load_views
+from features.views.fitted import read_fitted
+from features.views.plan import PlannedView, plan_views
+
+#: Tables of what happened: a row of a later moment was not there, whenever it is said to have been known.
+_HAPPENED: tuple[Kind, ...] = ("events", "interactions", "consents")
+
+
+@dataclass(frozen=True)
+class CompiledViews:
+    """The views of a workspace, to be computed once more.
+
+    Parameters
+    ----------
+    workspace : whose features were built
+    report : of that build
+    """
+
+    workspace: Workspace
+    report: FeaturesReport
+
+    @property
+    def in_step(self) -> bool:
+        """Whether the features were built from the customers as they are unified now."""
+        return bool(self.report.unified == read_json(self.workspace.unified / UNIFIED_REPORT)["digest"])
+
+    def remake(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """Return every feature of some rows (``customer_id``, ``as_of``), in their order, as it could be known by then.
+
+        The tables are cut at each moment before a view looks at them: rows that became known or happened later are
+        not there, an outcome that came later is blank, and what was still held has no end.
+        """
+        views, _ = load_views(self.workspace)
+        parts = []
+        for purpose in sorted({views.purpose_of(view.name) or "" for view in self.report.views}):
+            named = [v.name for v in self.report.views if (views.purpose_of(v.name) or "") == purpose]
+            parts.append(self._of_purpose(rows, purpose or None, named))
+        return pd.concat(parts, axis="columns")[list(self.report.features)].set_axis(rows.index, axis="index")
+
+    def born(self, features: Collection[str]) -> dict[str, datetime]:
+        """Return by feature when the company first knew a value of the column that it is made of; left out: unknown."""
+        feeds, _ = load_feeds(self.workspace)
+        views, _ = load_views(self.workspace)
+        sources = {
+            feature.name: _own(feature, views.views[view.name])
+            for view in self.report.views
+            for feature in view.features
+            if feature.name in features and view.name in views.views
+        }
+        with open_engine(folders=[self.workspace.state]) as engine:
+            access = open_customer_data(
+                engine, self.workspace, feeds.purposes, purpose=views.purpose, as_of=self.report.as_of
+            )
+            first = {
+                source: _first_known(engine, *source)
+                for source in sorted({source for own in sources.values() for source in own})
+                if source[1] in access.columns.get(cast(Kind, source[0]), {})
+            }
+        known = {name: [first.get(source) for source in own] for name, own in sources.items()}
+        return {name: min(filter(None, own)) for name, own in known.items() if own and None not in own}
+
+    def _of_purpose(self, rows: pd.DataFrame, purpose: str | None, named: Collection[str]) -> pd.DataFrame:
+        feeds, _ = load_feeds(self.workspace)
+        views, lines = load_views(self.workspace)
+        state = self.workspace.state
+        with open_engine(folders=[state], scratch=state / ".scratch") as engine:
+            access = open_customer_data(
+                engine, self.workspace, feeds.purposes, purpose=purpose, as_of=self.report.as_of
+            )
+            planned = plan_views(
+                views,
+                lines,
+                feeds,
+                columns=access.columns,
+                fitted=read_fitted(self.workspace.fitted),
+                python=load_functions(self.workspace, views),
+            )
+            wanted = [view for view in planned if view.name in named]
+            of_all = [view for view in wanted if view.name in views.views and views.views[view.name].of == "company"]
+            own = [view for view in wanted if view not in of_all]
+            made = []
+            asked = _asked(rows)
+            for moment in sorted(set(asked["at"].tolist())):
+                customers = asked.loc[asked["at"] == moment, "customer_id"]
+                _ask(engine, customers, moment)
+                parts = []
+                for group, everybody in ((own, False), (of_all, True)):
+                    _cut(engine, access.columns, moment, feeds, everybody=everybody)
+                    parts.append(_computed(engine, access.columns, group, customers, moment, state / ".scratch"))
+                made.append(pd.concat(parts, axis="columns"))
+        return pd.concat(made).loc[rows.index]
+
+
+def _own(feature: Feature, view: View) -> list[tuple[str, str]]:
+    """Return the table and column of what a feature is made of, without those that only choose its rows."""
+    read = {*(parse(view.where).columns if view.where else ()), *([view.by] if view.by else [])}
+    pairs = [(table, column) for table, _, column in (source.partition(".") for source in feature.sources)]
+    return [(table, column) for table, column in pairs if column not in read and table != "items"]
+
+
+def _first_known(engine: duckdb.DuckDBPyConnection, table: str, column: str) -> datetime | None:
+    found = one_row(engine, f"SELECT min(known_at) FILTER ({quoted(column)} IS NOT NULL) FROM {quoted(table)}")[0]
+    return None if found is None else as_utc(found)
+
+
+def _asked(rows: pd.DataFrame) -> pd.DataFrame:
+    moments = pd.to_datetime(rows["as_of"], utc=True).dt.tz_localize(None).astype("datetime64[us]").astype("int64")
+    return pd.DataFrame({"customer_id": rows["customer_id"], "at": moments})
+
+
+def _ask(engine: duckdb.DuckDBPyConnection, customers: pd.Series[str], moment: int) -> None:
+    """Create ``asked`` (customer_id) and ``cutoffs`` (as_of)."""
+    engine.register("given", pa.table({"customer_id": pa.array(customers.unique(), pa.string())}))
+    engine.execute("CREATE OR REPLACE TEMP TABLE asked AS SELECT customer_id FROM given")
+    engine.unregister("given")
+    engine.execute(f"CREATE OR REPLACE TEMP TABLE cutoffs AS SELECT CAST({moment:d} AS BIGINT) AS as_of")
+
+
+def _cut(
+    engine: duckdb.DuckDBPyConnection, columns: Columns, moment: int, feeds: FeedsFile, *, everybody: bool
+) -> None:
+    """Put in front of each canonical table one that ends at a moment (microseconds since 1970).
+
+    Without `everybody` only the rows of those in ``asked`` are there: no customer's own features need another's rows.
+    A catalogue of items that bears no time at all is taken to have been known always.
+    """
+    about = [] if everybody else about_customers(columns)
+    at = f"make_timestamptz({moment:d})"
+    items = {name: feed for name, feed in feeds.feeds.items() if feed.kind == "items"}
+    undated = [name for name, feed in items.items() if not (feed.event_time or feed.updated_at or feed.known_at)]
+    always = f"feed IN ({', '.join(map(literal, undated))})" if undated else "false"
+    for kind in columns:
+        known = f"(known_at <= {at} OR {always})" if kind == "items" else f"known_at <= {at}"
+        there = [known, *([f"event_time <= {at}"] if kind in _HAPPENED else [])]
+        there += ["customer_id IN (SELECT customer_id FROM asked)"] if kind in about else []
+        later = {
+            "interactions": f"REPLACE (CASE WHEN outcome_time <= {at} THEN outcome END AS outcome, "
+            f"CASE WHEN outcome_time <= {at} THEN outcome_time END AS outcome_time)",
+            "holdings": f"REPLACE (CASE WHEN held_to <= {at} THEN held_to END AS held_to)",
+        }.get(kind, "")
+        engine.execute(
+            f"CREATE OR REPLACE TEMP VIEW {quoted(kind)} AS "
+            f"SELECT * {later} FROM memory.main.{quoted(kind)} WHERE {' AND '.join(there)}"
+        )
+
+
+def _computed(
+    engine: duckdb.DuckDBPyConnection,
+    columns: Columns,
+    views: Collection[PlannedView],
+    customers: pd.Series[str],
+    moment: int,
+    scratch: Path,
+) -> pd.DataFrame:
+    """Return the features of customers at the cutoff, a line each; of those who were not known yet they are missing."""
+    known = " UNION ALL ".join(f"SELECT customer_id FROM {kind}" for kind in about_customers(columns))
+    engine.execute(
+        f"""
+        CREATE OR REPLACE TEMP TABLE spine AS
+        SELECT customer_id, as_of FROM asked CROSS JOIN cutoffs
+        WHERE customer_id IN (SELECT customer_id FROM ({known}))
+        """
+    )
+    folder = Path(mkdtemp(dir=scratch))
+    made = customers.to_frame("customer_id")
+    try:
+        for view in views:
+            path = folder / f"{view.name}.parquet"
+            compute(engine, view, {datetime.fromtimestamp(0, UTC) + timedelta(microseconds=moment): path})
+            names = [feature.name for feature in view.features]
+            table = read_parquet(path, columns=["customer_id", *names]).to_pandas().set_index("customer_id")
+            made = made.join(table, on="customer_id")
+    finally:
+        shutil.rmtree(folder)
+    return made.drop(columns="customer_id")

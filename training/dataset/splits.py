@@ -1,0 +1,92 @@
+"""How rows are held out: later cutoffs with an embargo, or whole customers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.base.errors import BadData
+from training.dataset import folds
+from training.dataset.frame import Frame
+
+Rows = NDArray[np.bool_]
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One judgement: rows to learn from, later or other rows to judge by.
+
+    Parameters
+    ----------
+    name : the test cutoff, or the number of the part
+    train, test : masks of shape (rows,)
+    """
+
+    name: str
+    train: Rows
+    test: Rows
+
+
+def by_time(frame: Frame, *, parts: int, embargo: timedelta) -> list[Fold]:
+    """Return one fold for each of the last `parts` cutoffs, each learnt from what was known by then.
+
+    A cutoff may be learnt from only when its outcome window had closed at the test cutoff: that is the embargo.
+
+    Parameters
+    ----------
+    frame : the rows
+    parts : test cutoffs; fewer where there is too little history
+    embargo : from a cutoff to the end of its outcome window
+
+    Raises
+    ------
+    BadData : when not even the last cutoff has closed ones before it
+    """
+    cutoffs = frame.cutoffs
+    gap = np.timedelta64(embargo // timedelta(microseconds=1), "us")
+    moments = np.unique(cutoffs)
+    chosen = [
+        Fold(str(moment.astype("datetime64[D]")), cutoffs + gap <= moment, cutoffs == moment)
+        for moment in moments[-parts:]
+        if (cutoffs + gap <= moment).any()
+    ]
+    if not chosen:
+        raise BadData(
+            "split.no_fold",
+            f"{len(moments)} cutoffs, and none lies {embargo.days} days after another",
+            hint="take more snapshots, shorten the horizon, or deliver a longer history",
+        )
+    return chosen
+
+
+def recency_weights(frame: Frame, *, half_life: timedelta | None) -> Array | None:
+    """Return how much each row counts: one of the latest cutoff 1, one older by `half_life` a half.
+
+    What customers do drifts with season and assortment, so the trees and the calibration lean on what closed last.
+
+    Parameters
+    ----------
+    frame : the rows that are learnt from
+    half_life : None when all count alike
+    """
+    if half_life is None:
+        return None
+    cutoffs = frame.cutoffs
+    age = (cutoffs.max() - cutoffs) / np.timedelta64(half_life // timedelta(microseconds=1), "us")
+    return np.asarray(0.5**age, dtype=np.float64)
+
+
+def by_customer(frame: Frame, *, parts: int, seed: int) -> list[Fold]:
+    """Return folds in which no customer is both learnt from and judged by."""
+    part = folds.assign(frame.target, groups=frame.customers, folds=parts, seed=seed)
+    return list(_parts(part))
+
+
+def _parts(part: NDArray[np.int64]) -> Iterator[Fold]:
+    for number in range(int(part.max()) + 1):
+        yield Fold(f"part {number + 1}", part != number, part == number)

@@ -1,0 +1,108 @@
+"""``training/labels.yaml``, typed: what each model predicts, for whom, how far ahead."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator
+
+from features.base.duration import Duration, PositiveDuration
+from features.base.workspace import Workspace
+from features.config.loading import Lines, Settings, load
+
+FILE = "training/labels.yaml"
+
+_NAME = re.compile(r"^[a-z][a-z0-9_]*$")
+
+
+class Inactivity(Settings):
+    """Positive when the customer has no event of this type in the outcome window."""
+
+    kind: Literal["inactivity"]
+    event: str
+    horizon: PositiveDuration
+    gap: Duration = timedelta(0)
+
+
+class Acquisition(Settings):
+    """Positive for each category that the customer takes in the outcome window."""
+
+    kind: Literal["acquisition"]
+    of: str = Field(description="items.group, item, or a column of events")
+    event: str = Field(default="purchase", description="the type of event that counts as taking")
+    horizon: PositiveDuration
+    gap: Duration = timedelta(0)
+
+
+class Recorded(Settings):
+    """Positive when a recorded field has this value: one row per customer, no history."""
+
+    kind: Literal["recorded"]
+    field: str = Field(description="feed.column")
+    positive: str | int | float | bool
+
+
+Label = Annotated[Inactivity | Acquisition | Recorded, Field(discriminator="kind")]
+
+
+class Population(Settings):
+    """Who is predicted for."""
+
+    active_within: PositiveDuration | None = Field(default=None, description="had the label's event within this long")
+    where: str | None = Field(default=None, description="an expression over features")
+
+
+class Cutoffs(Settings):
+    """Which snapshots are learnt from."""
+
+    warm_up: Duration = Field(default=timedelta(days=90), description="history that must lie before the first cutoff")
+    at_most: int = Field(default=12, ge=1, description="the latest so many")
+    half_life: PositiveDuration | None = Field(
+        default=None,
+        description="a cutoff this much older than the latest one learnt from weighs half; all alike if left out",
+    )
+
+
+class ModelSettings(Settings):
+    """One model: its label, its population, its features."""
+
+    label: Label
+    purpose: str | None = Field(
+        default=None, description="what it predicts for; who has no basis for it is not learnt from. Any, if left out"
+    )
+    population: Population = Field(default_factory=Population)
+    features: list[str] = Field(default_factory=list, description="views to learn from; all if left out")
+    exclude: list[str] = Field(default_factory=list, description="further columns that this model may not learn from")
+    cutoffs: Cutoffs = Field(default_factory=Cutoffs)
+    min_positives: int = Field(default=50, ge=2, description="fewer labels of either class stop the training")
+    seed: int = 7
+
+
+class Validation(Settings):
+    """How models are judged before they are trusted."""
+
+    scheme: Literal["time", "customer"] = "time"
+    folds: int = Field(default=3, ge=2, le=10)
+
+
+class LabelsFile(Settings):
+    """The whole of ``training/labels.yaml``."""
+
+    models: dict[str, ModelSettings] = Field(min_length=1)
+    validation: Validation = Field(default_factory=Validation)
+    exclude: list[str] = Field(default_factory=list, description="columns that may not be learnt from")
+
+    @field_validator("models")
+    @classmethod
+    def _named(cls, value: dict[str, ModelSettings]) -> dict[str, ModelSettings]:
+        for name in value:
+            if _NAME.match(name) is None:
+                raise ValueError(f"{name!r} is not a model's name: lower-case letters, digits and _ only")
+        return value
+
+
+def load_labels(workspace: Workspace) -> tuple[LabelsFile, Lines]:
+    """Read ``training/labels.yaml``."""
+    return load(workspace.file(FILE), LabelsFile, name=FILE)

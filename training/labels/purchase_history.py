@@ -1,0 +1,59 @@
+"""What the simple peers know of each customer at each cutoff: when and what they bought before."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import duckdb
+import pandas as pd
+
+from features.base.engine import literal
+from features.config.canonical import category_name
+from training.labels.build import category_sql, frame_of, moments
+from training.labels.label_settings import Acquisition
+
+
+def purchase_history(engine: duckdb.DuckDBPyConnection, event: str, cutoffs: Sequence[datetime]) -> pd.DataFrame:
+    """Return what BG/NBD needs to know of every customer known at each cutoff, in days; not of the population alone.
+
+    Returns
+    -------
+    DataFrame of ``customer_id``, ``as_of``, ``frequency`` (further days with the event after the first),
+    ``recency`` (from the first to the last such day) and ``age`` (from the first to the cutoff)
+    """
+    return frame_of(
+        engine,
+        f"""
+        SELECT e.customer_id, c.as_of,
+               count(DISTINCT date_trunc('day', e.event_time)) - 1 AS frequency,
+               date_diff('day', min(e.event_time), max(e.event_time)) AS recency,
+               (c.as_of - epoch_us(date_trunc('day', min(e.event_time)))) / 86400000000 AS age
+        FROM events e JOIN (VALUES {moments(cutoffs)}) c(as_of)
+          ON epoch_us(e.event_time) <= c.as_of AND epoch_us(e.known_at) <= c.as_of
+        WHERE e.event = {literal(event)}
+        GROUP BY e.customer_id, c.as_of
+        ORDER BY e.customer_id, c.as_of
+        """,
+    )
+
+
+def taken_before(
+    engine: duckdb.DuckDBPyConnection, label: Acquisition, cutoffs: Sequence[datetime], candidates: Sequence[str]
+) -> pd.DataFrame:
+    """Return how often each customer had taken each candidate before each cutoff, one column a candidate."""
+    relation, _ = category_sql(label.of)
+    long = frame_of(
+        engine,
+        f"""
+        SELECT e.customer_id, c.as_of, e.category, count(*) AS times
+        FROM {relation} e JOIN (VALUES {moments(cutoffs)}) c(as_of)
+          ON epoch_us(e.event_time) <= c.as_of AND epoch_us(e.known_at) <= c.as_of
+        WHERE e.event = {literal(label.event)} AND e.category IS NOT NULL
+        GROUP BY ALL
+        """,
+    )
+    wide = long.assign(category=long["category"].map(category_name)).pivot_table(
+        index=["customer_id", "as_of"], columns="category", values="times", aggfunc="sum", fill_value=0
+    )
+    return wide.reindex(columns=list(candidates), fill_value=0).reset_index()

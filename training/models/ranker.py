@@ -1,0 +1,269 @@
+"""Which of several candidates does a customer take next: one model over (customer, candidate) pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.base.errors import BadData
+from training.models import booster, classifier
+from training.models.booster import BoosterSettings, Task, Trees
+from training.models.calibrator import Calibration
+from training.models.encoding import Column, Encoding, Matrix
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Array = NDArray[np.float64]
+
+CANDIDATE, POPULARITY = "candidate", "candidate_popularity"
+SHARE = "__share"  # of a customer's total over all candidates
+RANK = "__rank"  # among the customer's candidates, 0 the most; ties go to the more popular
+MAX_CUSTOMER_COLUMNS = 12
+MAX_PAIRS = 400_000
+BLOCK_PAIRS = 200_000  # scored at once: bounds the memory that pairs take
+PRESELECTION_PAIRS, PRESELECTION_ROUNDS = 50_000, 60
+DEFAULTS = BoosterSettings(
+    learning_rate=0.06,
+    num_leaves=15,
+    min_data_in_leaf=300,
+    feature_fraction=0.7,
+    max_rounds=300,
+    patience=15,
+    folds=2,
+)
+
+
+@dataclass(frozen=True)
+class Stem:
+    """A feature that each candidate has its own column of: ``amount_sum_30d`` of ``amount_sum_30d__bakery``."""
+
+    name: str
+    columns: tuple[str | None, ...]
+    """The column of each candidate, in the candidates' order; None where it has none."""
+
+
+def stems(columns: Sequence[str], candidates: Sequence[str]) -> tuple[Stem, ...]:
+    """Return the per-candidate features among ``columns``: those named ``<stem>__<candidate>``."""
+    found: dict[str, dict[str, str]] = {}
+    for column in columns:
+        for candidate in candidates:
+            if column.endswith(f"__{candidate}") and len(column) > len(candidate) + 2:
+                found.setdefault(column[: -len(candidate) - 2], {})[candidate] = column
+    return declared(found, candidates)
+
+
+def declared(columns: Mapping[str, Mapping[str, str]], candidates: Sequence[str]) -> tuple[Stem, ...]:
+    """Return per-candidate features from a mapping of stem → {candidate: column}."""
+    return tuple(Stem(name, tuple(own.get(c) for c in candidates)) for name, own in columns.items())
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """How a customer's row becomes one row per candidate.
+
+    A pair holds, in this order: which candidate, its popularity among training customers, each stem's own
+    column, the same as a share of the customer's total over all candidates and as a rank among them, and the
+    customer's own columns.
+    """
+
+    candidates: tuple[str, ...]
+    popularity: tuple[float, ...]
+    stems: tuple[Stem, ...]
+    customer: tuple[str, ...]
+    encoding: Encoding
+
+    @property
+    def wide(self) -> tuple[str, ...]:
+        """Return the columns that a customer's row must have."""
+        own = dict.fromkeys(column for stem in self.stems for column in stem.columns if column is not None)
+        return (*own, *self.customer)
+
+    def matrix(self, wide: Matrix, names: Sequence[str]) -> Array:
+        """Return the pairs, shape (customers, candidates, features of a pair).
+
+        Parameters
+        ----------
+        wide : array of shape (customers, columns), encoded
+        names : the columns of ``wide``
+        """
+        at = {name: position for position, name in enumerate(names)}
+        rows, many, deep = len(wide), len(self.candidates), len(self.stems)
+        out = np.empty((rows, many, len(self.encoding.columns)))
+        out[:, :, 0] = np.arange(many)
+        out[:, :, 1] = self.popularity
+        for s, stem in enumerate(self.stems, start=2):
+            for c, column in enumerate(stem.columns):
+                out[:, c, s] = np.nan if column is None else wide[:, at[column]]
+        own = out[:, :, 2 : 2 + deep]
+        total = np.nansum(own, axis=1, keepdims=True)
+        np.divide(own, total, out=out[:, :, 2 + deep : 2 + 2 * deep], where=total > 0)
+        out[:, :, 2 + deep : 2 + 2 * deep][np.broadcast_to(total <= 0, own.shape)] = np.nan
+        for s in range(deep):
+            order = np.lexsort((np.broadcast_to(self.popularity, (rows, many)), np.nan_to_num(own[:, :, s])), axis=1)
+            np.put_along_axis(out[:, :, 2 + 2 * deep + s], order[:, ::-1], np.arange(float(many)), axis=1)
+        out[:, :, 2 + 3 * deep :] = wide[:, None, [at[name] for name in self.customer]]
+        return out
+
+
+@dataclass(frozen=True)
+class Ranker:
+    """Encoding of a customer's row, how it becomes pairs, trees and calibration."""
+
+    encoding: Encoding
+    pairs: Pairs
+    trees: Trees
+    calibration: Calibration
+
+    def score(self, matrix: Matrix, *, threads: int = 1) -> Array:
+        """Return the calibrated probability that each customer takes each candidate.
+
+        Parameters
+        ----------
+        matrix : array of shape (customers, columns), made by ``encoding.matrix``
+
+        Returns
+        -------
+        array of shape (customers, candidates), in the order of ``pairs.candidates``
+        """
+        out = np.empty((len(matrix), len(self.pairs.candidates)))
+        step = max(1, BLOCK_PAIRS // out.shape[1])
+        for start in range(0, len(matrix), step):
+            pairs = self.pairs.matrix(matrix[start : start + step], self.encoding.names)
+            raw = self.trees.raw(pairs.reshape(-1, pairs.shape[2]), threads=threads)
+            out[start : start + step] = self.calibration.apply(raw).reshape(pairs.shape[:2])
+        return out
+
+
+def fit(
+    frame: pd.DataFrame,
+    taken: Array,
+    *,
+    candidates: Sequence[str],
+    per_candidate: Sequence[Stem] | None = None,
+    weight: Array | None = None,
+    groups: Sequence[Any] | NDArray[Any] | None = None,
+    settings: BoosterSettings = DEFAULTS,
+    max_customer_columns: int = MAX_CUSTOMER_COLUMNS,
+    max_pairs: int = MAX_PAIRS,
+    seed: int,
+) -> Ranker:
+    """Learn which candidate a customer takes next.
+
+    Popularity is counted in ``taken`` alone, so it knows nothing of later rows. Above ``max_pairs`` pairs,
+    whole rows are drawn. Of the customer's own columns the ``max_customer_columns`` that a quick first
+    model gains most from are kept.
+
+    Parameters
+    ----------
+    frame : one row per (customer, cutoff): customer-level and per-candidate columns
+    taken : array of shape (rows, candidates): 1 taken, 0 not taken, NaN not in question (already held)
+    candidates : names, in the order of ``taken``'s columns
+    per_candidate : as `stems` or `declared` gives; None finds the columns named ``<stem>__<candidate>``
+    weight : array of shape (rows,), positive: how much each row counts; all alike if left out
+    groups : the customer of each row
+
+    Raises
+    ------
+    BadData : ``candidates.*``, ``label.*``, ``features.*``, ``weight.values``
+    """
+    names = tuple(candidates)
+    if len(names) < 2 or len(set(names)) < len(names):
+        raise BadData("candidates.names", f"{len(set(names))} different candidates: two at least, each named once")
+    asked = np.asarray(taken, dtype=np.float64)
+    if asked.shape != (len(frame), len(names)):
+        raise BadData("label.values", f"labels of shape {asked.shape} for {len(frame)} rows × {len(names)} candidates")
+    found = stems([str(c) for c in frame.columns], names) if per_candidate is None else tuple(per_candidate)
+    everything = Encoding.fit(frame, max_levels=settings.max_levels)
+    own = {column for stem in found for column in stem.columns if column is not None}
+    _check(everything, own)
+    customer = tuple(name for name in everything.names if name not in own)
+    counts = np.ones(len(asked)) if weight is None else np.asarray(weight, dtype=np.float64)
+    if counts.shape != (len(asked),) or not (np.isfinite(counts).all() and (counts > 0).all()):
+        raise BadData("weight.values", "weights must be positive, finite, and one per row")
+    pairs = _pairs(names, _popularity(asked, counts), found, customer, everything)
+    wide = everything.matrix(frame)
+    classifier.labels(asked[~np.isnan(asked)], rows=int((~np.isnan(asked)).sum()), min_positives=settings.min_positives)
+    member = np.arange(len(asked)) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
+    chance = np.random.default_rng(seed)
+    if len(customer) > max_customer_columns:
+        row, candidate = _sample(asked, PRESELECTION_PAIRS, chance)
+        first = _gather(pairs, wide, everything.names, row, candidate)
+        part = np.zeros(len(row), dtype=np.int64)  # one fit on all of them: nothing is held out
+        task = Task(first, asked[row, candidate], part, pairs.encoding.categorical, counts[row])
+        gain = booster.train(task, rounds=PRESELECTION_ROUNDS, settings=settings, seed=seed).gain()[-len(customer) :]
+        best = set(np.argsort(-gain, kind="stable")[:max_customer_columns].tolist())
+        customer = tuple(name for at, name in enumerate(customer) if at in best)
+        pairs = _pairs(names, pairs.popularity, found, customer, everything)
+    row, candidate = _sample(asked, max_pairs, chance)
+    fitted = classifier.fit_matrix(
+        _gather(pairs, wide, everything.names, row, candidate),
+        asked[row, candidate],
+        categorical=pairs.encoding.categorical,
+        weight=counts[row],
+        groups=member[row],
+        settings=settings,
+        seed=seed,
+    )
+    return Ranker(everything.select(pairs.wide), pairs, fitted.trees, fitted.calibration)
+
+
+def _popularity(taken: Array, weight: Array) -> tuple[float, ...]:
+    """Return the share that took each candidate among those who could; smoothed by one customer at the mean."""
+    could, took = weight @ ~np.isnan(taken), weight @ np.nan_to_num(taken)
+    mean = took.sum() / max(1.0, could.sum())
+    return tuple(((took + mean) / (could + 1)).tolist())
+
+
+def _pairs(
+    candidates: tuple[str, ...],
+    popularity: tuple[float, ...],
+    found: tuple[Stem, ...],
+    customer: tuple[str, ...],
+    wide: Encoding,
+) -> Pairs:
+    columns = (
+        Column(CANDIDATE, "categorical", candidates),
+        Column(POPULARITY, "numeric"),
+        *(Column(stem.name, "numeric") for stem in found),
+        *(Column(stem.name + SHARE, "numeric") for stem in found),
+        *(Column(stem.name + RANK, "numeric") for stem in found),
+        *wide.select(customer).columns,
+    )
+    return Pairs(candidates, popularity, found, customer, Encoding(columns))
+
+
+def _check(wide: Encoding, own: set[str]) -> None:
+    absent = sorted(own - set(wide.names))
+    if absent:
+        raise BadData("features.missing", f"{len(absent)} per-candidate columns are not there", where=absent[0])
+    for column in wide.columns:
+        if column.name in own and column.kind != "numeric":
+            raise BadData("candidates.type", "a per-candidate column must be a number", where=column.name)
+
+
+def _sample(asked: Array, at_most: int, chance: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return row and candidate of the pairs in question of as many whole rows as give at most so many pairs.
+
+    Whole rows, drawn alike, and not single pairs: what a customer took stays beside what the same customer left.
+    """
+    rows = max(1, at_most // asked.shape[1])
+    chosen = np.arange(len(asked)) if rows >= len(asked) else np.sort(chance.choice(len(asked), rows, replace=False))
+    row, candidate = np.nonzero(~np.isnan(asked[chosen]))
+    return chosen[row], candidate
+
+
+def _gather(
+    pairs: Pairs, wide: Matrix, names: Sequence[str], row: NDArray[np.int64], candidate: NDArray[np.int64]
+) -> Array:
+    """Return the chosen pairs only, shape (chosen, features), a block of customers at a time; ``row`` rises."""
+    out = np.empty((len(row), len(pairs.encoding.columns)))
+    for start in range(0, len(wide), 2_000):
+        low, high = np.searchsorted(row, [start, start + 2_000])
+        block = pairs.matrix(wide[start : start + 2_000], names)
+        out[low:high] = block[row[low:high] - start, candidate[low:high]]
+    return out

@@ -1,0 +1,1 @@
+"""Bundles, MLflow runs and versions, champions and their ledger."""

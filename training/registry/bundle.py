@@ -1,0 +1,334 @@
+"""A model as a folder of text files: verified byte by byte before any of it is believed.
+
+Loading needs numpy and LightGBM only. Nothing in a bundle is code, and nothing says when it was made: the
+same model gives the same bytes, hence the same digest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from features.base.errors import BadData, StorageFailure
+from training.models.booster import Trees
+from training.models.calibrator import Calibration
+from training.models.classifier import Classifier
+from training.models.encoding import Encoding
+from training.models.explanation import Reason, reasons
+from training.models.golden_rows import SyntheticRows
+from training.models.ranker import Pairs, Ranker, Stem
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Array = NDArray[np.float64]
+Columns: TypeAlias = "Mapping[str, Sequence[Any]] | pd.DataFrame"
+FORMAT = 1
+MANIFEST, TREES, ENCODING, CALIBRATION, GOLDEN, PAIRS = (
+    "manifest.json",
+    "model.txt",
+    "encoding.json",
+    "calibration.json",
+    "golden.json",
+    "pairs.json",
+)
+LARGEST = 512 * 2**20  # bytes of one file
+TOLERANCE = 1e-9
+
+
+class About(BaseModel):
+    """What a bundle says of itself, besides its files."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    model: str
+    label: str
+    """The label in words, as the label contract describes it."""
+    cutoffs: tuple[str, ...] = ()
+    """ISO 8601, UTC: the moments that the training rows looked at the world from."""
+    libraries: dict[str, str] = {}
+    """Versions of what trained it."""
+
+
+class FileEntry(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    bytes: int
+    sha256: str
+
+
+class Manifest(BaseModel):
+    """The table of contents; ``digest`` covers all the rest of it, and so every byte of the bundle."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    format: int
+    kind: Literal["binary", "ranking"]
+    about: About
+    features: tuple[str, ...]
+    files: dict[str, FileEntry]
+    digest: str = ""
+
+    @property
+    def sealed(self) -> Manifest:
+        body = self.model_dump(mode="json", exclude={"digest"})
+        return self.model_copy(update={"digest": _sha256(_canonical(body))})
+
+
+@dataclass(frozen=True)
+class Golden:
+    """Made-up rows (see `training.models.golden_rows`) and what the model gave them when it was new."""
+
+    rows: SyntheticRows
+    scores: Array
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A model that can score and explain, with what it says of itself."""
+
+    about: About
+    scorer: Classifier | Ranker
+    golden: Golden
+
+    @classmethod
+    def of(cls, scorer: Classifier | Ranker, *, about: About, rows: SyntheticRows) -> Bundle:
+        """Return the bundle of a fresh model; ``rows`` from `training.models.golden_rows.synthetic_rows`."""
+        scores = scorer.score(scorer.encoding.matrix(rows.columns))
+        return cls(about, scorer, Golden(rows, scores))
+
+    @property
+    def kind(self) -> Literal["binary", "ranking"]:
+        return "ranking" if isinstance(self.scorer, Ranker) else "binary"
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """Return the columns that `score` needs."""
+        return self.scorer.encoding.names
+
+    @property
+    def candidates(self) -> tuple[str, ...]:
+        """Return what a ranking model ranks, in the order of its scores' columns; () for a binary model."""
+        return self.scorer.pairs.candidates if isinstance(self.scorer, Ranker) else ()
+
+    def score(self, columns: Columns, *, threads: int = 1) -> Array:
+        """Return calibrated probabilities.
+
+        Parameters
+        ----------
+        columns : feature name → values, or a DataFrame; see `Encoding.matrix`
+
+        Returns
+        -------
+        array of shape (rows,) of a binary model, (rows, candidates) of a ranking model
+        """
+        return self.scorer.score(self.scorer.encoding.matrix(columns), threads=threads)
+
+    def reasons(
+        self, columns: Columns, *, top: int = 3, candidates: Sequence[str] | None = None
+    ) -> tuple[tuple[Reason, ...], ...]:
+        """Return the ``top`` reasons of each row's score.
+
+        Parameters
+        ----------
+        candidates : of a ranking model, the candidate to explain in each row
+
+        Raises
+        ------
+        BadData : ``candidates.asked`` if a ranking model is not told which, or a binary model is
+        """
+        matrix = self.scorer.encoding.matrix(columns)
+        if isinstance(self.scorer, Classifier):
+            if candidates is not None:
+                raise BadData("candidates.asked", "this model ranks no candidates", where=self.about.model)
+            return reasons(self.scorer.trees.contributions(matrix), matrix, self.scorer.encoding, top=top)
+        position = {name: at for at, name in enumerate(self.candidates)}
+        if candidates is None or len(candidates) != len(matrix) or any(name not in position for name in candidates):
+            raise BadData(
+                "candidates.asked",
+                "name one known candidate for each row",
+                where=self.about.model,
+                hint=f"known: {', '.join(self.candidates[:10])}",
+            )
+        pairs = self.scorer.pairs
+        chosen = pairs.matrix(matrix, self.features)[np.arange(len(matrix)), [position[name] for name in candidates]]
+        return reasons(self.scorer.trees.contributions(chosen), chosen, pairs.encoding, top=top)
+
+
+def write(bundle: Bundle, folder: Path) -> str:
+    """Write the bundle into an empty or new folder and return its digest.
+
+    Raises
+    ------
+    StorageFailure : ``bundle.not_empty``, ``bundle.unwritable``
+    """
+    contents = _contents(bundle)
+    manifest = Manifest(
+        format=FORMAT,
+        kind=bundle.kind,
+        about=bundle.about,
+        features=bundle.features,
+        files={name: FileEntry(bytes=len(data), sha256=_sha256(data)) for name, data in sorted(contents.items())},
+    ).sealed
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if any(folder.iterdir()):
+            raise StorageFailure("bundle.not_empty", "a bundle is written into an empty folder", where=folder.name)
+        for name, data in contents.items():
+            (folder / name).write_bytes(data)
+        (folder / MANIFEST).write_bytes(_canonical(manifest.model_dump(mode="json")))  # last: no manifest, no bundle
+    except OSError as error:
+        raise StorageFailure("bundle.unwritable", f"cannot write: {error.strerror}", where=folder.name) from error
+    return manifest.digest
+
+
+def load(folder: Path, *, expected_digest: str | None = None) -> Bundle:
+    """Verify every byte, then load, then score the golden rows again.
+
+    Parameters
+    ----------
+    expected_digest : what `write` returned, kept elsewhere (the registry). Without it damage is found, but
+        not a bundle that somebody rewrote consistently.
+
+    Raises
+    ------
+    StorageFailure : ``bundle.unreadable``, ``bundle.files``, ``bundle.size``, ``bundle.digest``,
+        ``bundle.manifest``, ``bundle.format``, ``bundle.content``, ``bundle.golden``
+    """
+    manifest = read_manifest(folder)
+    if expected_digest is not None and manifest.digest != expected_digest:
+        raise _refused("digest", "this is not the bundle that was registered", folder, "restore it from the registry")
+    contents = {name: _read(folder / name, entry) for name, entry in manifest.files.items()}
+    try:
+        bundle = _assemble(manifest, contents)
+    except (BadData, ValidationError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+        raise _refused("content", "the files do not describe a model", folder) from error
+    try:
+        again = bundle.score(bundle.golden.rows.columns)
+    except BadData as error:
+        raise _refused("golden", "the golden rows cannot be scored", folder) from error
+    if again.shape != bundle.golden.scores.shape or not np.allclose(
+        again, bundle.golden.scores, rtol=0, atol=TOLERANCE
+    ):
+        raise _refused(
+            "golden", "the golden rows score differently here", folder, "use the library versions in its manifest"
+        )
+    return bundle
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Return the manifest after checking its own digest and that the folder holds its files and no other."""
+    try:
+        names = {entry.name for entry in folder.iterdir()}
+        linked = sorted(entry.name for entry in folder.iterdir() if entry.is_symlink() or not entry.is_file())
+    except OSError as error:
+        raise _refused("unreadable", f"cannot be read: {error.strerror}", folder) from error
+    if MANIFEST not in names:
+        raise _refused("files", f"{MANIFEST} is missing", folder)
+    if linked:
+        raise _refused("files", f"not a plain file: {', '.join(linked)}", folder)
+    data = _bounded(folder / MANIFEST, 2**24)
+    try:
+        manifest = Manifest.model_validate_json(data)
+    except ValidationError as error:
+        raise _refused("manifest", "the manifest is damaged", folder) from error
+    if data != _canonical(manifest.model_dump(mode="json")) or manifest.digest != manifest.sealed.digest:
+        raise _refused("manifest", "the manifest does not match its own digest", folder)
+    if manifest.format != FORMAT:
+        raise _refused("format", f"format {manifest.format}, this version reads {FORMAT}", folder, "train it again")
+    wanted = {TREES, ENCODING, CALIBRATION, GOLDEN} | ({PAIRS} if manifest.kind == "ranking" else set())
+    if set(manifest.files) != wanted or names != wanted | {MANIFEST}:
+        odd = sorted((names ^ (wanted | {MANIFEST})) | (set(manifest.files) ^ wanted))
+        raise _refused("files", f"missing or not expected: {', '.join(odd)}", folder)
+    return manifest
+
+
+def _contents(bundle: Bundle) -> dict[str, bytes]:
+    scorer = bundle.scorer
+    golden = {"rows": bundle.golden.rows.columns, "scores": bundle.golden.scores.tolist()}
+    contents = {
+        TREES: scorer.trees.text.encode(),
+        ENCODING: _canonical(scorer.encoding.to_json()),
+        CALIBRATION: _canonical(scorer.calibration.to_json()),
+        GOLDEN: _canonical(golden),
+    }
+    if isinstance(scorer, Ranker):
+        contents[PAIRS] = _canonical(
+            {
+                "candidates": scorer.pairs.candidates,
+                "popularity": scorer.pairs.popularity,
+                "stems": [{"name": stem.name, "columns": stem.columns} for stem in scorer.pairs.stems],
+                "customer": scorer.pairs.customer,
+                "encoding": scorer.pairs.encoding.to_json(),
+            }
+        )
+    return contents
+
+
+def _assemble(manifest: Manifest, contents: Mapping[str, bytes]) -> Bundle:
+    encoding = Encoding.from_json(json.loads(contents[ENCODING]))
+    calibration = Calibration.from_json(json.loads(contents[CALIBRATION]))
+    golden = json.loads(contents[GOLDEN])
+    trees = Trees.load(contents[TREES].decode())  # its digest has been verified
+    scorer: Classifier | Ranker
+    if manifest.kind == "ranking":
+        pairs = _pairs(json.loads(contents[PAIRS]))
+        scorer, width = Ranker(encoding, pairs, trees, calibration), len(pairs.encoding.columns)
+    else:
+        scorer, width = Classifier(encoding, trees, calibration), len(encoding.columns)
+    if trees.features != width or encoding.names != manifest.features:
+        raise ValueError("encoding, trees and manifest disagree about the features")
+    return Bundle(
+        manifest.about, scorer, Golden(SyntheticRows(golden["rows"]), np.array(golden["scores"], dtype=np.float64))
+    )
+
+
+def _pairs(document: Mapping[str, Any]) -> Pairs:
+    return Pairs(
+        tuple(document["candidates"]),
+        tuple(document["popularity"]),
+        tuple(Stem(stem["name"], tuple(stem["columns"])) for stem in document["stems"]),
+        tuple(document["customer"]),
+        Encoding.from_json(document["encoding"]),
+    )
+
+
+def _read(path: Path, entry: FileEntry) -> bytes:
+    data = _bounded(path, LARGEST)
+    if len(data) != entry.bytes:
+        raise _refused("size", f"{path.name} has {len(data)} bytes, not {entry.bytes}", path.parent)
+    if _sha256(data) != entry.sha256:
+        raise _refused("digest", f"{path.name} is not what was written", path.parent)
+    return data
+
+
+def _bounded(path: Path, most: int) -> bytes:
+    try:
+        if path.stat().st_size > most:
+            raise _refused("size", f"{path.name} is larger than {most} bytes", path.parent)
+        return path.read_bytes()
+    except OSError as error:
+        raise _refused("unreadable", f"{path.name} cannot be read: {error.strerror}", path.parent) from error
+
+
+def _refused(
+    code: str, message: str, folder: Path, hint: str = "restore it or train the model again"
+) -> StorageFailure:
+    return StorageFailure(f"bundle.{code}", message, where=folder.name, hint=hint)
+
+
+def _canonical(document: Any) -> bytes:
+    text = json.dumps(document, sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return (text + "\n").encode()
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

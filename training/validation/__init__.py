@@ -1,0 +1,1 @@
+"""Assessment of a model on held-out rows, and the gates it must pass."""

@@ -1,0 +1,229 @@
+"""Named promotion rules: what a challenger must show before it becomes champion."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from features.base.errors import BadConfiguration, BadData
+from training.dataset.leaks.leak_report import RULES as LEAKS
+from training.dataset.leaks.leak_report import Limits as LeakLimits
+
+Outcome = Literal["passed", "failed", "not_applicable"]
+LOWER_IS_BETTER = frozenset({"log_loss", "brier", "ece", "rmse", "mae"})
+
+
+class Limits(BaseModel):
+    """Where the rules draw their lines; stands under ``gates:`` in mlflow.yaml."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    min_positives: int = Field(default=50, ge=1, description="TG001: positives that the evaluation rows hold at least")
+    peer_margin: float = Field(default=0.0, ge=0, description="TG002: by how much every peer must be beaten")
+    peer_confidence: bool = Field(
+        default=False,
+        description="TG002: the interval of the difference must lie above the margin, not only its middle",
+    )
+    max_ece: float = Field(default=0.05, gt=0, le=1, description="TG003: expected calibration error at most")
+    max_single_auc: float = Field(
+        default=0.98, gt=0.5, le=1, description="TG004 and LK002: AUC that one feature alone may reach"
+    )
+    champion_tolerance: float = Field(
+        default=0.005, ge=0, description="TG006: how much worse than the champion is still the same"
+    )
+    max_fold_spread: float = Field(
+        default=0.05, gt=0, description="TG007: largest fall of the primary metric from the mean to the worst fold"
+    )
+    off: tuple[str, ...] = Field(
+        default=(), description="codes of rules that are not applied; also of checks of the leak report, such as LK002"
+    )
+
+    @property
+    def of_leaks(self) -> LeakLimits:
+        """The limits of the leak report."""
+        return LeakLimits(max_alone=self.max_single_auc, off=self.off)
+
+
+@dataclass(frozen=True)
+class Versus:
+    """Another model on the same rows: its metric, and the interval of ours minus theirs where it was drawn."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What is known of a challenger, all on rows later than those it learnt from.
+
+    ``None`` says that a thing was not looked at; an empty mapping or tuple that nothing was found.
+    """
+
+    metric: str
+    """The primary metric: auc, ndcg_5, log_loss, …"""
+    value: float
+    positives: int
+    peers: Mapping[str, Versus] = field(default_factory=dict)
+    ece: float | None = None
+    single_aucs: Mapping[str, float] | None = None
+    leaks: tuple[str, ...] | None = None
+    """What the leak report of the training frame found."""
+    champion: Versus | None = None
+    folds: tuple[float, ...] = ()
+    """The primary metric in each fold."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What one rule says, and why."""
+
+    code: str
+    title: str
+    outcome: Outcome
+    detail: str
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A promotion rule; ``apply`` gives an outcome and its detail."""
+
+    code: str
+    title: str
+    apply: Callable[[Evidence, Limits], tuple[Outcome, str]]
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """The verdict on a challenger, with every rule's own."""
+
+    verdict: Literal["promote", "hold"]
+    rules: tuple[Verdict, ...]
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Return why it is held; nothing if it is promoted."""
+        return tuple(f"{v.code} {v.title}: {v.detail}" for v in self.rules if v.outcome == "failed")
+
+
+def judge(evidence: Evidence, limits: Limits) -> Judgement:
+    """Apply every rule; one that fails holds the challenger.
+
+    Raises
+    ------
+    BadConfiguration : ``gates.unknown`` if ``off`` names no rule
+    BadData : ``evidence.missing`` if a number is NaN
+    """
+    unknown = sorted(set(limits.off) - {rule.code for rule in RULES} - {check.code for check in LEAKS})
+    if unknown:
+        raise BadConfiguration(
+            "gates.unknown",
+            f"no such rule: {', '.join(unknown)}",
+            where="gates.off",
+            hint=f"known: {RULES[0].code} to {RULES[-1].code}, {LEAKS[0].code} to {LEAKS[-1].code}",
+        )
+    others = [*evidence.peers.values(), *([evidence.champion] if evidence.champion else [])]
+    numbers = [evidence.value, evidence.ece or 0.0, *evidence.folds, *(other.value for other in others)]
+    if any(number != number for number in numbers):
+        raise BadData("evidence.missing", f"{evidence.metric} is not a number", where=evidence.metric)
+    verdicts = [_apply(rule, evidence, limits) for rule in RULES]
+    held = any(verdict.outcome == "failed" for verdict in verdicts)
+    return Judgement("hold" if held else "promote", tuple(verdicts))
+
+
+def _apply(rule: Rule, evidence: Evidence, limits: Limits) -> Verdict:
+    if rule.code in limits.off:
+        return Verdict(rule.code, rule.title, "not_applicable", "switched off")
+    outcome, detail = rule.apply(evidence, limits)
+    return Verdict(rule.code, rule.title, outcome, detail)
+
+
+def _said(passed: bool, detail: str) -> tuple[Outcome, str]:
+    return ("passed" if passed else "failed"), detail
+
+
+def _gain(evidence: Evidence, other: Versus) -> float:
+    """Return by how much ours is better, whichever way the metric runs."""
+    ours = evidence.value - other.value
+    return -ours if evidence.metric in LOWER_IS_BETTER else ours
+
+
+def _sure_gain(evidence: Evidence, other: Versus) -> float | None:
+    """Return the unfavourable end of the interval of ours minus theirs, as a gain."""
+    if other.low is None or other.high is None:
+        return None
+    return -other.high if evidence.metric in LOWER_IS_BETTER else other.low
+
+
+def _enough_positives(evidence: Evidence, limits: Limits) -> tuple[Outcome, str]:
+    if evidence.metric == "rmse":
+        return "not_applicable", "an amount has no positives"
+    found = f"{evidence.positives} positives, {limits.min_positives} are needed"
+    return _said(evidence.positives >= limits.min_positives, found)
+
+
+def _beats_peers(evidence: Evidence, limits: Limits) -> tuple[Outcome, str]:
+    if not evidence.peers:
+        return "not_applicable", "no peer was fitted"
+    told, passed = [], True
+    for name, peer in sorted(evidence.peers.items()):
+        sure = _sure_gain(evidence, peer) if limits.peer_confidence else _gain(evidence, peer)
+        if sure is None:
+            told.append(f"{name} has no interval")
+        elif sure <= 0 or sure < limits.peer_margin:
+            told.append(f"{name} reaches {peer.value:.4f}")
+        else:
+            continue
+        passed = False
+    return _said(passed, f"{evidence.metric} {evidence.value:.4f}; " + (", ".join(told) or "all peers are below"))
+
+
+def _calibrated(evidence: Evidence, limits: Limits) -> tuple[Outcome, str]:
+    if evidence.ece is None:
+        return "not_applicable", "its scores are no probabilities"
+    return _said(evidence.ece <= limits.max_ece, f"ece {evidence.ece:.4f}, at most {limits.max_ece}")
+
+
+def _no_giveaway(evidence: Evidence, limits: Limits) -> tuple[Outcome, str]:
+    if evidence.single_aucs is None:
+        return "not_applicable", "features were not judged one by one"
+    high = sorted(name for name, reached in evidence.single_aucs.items() if reached > limits.max_single_auc)
+    return _said(not high, f"too good alone: {', '.join(high)}" if high else "no feature is too good alone")
+
+
+def _no_leak(evidence: Evidence, _: Limits) -> tuple[Outcome, str]:
+    if evidence.leaks is None:
+        return "not_applicable", "there is no leak report"
+    return _said(not evidence.leaks, "; ".join(evidence.leaks) or "the leak report is clean")
+
+
+def _keeps_up(evidence: Evidence, limits: Limits) -> tuple[Outcome, str]:
+    if evidence.champion is None:
+        return "not_applicable", "there is no champion"
+    behind = -_gain(evidence, evidence.champion)
+    detail = f"{evidence.metric} {evidence.value:.4f}, champion {evidence.champion.value:.4f} on the same rows"
+    return _said(behind <= limits.champion_tolerance, detail)
+
+
+def _steady(evidence: Evidence, limits: Limits) -> tuple[Outcome, str]:
+    if len(evidence.folds) < 2:
+        return "not_applicable", "there are fewer than two folds"
+    mean = sum(evidence.folds) / len(evidence.folds)
+    lower = evidence.metric in LOWER_IS_BETTER
+    worst = max(evidence.folds) if lower else min(evidence.folds)
+    detail = f"mean {mean:.4f}, worst fold {worst:.4f}, {limits.max_fold_spread} apart at most"
+    return _said(abs(mean - worst) <= limits.max_fold_spread, detail)
+
+
+RULES: tuple[Rule, ...] = (
+    Rule("TG001", "enough positives to judge on", _enough_positives),
+    Rule("TG002", "beats every named peer on later rows", _beats_peers),
+    Rule("TG003", "says what comes true", _calibrated),
+    Rule("TG004", "no feature gives the answer away", _no_giveaway),
+    Rule("TG005", "the leak report is clean", _no_leak),
+    Rule("TG006", "keeps up with the champion", _keeps_up),
+    Rule("TG007", "steady over the folds", _steady),
+)
