@@ -8,6 +8,8 @@ MAKEFLAGS += --no-print-directory
 VENV ?= .venv
 PYTHON ?=
 WORKSPACE ?= .
+# A worker for each core; a file's tests stay together, so that what they share is set up once.
+PARALLEL ?= --numprocesses=auto --dist=loadfile --no-loadscope-reorder
 BIN = $(VENV)/bin
 # A benchmark is a script in tests/benchmarks; what several of them share starts with an underscore.
 BENCH_FILES = $(filter-out _%,$(notdir $(sort $(wildcard tests/benchmarks/*.py))))
@@ -42,9 +44,9 @@ serve: setup ## serve decisions online from the workspace
 test fuzz: export WITH := spark
 test: lint ## lint, then all tests, the README's commands and the notebooks
 	@echo "test: tests and the README's commands"
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest $(PARALLEL)
 	@echo "test: notebooks"
-	@$(BIN)/python -m pytest --nbmake --nbmake-timeout=600 notebooks
+	@$(BIN)/python -m pytest $(PARALLEL) --nbmake --nbmake-timeout=600 notebooks
 
 lint: setup ## style, types and the direction of imports
 	@echo "lint: ruff check"

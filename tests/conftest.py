@@ -47,7 +47,10 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(Tally(), "tally")
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)  # a slow file that begins last leaves the other workers idle
     for item in items:
         if is_hypothesis_test(getattr(item, "obj", None)):
             item.add_marker(pytest.mark.property)

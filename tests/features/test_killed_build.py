@@ -18,10 +18,11 @@ from features.pipeline.build_features import build_features
 from features.snapshots.build_report import read_report
 from features.snapshots.manifest import only_build, read_kept
 from tests.features.tiny import STORE, company, lines, unified
+from tests.repetitions import repetitions
 from tests.serving.forking import Forking, Moments
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-KILLS = 20
+KILLS = repetitions(10, fuzz=60)
 FEEDS = """
 company: {currency: GBP, timezone: UTC}
 feeds:
@@ -81,6 +82,7 @@ def forking() -> Iterator[Forking]:
 
 
 @pytest.mark.slow
+@pytest.mark.fuzz
 def test_killed_at_any_moment_it_leaves_a_good_state_and_ends_as_if_never_killed(
     forking: Forking, tmp_path: Path
 ) -> None:

@@ -6,17 +6,21 @@ import random
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
+
 from features.base.workspace import Workspace
 from features.identity.streamed_events import read_segments
 from features.store.online_backend import open_records
 from features.streaming.event import from_us
 from tests.features.streaming.world import CUSTOMERS, accept, log_of, offline, told, values_of, world
 from tests.features.tiny import STORE, table
+from tests.repetitions import repetitions
 from tests.serving.forking import Forking, Moments
 
-KILLS = 24
+KILLS = repetitions(12, fuzz=60)
 
 
+@pytest.mark.fuzz
 def test_killed_at_any_moment_no_event_is_lost_and_none_counts_twice(tmp_path: Path) -> None:
     workspace = world(tmp_path)
     workspace.file("features/feature_store.yaml").write_text(STORE, encoding="utf-8")

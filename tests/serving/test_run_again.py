@@ -19,6 +19,7 @@ import pytest
 
 from features.base.workspace import Workspace
 from serving.batch.published_list import CSV, PARQUET
+from tests.repetitions import repetitions
 from tests.serving.forking import Forking
 from tests.tiny import write_tiny
 
@@ -37,7 +38,7 @@ STEPS = (
 )
 #: Those at which a run that has nothing to learn anew still stops; killed over and over.
 LATE = ("reading features", "deciding for", "publishing")
-KILLS = 14
+KILLS = repetitions(len(STEPS) + 1, fuzz=60)
 DEADLINE_S = 600.0
 
 
@@ -142,6 +143,7 @@ def test_a_second_run_publishes_the_same_bytes_and_learns_nothing_anew(
 
 
 @pytest.mark.slow
+@pytest.mark.fuzz
 def test_killed_anywhere_and_run_again_it_ends_with_the_same_bytes(
     forking: Forking, undisturbed: Workspace, tmp_path: Path
 ) -> None:
@@ -149,7 +151,7 @@ def test_killed_anywhere_and_run_again_it_ends_with_the_same_bytes(
     reader = Reader(workspace)
     reader.start()
     longest, kills = 0.25, 0
-    for step in itertools.islice(itertools.chain(STEPS, itertools.cycle(LATE)), 100):
+    for step in itertools.islice(itertools.chain(STEPS, itertools.cycle(LATE)), 20 * KILLS):
         if killed_after(forking, workspace, step=step, delay=chance.uniform(0, longest)):
             kills += 1
         else:

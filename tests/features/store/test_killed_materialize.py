@@ -17,6 +17,7 @@ from features.store.online_blocks import Source
 from features.store.online_records import OnlineRecords
 from features.store.online_records_redis import RedisRecords
 from features.store.online_records_sqlite import SqliteRecords
+from tests.repetitions import repetitions
 from tests.tiny import REPOSITORY
 
 JAN = datetime(2026, 1, 1, tzinfo=UTC)
@@ -76,7 +77,10 @@ def run(root: Path, url: str) -> subprocess.Popen[str]:
     return child
 
 
-@pytest.mark.parametrize(("backend", "kills"), [("sqlite", 15), ("redis", 6)])
+@pytest.mark.fuzz
+@pytest.mark.parametrize(
+    ("backend", "kills"), [("sqlite", repetitions(8, fuzz=60)), ("redis", repetitions(4, fuzz=30))]
+)
 def test_killed_at_any_moment_it_leaves_whole_records_and_one_run_completes_it(
     backend: str, kills: int, workspace: Path, write_view, request: pytest.FixtureRequest
 ) -> None:
