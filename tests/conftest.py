@@ -43,14 +43,21 @@ class Tally:
             terminalreporter.write_line("no test ran: this is a failure", red=True)
 
 
+class SlowFilesFirst:
+    """Begins with the files that hold slow tests: one that began last would leave the other workers idle."""
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        slow = {item.path for item in items if item.get_closest_marker("slow")}
+        items.sort(key=lambda item: item.path not in slow)
+
+
 def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(Tally(), "tally")
+    config.pluginmanager.register(SlowFilesFirst(), "slow_files_first")
 
 
-@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: item.path not in slow)  # a slow file that begins last leaves the other workers idle
     for item in items:
         if is_hypothesis_test(getattr(item, "obj", None)):
             item.add_marker(pytest.mark.property)
