@@ -86,7 +86,7 @@ def test_the_same_model_gives_the_same_digest_and_the_digest_is_checked(model: B
 
 def test_another_process_gives_the_same_scores_without_the_training_libraries(model: Bundle, folder: Path) -> None:
     program = (
-        "import sys, json, pathlib\nfrom training import bundle\n"
+        "import sys, json, pathlib\nfrom training.registry import bundle\n"
         "heavy = {'mlflow', 'feast', 'duckdb', 'sqlalchemy'} & set(sys.modules)\n"
         "direct = {'training.baselines.classifiers', 'training.baselines.bgnbd'} & set(sys.modules)\n"
         "b = bundle.load(pathlib.Path(sys.argv[1]))\n"
