@@ -34,7 +34,7 @@ setup: ## create .venv and install what requirements.lock pins (instant when not
 	@VENV='$(VENV)' PYTHON='$(PYTHON)' sh .ci/setup
 
 demo: setup ## simulate a company, learn from it and show one customer's decision
-	@echo "demo: running the whole house on the simulated company"
+	@echo "demo: running every step on the simulated company"
 	@$(BIN)/nextbest demo --workspace '$(WORKSPACE)'
 
 serve: setup ## serve decisions online from the workspace

@@ -76,6 +76,34 @@ def test_every_link_of_a_page_leads_somewhere(name: str) -> None:
     assert lost == []
 
 
+def test_the_readme_shows_every_folder_of_the_packages_in_order() -> None:
+    text = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    (tree,) = re.findall(r"^features/ +many.*?^state/", text, re.MULTILINE | re.DOTALL)
+    shown: dict[str, list[str]] = {}
+    for name in re.findall(r"^( *[\w.]+/?) ", tree, re.MULTILINE):
+        if not name.startswith(" "):
+            package = name.removesuffix("/")
+            shown[package] = []
+        else:
+            shown[package].append(name.strip())
+    for package in PACKAGES:
+        assert shown[package] == folders(page(package)), package
+
+
+def test_every_place_that_the_readme_names_to_change_exists() -> None:
+    text = (REPOSITORY / "README.md").read_text(encoding="utf-8").partition("### Where to change what")[2]
+    rows = re.findall(r"^\| (?!to \|)[^|]+\|([^|]+)\|([^|]+)\|", text.partition("\n## ")[0], re.MULTILINE)
+    assert len(rows) >= 10
+    for change, tests in rows:
+        first, *others = re.findall(r"`([\w/.]+/[\w/.]*|[\w]+\.py)`", change)
+        assert (REPOSITORY / first).exists(), first
+        for name in others:
+            beside = (REPOSITORY / first).parent if (REPOSITORY / first).is_file() else REPOSITORY / first
+            assert (REPOSITORY / name).exists() or (beside / name).exists() or (beside.parent / name).exists(), name
+        for name in re.findall(r"`(tests/[\w/.]+)`", tests):
+            assert (REPOSITORY / name).exists(), name
+
+
 def test_the_picture_in_the_readme_needs_nothing_from_the_network() -> None:
     drawn = (REPOSITORY / "serving" / "console" / "card.svg").read_text(encoding="utf-8")
     assert re.findall(r"https?://(?!www\.w3\.org/)\S+", drawn) == []

@@ -32,6 +32,7 @@ TOP_LEVEL = {
     "requirements-spark.lock",
     "LICENSE",
     "CHANGELOG.md",
+    "findings",
     ".ci",
     ".editorconfig",
     ".gitattributes",
@@ -82,7 +83,7 @@ def declared() -> list[Requirement]:
     return [Requirement(text) for text in project["project"]["dependencies"] + project["dependency-groups"]["dev"]]
 
 
-def test_the_top_level_holds_only_what_the_house_lists() -> None:
+def test_the_top_level_holds_only_what_is_listed() -> None:
     assert {name.split("/")[0] for name in names_in_git()} - TOP_LEVEL == set()
 
 
