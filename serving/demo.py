@@ -26,6 +26,7 @@ from serving.cli.steps import Done, run_all
 from serving.cli.terminal import Terminal
 from serving.console.card import card, footer
 from serving.console.customer_story import Story, tell
+from serving.decisioning.sentences import explain_reason
 from serving.engine import Decider
 from serving.online.api_keys import ensure_keys
 
@@ -157,7 +158,7 @@ def _document(story: Story) -> Mapping[str, Any]:
         "as_of": iso(story.as_of),
         "records": [{"feed": record["feed"], "key": record["record_id"]} for record in story.records],
         "scores": {risk.model: risk.score for risk in story.risks},
-        "reasons": {risk.model: [reason.text for reason in risk.reasons] for risk in story.risks},
+        "reasons": {risk.model: [explain_reason(reason) for reason in risk.reasons] for risk in story.risks},
         "decision_id": decision.decision_id,
         "items": [{"offer": item.offer, "rank": item.rank, "priority": item.priority} for item in decision.items],
         "blocked": [{"offer": b.offer, "stage": str(b.stage), "rule": b.rule} for b in decision.blocked],

@@ -26,7 +26,7 @@ from serving.decisioning.decide import decide
 from serving.decisioning.decision import Decision, DecisionItem, Scope
 from serving.decisioning.offer_settings import OffersSettings
 from serving.decisioning.policy import CONSENT_PREFIX, FILE, CompiledOffer, Policy, compile_policy
-from serving.decisioning.reason_codes import Reason
+from serving.decisioning.reason_codes import Reason, Stage
 from serving.decisioning.value import OutcomeCount
 from serving.ledger.ledger import Ledger
 from serving.scoring.scorer import VERSION_LENGTH, Scorer
@@ -169,6 +169,8 @@ class Decider:
         scope: Scope = "batch",
         nonce: str = "",
         feature_time: datetime | None = None,
+        unread: Mapping[str, NDArray[np.bool_]] | None = None,
+        absent: Sequence[Stage | None] | None = None,
         explain: int | None = None,
         threads: int = 1,
         log: bool = True,
@@ -187,6 +189,7 @@ class Decider:
         channel, purpose, scope, nonce : see `serving.decisioning.decide.decide`
         context_weights : weight of an offer in this context, by offer
         feature_time : the moment as of which the features hold; the catalogue's when left out
+        unread, absent : what could not be read, see `CustomerBatch`; where all customers are absent, nothing is scored
         explain : offers up to this rank get the drivers of their score; all when left out, none at 0
         threads : of LightGBM
         log : whether the ledger is written
@@ -196,10 +199,14 @@ class Decider:
         one decision per customer, in their order
         """
         columns = self.columns(values)
-        scores = self.scorer.score(columns, models=self._models, threads=threads)
+        nobody = absent is not None and None not in absent
+        models = () if nobody else self._models
+        scores = self.scorer.score(columns, models=models, threads=threads)
         batch = CustomerBatch(
             customer_ids=customers,
             features=columns,
+            unread=unread or {},
+            absent=absent,
             scores=scores,
             contacts=self._contacts(customers, as_of=as_of),
             context_weights=dict(context_weights or {}),
@@ -217,7 +224,7 @@ class Decider:
             nonce=nonce,
             outcomes=self._outcomes(as_of=as_of),
             capacity_used=self._capacity_used(as_of=as_of),
-            model_versions={model: self.scorer.versions[model] for model in self._models},
+            model_versions={model: self.scorer.versions[model] for model in models},
         )
         explained = self._explained(decisions, columns, ranks=explain)
         if log:
@@ -236,7 +243,10 @@ class Decider:
         nonce: str,
         log: bool = True,
     ) -> Answer:
-        """Decide for one customer from what the online store knows; the values are those of `decide`."""
+        """Decide for one customer from what the online store holds; the values are those of `decide`.
+
+        A customer whose row could not be read, or who is not known, gets neither a score nor an offer.
+        """
         values = {name: [row.values[name]] for name in self._features}
         views = {view_of(name) for name in self._features}
         times = [moment for view, moment in row.event_times.items() if view in views and moment is not None]
@@ -251,14 +261,26 @@ class Decider:
             scope="online",
             nonce=nonce,
             feature_time=min(times, default=None),
+            unread={
+                name: np.array([row.status[name] == "missing"])
+                for name in self._features
+                if name.startswith(CONSENT_PREFIX)
+            },
+            absent=[Stage.FEATURES_UNREAD if row.unread else None if row.found else Stage.CUSTOMER_UNKNOWN],
             log=log,
         )
         return Answer(decision, self.freshness(row))
 
     def scores(self, rows: Sequence[OnlineRow], *, models: Sequence[str] | None = None) -> dict[str, Scores]:
-        """Return the models' scores of customers read online."""
+        """Return the models' scores of customers read online; NaN for one who is not known or could not be read."""
         columns = self.columns({name: [row.values[name] for row in rows] for name in self._features})
-        return self.scorer.score(columns, models=models)
+        absent = np.array([not row.found for row in rows], dtype=np.bool_)
+        found = {}
+        for model, scores in self.scorer.score(columns, models=models).items():
+            values = scores.values.copy()
+            values[absent] = np.nan
+            found[model] = Scores(values, scores.candidates)
+        return found
 
     def freshness(self, row: OnlineRow) -> tuple[str, ...]:
         """Return what a decision for this customer is made without, and which views are older than they may be."""

@@ -13,6 +13,7 @@ from rich.text import Text
 from features.base.clock import iso
 from serving.console.customer_story import Story
 from serving.decisioning.reason_codes import REGISTRY
+from serving.decisioning.sentences import explain_reason
 
 _GREEN = "green4"
 
@@ -53,7 +54,7 @@ def _risk(story: Story) -> Table:
     for risk in story.risks:
         table.add_row(Text(f"{risk.model} {risk.score:.1%}", style="bold"), "")
         for reason in risk.reasons:
-            table.add_row("", reason.text)
+            table.add_row("", explain_reason(reason))
     return table
 
 
@@ -62,7 +63,7 @@ def _offers(story: Story) -> Table:
     for name in ("", "offer", "through", "likelihood", "worth", "expected", "why"):
         table.add_column(name, overflow="fold")
     for item in story.decision.items:
-        why = "\n".join(reason.text for reason in item.reasons)
+        why = "\n".join(explain_reason(reason) for reason in item.reasons)
         style = f"bold {_GREEN}" if item.rank == 1 else ""
         table.add_row(
             str(item.rank),

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from features.base.errors import BadData
 from serving.decisioning.contact_history import ContactHistory
-from serving.decisioning.reason_codes import Reason
+from serving.decisioning.reason_codes import Reason, Stage
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,8 @@ class CustomerBatch:
     Attributes
     ----------
     features : columns by name; ``consent__<purpose>`` is 1 granted, 0 withdrawn or objected, null no record
+    unread : features whose value could not be read, by name: for which customers; elsewhere a null is known to be one
+    absent : for each customer why nothing is known at all, so that nothing is offered; none where something is
     scores : by model
     drivers : what moved each score, by model (or ``model:candidate``), one sequence of reasons per customer
     contacts : earlier contacts; only those before the moment of decision are read
@@ -53,6 +55,8 @@ class CustomerBatch:
 
     customer_ids: Sequence[str]
     features: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    unread: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
+    absent: Sequence[Stage | None] | None = None
     scores: Mapping[str, Scores] = field(default_factory=dict)
     drivers: Mapping[str, Sequence[Sequence[Reason]]] = field(default_factory=dict)
     contacts: ContactHistory = field(default_factory=ContactHistory.none)
@@ -64,8 +68,11 @@ class CustomerBatch:
     def __post_init__(self) -> None:
         rows = len(self.customer_ids)
         lengths = {f"feature {name!r}": len(column) for name, column in self.features.items()}
+        lengths |= {f"unread feature {name!r}": len(where) for name, where in self.unread.items()}
         lengths |= {f"score {name!r}": len(scores.values) for name, scores in self.scores.items()}
         lengths |= {f"drivers {name!r}": len(drivers) for name, drivers in self.drivers.items()}
+        if self.absent is not None:
+            lengths["absent customers"] = len(self.absent)
         if self.consent_records is not None:
             lengths["consent records"] = len(self.consent_records)
         for name, length in lengths.items():

@@ -68,6 +68,15 @@ def _ask(offer: CompiledOffer, asked: Asked, refusals: Refusals) -> None:
                 return
 
 
+def _absent(stage: Stage) -> Gate:
+    def gate(offer: CompiledOffer, asked: Asked) -> Iterator[Answer]:
+        del offer
+        if asked.batch.absent is not None:
+            yield str(stage), np.array([reason is not stage for reason in asked.batch.absent], dtype=np.bool_)
+
+    return gate
+
+
 def _validity(offer: CompiledOffer, asked: Asked) -> Iterator[Answer]:
     valid = offer.settings.valid
     if valid.start is not None:
@@ -82,10 +91,16 @@ def _channel(offer: CompiledOffer, asked: Asked) -> Iterator[Answer]:
 
 
 def _consent(offer: CompiledOffer, asked: Asked) -> Iterator[Answer]:
-    """Purposes based on consent need a grant on record; the others hold unless the customer has objected."""
+    """Purposes based on consent need a grant on record; the others hold unless the customer has objected.
+
+    What could not be read may be an objection: it stops whatever is not transactional.
+    """
     purpose = offer.settings.purpose
     basis = asked.policy.purposes.get(purpose)
-    record = asked.batch.features.get(f"{CONSENT_PREFIX}{purpose}")
+    name = f"{CONSENT_PREFIX}{purpose}"
+    record, unread = asked.batch.features.get(name), asked.batch.unread.get(name)
+    if unread is not None and offer.settings.kind != "transactional":
+        yield f"consent:{purpose} is unread", ~unread
     if basis == "consent":
         yield f"consent:{purpose}", False if record is None else _equals(record, 1)
     elif record is not None:
@@ -134,6 +149,8 @@ def _equals(record: NDArray[np.generic], wanted: int) -> BoolArray:
 
 
 GATES: tuple[tuple[Stage, Gate], ...] = (
+    (Stage.CUSTOMER_UNKNOWN, _absent(Stage.CUSTOMER_UNKNOWN)),
+    (Stage.FEATURES_UNREAD, _absent(Stage.FEATURES_UNREAD)),
     (Stage.VALIDITY, _validity),
     (Stage.CHANNEL, _channel),
     (Stage.CONSENT, _consent),

@@ -35,14 +35,16 @@ class Why:
         if propensity is None or source is None:
             return ()
         if source.model is None:
-            return (Reason("starting_propensity", f"acceptance {propensity:.1%}, from a starting value and outcomes"),)
-        return (Reason("likelihood", f"score {propensity:.1%} by {source.model}"),)
+            text = "likelihood of acceptance, from a starting value and outcomes"
+            return (Reason("starting_propensity", text, self.offer.id, propensity),)
+        return (Reason("likelihood", "score of the model", source.model, propensity),)
 
     def _value(self, margin: float | None) -> tuple[Reason, ...]:
         if margin is None:
             return ()
         return (
-            Reason("value", f"acceptance is worth {margin:.2f}, contact costs {self.offer.settings.value.cost:.2f}"),
+            Reason("value", "worth of acceptance", self.offer.id, margin),
+            Reason("cost", "cost of the contact", self.offer.id, self.offer.settings.value.cost),
         )
 
 

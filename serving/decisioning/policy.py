@@ -65,7 +65,7 @@ class CompiledOffer:
 
     @property
     def rule_reasons(self) -> tuple[Reason, ...]:
-        return tuple(Reason("rule", rule.text) for rule in self.rules)
+        return tuple(Reason("rule", "the customer meets the rule", rule.stage, rule.text) for rule in self.rules)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,8 @@ from typing import NamedTuple
 class Stage(StrEnum):
     """Where an offer can be stopped, in the order in which it is asked; the first that blocks is recorded."""
 
+    CUSTOMER_UNKNOWN = "customer_unknown"
+    FEATURES_UNREAD = "features_unread"
     VALIDITY = "validity"
     CHANNEL = "channel"
     CONSENT = "consent"
@@ -26,10 +28,20 @@ class Stage(StrEnum):
 
 
 class Reason(NamedTuple):
-    """One reason for an offer: a code of the registry and a short English text."""
+    """One reason for an offer; its number stands apart, so that it can be withheld.
+
+    Attributes
+    ----------
+    code : of the registry
+    text : a short English text without any number or value of a feature
+    subject : what the reason is about: a feature, a model, an offer or the stage of a rule
+    value : the number, the feature's value or the rule; none where there is none or the feature is missing
+    """
 
     code: str
     text: str
+    subject: str = ""
+    value: float | str | None = None
 
 
 class Blocked(NamedTuple):
@@ -41,9 +53,11 @@ class Blocked(NamedTuple):
 
 
 BLOCKED: dict[str, str] = {
+    Stage.CUSTOMER_UNKNOWN: "The customer is not known, so nothing is offered",
+    Stage.FEATURES_UNREAD: "The customer's features could not be read, so nothing is offered",
     Stage.VALIDITY: "The offer is outside the dates on which it is valid",
     Stage.CHANNEL: "The offer is not made through this channel",
-    Stage.CONSENT: "The customer has not consented to the offer's purpose, or has objected to it",
+    Stage.CONSENT: "The customer has not consented to the offer's purpose, has objected, or neither could be read",
     Stage.PURPOSE: "The offer's purpose is not the one that was asked for, or is not declared",
     Stage.ELIGIBILITY: "The customer does not meet the offer's eligibility rule",
     Stage.APPLICABILITY: "The offer does not apply to what the customer has",
@@ -61,7 +75,8 @@ WHY_THIS: dict[str, str] = {
     "driver": "What moved the model's score for this customer",
     "likelihood": "How likely acceptance is, or by how much contact raises it",
     "starting_propensity": "The likelihood is a stated starting value, updated with the outcomes so far",
-    "value": "What acceptance is worth, and what the contact costs",
+    "value": "What acceptance is worth",
+    "cost": "What the contact costs",
     "rule": "A rule of the offer that the customer meets",
     "mandatory": "The offer must be shown",
     "transactional": "The message belongs to a running transaction and is not marketing",

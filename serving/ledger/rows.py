@@ -137,7 +137,7 @@ def _item(row: Row) -> DecisionItem:
         lever=lever,
         context_weight=weight,
         selection_prob=prob,
-        reasons=tuple(Reason(code, text) for code, text in json.loads(reasons)),
+        reasons=tuple(Reason(*fields) for fields in json.loads(reasons)),
     )
 
 

@@ -46,7 +46,7 @@ CREATE TABLE IF NOT EXISTS interactions (
     lever          REAL,
     priority       REAL,
     selection_prob REAL NOT NULL,
-    reasons        TEXT NOT NULL,       -- JSON: [[code, text], …]
+    reasons        TEXT NOT NULL,       -- JSON: [[code, text, subject, value], …]
     PRIMARY KEY (decision_id, offer)    -- together the interaction_id: decision_id/offer
 ) WITHOUT ROWID;
 

@@ -16,7 +16,6 @@ from starlette.exceptions import HTTPException
 
 from features.base.clock import Clock
 from features.base.errors import NextbestError
-from serving.decisioning.decision import NO_ACTION_OFFER
 from serving.online.guard import STATE, Caller
 from serving.online.metrics import CONTENT_TYPE_LATEST, Meters
 from serving.online.problems import (
@@ -31,7 +30,7 @@ from serving.online.problems import (
     refuse,
 )
 from serving.online.readiness import Front
-from serving.online.role_settings import FieldName
+from serving.online.role_settings import NEEDED, ActionName
 from serving.online.role_view import columns_for, customer_reply, decide_reply, scores_of, versions_of
 from serving.online.roles import Role
 from serving.online.schemas import (
@@ -52,7 +51,6 @@ from serving.online.schemas import (
 
 _LOG = structlog.get_logger("nextbest.online")
 TITLE, VERSION = "nextbest", "1"
-_SHOWS_CUSTOMER: tuple[FieldName, ...] = ("risk_band", "consents", "scores", "profile", "features")
 
 
 def create_app(front: Front, *, clock: Clock, meters: Meters, start: Callable[[], object] | None = None) -> FastAPI:
@@ -89,6 +87,7 @@ def _decisions(app: FastAPI, front: Front, clock: Clock, meters: Meters) -> None
     def decide(ask: DecideRequest, request: Request) -> Response:
         """Decide the next best offers for one customer, or none, and write the decision into the ledger."""
         desk, caller, role, now = front.desk, _caller(request), _role(request), clock()
+        _require_right(role, "decide")
         _require_purpose(ask, role)
         known = {offer.id for offer in desk.decider.policy.offers}
         if not known.issuperset(ask.context.weights):
@@ -112,12 +111,12 @@ def _decisions(app: FastAPI, front: Front, clock: Clock, meters: Meters) -> None
     def outcomes(ask: OutcomeRequest, request: Request) -> Response:
         """Write what came of an offer into the ledger."""
         desk, role, now = front.desk, _role(request), clock()
-        _require_field(role, "offers")
+        _require_right(role, "outcomes")
         ledger = desk.decider.ledger
         decision = ledger.get(ask.decision_id)
-        purposes = {item.offer: item.purpose for item in decision.items}
-        purpose = decision.purpose if ask.offer == NO_ACTION_OFFER else purposes.get(ask.offer, decision.purpose)
-        if purpose not in role.purposes:
+        item = next((item for item in decision.items if item.offer == ask.offer), None)
+        purpose, channel = (decision.purpose, decision.channel) if item is None else (item.purpose, item.channel)
+        if purpose not in role.purposes or not role.acts_through(channel):
             raise Refused(UNKNOWN_DECISION)
         if desk.read([decision.customer_id], role=role, as_of=now, without_values=True) == [None]:
             raise Refused(UNKNOWN_DECISION)
@@ -130,7 +129,7 @@ def _customers(app: FastAPI, front: Front, clock: Clock) -> None:
     def score(ask: ScoreRequest, request: Request) -> Response:
         """Return the models' scores of a few customers."""
         desk, role, now = front.desk, _role(request), clock()
-        _require_field(role, "scores")
+        _require_right(role, "score")
         models = list(desk.decider.scorer.models) if ask.models is None else ask.models
         for place, model in enumerate(models):
             if model not in desk.decider.scorer.models:
@@ -150,7 +149,7 @@ def _customers(app: FastAPI, front: Front, clock: Clock) -> None:
     def customer(customer_id: str, request: Request) -> Response:
         """Return what is known of one customer."""
         desk, role, now = front.desk, _role(request), clock()
-        _require_field(role, *_SHOWS_CUSTOMER)
+        _require_right(role, "customers")
         if re.match(CUSTOMER_ID, customer_id) is None:
             raise Refused(UNKNOWN_CUSTOMER)
         (row,) = desk.read([customer_id], role=role, as_of=now, also=columns_for(role, desk))
@@ -164,7 +163,7 @@ def _events(app: FastAPI, front: Front, clock: Clock) -> None:
     def events(ask: EventsRequest, request: Request) -> Response:
         """Take in what customers did; `nextbest events follow` has it in their features a moment later."""
         intake = front.desk.intake
-        _require_field(_role(request), "events")
+        _require_right(_role(request), "events")
         if intake is None:
             raise Refused(DEFECT)  # it is opened where a role holds the field
         done = intake.accept([event.model_dump_json(exclude_none=True) for event in ask.events], at=clock())
@@ -187,7 +186,7 @@ def _health(app: FastAPI, front: Front, meters: Meters) -> None:
     @app.get("/metrics", response_class=Response)
     def metrics(request: Request) -> Response:
         """Return the counters in Prometheus' text format; for a role that holds `metrics`."""
-        _require_field(_role(request), "metrics")
+        _require_right(_role(request), "metrics")
         return Response(meters.text(), media_type=CONTENT_TYPE_LATEST)
 
 
@@ -228,13 +227,15 @@ def _errors(app: FastAPI) -> None:
 def _require_purpose(ask: DecideRequest, role: Role) -> None:
     if ask.purpose not in role.purposes:
         raise refuse(403, "purpose.not_held", "the role does not act for this purpose", pointer="/purpose")
-    if role.channels is not None and ask.channel not in role.channels:
+    if not role.acts_through(ask.channel):
         raise refuse(403, "channel.not_held", "the role names one of its own channels", pointer="/channel")
 
 
-def _require_field(role: Role, *names: FieldName) -> None:
-    if not role.holds(*names):
-        raise refuse(403, "field.not_held", f"the role does not hold {' or '.join(names)}")
+def _require_right(role: Role, action: ActionName) -> None:
+    if not role.has_right(action):
+        raise refuse(403, "action.not_allowed", f"the role has no right to this route (`{action}` in its actions)")
+    if not role.may(action):
+        raise refuse(403, "field.not_held", f"the role does not hold {' or '.join(NEEDED[action])}")
 
 
 def _caller(request: Request) -> Caller:

@@ -29,8 +29,8 @@ FieldName = Literal[
     "metrics",
 ]
 FIELDS: dict[FieldName, str] = {
-    "offers": "which offers are made and their rank, or why there is none; and reporting what came of them",
-    "reasons": "why each offer is made",
+    "offers": "which offers are made and their rank, or why there is none",
+    "reasons": "why each offer is made; a reason's value only for a role that holds the field it reveals",
     "blocked": "the offers that are not made, each with the stage and the rule that stopped it",
     "propensity": "how likely each offer is to be accepted",
     "value": "what each offer is worth: margin, cost and priority",
@@ -44,6 +44,27 @@ FIELDS: dict[FieldName, str] = {
     "metrics": "GET /metrics",
 }
 """The closed list of fields, and what each covers; ids, versions and what was degraded are in every answer."""
+
+ActionName = Literal["decide", "outcomes", "score", "customers", "events", "metrics"]
+ACTIONS: dict[ActionName, str] = {
+    "decide": "POST /v1/decide",
+    "outcomes": "POST /v1/outcomes",
+    "score": "POST /v1/score",
+    "customers": "GET /v1/customers/{customer_id}",
+    "events": "POST /v1/events",
+    "metrics": "GET /metrics",
+}
+"""The closed list of actions, and the route of each."""
+
+NEEDED: dict[ActionName, tuple[FieldName, ...]] = {
+    "decide": ("offers", "reasons", "blocked", "propensity", "value", "decision", "risk_band"),
+    "outcomes": ("offers",),
+    "score": ("scores",),
+    "customers": ("risk_band", "consents", "scores", "profile", "features"),
+    "events": ("events",),
+    "metrics": ("metrics",),
+}
+"""The fields of which a role must hold one for an action."""
 
 
 def _reference(value: str) -> str:
@@ -59,7 +80,12 @@ class RoleSettings(Settings):
     purposes: tuple[Name, ...] = Field(min_length=1, description="of features/feeds.yaml")
     rows: Text = Field(default="all", description="all, the name of a row rule, or an expression over features")
     fields: tuple[FieldName, ...] = Field(min_length=1, description="what its answers hold; the rest is absent")
-    channels: tuple[Name, ...] | None = Field(default=None, description="the channels it may ask for; any if left out")
+    channels: tuple[Name, ...] | None = Field(
+        default=None, description="the channels it decides for and reports outcomes of; any if left out"
+    )
+    actions: tuple[ActionName, ...] | None = Field(
+        default=None, description="what it may do of all that its fields allow; all of that if left out"
+    )
 
     _key = field_validator("key")(_reference)
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from features.base.clock import iso
 from serving.decisioning.customer_inputs import Scores
 from serving.decisioning.decision import DecisionItem
-from serving.decisioning.policy import CONSENT_PREFIX
+from serving.decisioning.policy import CONSENT_PREFIX, SCORE_PREFIX
+from serving.decisioning.reason_codes import Reason
 from serving.online.roles import Role
 from serving.online.schemas import (
     BlockedReply,
@@ -45,7 +46,7 @@ def decide_reply(answer: Answer, row: OnlineRow, *, role: Role, desk: Desk) -> D
     fields = _risk(row, role=role, desk=desk)
     if role.holds("offers"):
         titles = {offer.id: offer.settings.title for offer in desk.decider.policy.offers}
-        fields["items"] = [_item(item, title=titles[item.offer], role=role) for item in decision.items]
+        fields["items"] = [_item(item, title=titles[item.offer], role=role, desk=desk) for item in decision.items]
         fields["no_action_reason"] = decision.no_action_reason
     if role.holds("blocked"):
         fields["blocked"] = [
@@ -114,15 +115,46 @@ def scores_of(scores: Mapping[str, Scores], row: int) -> dict[str, ScoreValue]:
     return found
 
 
-def _item(item: DecisionItem, *, title: str | None, role: Role) -> ItemReply:
+def _item(item: DecisionItem, *, title: str | None, role: Role, desk: Desk) -> ItemReply:
     fields: dict[str, Any] = {} if title is None else {"title": title}
     if role.holds("reasons"):
-        fields["reasons"] = [ReasonReply(code=reason.code, text=reason.text) for reason in item.reasons]
+        fields["reasons"] = [_reason(reason, role=role, desk=desk) for reason in item.reasons]
     if role.holds("propensity"):
         fields["propensity"] = item.propensity
     if role.holds("value"):
         fields |= {"value": item.value, "cost": item.cost, "priority": item.priority}
     return ItemReply(offer=item.offer, group=item.group, channel=item.channel, rank=item.rank, **fields)
+
+
+def _reason(reason: Reason, *, role: Role, desk: Desk) -> ReasonReply:
+    """Return a reason, with its value only for a role that holds the field which the value reveals."""
+    if reason.value is None or not _reveals_only_held(reason, role=role, desk=desk):
+        return ReasonReply(code=reason.code, subject=reason.subject, text=reason.text)
+    return ReasonReply(code=reason.code, subject=reason.subject, text=reason.text, value=reason.value)
+
+
+def _reveals_only_held(reason: Reason, *, role: Role, desk: Desk) -> bool:
+    match reason.code:
+        case "likelihood" | "starting_propensity":
+            return role.holds("propensity")
+        case "value" | "cost":
+            return role.holds("value")
+        case "driver":
+            return _shows_column(reason.subject, role=role, desk=desk)
+        case "rule":
+            columns = desk.rule_columns.get(str(reason.value))
+            return columns is not None and all(_shows_column(name, role=role, desk=desk) for name in columns)
+        case _:
+            return False
+
+
+def _shows_column(name: str, *, role: Role, desk: Desk) -> bool:
+    """Return whether a role may see the value of a feature or a score."""
+    if name.startswith(SCORE_PREFIX):
+        return role.holds("scores")
+    if name.startswith(CONSENT_PREFIX) and role.holds("consents"):
+        return True
+    return role.holds("features") or (name in desk.profile and role.holds("profile"))
 
 
 def _risk(row: OnlineRow, *, role: Role, desk: Desk) -> dict[str, Any]:

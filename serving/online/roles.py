@@ -15,7 +15,7 @@ from features.base.workspace import Workspace, reveal
 from features.config.loading import Lines, did_you_mean, load
 from features.snapshots.build_report import read_report
 from features.views.declarations import load_feeds
-from serving.online.role_settings import FILE, FieldName, Risk, RolesFile
+from serving.online.role_settings import FILE, NEEDED, ActionName, FieldName, Risk, RolesFile
 
 SHORTEST_KEY = 20
 _RULE_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9.\-]*(?:_[A-Za-z0-9.\-]+)*$")
@@ -29,7 +29,8 @@ class Role:
     ----------
     key_digest : SHA-256 of the key; the key itself is not kept
     rule : which customers it may see; none is all
-    channels : the channels it may ask for; none is any
+    channels : the channels it decides for and reports outcomes of; none is any
+    actions : what it may do of all that its fields allow; none is all of that
     """
 
     name: str
@@ -37,11 +38,33 @@ class Role:
     fields: frozenset[FieldName]
     rule: Expression | None = None
     channels: frozenset[str] | None = None
+    actions: frozenset[ActionName] | None = None
     key_digest: bytes = field(default=b"", repr=False)
 
     def holds(self, *names: FieldName) -> bool:
         """Say whether the role holds at least one of these fields."""
         return not self.fields.isdisjoint(names)
+
+    def may(self, action: ActionName) -> bool:
+        """Return whether the role has the right to an action and holds one of the fields that it needs.
+
+        Examples
+        --------
+        >>> clerk = Role("clerk", purposes=frozenset({"service"}), fields=frozenset({"offers"}))
+        >>> clerk.may("decide"), clerk.may("metrics")
+        (True, False)
+        >>> Role("bot", frozenset({"service"}), frozenset({"offers"}), actions=frozenset({"outcomes"})).may("decide")
+        False
+        """
+        return self.has_right(action) and self.holds(*NEEDED[action])
+
+    def has_right(self, action: ActionName) -> bool:
+        """Return whether an action is among the role's; where it names none, all are."""
+        return self.actions is None or action in self.actions
+
+    def acts_through(self, channel: str | None) -> bool:
+        """Return whether a channel is one of the role's; none, which is any channel, only where the role has all."""
+        return self.channels is None or channel in self.channels
 
 
 def load_roles(workspace: Workspace) -> tuple[RolesFile, Lines]:
@@ -93,6 +116,7 @@ def compile_roles(
                     fields=frozenset(role.fields),
                     rule=None if text is None else parse(text, where=lines.where(("roles", name, "rows"))),
                     channels=None if role.channels is None else frozenset(role.channels),
+                    actions=None if role.actions is None else frozenset(role.actions),
                     key_digest=digest,
                 )
             )
@@ -135,6 +159,11 @@ def _check(settings: RolesFile, lines: Lines, *, features: Set[str], purposes: S
                 where = lines.where(("roles", name, "purposes", index))
                 hint = did_you_mean(purpose, sorted(purposes))
                 yield Problem("roles.unknown_purpose", f"unknown purpose {purpose!r}", where, hint)
+        for index, action in enumerate(role.actions or ()):
+            if not set(NEEDED[action]).intersection(role.fields):
+                where = lines.where(("roles", name, "actions", index))
+                hint = f"add one of these to its fields: {', '.join(NEEDED[action])}"
+                yield Problem("roles.action_without_field", f"{action!r} needs a field that is not held", where, hint)
         where = lines.where(("roles", name, "rows"))
         if role.rows == "all" or role.rows in settings.row_rules:
             continue

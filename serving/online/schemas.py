@@ -96,10 +96,14 @@ class EventsReply(Reply):
 
 
 class ReasonReply(Reply):
-    """Why: a stable code, and a sentence for people."""
+    """Why: a stable code, what it is about, and a sentence without any number for people."""
 
     code: str
+    subject: str = Field(description="what it is about: a feature, a model, an offer or the stage of a rule")
     text: str
+    value: float | str | Absent = Field(
+        default=None, description="the number, the feature's value or the rule, for a role that holds what it reveals"
+    )
 
 
 class ItemReply(Reply):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cached_property
 
 import numpy as np
 import structlog
@@ -42,6 +43,12 @@ class Desk:
     profile: frozenset[str]
     intake: Intake | None = None
     ttl_s: int = TTL_S
+
+    @cached_property
+    def rule_columns(self) -> Mapping[str, frozenset[str]]:
+        """The features and scores that each rule of an offer reads, by the rule's text."""
+        rules = [rule for offer in self.decider.policy.offers for rule in offer.rules]
+        return {rule.text: frozenset(rule.expression.columns) for rule in rules}
 
     def read(
         self,
@@ -97,7 +104,7 @@ def open_desk(workspace: Workspace) -> Desk:
     profile = frozenset(
         feature.name for view in decider.catalogue.views if view.name in own for feature in view.features
     )
-    told = any(role.holds("events") for role in roles)
+    told = any(role.may("events") for role in roles)
     intake = Intake(workspace, open_log(workspace)) if told else None
     desk = Desk(decider=decider, reader=reader, roles=roles, risk=risk, profile=profile, intake=intake)
     _warm_up(desk)
@@ -108,4 +115,5 @@ def _warm_up(desk: Desk) -> None:
     """Go once through all that the first caller would otherwise wait for; nothing is written."""
     now, decider = desk.decider.catalogue.as_of, desk.decider
     (nobody,) = desk.reader.read(["nobody"], decider.catalogue.features, as_of=now)
-    decider.decide_online(nobody, as_of=now, actor_role="", channel=None, purpose=None, nonce="", log=False)
+    values = {name: [nobody.values[name]] for name in decider.features}
+    decider.decide(["nobody"], values, as_of=now, actor_role="", scope="online", log=False)

@@ -140,6 +140,4 @@ def _sequences(columns: Mapping[str, Column]) -> Mapping[str, Sequence[Any]]:
 
 
 def _told(driver: Driver) -> Reason:
-    value = driver.value
-    shown = "missing" if value is None else f"{value:.6g}" if isinstance(value, float) else value
-    return Reason("driver", f"{driver.feature} = {shown} {driver.direction} the score")
+    return Reason("driver", f"{driver.direction} the score", driver.feature, driver.value)

@@ -101,6 +101,24 @@ roles:
     purposes: [service]
     rows: same_territory
     fields: [offers, risk_band, profile]
+  reasons_only:
+    key: ${file:state/keys/reasons_only.key}
+    purposes: [marketing]
+    fields: [offers, reasons]
+  operator:
+    key: ${file:state/keys/operator.key}
+    purposes: [marketing, service]
+    fields: [metrics]
+  event_source:
+    key: ${file:state/keys/event_source.key}
+    purposes: [marketing, service]
+    fields: [events]
+  reporter:
+    key: ${file:state/keys/reporter.key}
+    purposes: [marketing]
+    fields: [offers]
+    actions: [outcomes]
+    channels: [agent]
 row_rules: {same_territory: profile__region = 'north'}
 risk: {model: churn, medium: 0.2, high: 0.5}
 """,

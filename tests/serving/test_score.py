@@ -13,6 +13,8 @@ import pytest
 from features.base.errors import BadConfiguration, StorageFailure
 from features.base.workspace import Workspace
 from features.store.repository import Store
+from serving.decisioning.reason_codes import Reason
+from serving.decisioning.sentences import explain_reason
 from serving.engine import Decider
 from serving.scoring.scorer import Scorer
 from tests.serving.house import CUSTOMERS, CUTOFF, GROUPS
@@ -38,7 +40,8 @@ def test_reasons_name_the_feature_its_value_and_its_direction(decider: Decider, 
     row = int(np.argmin(columns["purchases__count_30d"]))
     ((first, *_),) = decider.scorer.reasons("churn", columns, rows=[row])
     assert first.code == "driver"
-    assert first.text == "purchases__count_30d = 0 raises the score"
+    assert first == Reason("driver", "raises the score", "purchases__count_30d", 0)
+    assert explain_reason(first) == "purchases__count_30d = 0 raises the score"
 
 
 def test_reasons_of_a_ranking_model_are_about_the_candidate_asked_for(

@@ -13,7 +13,7 @@ from hypothesis import given
 from features.base.errors import BadData
 from serving.decisioning.customer_inputs import CustomerBatch, Scores
 from serving.decisioning.reason_codes import NO_ACTION, REGISTRY, WHY_THIS, Blocked, Reason, Stage
-from serving.decisioning.sentences import explain, explain_blocked
+from serving.decisioning.sentences import explain, explain_blocked, explain_reason
 from tests.serving.decisioning.test_arbitrate import worlds
 from tests.serving.decisioning.world import NOW, ask, customers, made, offer, one, policy, stops
 
@@ -47,12 +47,22 @@ def test_the_contracts_example_is_offered_with_its_reasons() -> None:
     assert item.priority == pytest.approx(0.1 * 120 - 2.5)
     assert item.reasons == (
         Reason("driver", "long with us"),
-        Reason("likelihood", "score 10.0% by cross_sell"),
-        Reason("value", "acceptance is worth 120.00, contact costs 2.50"),
-        Reason("rule", "profile__city is not null"),
-        Reason("rule", "holdings__fibre = 0"),
-        Reason("rule", "tickets__count_30d < 3"),
+        Reason("likelihood", "score of the model", "cross_sell", 0.1),
+        Reason("value", "worth of acceptance", "fibre-upgrade", 120.0),
+        Reason("cost", "cost of the contact", "fibre-upgrade", 2.5),
+        Reason("rule", "the customer meets the rule", "eligibility", "profile__city is not null"),
+        Reason("rule", "the customer meets the rule", "applicability", "holdings__fibre = 0"),
+        Reason("rule", "the customer meets the rule", "suitability", "tickets__count_30d < 3"),
     )
+    assert [explain_reason(reason) for reason in item.reasons] == [
+        "long with us",
+        "score of the model cross_sell: 10.0%",
+        "worth of acceptance: 120.00",
+        "cost of the contact: 2.50",
+        "profile__city is not null",
+        "holdings__fibre = 0",
+        "tickets__count_30d < 3",
+    ]
 
 
 def test_who_has_fibre_already_gets_no_action_with_the_rule_that_says_so() -> None:
@@ -160,8 +170,8 @@ def test_every_stage_and_reason_has_a_title() -> None:
 def test_an_agent_reads_sentences() -> None:
     catalogue = policy(offer("boost"))
     assert explain(one(customers(), catalogue)) == (
-        "1. boost by agent: acceptance 5.0%, from a starting value and outcomes; "
-        "acceptance is worth 100.00, contact costs 0.00",
+        "1. boost by agent: likelihood of acceptance, from a starting value and outcomes: 5.0%; "
+        "worth of acceptance: 100.00; cost of the contact: 0.00",
     )
     (sentence,) = explain(one(customers(consent=0.0), catalogue))
     assert sentence.startswith("No offer: the customer has not consented")

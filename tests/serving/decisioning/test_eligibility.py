@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
+import numpy as np
 import pytest
 
 from serving.decisioning.reason_codes import Stage
@@ -32,6 +34,28 @@ def test_a_contract_needs_no_consent_but_an_objection_counts() -> None:
     assert made(one(customers(), catalogue)) == ["repair"]
     assert made(one(customers(consent__service=None), catalogue)) == ["repair"]
     assert stops(one(customers(consent__service=0.0), catalogue)) == {"repair": ("consent", "objection:service")}
+
+
+@pytest.mark.parametrize("basis", ["consent", "contract", "legitimate_interest"])
+@pytest.mark.parametrize("kind", ["default", "mandatory"])
+def test_consent_that_could_not_be_read_stops_the_offer_whatever_its_basis(basis: str, kind: str) -> None:
+    catalogue = policy(offer("repair", purpose="service", kind=kind), purposes={"service": basis})
+    batch = replace(customers(consent__service=None), unread={"consent__service": np.array([True])})
+    assert stops(one(batch, catalogue)) == {"repair": ("consent", "consent:service is unread")}
+
+
+def test_a_transactional_message_needs_no_consent_to_be_read() -> None:
+    catalogue = policy(offer("receipt", purpose="service", kind="transactional"))
+    batch = replace(customers(consent__service=None), unread={"consent__service": np.array([True])})
+    assert made(one(batch, catalogue)) == ["receipt"]
+
+
+@pytest.mark.parametrize("why", [Stage.CUSTOMER_UNKNOWN, Stage.FEATURES_UNREAD])
+def test_nothing_is_offered_to_somebody_of_whom_nothing_is_known(why: Stage) -> None:
+    catalogue = policy(offer("boost"), offer("receipt", purpose="service", kind="transactional"))
+    absent, known = ask(replace(customers("ann", "bob"), absent=[why, None]), catalogue)
+    assert (made(absent), absent.no_action_reason) == ([], str(why))
+    assert made(known) == ["receipt", "boost"] or made(known) == ["boost", "receipt"]
 
 
 def test_an_undeclared_purpose_is_refused() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -54,6 +55,60 @@ def test_a_field_that_the_role_does_not_hold_is_absent(as_role: ClientFor) -> No
     told = offered(as_role("shop"))
     assert set(told) == {"decision_id", "items", "no_action_reason", "degraded", "versions", "ttl_s"}
     assert set(told["items"][0]) - {"title"} == {"offer", "group", "channel", "rank"}
+
+
+def test_a_reason_has_a_value_only_for_a_role_that_holds_the_field_it_reveals(as_role: ClientFor) -> None:
+    whole = offered(as_role("everything"))
+    part = offered(as_role("reasons_only"))
+    reasons = [reason for item in part["items"] for reason in item["reasons"]]
+    assert {reason["code"] for reason in reasons} >= {"driver", "likelihood", "value", "cost"}
+    for reason in reasons:
+        assert set(reason) == {"code", "subject", "text"}
+        assert re.search(r"[0-9]", reason["text"]) is None
+    for reason in (reason for item in whole["items"] for reason in item["reasons"]):
+        assert re.search(r"[0-9]", reason["text"]) is None
+        if reason["code"] in ("likelihood", "value", "cost", "rule"):
+            assert "value" in reason
+    likely = next(one["value"] for one in whole["items"][0]["reasons"] if one["code"] == "likelihood")
+    assert likely == whole["items"][0]["propensity"]
+
+
+def test_a_rule_is_shown_to_a_role_that_holds_every_column_it_reads(as_role: ClientFor) -> None:
+    for number in range(CUSTOMERS):
+        ask = {**ASK, "customer_id": customer(number), "context": {"weights": {"wine-case": 0}}}
+        items = [as_role(role).post("/v1/decide", ask).json()["items"] for role in ("everything", "reasons_only")]
+        if items[0]:
+            break
+    (shown,), (hidden,) = ([one for one in item[0]["reasons"] if one["code"] == "rule"] for item in items)
+    assert shown == {**hidden, "value": "purchases__count_30d >= 1"}
+    assert hidden == {"code": "rule", "subject": "suitability", "text": "the customer meets the rule"}
+
+
+@pytest.mark.parametrize("role", ["operator", "event_source"])
+def test_deciding_and_reporting_outcomes_need_a_right(as_role: ClientFor, running: Running, role: str) -> None:
+    answer = as_role(role).post("/v1/decide", ASK)
+    assert problem(answer)[:2] == (403, "field.not_held")
+    told = as_role("everything").post("/v1/decide", ASK).json()
+    report = {"decision_id": told["decision_id"], "offer": "NO_ACTION", "outcome": "overridden"}
+    assert problem(as_role(role).post("/v1/outcomes", report))[:2] == (403, "field.not_held")
+    with running.desk.decider.ledger.connections.reading() as connection:
+        assert connection.execute("SELECT actor_role FROM decisions").fetchall() == [("everything",)]
+
+
+def test_an_action_that_the_role_does_not_name_is_forbidden(as_role: ClientFor) -> None:
+    answer = as_role("reporter").post("/v1/decide", {**ASK, "channel": "agent"})
+    assert problem(answer)[:2] == (403, "action.not_allowed")
+
+
+def test_the_channels_of_a_role_hold_for_outcomes_too(as_role: ClientFor) -> None:
+    told = offered(as_role("everything"))
+    report = {"decision_id": told["decision_id"], "offer": told["items"][0]["offer"], "outcome": "accepted"}
+    assert told["items"][0]["channel"] == "email"
+    hidden = as_role("reporter").post("/v1/outcomes", report)
+    assert problem(hidden) == (404, "ledger.unknown_decision", "/decision_id")
+    assert as_role("shop").post("/v1/outcomes", report).json() == {"recorded": True}
+    none = {**report, "offer": "NO_ACTION"}
+    assert problem(as_role("reporter").post("/v1/outcomes", none))[0] == 404
 
 
 def test_no_action_is_answered_with_its_reason(as_role: ClientFor, running: Running) -> None:

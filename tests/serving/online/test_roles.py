@@ -10,7 +10,7 @@ import pytest
 from features.base.errors import BadConfiguration
 from features.base.workspace import Workspace
 from serving.online.api_keys import ensure_keys
-from serving.online.role_settings import FIELDS, FieldName, Risk
+from serving.online.role_settings import ACTIONS, FIELDS, NEEDED, ActionName, FieldName, Risk
 from serving.online.roles import Role, compile_roles, load_roles, role_of
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -59,6 +59,8 @@ def test_a_key_stands_for_its_role_and_no_other_key_does(tmp_path: Path) -> None
         ("fields:", "rows: same_teritory\n    fields:", r"roles\.yaml:5: unknown row rule[^\n]*\n.*row_rules"),
         ("fields:", "rows: profile__regoin = 'n'\n    fields:", r"unknown feature[^\n]*\n.*'profile__region'"),
         ("fields:", "rows: drop table x\n    fields:", r"roles\.yaml:5"),
+        ("fields:", "actions: [decde]\n    fields:", r"roles\.yaml:5"),
+        ("fields:", "actions: [decide, score]\n    fields:", r"roles\.yaml:5: 'score' needs a field"),
     ],
 )
 def test_what_cannot_be_meant_is_refused_with_its_line(tmp_path: Path, old: str, new: str, message: str) -> None:
@@ -121,6 +123,7 @@ def test_no_key_is_made_outside_the_state(tmp_path: Path) -> None:
 
 def test_every_field_says_what_it_covers() -> None:
     assert set(FIELDS) == set(get_args(FieldName))
+    assert set(ACTIONS) == set(NEEDED) == set(get_args(ActionName))
 
 
 def test_risk_is_banded() -> None:

@@ -6,16 +6,19 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
 
+import numpy as np
 import pytest
 
 from features.base.workspace import Workspace
 from features.store.online_reader import OnlineRow, Unread
-from tests.serving.house import customer
+from tests.serving.house import NOW, customer
 from tests.serving.online.client import Client, problem
 from tests.serving.online.conftest import Running, key_of
 
+CONSENT = "consent__marketing"
 ASK = {"customer_id": customer(0), "purpose": "marketing", "channel": "email", "context": {}}
 
 
@@ -40,7 +43,39 @@ def test_a_decision_says_what_it_was_made_without(
     assert f"store:{reason}" in told["degraded"]
     assert [one for one in told["degraded"] if one.startswith("missing:")]
     assert "risk_band" not in told
-    assert told["items"] == []  # nobody's consent was read
+    assert (told["items"], told["no_action_reason"]) == ([], "features_unread")
+
+
+def test_with_the_store_away_nobody_gets_an_offer_whatever_its_basis(
+    make: Callable[..., Running], keyed: Workspace
+) -> None:
+    running = make(reads=Silent("timeout"))
+    client = Client(running.guarded, key_of(keyed, "everything"))
+    told = client.post("/v1/decide", {"customer_id": customer(0), "purpose": "service"}).json()
+    assert (told["items"], told["no_action_reason"]) == ([], "features_unread")
+    assert running.desk.decider.ledger.get(told["decision_id"]).model_versions == {}  # nothing was scored
+
+
+def test_a_customer_who_is_not_known_gets_neither_a_score_nor_an_offer(running: Running) -> None:
+    decider = running.desk.decider
+    (nobody,) = running.desk.reader.read(["nobody"], decider.features, as_of=NOW)
+    answer = decider.decide_online(
+        nobody, as_of=NOW, actor_role="a", channel=None, purpose="service", nonce="n", log=False
+    )
+    assert answer.decision.no_action_reason == "customer_unknown"
+    assert np.isnan(decider.scores([nobody], models=["churn"])["churn"].values).all()
+
+
+def test_a_consent_that_is_missing_online_stops_the_offers_of_its_purpose(running: Running) -> None:
+    decider = running.desk.decider
+    rows = running.desk.reader.read([customer(number) for number in range(40)], decider.features, as_of=NOW)
+    for row in rows:
+        lost = replace(row, values={**row.values, CONSENT: None}, status={**row.status, CONSENT: "missing"})
+        decision = decider.decide_online(
+            lost, as_of=NOW, actor_role="a", channel="email", purpose="marketing", nonce="n", log=False
+        ).decision
+        assert decision.items == ()
+        assert {one.rule for one in decision.blocked if one.stage == "consent"} == {"consent:marketing is unread"}
 
 
 def test_scores_and_customers_are_not_told_without_values(make: Callable[..., Running], keyed: Workspace) -> None:
