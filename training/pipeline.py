@@ -21,6 +21,7 @@ from features.base.errors import UsageError
 from features.base.progress import Progress
 from features.base.storage import digest_of, read_json, write_json
 from features.base.workspace import Workspace
+from features.base.workspace_lock import locked
 from features.config.feeds_file import FeedsFile
 from features.config.loading import did_you_mean
 from features.consent.customer_data import by_purpose, open_customer_data
@@ -111,6 +112,7 @@ class _Task:
         return self.workspace.models / self.name / "trained.json"
 
 
+@locked("train")
 def train(workspace: Workspace, models: Sequence[str], progress: Progress, *, clock: Clock) -> dict[str, Trained]:
     """Train the named models (all when none is named), gate them, and make those that pass champion.
 

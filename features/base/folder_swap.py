@@ -28,7 +28,7 @@ def swap(new: Path, path: Path) -> None:
     elif _exchanged(new, path):
         shutil.rmtree(new, ignore_errors=True)
     else:
-        old = path.with_name(f".{path.name}.{os.getpid()}.old")
+        old = path.with_name(f"{new.name}.old")
         path.rename(old)
         try:
             new.rename(path)

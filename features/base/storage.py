@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import glob
 import hashlib
 import json
 import os
+import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -23,52 +25,44 @@ from features.base.folder_swap import swap
 def atomic_file(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it takes its place in one step.
 
-    A process killed at any moment leaves the old file or the new one, never half of one; what those that were killed
-    have left beside `path` is removed.
+    A process killed at any moment leaves the old file or the new one, never half of one; temporary files that killed
+    processes left beside `path` are removed.
 
     Raises
     ------
     StorageFailure : when the disk is full or the folder cannot be written
     """
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _sweep(path)
-        yield part
-        _sync(part)
-        part.replace(path)
-        _sync(path.parent)
+        with _temporary(path, Path.touch) as part:
+            yield part
+            _sync(part)
+            part.replace(path)
+            _sync(path.parent)
     except OSError as error:
         raise _failure(path, error) from error
-    finally:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
 
 
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
     """Yield a temporary folder beside `path`; on success it takes the place of `path` in one step.
 
-    What processes that were killed have left beside `path` is removed.
+    Temporary folders that killed processes left beside `path` are removed.
 
     Raises
     ------
     StorageFailure : when the disk is full or the folder cannot be written
     """
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        _sweep(path)
-        shutil.rmtree(part, ignore_errors=True)
-        part.mkdir(parents=True)
-        yield part
-        for file in part.rglob("*"):
-            _sync(file)
-        swap(part, path)
-        _sync(path.parent)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _temporary(path, Path.mkdir) as part:
+            yield part
+            for file in part.rglob("*"):
+                _sync(file)
+            swap(part, path)
+            _sync(path.parent)
     except OSError as error:
         raise _failure(path, error) from error
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -160,26 +154,57 @@ def read_done(path: Path, digest: str) -> Any | None:
     return document if isinstance(document, dict) and document.get("digest") == digest else None
 
 
-def _sweep(path: Path) -> None:
-    """Remove the temporary files and folders of processes that no longer live."""
-    for left in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
-        process = left.name.split(".")[-2]
-        if not process.isdigit() or _lives(int(process)):
-            continue
-        if left.is_dir():
-            shutil.rmtree(left, ignore_errors=True)
-        else:
-            left.unlink(missing_ok=True)
+@contextmanager
+def _temporary(path: Path, create: Callable[[Path], None]) -> Iterator[Path]:
+    """Create a temporary file or folder beside `path`, locked while it is in use, and remove it at the end.
 
-
-def _lives(process: int) -> bool:
+    The lock tells others that it is in use. A process id would not: another container has its own.
+    """
+    _remove_abandoned(path)
+    part = path.with_name(f".{path.name}.{secrets.token_hex(6)}.part")
+    handle = -1
     try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True
+        while handle < 0:
+            create(part)
+            handle = _lock(part)  # fails where somebody removed it, as abandoned, before it was locked
+        yield part
+    finally:
+        if part.is_dir():
+            shutil.rmtree(part, ignore_errors=True)
+        else:
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
+        if handle >= 0:
+            os.close(handle)
+
+
+def _remove_abandoned(path: Path) -> None:
+    """Remove the temporary files and folders beside `path` that no process holds locked any more."""
+    for part in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
+        handle = _lock(part)
+        if handle < 0:
+            continue
+        if part.is_dir():
+            shutil.rmtree(part, ignore_errors=True)
+        else:
+            part.unlink(missing_ok=True)
+        os.close(handle)
+
+
+def _lock(part: Path) -> int:
+    """Lock a file or folder; return its handle, or -1 where another process holds it or it is not there any more."""
+    try:
+        handle = os.open(part, os.O_RDONLY)
+    except FileNotFoundError:
+        return -1
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.path.samestat(os.fstat(handle), part.stat()):
+            return handle
+    except (BlockingIOError, FileNotFoundError):
+        pass
+    os.close(handle)
+    return -1
 
 
 def _sync(path: Path) -> None:

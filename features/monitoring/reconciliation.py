@@ -9,8 +9,9 @@ from datetime import datetime
 
 from features.base.errors import BadData, Problem
 from features.base.workspace import Workspace
+from features.base.workspace_lock import workspace_lock
 from features.snapshots.build_report import FeaturesReport, read_report
-from features.snapshots.manifest import name_of, only_build, read_kept
+from features.snapshots.manifest import name_of, read_kept
 from features.store.materialize import Difference
 from features.store.online_records import Layout
 from features.store.repository import open_store
@@ -55,9 +56,9 @@ def reconcile(workspace: Workspace, *, mending: bool, now: datetime) -> Reconcil
     ------
     BadData : nothing is built, the registry holds other views or features than were built, or a snapshot's file is
         not the one that the build wrote
-    StorageFailure : a build is running
+    StorageFailure : another command writes this workspace
     """
-    with only_build(workspace) if mending else nullcontext():
+    with workspace_lock(workspace, "features reconcile") if mending else nullcontext():
         return _held(workspace, mending=mending, now=now)
 
 

@@ -8,10 +8,10 @@ from datetime import datetime
 from features.base.progress import Progress
 from features.base.storage import write_json
 from features.base.workspace import Workspace
+from features.base.workspace_lock import locked
 from features.config.views_file import ViewsFile
 from features.pipeline.build_snapshots import build_snapshots
 from features.snapshots.build_report import REPORT, FeaturesReport, as_json
-from features.snapshots.manifest import only_build
 from features.store.definitions import FeatureColumn, ServiceDefinition, SnapshotView
 from features.store.repository import Store, open_store
 from features.views.catalogue import Feature
@@ -21,6 +21,7 @@ from features.views.declarations import load_views
 EVERYTHING = "customer"
 
 
+@locked("features")
 def build_features(
     workspace: Workspace,
     progress: Progress,
@@ -44,13 +45,12 @@ def build_features(
     ------
     BadData : the customers have not been unified, or have no rows
     BadConfiguration : a view names what is not there, or a purpose that is not declared
-    StorageFailure : another build is running, or memory or disk ran out; the last good state stands
+    StorageFailure : another command writes this workspace, or memory or disk ran out; the last good state stands
     """
-    with only_build(workspace):
-        report = build_snapshots(workspace, progress, as_of=as_of, refit=refit, allow_type_change=allow_type_change)
-        views, _ = load_views(workspace)
-        progress.step("registering with Feast")
-        return _publish(workspace, report, views, allow_type_change=allow_type_change)
+    report = build_snapshots(workspace, progress, as_of=as_of, refit=refit, allow_type_change=allow_type_change)
+    views, _ = load_views(workspace)
+    progress.step("registering with Feast")
+    return _publish(workspace, report, views, allow_type_change=allow_type_change)
 
 
 def _tags(feature: Feature) -> tuple[tuple[str, str], ...]:

@@ -15,6 +15,7 @@ from features.base.errors import BadData, StorageFailure, UsageError
 from features.base.progress import Progress
 from features.base.storage import atomic_folder, digest_of, read_done, read_json, write_json, write_parquet
 from features.base.workspace import Workspace
+from features.base.workspace_lock import locked
 from features.config.feeds_file import FeedsFile
 from features.config.loading import did_you_mean
 from features.consent.customer_data import withheld_by_purpose
@@ -81,6 +82,7 @@ class UnifyReport:
         return cls(**{**document, "checks": tuple(Check(**check) for check in document["checks"])})
 
 
+@locked("unify")
 def unify(
     workspace: Workspace,
     progress: Progress,

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import fcntl
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -14,7 +12,6 @@ from typing import Any
 from features.base.clock import iso
 from features.base.errors import StorageFailure
 from features.base.storage import digest_file, read_json, write_json
-from features.base.workspace import Workspace
 from features.snapshots.build_report import REPORT
 from features.views.compute import file_of
 
@@ -107,25 +104,3 @@ def write_kept(
         "files": {name: asdict(kept) for name, kept in files.items()},
     }
     write_json(folder / KEPT, document)
-
-
-@contextmanager
-def only_build(workspace: Workspace) -> Iterator[None]:
-    """Hold the lock of a workspace's features; a second build is refused while the first one runs.
-
-    Raises
-    ------
-    StorageFailure : another build is running
-    """
-    workspace.state.mkdir(parents=True, exist_ok=True)
-    with (workspace.state / ".features.lock").open("w") as held:
-        try:
-            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise StorageFailure(
-                "features.busy",
-                "another build of these features is running",
-                where=workspace.snapshots.name,
-                hint="wait until it has ended; this one has changed nothing",
-            ) from error
-        yield

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pyarrow as pa
 
 from features.base.storage import read_parquet, write_parquet
 from features.base.workspace import Workspace
+from features.base.workspace_lock import file_lock
 from features.identity.customer_directory import Directory, open_directory
 from features.identity.streamed_events import FOLDER, SCHEMA, Segment, Segments, read_segments, write_segments
 from features.streaming.event import from_us
@@ -20,6 +19,7 @@ from features.streaming.generation_stamp import customers_stamp
 from features.streaming.intake import resolve
 from features.streaming.open_event_log import has_log, open_log
 
+WAIT_S = 600.0  # another process settles, which ends
 ROWS = 100_000  # of a segment; a full one is not written again
 
 
@@ -94,13 +94,7 @@ def sweep(folder: Path, *, keep: Sequence[Segments]) -> None:
             path.unlink(missing_ok=True)
 
 
-@contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Wait until nobody else settles."""
+def alone(folder: Path) -> AbstractContextManager[None]:
+    """Hold the lock of the event log's rows: of its own, so that a worker goes on while models are trained."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    handle = os.open(folder / "settle.lock", os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
+    return file_lock(folder / "settle.lock", "events", wait_s=WAIT_S)

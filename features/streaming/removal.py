@@ -19,6 +19,7 @@ from features.base.clock import as_utc
 from features.base.errors import Unreachable
 from features.base.storage import read_parquet, write_parquet
 from features.base.workspace import Workspace
+from features.base.workspace_lock import locked
 from features.identity.customer_directory import Names, names_of
 from features.identity.streamed_event_keys import keys_about, keys_delivered, keys_known, without
 from features.identity.streamed_events import FOLDER, Segment, read_segments, write_segments
@@ -57,6 +58,7 @@ class Erased:
     aside: int
 
 
+@locked("events prune")
 def prune(workspace: Workspace, log: EventLog, *, before: datetime | None = None) -> Pruned:
     """Take out the events that the last build and the worker have seen, and that a feed delivered or that are old.
 
@@ -93,6 +95,7 @@ def prune(workspace: Workspace, log: EventLog, *, before: datetime | None = None
     return counted
 
 
+@locked("features forget")
 def erase(workspace: Workspace, log: EventLog, customer: str) -> Erased:
     """Take out exactly one customer's events, by whatever id or record they name them; told again, they are duplicates.
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from features.base.errors import BadData
 from features.base.progress import Progress
 from features.base.workspace import Workspace
+from features.base.workspace_lock import locked
 from features.store.repository import open_store
 from serving.batch.published_list import publish, table_of
 from serving.engine import Decider
@@ -38,6 +39,7 @@ class Published:
     folder: Path
 
 
+@locked("decide")
 def decide_all(workspace: Workspace, progress: Progress, *, customers: Path | None = None) -> Published:
     """Decide for every customer as of the last snapshot.
 

@@ -20,13 +20,13 @@ def forget(
     as_json: AsJson = False,
 ) -> None:
     """Forget one customer's events in motion and features; a build brings back what the feeds still hold of them."""
-    from features.snapshots.manifest import only_build
+    from features.base.workspace_lock import workspace_lock
     from features.store import feature_read_log
     from features.streaming.open_event_log import has_log
 
     terminal = Terminal(as_json=as_json)
     place = workspace_of(workspace)
-    with terminal.progress() as progress, only_build(place):  # which would bring back what it has read
+    with terminal.progress() as progress, workspace_lock(place, "features forget"):
         progress.step("forgetting one customer")
         events, aside = 0, 0
         if has_log(place):

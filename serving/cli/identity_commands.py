@@ -76,15 +76,17 @@ def judge(
     as_json: AsJson = False,
 ) -> None:
     """Say that two records are always, or never, one customer; it counts from the next run on."""
+    from features.base.workspace_lock import workspace_lock
     from features.identity.id_judgements import judge as enter
     from features.identity.ledger_files import read_ledger, write_ledger
 
-    folder = workspace_of(workspace).identity
-    kept = read_ledger(folder)
-    ledger = enter(
-        kept.ledger, verdict.value, _record(one), _record(other), by=_who(by), reason=reason, at=system_clock()
-    )
-    write_ledger(folder, ledger, kept)
+    place = workspace_of(workspace)
+    with workspace_lock(place, "identity judge"):
+        kept = read_ledger(place.identity)
+        ledger = enter(
+            kept.ledger, verdict.value, _record(one), _record(other), by=_who(by), reason=reason, at=system_clock()
+        )
+        write_ledger(place.identity, ledger, kept)
     document = {"verdict": verdict.value, "records": [one, other], "event": f"e{ledger.events.num_rows}"}
     _answer(document, [f"entered as e{ledger.events.num_rows}"], as_json, "nextbest unify")
 
@@ -98,13 +100,15 @@ def undo(
     as_json: AsJson = False,
 ) -> None:
     """Undo a merge: give the lost id back to its records, and judge both sides never one customer."""
+    from features.base.workspace_lock import workspace_lock
     from features.identity.id_judgements import undo as take_back
     from features.identity.ledger_files import read_ledger, write_ledger
 
-    folder = workspace_of(workspace).identity
-    kept = read_ledger(folder)
-    ledger = take_back(kept.ledger, _number(event), by=_who(by), reason=reason, at=system_clock())
-    write_ledger(folder, ledger, kept)
+    place = workspace_of(workspace)
+    with workspace_lock(place, "identity undo"):
+        kept = read_ledger(place.identity)
+        ledger = take_back(kept.ledger, _number(event), by=_who(by), reason=reason, at=system_clock())
+        write_ledger(place.identity, ledger, kept)
     told = [ledger.event(number) for number in range(kept.ledger.events.num_rows + 1, ledger.events.num_rows + 1)]
     entries = [entry for entry in told if entry is not None]
     pairs = ledger.judgements.num_rows - kept.ledger.judgements.num_rows

@@ -16,7 +16,8 @@ from features.base.progress import Silent
 from features.base.workspace import Workspace
 from features.pipeline.build_features import build_features
 from features.snapshots.build_report import read_report
-from features.snapshots.manifest import only_build, read_kept
+from features.snapshots.manifest import read_kept
+from tests.features.other_command import other_command
 from tests.features.tiny import STORE, company, lines, unified
 from tests.repetitions import repetitions
 from tests.serving.forking import Forking, Moments
@@ -121,10 +122,10 @@ def test_a_second_build_at_the_same_time_is_refused_and_changes_nothing(tmp_path
     workspace = built(tmp_path)
     good = look(workspace)
     deliver(workspace, 300)
-    with only_build(workspace):
+    with other_command(workspace):
         with pytest.raises(StorageFailure) as caught:
             build_features(workspace, Silent())
-        assert (caught.value.first.code, caught.value.exit_code) == ("features.busy", 74)
+        assert (caught.value.first.code, caught.value.exit_code) == ("workspace.busy", 74)
         assert look(workspace) == good
     build_features(workspace, Silent())
     assert look(workspace) != good

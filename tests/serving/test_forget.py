@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from features.base.workspace import Workspace
-from features.snapshots.manifest import only_build
 from features.store.online_backend import open_records
 from features.store.online_records import Block
 from features.streaming import removal
 from serving.cli.main import _run
+from tests.features.other_command import other_command
 from tests.features.streaming.test_worker import caught_up
 from tests.features.streaming.world import FEEDS, NOW, accept, customer, log_of, told, world
 from tests.tiny import REPOSITORY
@@ -83,9 +83,9 @@ def test_the_events_of_the_customer_are_gone_too_and_no_worker_brings_them_back(
 
 
 def test_while_a_build_runs_it_is_74_and_nothing_is_changed(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with only_build(Workspace(shop)):
+    with other_command(Workspace(shop)):
         assert _run(["features", "forget", "c1", "--workspace", str(shop), "--json"]) == 74
-    assert json.loads(capsys.readouterr().out)["error"]["code"] == "features.busy"
+    assert json.loads(capsys.readouterr().out)["error"]["code"] == "workspace.busy"
     assert [customer for customer, _ in open_records(shop).scan()] == ["c1", "c2"]
 
 

@@ -12,6 +12,7 @@ from mlflow.exceptions import MlflowException
 
 from features.base.errors import BadData
 from features.base.workspace import Workspace
+from features.base.workspace_lock import locked
 from training.registry import bundle as bundles
 from training.registry.champions import Champion, Deployment, bundle_folder, previous_champion, set_champion
 from training.registry.mlflow_settings import MlflowFile
@@ -50,6 +51,7 @@ def register(
     return int(made.version)
 
 
+@locked("promote")
 def promote(
     client: MlflowClient,
     settings: MlflowFile,
@@ -83,6 +85,7 @@ def promote(
     return entry
 
 
+@locked("rollback")
 def roll_back(
     client: MlflowClient, settings: MlflowFile, workspace: Workspace, model: str, *, reason: str, at: datetime
 ) -> Deployment:

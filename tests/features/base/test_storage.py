@@ -139,16 +139,55 @@ def test_a_process_killed_at_any_moment_leaves_the_old_or_the_new(tmp_path: Path
     assert [name for name in left(tmp_path) if name.startswith(".folder")] == []  # what the killed left is swept
 
 
-def test_what_a_killed_process_left_is_removed_and_what_a_living_one_writes_is_not(
-    tmp_path: Path,
-) -> None:
-    dead = subprocess.Popen([sys.executable, "-c", ""])
-    dead.wait()
-    (tmp_path / f".a.txt.{dead.pid}.part").write_text(OLD, encoding="utf-8")
-    (tmp_path / f".a.txt.{os.getppid()}.part").write_text(OLD, encoding="utf-8")
-    with atomic_file(tmp_path / "a.txt") as part:
+CONTAINER = """
+import os, pathlib, sys
+from features.base.storage import atomic_file, atomic_folder
+os.getpid = lambda: 1  # as the first process of every container
+root = pathlib.Path(sys.argv[1])
+with atomic_folder(root / "folder") as part, atomic_file(root / "a.txt") as other:
+    (part / "x").write_text("of the first")
+    other.write_text("of the first")
+    print("ready", flush=True)
+    sys.stdin.readline()
+"""
+
+
+def container(root: Path) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-c", CONTAINER, str(root)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.PIPE)
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"ready\n"
+    return process
+
+
+def write_both(root: Path) -> None:
+    with atomic_file(root / "a.txt") as part:
         part.write_text(NEW, encoding="utf-8")
-    assert left(tmp_path) == [f".a.txt.{os.getppid()}.part", "a.txt"]
+    with atomic_folder(root / "folder") as folder:
+        (folder / "x").write_text(NEW, encoding="utf-8")
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
+    process = container(tmp_path)
+    assert len(left(tmp_path)) == 2
+    process.kill()
+    process.communicate()
+    write_both(tmp_path)
+    assert left(tmp_path) == ["a.txt", "folder"]
+
+
+def test_what_another_container_is_writing_stays_though_no_process_of_ours_has_its_number(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process = container(tmp_path)
+    monkeypatch.setattr(os, "kill", lambda *_: (_ for _ in ()).throw(ProcessLookupError))
+    monkeypatch.setattr(os, "getpid", lambda: 1)
+    write_both(tmp_path)
+    assert len(left(tmp_path)) == 4
+    process.communicate(b"\n")
+    assert process.returncode == 0
+    assert left(tmp_path) == ["a.txt", "folder"]
+    assert (tmp_path / "folder" / "x").read_text(encoding="utf-8") == "of the first"
 
 
 def test_a_flipped_byte_anywhere_in_the_pages_is_found_out(tmp_path: Path) -> None:

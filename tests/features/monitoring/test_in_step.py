@@ -15,11 +15,12 @@ from features.base.errors import BadData, StorageFailure
 from features.base.storage import write_parquet
 from features.base.workspace import Workspace
 from features.monitoring.reconciliation import reconcile
-from features.snapshots.manifest import name_of, only_build
+from features.snapshots.manifest import name_of
 from features.store.online_backend import open_records
 from features.store.payload import to_microseconds
 from features.store.repository import open_store
 from tests.features.monitoring.world import FEATURES, MIDNIGHT, build, customers
+from tests.features.other_command import other_command
 
 NOW = MIDNIGHT + timedelta(hours=1)
 REGISTRY = Path("state") / "feast" / "registry.db"
@@ -166,10 +167,10 @@ def test_a_snapshot_that_was_removed_is_told_and_made_again_by_the_next_build(wo
 
 
 def test_nothing_is_mended_while_a_build_runs(workspace: Workspace) -> None:
-    with only_build(workspace):
+    with other_command(workspace):
         with pytest.raises(StorageFailure) as caught:
             reconcile(workspace, mending=True, now=NOW)
-        assert caught.value.first.code == "features.busy"
+        assert caught.value.first.code == "workspace.busy"
         assert reconcile(workspace, mending=False, now=NOW).wrong == 0
 
 
