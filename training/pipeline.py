@@ -22,6 +22,7 @@ from features.base.progress import Progress
 from features.base.storage import digest_of, read_json, write_json
 from features.base.workspace import Workspace
 from features.base.workspace_lock import locked
+from features.config.engine_settings import engine_resources
 from features.config.feeds_file import FeedsFile
 from features.config.loading import did_you_mean
 from features.consent.customer_data import by_purpose, open_customer_data
@@ -186,7 +187,7 @@ def _train(
     task: _Task, store: Store, client: promotion.Client, mlflow: MlflowFile, progress: Progress, *, clock: Clock
 ) -> Trained:
     progress.step(f"{task.name}: labels and features")
-    with open_engine(folders=[task.workspace.state], scratch=task.workspace.state / ".scratch") as engine:
+    with open_engine(folders=[task.workspace.state], resources=engine_resources(task.workspace)) as engine:
         access = open_customer_data(
             engine, task.workspace, task.feeds.purposes, purpose=task.settings.purpose, as_of=task.report.as_of
         )

@@ -22,6 +22,7 @@ from features.base.engine import open_engine
 from features.base.errors import BadData, UsageError
 from features.base.storage import read_json
 from features.base.workspace import Workspace
+from features.config.engine_settings import engine_resources
 from features.config.loading import did_you_mean
 from features.consent.customer_data import allowed_customers, open_customer_data, rows_of
 from features.snapshots.build_report import FeaturesReport, read_report
@@ -282,8 +283,7 @@ class Platform:
         labels = self._labels()
         settings = labels.models[self._declared(model)]
         feeds, _ = load_feeds(self.workspace)
-        state = self.workspace.state
-        with open_engine(folders=[state], scratch=state / ".scratch") as engine:
+        with open_engine(folders=[self.workspace.state], resources=engine_resources(self.workspace)) as engine:
             open_customer_data(engine, self.workspace, feeds.purposes, purpose=settings.purpose, as_of=self.built.as_of)
             built = build(engine, settings, self.built.cutoffs, feeds)
         return build_frame(

@@ -7,6 +7,7 @@ import re
 from pydantic import Field, field_validator, model_validator
 
 from features.config.company import Company
+from features.config.engine_settings import EngineSettings
 from features.config.event_log_settings import Motion
 from features.config.feed import LINK, Feed
 from features.config.identity_settings import Identity
@@ -28,6 +29,7 @@ class FeedsFile(Settings):
     quality: Quality = Field(default_factory=Quality)
     purposes: dict[str, Purpose] = Field(default_factory=dict)
     motion: Motion = Field(default_factory=Motion)
+    engine: EngineSettings = Field(default_factory=EngineSettings)
 
     @field_validator("feeds", "purposes")
     @classmethod

@@ -10,6 +10,7 @@ from features.base.clock import as_utc
 from features.base.engine import open_engine
 from features.base.errors import BadData
 from features.base.workspace import Workspace
+from features.config.engine_settings import engine_resources
 from features.config.purposes import Purpose
 from features.consent.customer_data import present
 from features.consent.lawful_basis import basis_select
@@ -71,7 +72,7 @@ def standing_of(
     """
     if not (workspace.unified / "customers.parquet").is_file():
         raise BadData("consent.not_unified", "nothing is unified yet", hint="run `nextbest unify` first")
-    with open_engine(folders=[workspace.unified]) as engine:
+    with open_engine(folders=[workspace.unified], resources=engine_resources(workspace)) as engine:
         columns = register(engine, workspace.unified)
         moment = as_utc(as_of) if as_of is not None else present(engine, columns)
         known = as_utc(known_at) if known_at is not None else moment

@@ -14,6 +14,7 @@ from features.base.engine import literal, one_row, open_engine
 from features.base.errors import BadConfiguration, BadData
 from features.base.workspace import Workspace
 from features.config.canonical import Kind
+from features.config.engine_settings import engine_resources
 from features.config.loading import did_you_mean
 from features.config.purposes import Purpose
 from features.consent.lawful_basis import basis_select
@@ -144,7 +145,7 @@ def allowed_customers(
 
     See `open_customer_data`.
     """
-    with open_engine(folders=[workspace.unified]) as engine:
+    with open_engine(folders=[workspace.unified], resources=engine_resources(workspace)) as engine:
         open_customer_data(engine, workspace, purposes, purpose=purpose, as_of=as_of)
         counted = engine.execute("SELECT customer_id, count(*) FROM customers GROUP BY 1 ORDER BY 1").fetchall()
     return {str(customer): int(records) for customer, records in counted}
@@ -207,7 +208,7 @@ def rows_of(
     path = folder / f"{table}.parquet"
     if not path.is_file():
         raise BadData("customers.no_table", f"this workspace has no {table}", hint="declare a feed of that kind")
-    with open_engine(folders=[workspace.unified]) as engine:
+    with open_engine(folders=[workspace.unified], resources=engine_resources(workspace)) as engine:
         access = open_customer_data(engine, workspace, purposes, purpose=purpose, as_of=as_of)
         (there,) = engine.execute("SELECT count(*) FROM customers WHERE customer_id = ?", [customer]).fetchall()[0]
         if not there:

@@ -13,7 +13,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features.base.engine import open_engine
+from features.base.engine import EngineResources, open_engine
 from features.identity.id_assignment import Overlap, keepers
 from features.identity.id_key import new_ids
 from features.identity.id_ledger import ASSIGNMENTS, EVENTS, IdLedger
@@ -33,7 +33,13 @@ _ORDER = {kind: place for place, kind in enumerate(("returned", "split", "moved"
 
 
 def apply(
-    ledger: IdLedger, partition: pa.Table, *, at: datetime, key: bytes, evidence: pa.Table | None = None
+    ledger: IdLedger,
+    partition: pa.Table,
+    *,
+    at: datetime,
+    key: bytes,
+    evidence: pa.Table | None = None,
+    resources: EngineResources | None = None,
 ) -> IdLedger:
     """Carry the ids over to a new partition of the records.
 
@@ -50,13 +56,14 @@ def apply(
     at : the moment from which this counts; the ledger's last moment, where that is later
     key : the secret that new ids are made of
     evidence : what tied the records together (`EVIDENCE`), for the causes of merges
+    resources : what the engine may use
 
     Returns
     -------
     IdLedger
     """
     at = max(at, ledger.at)
-    with open_engine(folders=[]) as engine:
+    with open_engine(folders=[], resources=resources) as engine:
         present = ledger.assignments.append_column("row", pa.array(np.arange(ledger.assignments.num_rows)))
         engine.register("assignments", present)
         engine.register("partition", partition)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import duckdb
 
-from features.base.engine import literal, open_engine, quoted
+from features.base.engine import EngineResources, literal, open_engine, quoted
 from features.base.errors import BadData, StorageFailure
 from features.base.storage import read_parquet, stream_parquet
 from features.config.canonical import CANONICAL, snake_case
@@ -78,7 +78,7 @@ def write_owner_views(engine: duckdb.DuckDBPyConnection, feeds: FeedsFile, *, so
         )
 
 
-def owners(unified: Path, feeds: FeedsFile) -> list[Owner]:
+def owners(unified: Path, feeds: FeedsFile, *, resources: EngineResources | None = None) -> list[Owner]:
     """Return how every owner counts, from the views that unification wrote.
 
     Raises
@@ -90,7 +90,7 @@ def owners(unified: Path, feeds: FeedsFile) -> list[Owner]:
     paths = {owner: unified / FOLDER / f"{owner}.parquet" for owner in declared}
     if not all(path.is_file() for path in paths.values()):
         raise BadData("owners.none", "the owners' views are not there", hint="run `nextbest unify` first")
-    with open_engine(folders=[unified]) as engine:
+    with open_engine(folders=[unified], resources=resources) as engine:
         rows = " UNION ALL ".join(
             f"SELECT {literal(owner)} AS owner, customer_id FROM {_counted(engine, owner, path)}"
             for owner, path in paths.items()

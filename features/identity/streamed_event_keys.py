@@ -12,6 +12,7 @@ import pyarrow.dataset as ds
 
 from features.base.engine import literal, open_engine
 from features.base.workspace import Workspace
+from features.config.engine_settings import engine_resources
 from features.identity.streamed_events import read_segments, settled_rows, unreadable
 
 KEY = ["feed", "record_id"]
@@ -34,7 +35,7 @@ def keys_delivered(workspace: Workspace, *, until: datetime | None) -> pa.Table:
         return _NONE
     where = None if until is None else pc.field("known_at") <= until
     feeds = ", ".join(map(literal, segments.feeds))
-    with open_engine(folders=[workspace.unified]) as engine:
+    with open_engine(folders=[workspace.unified], resources=engine_resources(workspace)) as engine:
         try:
             engine.register("settled", settled_rows(workspace.motion, segments, columns=KEY, where=where))
             found: pa.Table = engine.sql(

@@ -17,6 +17,7 @@ from features.base.engine import literal, open_engine, quoted
 from features.base.errors import BadData, UsageError
 from features.base.workspace import Workspace
 from features.config.canonical import PERSONAL_FIELDS
+from features.config.engine_settings import engine_resources
 from features.config.feed import Feed
 from features.config.feeds_file import FeedsFile
 from features.config.loading import did_you_mean
@@ -114,7 +115,7 @@ def why(
     unified = workspace.unified
     if not (unified / "golden.parquet").is_file():
         raise BadData("why.not_unified", "there is no golden record yet", hint="run `nextbest unify` first")
-    with open_engine(folders=[unified, workspace.staged]) as engine:
+    with open_engine(folders=[unified, workspace.staged], resources=engine_resources(workspace)) as engine:
         leads_to = _today(engine, unified, customer)
         records = unified / PERSONAL / "customers.parquet"
         engine.execute(f"CREATE VIEW whole AS SELECT * FROM read_parquet({literal(str(records))})")

@@ -10,10 +10,12 @@ from pathlib import Path
 import duckdb
 
 from features.base.checksums import damaged_column
-from features.base.engine import one_row, open_engine, quoted
+from features.base.engine import EngineResources, one_row, open_engine, quoted
 from features.base.errors import BadConfiguration, BadData, Problem
 from features.base.storage import atomic_folder, digest_of, read_done, stream_parquet, write_json
+from features.base.workspace import Workspace
 from features.config.canonical import Kind
+from features.config.engine_settings import engine_resources
 from features.config.feed import Feed
 from features.ingest.mapping import AFTER_DELIVERY, TYPED, FeedMapping
 from features.ingest.quarantined_rows import Quarantine, digest_of_returned, read_again, settle
@@ -108,7 +110,10 @@ def stage(
     """
     source = find(name, feed, root)
     try:
-        return _Staging(source, feed, folder, arriving or folder, tuple(named_by), afterwards, accept, replay).staged()
+        resources = engine_resources(Workspace(root))
+        return _Staging(
+            source, feed, folder, arriving or folder, tuple(named_by), afterwards, accept, replay, resources
+        ).staged()
     finally:
         source.close()
 
@@ -125,6 +130,7 @@ class _Staging:
     afterwards: Afterwards | None
     accept: bool
     replay: bool
+    resources: EngineResources
 
     def staged(self) -> StagedFeed:
         source, fingerprint = self.source, self.source.fingerprint()
@@ -139,7 +145,7 @@ class _Staging:
             raise BadConfiguration.of(problems)
         quarantine = Quarantine(self.accepted / name, replay=self.replay)
         folders = [*source.files, self.accepted, self.arriving]
-        with open_engine(folders=folders, scratch=self.accepted / ".scratch") as engine:
+        with open_engine(folders=folders, resources=self.resources) as engine:
             types = read_rows(engine, source, mapping.needed())
             if fingerprint is None:
                 fingerprint = content(engine, list(types))

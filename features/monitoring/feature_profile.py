@@ -12,9 +12,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from features.base.clock import as_utc, iso
+from features.base.engine import EngineResources
 from features.base.errors import UsageError
 from features.base.progress import Progress
 from features.base.workspace import Workspace
+from features.config.engine_settings import engine_resources
 from features.config.views_file import ViewsFile
 from features.monitoring.distributions import Spread, as_dict, counted, spread, yardstick
 from features.quality.load_profile import shift
@@ -179,7 +181,16 @@ def profile_features(
     for view in views:
         features = [feature for feature in view.features if only in (None, feature.name)]
         at_once = max(1, AT_ONCE * len(report.cutoffs) // max(view.rows * len(cutoffs), 1))
-        profiles.append(_of_view(snapshots_of(workspace, view), features, cutoffs, against, at_once=at_once))
+        profiles.append(
+            _of_view(
+                snapshots_of(workspace, view),
+                features,
+                cutoffs,
+                against,
+                at_once=at_once,
+                resources=engine_resources(workspace),
+            )
+        )
         progress.advance()
     declared, _ = load_views(workspace)
     found = tuple(_view(declared, view.name, each) for view, each in zip(views, profiles, strict=True))
@@ -202,13 +213,19 @@ def snapshots_of(workspace: Workspace, view: BuiltView) -> Path:
 
 
 def _of_view(
-    path: Path, features: Sequence[Feature], cutoffs: Sequence[datetime], against: datetime, *, at_once: int
+    path: Path,
+    features: Sequence[Feature],
+    cutoffs: Sequence[datetime],
+    against: datetime,
+    *,
+    at_once: int,
+    resources: EngineResources,
 ) -> tuple[FeatureProfile, ...]:
     reference = list(cutoffs).index(against)
     found: list[FeatureProfile] = []
     for start in range(0, len(features), at_once):
         some = features[start : start + at_once]
-        tables = rows_at_each(path, [feature.name for feature in some], cutoffs=cutoffs)
+        tables = rows_at_each(path, [feature.name for feature in some], cutoffs=cutoffs, resources=resources)
         found += [
             _of_feature(feature, [tables[cutoff].column(feature.name) for cutoff in cutoffs], reference)
             for feature in some

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from features.base.engine import open_engine
 from features.base.workspace import Workspace
+from features.config.engine_settings import engine_resources
 from features.config.views_file import ViewsFile
 from features.consent.customer_data import open_customer_data
 from features.identity.customer_tables import Columns
@@ -52,7 +53,7 @@ def recompute(workspace: Workspace, asked: Mapping[str, Collection[Asked]]) -> R
     feeds, _ = load_feeds(workspace)
     views, lines = load_views(workspace)
     found: dict[str, dict[Asked, Values]] = {}
-    with open_engine(folders=[workspace.state], scratch=workspace.state / ".scratch") as engine:
+    with open_engine(folders=[workspace.state], resources=engine_resources(workspace)) as engine:
         access = open_customer_data(engine, workspace, feeds.purposes, purpose=views.purpose)
         planned = plan_views(
             views,

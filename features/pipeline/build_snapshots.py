@@ -11,6 +11,7 @@ from features.base.errors import BadConfiguration, BadData, NextbestError, Probl
 from features.base.progress import Progress
 from features.base.storage import atomic_folder, digest_file, digest_of, read_done, read_json, write_json
 from features.base.workspace import Workspace
+from features.config.engine_settings import engine_resources
 from features.config.feeds_file import FeedsFile
 from features.config.loading import Lines
 from features.config.views_file import ViewsFile
@@ -74,7 +75,7 @@ def build_snapshots(
         return read_report(workspace)
     refuse_damaged_tables(workspace)
     with (
-        open_engine(folders=[workspace.state], scratch=workspace.state / ".scratch") as engine,
+        open_engine(folders=[workspace.state], resources=engine_resources(workspace)) as engine,
         declared_engine(views.snapshots, folder=workspace.state / ".spark") as rows_of_view,
     ):
         purpose = views.purpose if views.purpose in feeds.purposes else None  # what is not declared is refused below
@@ -138,7 +139,7 @@ def _load_views(workspace: Workspace, feeds: FeedsFile) -> tuple[ViewsFile, Line
     try:
         return load_views(workspace)
     except BadConfiguration as error:
-        with open_engine(folders=[workspace.state]) as engine:
+        with open_engine(folders=[workspace.state], resources=engine_resources(workspace)) as engine:
             columns = open_customer_data(engine, workspace, feeds.purposes, purpose=None).columns
         raise BadConfiguration.of(
             faults_of_views(workspace, error, columns, feeds.purposes, personal=apart_attributes(feeds))

@@ -16,6 +16,7 @@ from features.base.progress import Progress
 from features.base.storage import atomic_folder, digest_of, read_done, read_json, write_json, write_parquet
 from features.base.workspace import Workspace
 from features.base.workspace_lock import locked
+from features.config.engine_settings import engine_resources
 from features.config.feeds_file import FeedsFile
 from features.config.loading import did_you_mean
 from features.consent.customer_data import withheld_by_purpose
@@ -111,6 +112,7 @@ def unify(
     _refuse_unknown([*accept, *replay], file)
     progress.step("reading feeds", total=len(file.feeds))
     staged: dict[str, StagedFeed] = {}
+    resources = engine_resources(workspace)
     for name, feed in file.feeds.items():
         staged[name] = stage(
             name,
@@ -119,7 +121,7 @@ def unify(
             folder=workspace.staged,
             named_by=file.named_by_others(name),
             arriving=workspace.arriving,
-            afterwards=repairs_of(name, feed, file.quality.repairs, country=file.company.country),
+            afterwards=repairs_of(name, feed, file.quality.repairs, country=file.company.country, resources=resources),
             replay=name in replay,
             accept=name in accept,
         )
@@ -138,7 +140,7 @@ def unify(
     looked = _checked(workspace, file, staged, accept=accept)
     progress.step("resolving customers")
     with (
-        open_engine(folders=[workspace.state], scratch=workspace.state / ".scratch") as engine,
+        open_engine(folders=[workspace.state], resources=engine_resources(workspace)) as engine,
         atomic_folder(workspace.unified) as part,
     ):
         known = _known_ids(workspace)
@@ -159,6 +161,7 @@ def unify(
             at=pc.max(resolution.partition["known_at"]).as_py() or known.ledger.at,
             key=load_key(workspace.identity_key),
             evidence=between_records(resolution.partition, resolution.edges),
+            resources=resources,
         )
         records = ids.open().sort_by([("feed", "ascending"), ("record_id", "ascending")])
         seal(part / PERSONAL)
@@ -275,7 +278,7 @@ def _checked(
 ) -> Looked:
     """Look at every load, refuse a poisoned one, and only then let them take their place."""
     where = folders(staged, accepted=workspace.staged, arriving=workspace.arriving)
-    with open_engine(folders=[workspace.state], scratch=workspace.state / ".scratch") as engine:
+    with open_engine(folders=[workspace.state], resources=engine_resources(workspace)) as engine:
         looked = look(engine, file, staged, where, memory=workspace.quality)
         refuse([*looked.checks, *named(engine, file, where)], file.quality, accept=accept)
     take(staged, accepted=workspace.staged, arriving=workspace.arriving)

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 
 from features.base.engine import literal, open_engine
 from features.base.workspace import Workspace
+from features.config.engine_settings import engine_resources
 from features.ingest.quarantined_rows import REJECTED
 
 #: Places that are named of one group; its count says how many there are.
@@ -54,7 +55,7 @@ def kept_aside(workspace: Workspace, feeds: Iterable[str], *, show_rows: bool = 
     show_rows : whether to tell what the rows say
     """
     found: list[KeptAside] = []
-    with open_engine(folders=[workspace.state]) as engine:
+    with open_engine(folders=[workspace.state], resources=engine_resources(workspace)) as engine:
         for feed in feeds:
             held = workspace.staged / feed / REJECTED
             if held.is_file() and "earlier" in pq.read_schema(held).names:

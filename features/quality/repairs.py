@@ -11,7 +11,7 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from features.base.engine import literal, one_row, open_engine, quoted
+from features.base.engine import EngineResources, literal, one_row, open_engine, quoted
 from features.base.errors import BadConfiguration
 from features.base.storage import digest_of, read_parquet, stream_parquet
 from features.config.feed import Feed
@@ -26,7 +26,9 @@ REPAIRS = "repairs.parquet"
 _PRIVATE = 0o600
 
 
-def repairs_of(name: str, feed: Feed, repairs: Sequence[Repair], *, country: str | None) -> Afterwards | None:
+def repairs_of(
+    name: str, feed: Feed, repairs: Sequence[Repair], *, country: str | None, resources: EngineResources | None = None
+) -> Afterwards | None:
     """Return the repairs of one feed as work on its staged rows; None when there are none.
 
     Parameters
@@ -34,6 +36,7 @@ def repairs_of(name: str, feed: Feed, repairs: Sequence[Repair], *, country: str
     name, feed : the feed
     repairs : all declared repairs, in order
     country : of national telephone numbers, where a repair names none
+    resources : what the engine may use
     """
     own = [repair for repair in repairs if repair.feed == name or (repair.feed is None and _maps(feed, repair.field))]
     own += [
@@ -44,16 +47,18 @@ def repairs_of(name: str, feed: Feed, repairs: Sequence[Repair], *, country: str
     if not own:
         return None
     digest = digest_of([VERSION, country, [repair.model_dump(mode="json") for repair in own]])
-    return Afterwards(lambda folder: _repair(name, folder, own, country), digest)
+    return Afterwards(lambda folder: _repair(name, folder, own, country, resources), digest)
 
 
 def _maps(feed: Feed, field: str) -> bool:
     return field in feed.fields
 
 
-def _repair(name: str, folder: Path, repairs: Sequence[Repair], country: str | None) -> None:
+def _repair(
+    name: str, folder: Path, repairs: Sequence[Repair], country: str | None, resources: EngineResources | None
+) -> None:
     rows = folder / "rows.parquet"
-    with open_engine(folders=[folder], scratch=folder.parent / ".scratch") as engine:
+    with open_engine(folders=[folder], resources=resources) as engine:
         source = f"read_parquet({literal(str(rows))})"
         engine.execute(f"CREATE TEMP TABLE rows AS SELECT row_number() OVER () AS __row, * FROM {source}")
         engine.execute(
@@ -165,7 +170,7 @@ def changed_cells(folder: Path) -> dict[str, int]:
     return counted
 
 
-def unrepair(folder: Path, rule: str | None = None) -> pa.Table:
+def unrepair(folder: Path, rule: str | None = None, *, resources: EngineResources | None = None) -> pa.Table:
     """Return a staged feed's rows with repairs undone: those of one rule, or all.
 
     A cell that a later repair has changed again goes back to what it was before `rule` touched it.
@@ -174,12 +179,13 @@ def unrepair(folder: Path, rule: str | None = None) -> pa.Table:
     ----------
     folder : holds ``rows.parquet`` and ``repairs.parquet``
     rule : such as ``phone``; every rule if left out
+    resources : what the engine may use
 
     Returns
     -------
     pa.Table, the rows of ``rows.parquet`` in their order
     """
-    with open_engine(folders=[folder]) as engine:
+    with open_engine(folders=[folder], resources=resources) as engine:
         source = f"read_parquet({literal(str(folder / 'rows.parquet'))})"
         engine.execute(f"CREATE TEMP TABLE rows AS SELECT row_number() OVER () AS __row, * FROM {source}")
         if (folder / REPAIRS).is_file():

@@ -6,8 +6,8 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 
+from features.base.engine import EngineResources
 from features.store.online_blocks import (
     Snapshot,
     Source,
@@ -69,7 +69,12 @@ class Difference:
 
 
 def materialize(
-    records: OnlineRecords, sources: Sequence[Source], *, as_of: datetime, scratch: Path, through: int = 0
+    records: OnlineRecords,
+    sources: Sequence[Source],
+    *,
+    as_of: datetime,
+    resources: EngineResources | None,
+    through: int = 0,
 ) -> tuple[Materialized, ...]:
     """Fill the online store with each view's newest snapshot that was known at `as_of`.
 
@@ -82,7 +87,7 @@ def materialize(
     ----------
     sources : all views
     as_of : nothing later than this is written, whatever the files hold
-    scratch : where the engine may spill
+    resources : what the engine may use
     through : the number of the last event in motion that the snapshots have seen
     """
     done: dict[str, Materialized] = {}
@@ -104,7 +109,7 @@ def materialize(
             done[source.view] = Materialized(source.view, snapshot.cutoff, customers=held.customers)
         else:
             due.append(snapshot)
-    done |= {one.view: one for one in _fill(records, due, scratch=scratch)}
+    done |= {one.view: one for one in _fill(records, due, resources=resources)}
     return tuple(done[source.view] for source in sources)
 
 
@@ -113,7 +118,7 @@ def reconcile(
     sources: Sequence[Source],
     *,
     as_of: datetime,
-    scratch: Path,
+    resources: EngineResources | None,
     mending: bool,
     now: datetime | None = None,
     through: int = 0,
@@ -135,7 +140,7 @@ def reconcile(
     examples: defaultdict[str, defaultdict[Kind, list[str]]] = defaultdict(lambda: defaultdict(list))
     strangers: Counter[str] = Counter()
     online = _watched(records.scan(), strangers, known={source.view for source in sources})
-    for change in _differing(records, snapshots, online, scratch=scratch, mending=mending, now=now):
+    for change in _differing(records, snapshots, online, resources=resources, mending=mending, now=now):
         for view, kind in change.kinds.items():
             counts[view][kind] += 1
             if len(examples[view][kind]) < EXAMPLES:
@@ -154,12 +159,14 @@ def reconcile(
     return (*told, *(Difference(view, None, {"extra": held}, {}) for view, held in sorted(strangers.items())))
 
 
-def _fill(records: OnlineRecords, snapshots: Sequence[Snapshot], *, scratch: Path) -> Iterator[Materialized]:
+def _fill(
+    records: OnlineRecords, snapshots: Sequence[Snapshot], *, resources: EngineResources | None
+) -> Iterator[Materialized]:
     if not snapshots:
         return
     written: Counter[str] = Counter()
     dropped: Counter[str] = Counter()
-    for change in _differing(records, snapshots, records.scan(), scratch=scratch, mending=True):
+    for change in _differing(records, snapshots, records.scan(), resources=resources, mending=True):
         written.update(change.write.keys())
         dropped.update(view for view, kind in change.kinds.items() if kind == "extra")
     for snapshot in snapshots:
@@ -178,7 +185,7 @@ def _differing(
     snapshots: Sequence[Snapshot],
     online: Iterator[tuple[str, Record]],
     *,
-    scratch: Path,
+    resources: EngineResources | None,
     mending: bool,
     now: datetime | None = None,
 ) -> Iterator[Change]:
@@ -187,7 +194,7 @@ def _differing(
     latest_us = None if now is None else to_microseconds(now)
     gone = {snapshot.view: cutoff_us for snapshot in snapshots for cutoff_us in _gone(records, snapshot)}
     sizes: Counter[str] = Counter()
-    with open_records(list(zip(snapshots, layouts, strict=True)), scratch=scratch) as offline:
+    with open_records(list(zip(snapshots, layouts, strict=True)), resources=resources) as offline:
         found = changes(
             online,
             _counted(offline, sizes),

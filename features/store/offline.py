@@ -23,6 +23,8 @@ from feast.repo_config import RepoConfig
 from features.base.clock import as_utc
 from features.base.engine import one_row, open_engine
 from features.base.errors import BadConfiguration, BadData
+from features.base.workspace import Workspace
+from features.config.engine_settings import engine_resources
 from features.store.definitions import EVENT_TIME
 from features.store.parquet_rows import NOWHERE, rows_at_places
 from features.store.point_in_time import (
@@ -44,7 +46,6 @@ from features.store.retrieval_job import Job
 
 SUFFIX = "__snapshot_time"
 #: What one retrieval may hold in memory before it spills to the workspace's state.
-MEMORY_LIMIT = "4GB"
 
 
 class PointInTimeOfflineStoreConfig(feast_duckdb.DuckDBOfflineStoreConfig):  # type: ignore[misc]  # Feast is not followed
@@ -231,8 +232,7 @@ def _engine(reading: _Reading) -> Any:
     # a retrieval may read the files of its views and, in the SQL of its entity rows, the workspace
     return open_engine(
         folders=[reading.root, *reading.files],
-        memory_limit=MEMORY_LIMIT,
-        scratch=reading.root / "state" / ".scratch",
+        resources=engine_resources(Workspace(reading.root)),
     )
 
 

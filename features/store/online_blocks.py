@@ -16,7 +16,7 @@ import duckdb
 import pyarrow as pa
 
 from features.base.checksums import damaged_column
-from features.base.engine import open_engine, quoted
+from features.base.engine import EngineResources, open_engine, quoted
 from features.base.errors import StorageFailure
 from features.base.storage import digest_file, digest_of
 from features.store.definitions import CUSTOMER
@@ -112,14 +112,14 @@ def put_watermark(records: OnlineRecords, view: str, watermark: Watermark) -> No
 
 @contextmanager
 def open_records(
-    snapshots: Sequence[tuple[Snapshot, str]], *, scratch: Path
+    snapshots: Sequence[tuple[Snapshot, str]], *, resources: EngineResources | None
 ) -> Iterator[Iterator[tuple[str, dict[str, Block]]]]:
     """Yield what the online store should hold: every customer of the snapshots with their blocks, in order.
 
     Parameters
     ----------
     snapshots : each with the identity of its layout in the online store
-    scratch : where the engine spills what does not fit into memory
+    resources : what the engine may use
 
     Raises
     ------
@@ -127,7 +127,7 @@ def open_records(
     """
     for snapshot, _ in snapshots:
         _refuse_damage(snapshot)
-    with open_engine(folders=[snapshot.source.path for snapshot, _ in snapshots], scratch=scratch) as engine:
+    with open_engine(folders=[snapshot.source.path for snapshot, _ in snapshots], resources=resources) as engine:
         streams = [_blocks(engine.cursor(), snapshot, layout) for snapshot, layout in snapshots]
         yield _by_customer(streams)
 

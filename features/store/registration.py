@@ -10,6 +10,7 @@ from feast import Entity, FeatureService, FeatureStore, FeatureView, Field, File
 from feast.data_format import ParquetFormat
 from feast.types import Bool, Float64, Int64, String, UnixTimestamp
 
+from features.base.engine import EngineResources
 from features.base.errors import BadConfiguration, Problem
 from features.store.definitions import (
     CREATED_TIME,
@@ -47,11 +48,12 @@ def apply(
     services: Sequence[ServiceDefinition],
     *,
     allow_type_change: bool,
+    resources: EngineResources | None = None,
 ) -> Applied:
     """Make the registry hold exactly these views and services; see `Store.apply`."""
     check_services(views, services)
     for view in views:
-        check_snapshot(view)
+        check_snapshot(view, resources=resources)
     registered = list(feast.list_feature_views())
     if not allow_type_change:
         _refuse_type_changes(registered, views)

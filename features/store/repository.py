@@ -9,7 +9,10 @@ from pathlib import Path
 import pandas as pd
 from feast import FeatureStore, FeatureView, RepoConfig
 
+from features.base.engine import EngineResources
 from features.base.errors import BadConfiguration, BadData
+from features.base.workspace import Workspace
+from features.config.engine_settings import engine_resources
 from features.config.loading import did_you_mean
 from features.store import historical, registration
 from features.store.definitions import CUSTOMER, ServiceDefinition, SnapshotView, view_of
@@ -85,7 +88,9 @@ class Store:
         BadData : when a snapshot breaks its contract
         BadConfiguration : when a service names an unknown feature, or a feature changed its type
         """
-        done = registration.apply(self.feast, views, services, allow_type_change=allow_type_change)
+        done = registration.apply(
+            self.feast, views, services, allow_type_change=allow_type_change, resources=self._resources
+        )
         put_served(self._records, registration.served_of(self.feast))
         return done
 
@@ -138,7 +143,9 @@ class Store:
         for name, view in registered.items():
             path = registration.path_of(view)
             wanted = list(dict.fromkeys(feature for feature in features if view_of(feature) == name))
-            part = rows_at(path, wanted, cutoff=as_of).select([CUSTOMER, *wanted]).to_pandas()
+            part = (
+                rows_at(path, wanted, cutoff=as_of, resources=self._resources).select([CUSTOMER, *wanted]).to_pandas()
+            )
             if part.empty:
                 raise no_snapshot_at(name, as_of=as_of, nearest=latest_cutoff(path, as_of=as_of))
             if part[CUSTOMER].duplicated().any():
@@ -164,7 +171,7 @@ class Store:
         views = {view.name: view for view in self.feast.list_feature_views()}
         # Not Feast's own `materialize`: it builds a protobuf message for every single value.
         sources = self._sources(views.values())
-        done = materialize(self._records, sources, as_of=as_of, scratch=self._scratch, through=through)
+        done = materialize(self._records, sources, as_of=as_of, resources=self._resources, through=through)
         for one in done:
             view = views[one.view]
             if one.cutoff is None or one.superseded or view.most_recent_end_time == one.cutoff:
@@ -197,7 +204,7 @@ class Store:
             self._records,
             self._sources(views),
             as_of=as_of,
-            scratch=self._scratch,
+            resources=self._resources,
             mending=mending,
             now=now,
             through=through,
@@ -231,8 +238,8 @@ class Store:
             self.feast.registry.write_engine.dispose()
 
     @property
-    def _scratch(self) -> Path:
-        return Path(self.feast.config.repo_path) / "state" / ".scratch"
+    def _resources(self) -> EngineResources:
+        return engine_resources(Workspace(Path(self.feast.config.repo_path)))
 
     def _sources(self, views: Iterable[FeatureView]) -> list[Source]:
         return [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import duckdb
 import pyarrow as pa
@@ -13,6 +13,7 @@ from features.base.engine import open_engine
 from features.base.errors import BadData
 from features.base.workspace import Workspace
 from features.config.canonical import Kind
+from features.config.engine_settings import engine_resources
 from features.config.views_file import ViewsFile
 from features.consent.customer_data import find_allowed, open_customer_data
 from features.identity.data_time import next_midnight
@@ -54,7 +55,7 @@ class Views:
         views, lines = load_views(workspace)
         self._engine, self._file, self._purposes = engine, views, feeds.purposes
         self.report = report
-        with open_engine(folders=[workspace.state], scratch=workspace.state / ".scratch") as loading:
+        with open_engine(folders=[workspace.state], resources=engine_resources(workspace)) as loading:
             # Everybody for whom anything may be done; what may be done for which view is asked batch by batch.
             access = open_customer_data(loading, workspace, feeds.purposes, purpose=None)
             planned = plan_views(
@@ -168,5 +169,5 @@ def open_views(workspace: Workspace) -> Iterator[Views]:
     BadData : no features are built, or they are not those that are declared
     """
     report = read_report(workspace)
-    with open_engine(folders=[], threads=1) as engine:
+    with open_engine(folders=[], resources=replace(engine_resources(workspace), threads=1)) as engine:
         yield Views(engine, workspace, report=report)

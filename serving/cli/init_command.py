@@ -105,14 +105,16 @@ def new_workspace(root: Path, asked: list[str], progress: Progress, *, here: Pat
 
 
 def _propose(root: Path, asked: list[str], progress: Progress, *, here: Path) -> Proposal:
-    from features.base.engine import open_engine
+    from features.base.engine import EngineResources, open_engine
     from features.onboarding.sampling import name_sources, read_sources, settings_of
     from features.onboarding.summary import propose
 
     sources = name_sources(asked, here=here.resolve(), root=root.resolve())
     found = {name: settings_of(name, source, root=root.resolve()) for name, source in sources.items()}
     settings = {name: said for name, (said, _) in found.items()}
-    with open_engine(folders=[file for _, files in found.values() for file in files]) as engine:
+    with open_engine(
+        folders=[file for _, files in found.values() for file in files], resources=EngineResources()
+    ) as engine:
         given = read_sources(engine, sources, settings, progress, root=root.resolve())
         progress.step("finding out what they mean")
         return propose(engine, given)

@@ -45,13 +45,14 @@ def owners(workspace: Folder = Path(), as_json: AsJson = False) -> None:
     """Show how many customers each owner counts, against how many they are."""
     import pyarrow.parquet as pq
 
+    from features.config.engine_settings import engine_resources
     from features.identity.owner_views import FOLDER
     from features.identity.owner_views import owners as counted
     from features.views.declarations import load_feeds
 
     place = workspace_of(workspace)
     feeds, _ = load_feeds(place)
-    found = counted(place.unified, feeds)
+    found = counted(place.unified, feeds, resources=engine_resources(place))
     customers = pq.read_metadata(place.unified / "golden.parquet").num_rows
     terminal = Terminal(as_json=as_json)
     terminal.answer(

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import duckdb
 
-from features.base.engine import open_engine, quoted
+from features.base.engine import EngineResources, open_engine, quoted
 from features.config.canonical import CANONICAL
 from features.config.feeds_file import FeedsFile
 from features.identity.golden_record import write_golden_record
@@ -75,7 +75,10 @@ def seconds(work: Callable[[], object]) -> float:
 
 
 def measure(records: int) -> dict[str, float]:
-    with tempfile.TemporaryDirectory() as name, open_engine(folders=[Path(name)], scratch=Path(name) / "s") as engine:
+    with (
+        tempfile.TemporaryDirectory() as name,
+        open_engine(folders=[Path(name)], resources=EngineResources(spill=Path(name) / "s")) as engine,
+    ):
         make(engine, records)
         return {
             "by hand": seconds(lambda: by_hand(engine)),

@@ -22,7 +22,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features.base.engine import open_engine
+from features.base.engine import EngineResources, open_engine
+from features.base.machine import parse_size
 from features.base.storage import write_parquet
 from features.config.canonical import CANONICAL
 from features.config.feed import Feed
@@ -66,7 +67,8 @@ def timed(work: Callable[[], T]) -> tuple[T, float]:
 def run(folder: Path, feeds: dict[str, Feed], at: datetime) -> int:
     """Resolve what is staged as `unify` does, with what the run before has left; return the records looked at anew."""
     state = folder / "identity"
-    with open_engine(folders=[folder], memory_limit=MEMORY, scratch=folder / ".scratch") as engine:
+    resources = EngineResources(memory=parse_size(MEMORY), spill=folder / ".scratch")
+    with open_engine(folders=[folder], resources=resources) as engine:
         kept = read_ledger(state)
         found = gather_again(engine, feeds, PEOPLE, folder / "staged", judged=Judgements(), memory=Memory.load(state))
         resolved = join(found.evidence, PEOPLE)
@@ -86,7 +88,8 @@ def plain_splink(folder: Path, feeds: dict[str, Feed]) -> tuple[float, float]:
     from features.identity.records import load_records
 
     logging.disable(logging.CRITICAL)  # Splink tells every step
-    with open_engine(folders=[folder], memory_limit=MEMORY, scratch=folder / ".scratch") as engine:
+    resources = EngineResources(memory=parse_size(MEMORY), spill=folder / ".scratch")
+    with open_engine(folders=[folder], resources=resources) as engine:
         began = time.perf_counter()
         records = load_records(engine, feeds, PEOPLE, folder / "staged")
         expressions = keys(records.compared)

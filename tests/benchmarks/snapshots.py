@@ -20,7 +20,7 @@ from pathlib import Path
 import duckdb
 import yaml
 
-from features.base.engine import open_engine
+from features.base.engine import EngineResources, open_engine
 from features.config.canonical import Kind
 from features.config.feeds_file import FeedsFile
 from features.config.loading import Lines
@@ -95,7 +95,7 @@ def ours(folder: Path, old: Path, new: Path, *, day: bool) -> None:
     cutoffs = [last - timedelta(days=APART * number) for number in reversed(range(CUTOFFS))]
     kept = read_kept(old)
     new.mkdir()
-    with open_engine(folders=[folder, old, new], scratch=folder / "scratch") as engine:
+    with open_engine(folders=[folder, old, new], resources=EngineResources(spill=folder / "scratch")) as engine:
         files = [f"'{folder}/{part}/events.parquet'" for part in ("base", *(["day"] if day else []))]
         engine.execute(f"CREATE VIEW events AS SELECT * FROM read_parquet([{', '.join(files)}])")
         renewal = Renewal(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 from pathlib import Path
 
 import duckdb
 import pytest
 
-from features.base.engine import literal, open_engine, quoted
+from features.base.engine import EngineResources, literal, open_engine, quoted
 from features.base.errors import BadConfiguration, StorageFailure
 
 
@@ -69,10 +70,63 @@ def test_a_variable_of_python_is_no_table() -> None:
     assert people
 
 
-def test_running_out_of_memory_is_a_failure_of_storage() -> None:
-    with pytest.raises(StorageFailure) as caught, open_engine(folders=[], memory_limit="20MB") as engine:
-        engine.execute("CREATE TABLE big AS SELECT random() AS x, uuid() AS y FROM range(3000000)")
-    assert (caught.value.first.code, caught.value.exit_code) == ("engine.resources", 74)
+def test_running_out_of_memory_names_the_limit_and_how_to_raise_it(tmp_path: Path) -> None:
+    resources = EngineResources(memory=20_000_000, threads=1, spill=tmp_path)
+    with pytest.raises(StorageFailure) as caught, open_engine(folders=[], resources=resources) as engine:
+        engine.execute("SELECT list(uuid()) FROM range(3000000)").fetchall()  # one list cannot be spilled
+    assert (caught.value.first.code, caught.value.exit_code) == ("engine.memory", 74)
+    assert "20MB" in caught.value.first.message
+    assert "engine: {memory: 40MB}" in caught.value.first.hint
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_does_not_fit_into_memory_is_written_to_the_spill_folder(tmp_path: Path) -> None:
+    resources = EngineResources(memory=64_000_000, threads=2, spill=tmp_path / "state" / "spill")
+    with open_engine(folders=[], resources=resources) as engine:
+        engine.execute("CREATE TABLE big AS SELECT uuid()::VARCHAR AS a, uuid()::VARCHAR AS b FROM range(1000000)")
+        spilled = list((tmp_path / "state" / "spill").rglob("duckdb_temp*"))
+        assert engine.execute("SELECT count(*) FROM (SELECT DISTINCT a, b FROM big)").fetchall() == [(1_000_000,)]
+    assert spilled
+    assert list((tmp_path / "state" / "spill").iterdir()) == []
+
+
+def test_each_connection_spills_to_a_folder_of_its_own_and_removes_those_of_killed_processes(tmp_path: Path) -> None:
+    (tmp_path / "engine-killed").mkdir()
+    (tmp_path / "engine-killed" / "duckdb_temp_storage_DEFAULT-0.tmp").write_bytes(b"left")
+    resources = EngineResources(spill=tmp_path)
+    with open_engine(folders=[], resources=resources):
+        (first,) = tmp_path.iterdir()
+        with open_engine(folders=[], resources=resources):
+            assert len(list(tmp_path.iterdir())) == 2
+            assert first.is_dir()
+        assert list(tmp_path.iterdir()) == [first]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_spill_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x", encoding="utf-8")
+    with (
+        pytest.raises(StorageFailure, match=r"features/feeds\.yaml") as caught,
+        open_engine(folders=[], resources=EngineResources(spill=tmp_path / "file" / "spill")),
+    ):
+        pass
+    assert caught.value.first.code == "engine.spill"
+
+
+def test_every_engine_of_the_platform_is_given_the_resources_of_its_workspace() -> None:
+    root = Path(__file__).resolve().parents[3]
+    without = [
+        f"{path.relative_to(root)}:{node.lineno}"
+        for package in ("features", "training", "serving")
+        for path in (root / package).rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call)
+        and (
+            (isinstance(node.func, ast.Name) and node.func.id == "open_engine" and len(node.keywords) < 2)
+            or (ast.unparse(node.func) == "duckdb.connect" and path.name != "engine.py")
+        )
+    ]
+    assert without == []
 
 
 @pytest.mark.parametrize("name", ['a"b', "a b", "select", "a;--"])

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from features.base.engine import EngineResources
 from features.store.materialize import materialize, reconcile
 from features.store.online_blocks import Source
 from features.store.online_records import OnlineRecords
@@ -29,6 +30,7 @@ SCRIPT = """
 import sys
 from datetime import datetime
 from pathlib import Path
+from features.base.engine import EngineResources
 from features.store.online_blocks import Source
 from features.store.materialize import materialize
 from tests.features.store.test_killed_materialize import opened
@@ -52,7 +54,8 @@ def telling_discard(view, customers, *, not_after_us):
 records.write, records.discard = telling_write, telling_discard
 sources = [Source(view, root / "state" / "snapshots" / view, ((f"{view}__n", "int"),)) for view in ("one", "two")]
 print("begins", flush=True)
-materialize(records, sources, as_of=datetime.fromisoformat(sys.argv[2]), scratch=root / ".scratch")
+resources = EngineResources(spill=root / ".scratch")
+materialize(records, sources, as_of=datetime.fromisoformat(sys.argv[2]), resources=resources)
 print("ends", flush=True)
 """
 
@@ -91,7 +94,8 @@ def test_killed_at_any_moment_it_leaves_whole_records_and_one_run_completes_it(
     sources = [Source(view.name, view.path, ((f"{view.name}__n", "int"),)) for view in views]
     url = request.getfixturevalue("redis_server").url if backend == "redis" else ""
     records = opened(workspace, url)
-    materialize(records, sources, as_of=JAN, scratch=workspace / ".scratch")
+    resources = EngineResources(spill=workspace / ".scratch")
+    materialize(records, sources, as_of=JAN, resources=resources)
     chance = random.Random(SEED)
     reached: list[int] = []
     for _ in range(kills):
@@ -114,7 +118,7 @@ def test_killed_at_any_moment_it_leaves_whole_records_and_one_run_completes_it(
     child = run(workspace, url)
     assert child.communicate()[0].splitlines()[-1] == "ends"
     assert child.returncode == 0
-    for difference in reconcile(records, sources, as_of=FEB, scratch=workspace / ".scratch", mending=False):
+    for difference in reconcile(records, sources, as_of=FEB, resources=resources, mending=False):
         assert (difference.cutoff, difference.counts) == (FEB, {})
     assert [customer for customer, _ in records.scan()] == [customer for customer, _ in after]
     records.close()

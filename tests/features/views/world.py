@@ -12,7 +12,7 @@ import duckdb
 import pyarrow as pa
 import yaml
 
-from features.base.engine import open_engine, quoted
+from features.base.engine import EngineResources, open_engine, quoted
 from features.config.canonical import CANONICAL, Kind
 from features.config.feeds_file import FeedsFile
 from features.config.loading import Lines
@@ -46,7 +46,7 @@ def engine_with(
 ) -> Iterator[tuple[duckdb.DuckDBPyConnection, Columns]]:
     """Yield an engine that knows these canonical tables; a row without ``known_at`` was known when it happened."""
     columns: dict[Kind, dict[str, bool]] = {}
-    with open_engine(folders=folders, threads=threads) as engine:
+    with open_engine(folders=folders, resources=EngineResources(threads=threads)) as engine:
         for kind, table in CANONICAL.items():
             if kind not in tables:
                 continue

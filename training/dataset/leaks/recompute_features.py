@@ -20,6 +20,7 @@ from features.base.expressions.expression import parse
 from features.base.storage import read_json, read_parquet
 from features.base.workspace import Workspace
 from features.config.canonical import Kind
+from features.config.engine_settings import engine_resources
 from features.config.feeds_file import FeedsFile
 from features.config.views_file import View
 from features.consent.customer_data import open_customer_data
@@ -77,7 +78,7 @@ class CompiledViews:
             for feature in view.features
             if feature.name in features and view.name in views.views
         }
-        with open_engine(folders=[self.workspace.state]) as engine:
+        with open_engine(folders=[self.workspace.state], resources=engine_resources(self.workspace)) as engine:
             access = open_customer_data(
                 engine, self.workspace, feeds.purposes, purpose=views.purpose, as_of=self.report.as_of
             )
@@ -93,7 +94,7 @@ class CompiledViews:
         feeds, _ = load_feeds(self.workspace)
         views, lines = load_views(self.workspace)
         state = self.workspace.state
-        with open_engine(folders=[state], scratch=state / ".scratch") as engine:
+        with open_engine(folders=[state], resources=engine_resources(self.workspace)) as engine:
             access = open_customer_data(
                 engine, self.workspace, feeds.purposes, purpose=purpose, as_of=self.report.as_of
             )
@@ -191,6 +192,7 @@ def _computed(
         WHERE customer_id IN (SELECT customer_id FROM ({known}))
         """
     )
+    scratch.mkdir(parents=True, exist_ok=True)
     folder = Path(mkdtemp(dir=scratch))
     made = customers.to_frame("customer_id")
     try:
