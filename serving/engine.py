@@ -1,4 +1,4 @@
-"""The story: score → eligible → value → arbitrate → log. The same in batch and online; time is an argument."""
+"""The decision engine: score → filter → expected value → arbitrate → log; the same in batch and online."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from serving.decisioning.offer_settings import OffersSettings
 from serving.decisioning.policy import CONSENT_PREFIX, FILE, CompiledOffer, Policy, compile_policy
 from serving.decisioning.reason_codes import Reason, Stage
 from serving.decisioning.value import OutcomeCount
-from serving.ledger.ledger import Ledger
+from serving.ledger.ledger import DecisionLedger
 from serving.scoring.scorer import VERSION_LENGTH, Scorer
 from training.labels.label_settings import LabelsFile
 
@@ -43,8 +43,8 @@ _NOT_MARKETING = ("mandatory", "transactional")
 
 
 @dataclass(frozen=True)
-class Answer:
-    """One customer's decision online, with what it was made without.
+class OnlineDecision:
+    """One customer's online decision, with the inputs that were missing or stale.
 
     Attributes
     ----------
@@ -56,11 +56,13 @@ class Answer:
 
 
 class Decider:
-    """Decides for one customer or for all of them, by the workspace's offers and champions.
+    """Decides for one customer or for many, by the workspace's offers and champion models.
 
     Attributes
     ----------
-    policy, scorer, ledger : what decides, what scores, what remembers
+    policy : the compiled offer catalogue
+    scorer : the champion models
+    ledger : where decisions are written
     catalogue : the features that were built
     identity_version : of the identity resolution behind the customer ids; none when it left no report
     """
@@ -70,7 +72,7 @@ class Decider:
         *,
         policy: Policy,
         scorer: Scorer,
-        ledger: Ledger,
+        ledger: DecisionLedger,
         catalogue: FeaturesReport,
         identity_version: str | None = None,
     ) -> None:
@@ -115,19 +117,19 @@ class Decider:
                 settings, version=version, purposes=purposes, timezone=ZoneInfo(feeds.company.timezone)
             ),
             scorer=Scorer.load(workspace),
-            ledger=Ledger(workspace.ledger),
+            ledger=DecisionLedger(workspace.ledger),
             catalogue=catalogue,
             identity_version=read_json(unified)["digest"][:VERSION_LENGTH] if unified.is_file() else None,
         )
 
     @property
     def features(self) -> tuple[str, ...]:
-        """The columns that `decide` needs, in the catalogue's order: ask the store for these."""
+        """The feature columns that `decide` needs, in the catalogue's order."""
         return self._features
 
     @property
     def degraded(self) -> tuple[str, ...]:
-        """What every decision is made without: ``score_missing:<model>`` of models that cannot score."""
+        """``score_missing:<model>`` for every model that the offers name and that has no usable champion."""
         return tuple(f"score_missing:{model}" for model in sorted(self.policy.models - set(self._models)))
 
     def columns(
@@ -242,7 +244,7 @@ class Decider:
         context_weights: Mapping[str, float] | None = None,
         nonce: str,
         log: bool = True,
-    ) -> Answer:
+    ) -> OnlineDecision:
         """Decide for one customer from what the online store holds; the values are those of `decide`.
 
         A customer whose row could not be read, or who is not known, gets neither a score nor an offer.
@@ -269,7 +271,7 @@ class Decider:
             absent=[Stage.FEATURES_UNREAD if row.unread else None if row.found else Stage.CUSTOMER_UNKNOWN],
             log=log,
         )
-        return Answer(decision, self.freshness(row))
+        return OnlineDecision(decision, self.freshness(row))
 
     def scores(self, rows: Sequence[OnlineRow], *, models: Sequence[str] | None = None) -> dict[str, Scores]:
         """Return the models' scores of customers read online; NaN for one who is not known or could not be read."""
@@ -283,7 +285,7 @@ class Decider:
         return found
 
     def freshness(self, row: OnlineRow) -> tuple[str, ...]:
-        """Return what a decision for this customer is made without, and which views are older than they may be."""
+        """Return what was missing or stale for this customer: scores, the store itself, views."""
         unread = (f"store:{row.unread}",) if row.unread else ()
         found = {
             f"{status}:{view_of(name)}"
@@ -298,9 +300,9 @@ class Decider:
         return self.ledger.contacts(customers, since=as_utc(as_of) - self.policy.lookback)
 
     def _outcomes(self, *, as_of: datetime) -> Mapping[str, OutcomeCount]:
-        """Return what became of the offers with a starting propensity, as of the last midnight: it is read once a day.
+        """Return the outcomes of offers with a starting propensity, as of the last midnight (counted once a day).
 
-        (Counting them goes through the whole ledger, too long for a request.)
+        Counting them scans the whole ledger, which takes too long for one request.
         """
         before = _period_start(as_of, per="day", zone=self.policy.timezone)
         counted = self._counted

@@ -1,4 +1,4 @@
-"""The batch job: decide for everybody, log it, publish it. Run again after a kill, it ends with the same bytes."""
+"""The batch job: decide for every customer, log it, publish the list. A repeated run gives the same bytes."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ EXPLAINED_RANKS = 1
 
 
 @dataclass(frozen=True)
-class Published:
-    """What the job did.
+class BatchResult:
+    """What the batch job did.
 
     Parameters
     ----------
     decided : customers
     by_offer : how often each offer stands first
     no_action : customers without an offer, by reason
-    degraded : what all decisions were made without
-    folder : where the list lies
+    degraded : inputs that were missing for all decisions
+    folder : the published list
     """
 
     decided: int
@@ -40,13 +40,13 @@ class Published:
 
 
 @locked("decide")
-def decide_all(workspace: Workspace, progress: Progress, *, customers: Path | None = None) -> Published:
+def decide_all(workspace: Workspace, progress: Progress, *, customers: Path | None = None) -> BatchResult:
     """Decide for every customer as of the last snapshot.
 
     Parameters
     ----------
     workspace : with features, and champions for the models that its offers name
-    progress : told what is being done
+    progress : receives the steps
     customers : a file with one customer_id a line; all customers if left out
 
     Raises
@@ -87,7 +87,7 @@ def decide_all(workspace: Workspace, progress: Progress, *, customers: Path | No
     folder = publish(table_of(decisions), workspace.published)
     first = Counter(decision.best.offer for decision in decisions if decision.best is not None)
     none = Counter(decision.no_action_reason or "" for decision in decisions if decision.is_no_action)
-    return Published(
+    return BatchResult(
         decided=len(decisions),
         by_offer=dict(sorted(first.items())),
         no_action=dict(sorted(none.items())),

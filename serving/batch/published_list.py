@@ -1,4 +1,4 @@
-"""Lists that other systems take: a whole new one, or the old one, never half of either."""
+"""Published lists: another system reads the complete new list or the complete old one."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def _rows(decision: Decision) -> list[tuple[object, ...]]:
 
 
 def publish(table: pa.Table, folder: Path) -> Path:
-    """Publish a list as Parquet and CSV; `folder`/decisions leads to the new one from one moment to the next.
+    """Publish a list as Parquet and CSV; the link `folder`/decisions moves to the new list in one step.
 
     Parameters
     ----------
@@ -89,7 +89,7 @@ def publish(table: pa.Table, folder: Path) -> Path:
 
     Raises
     ------
-    StorageFailure : the disk is full or the folder cannot be written; the list of before stands
+    StorageFailure : the disk is full or the folder cannot be written; the previous list stays published
     """
     versions = folder / ".decisions"
     staging = versions / "next"

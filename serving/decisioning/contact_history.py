@@ -1,4 +1,4 @@
-"""What a customer was offered before: the history that contact caps and suppression read."""
+"""The earlier contacts of customers, as columns that contact caps and suppression rules read."""
 
 from __future__ import annotations
 
@@ -17,15 +17,21 @@ NEVER = np.iinfo(np.int64).max
 
 
 def micros(moment: datetime) -> int:
-    """Return `moment` as whole microseconds since 1970 in UTC."""
+    """Return `moment` as whole microseconds since 1970 in UTC.
+
+    Examples
+    --------
+    >>> micros(datetime(1970, 1, 2, tzinfo=UTC))
+    86400000000
+    """
     span = as_utc(moment) - EPOCH
     return (span.days * 86_400 + span.seconds) * 1_000_000 + span.microseconds
 
 
 class Contact(NamedTuple):
-    """One offer that reached a customer, and an answer to it, if any.
+    """One offer that reached a customer, and the response to it, if any.
 
-    Without a `time` it is an answer only and counts towards no cap: a second answer to the same contact, or an
+    Without a `time` it is a response only and counts towards no cap: a second response to the same contact, or an
     offer that the agent did not make.
     """
 
@@ -39,7 +45,13 @@ class Contact(NamedTuple):
 
 @dataclass(frozen=True)
 class Coded:
-    """A column of texts, each kept once: ``names[codes[i]]`` is the text of row i."""
+    """A dictionary-encoded column of texts: ``names[codes[i]]`` is the text of row i.
+
+    Examples
+    --------
+    >>> Coded.of(["email", "shop", "email"]).among(frozenset({"email"})).tolist()
+    [True, False, True]
+    """
 
     codes: NDArray[np.int32]
     names: tuple[str, ...]

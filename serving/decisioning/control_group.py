@@ -9,16 +9,21 @@ import numpy as np
 
 from serving.decisioning.eligibility import Refusals
 from serving.decisioning.reason_codes import Blocked, Stage
-from serving.decisioning.request import Asked, BoolArray
+from serving.decisioning.request import BoolArray, DecisionRequest
 
 RULE = "exploration.control"
 
 
 def in_control(customer_ids: Sequence[str], *, share: float, salt: str) -> BoolArray:
-    """Say who is in the control group: a salted hash of the id falls below the share.
+    """Return who is in the control group: a salted hash of the id falls below the share.
 
     The same customer stays in the same arm for as long as salt and share stay, whatever else changes; a larger
     share only adds customers.
+
+    Examples
+    --------
+    >>> in_control(["ann", "ben", "eve"], share=1.0, salt="2026").tolist()
+    [True, True, True]
     """
     if share <= 0:
         return np.zeros(len(customer_ids), dtype=np.bool_)
@@ -32,10 +37,10 @@ def in_control(customer_ids: Sequence[str], *, share: float, salt: str) -> BoolA
     return found
 
 
-def withhold(asked: Asked, refusals: Refusals, control: BoolArray) -> None:
-    """Stop the marketing offers of the control group; mandatory and transactional offers are made all the same."""
+def withhold(request: DecisionRequest, refusals: Refusals, control: BoolArray) -> None:
+    """Block the marketing offers of the control group; mandatory and transactional offers are still made."""
     if not control.any():
         return
-    for offer in asked.policy.offers:
+    for offer in request.policy.offers:
         if offer.marketing:
             refusals.block(offer.index, Blocked(offer.id, Stage.CONTROL, RULE), control)

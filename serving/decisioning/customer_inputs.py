@@ -1,4 +1,4 @@
-"""What is known of the customers to decide for: features, scores, contacts, the reasons behind the scores."""
+"""The inputs of a decision: features, scores, earlier contacts and score drivers of a batch of customers."""
 
 from __future__ import annotations
 

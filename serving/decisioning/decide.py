@@ -1,4 +1,4 @@
-"""The story: filter → appraise → withhold → arbitrate → decisions with their reasons. Pure, for one or many."""
+"""Decide for a batch: filter, expected value, control group, arbitration, reasons. No clock, no file access."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.base.clock import as_utc, iso
-from serving.decisioning.arbitration import Chosen, arbitrate
+from serving.decisioning.arbitration import Selection, arbitrate
 from serving.decisioning.control_group import in_control, withhold
 from serving.decisioning.customer_inputs import CustomerBatch
 from serving.decisioning.decision import Decision, DecisionItem, Scope
 from serving.decisioning.eligibility import Refusals, filter_offers
-from serving.decisioning.offer_reasons import Why
+from serving.decisioning.offer_reasons import OfferReasons
 from serving.decisioning.policy import Policy
 from serving.decisioning.reason_codes import CONTROL_GROUP, NO_OFFERS, Blocked, Stage
-from serving.decisioning.request import Asked
-from serving.decisioning.value import OutcomeCount, Worth, appraise
+from serving.decisioning.request import DecisionRequest
+from serving.decisioning.value import ExpectedValue, OutcomeCount, expected_value
 
 _ORDER = {stage: place for place, stage in enumerate(Stage)}
 
@@ -68,16 +68,16 @@ def decide(
     ------
     BadConfiguration : when an expression does not fit the features it reads
     """
-    asked = Asked(batch, policy, channel, purpose, as_utc(as_of))
-    refusals = filter_offers(asked)
-    worth = appraise(asked, refusals, outcomes=outcomes or {})
+    request = DecisionRequest(batch, policy, channel, purpose, as_utc(as_of))
+    refusals = filter_offers(request)
+    expected = expected_value(request, refusals, outcomes=outcomes or {})
     exploration = policy.settings.exploration
     control = in_control(batch.customer_ids, share=exploration.control, salt=exploration.salt)
-    withhold(asked, refusals, control)
-    chosen = arbitrate(asked, refusals, worth, capacity_used=capacity_used or {})
-    stem = (iso(asked.as_of), channel or "", purpose or "", policy.version, scope, nonce)
+    withhold(request, refusals, control)
+    selection = arbitrate(request, refusals, expected, capacity_used=capacity_used or {})
+    stem = (iso(request.as_of), channel or "", purpose or "", policy.version, scope, nonce)
     ids = _decision_ids(batch, stem)
-    items = _items(asked, worth, chosen)
+    items = _items(request, expected, selection)
     blocked = _blocked(refusals)
     arms = _outcomes_of_arms(blocked, items, share=exploration.control)
     versions = dict(model_versions or {})
@@ -85,7 +85,7 @@ def decide(
         Decision(
             decision_id=ids[row],
             customer_id=customer,
-            decision_time=asked.as_of,
+            decision_time=request.as_of,
             scope=scope,
             channel=channel,
             purpose=purpose,
@@ -114,18 +114,18 @@ def _decision_ids(batch: CustomerBatch, stem: tuple[str, ...]) -> list[str]:
     return found
 
 
-def _items(asked: Asked, worth: Worth, chosen: Chosen) -> dict[int, list[DecisionItem]]:
+def _items(request: DecisionRequest, expected: ExpectedValue, selection: Selection) -> dict[int, list[DecisionItem]]:
     """Return the offers made, by customer's row, in the order of their ranks."""
-    policy, share = asked.policy, asked.policy.settings.exploration.control
-    why = [Why.of(asked, offer) for offer in policy.offers]
-    rows, ranks, offers = _made(chosen)
-    propensities, margins = worth.propensity[offers, rows].tolist(), worth.margin[offers, rows].tolist()
-    priorities, weights = worth.priority[offers, rows].tolist(), worth.context_weight[offers, rows].tolist()
-    channels = chosen.channel[offers, rows].tolist()
+    policy, share = request.policy, request.policy.settings.exploration.control
+    why = [OfferReasons.of(request, offer) for offer in policy.offers]
+    rows, ranks, offers = _made(selection)
+    propensities, margins = expected.propensity[offers, rows].tolist(), expected.margin[offers, rows].tolist()
+    priorities, weights = expected.priority[offers, rows].tolist(), expected.context_weight[offers, rows].tolist()
+    channels = selection.channel[offers, rows].tolist()
     found: dict[int, list[DecisionItem]] = {}
     for at, (row, rank, index) in enumerate(zip(rows.tolist(), ranks.tolist(), offers.tolist(), strict=True)):
         offer = policy.offers[index]
-        propensity, margin = _known(propensities[at]), _known(margins[at])
+        propensity, margin = _number_or_none(propensities[at]), _number_or_none(margins[at])
         item = DecisionItem(
             offer=offer.id,
             group=offer.settings.group,
@@ -145,15 +145,15 @@ def _items(asked: Asked, worth: Worth, chosen: Chosen) -> dict[int, list[Decisio
     return found
 
 
-def _made(chosen: Chosen) -> tuple[NDArray[np.intp], NDArray[np.int16], NDArray[np.intp]]:
-    """Return row, rank and offer of all that is offered, by row and rank."""
-    rows, offers = np.nonzero(chosen.rank.T)
-    ranks = chosen.rank[offers, rows]
+def _made(selection: Selection) -> tuple[NDArray[np.intp], NDArray[np.int16], NDArray[np.intp]]:
+    """Return row, rank and offer of every offer that is made, ordered by row and rank."""
+    rows, offers = np.nonzero(selection.rank.T)
+    ranks = selection.rank[offers, rows]
     by_rank = np.lexsort((ranks, rows))
     return rows[by_rank], ranks[by_rank], offers[by_rank]
 
 
-def _known(number: float) -> float | None:
+def _number_or_none(number: float) -> float | None:
     return None if math.isnan(number) else number
 
 
@@ -173,9 +173,9 @@ def _blocked(refusals: Refusals) -> list[tuple[Blocked, ...]]:
 def _outcomes_of_arms(
     blocked: list[tuple[Blocked, ...]], items: Mapping[int, list[DecisionItem]], *, share: float
 ) -> list[tuple[str, float]]:
-    """Return for each customer why there would be no action, and the probability of the arm that was drawn.
+    """Return for each customer the reason of a NO_ACTION, and the probability of the arm that was drawn.
 
-    The reason is the control group where it withheld anything, else the last stage that any offer reached.
+    The reason is the control group where it withheld anything, else the last stage at which an offer was blocked.
     """
     known: dict[tuple[Blocked, ...], tuple[str, bool]] = {}
     found = []

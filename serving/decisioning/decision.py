@@ -1,4 +1,4 @@
-"""What a decision is: the same value online, in batch, in the ledger and on the screens."""
+"""A decision and its items: the same values online, in batch, in the ledger and in the console."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Decision:
     Attributes
     ----------
     decision_id : the same for the same customer, moment, channel, purpose, policy and request
-    channel, purpose : as asked for; none means any
+    channel, purpose : as requested; none means any
     items : the offers made, by rank
     blocked : the offers not made, each with the first stage that stopped it
     no_action_reason : code of the registry when there are no items, else none

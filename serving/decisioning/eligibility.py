@@ -1,4 +1,4 @@
-"""The stages that ask of each offer whether it may be made at all; the first that says no is recorded."""
+"""The stages that decide whether an offer may be made at all; the first that blocks it is recorded."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from serving.decisioning.policy import CONSENT_PREFIX, CompiledOffer
 from serving.decisioning.reason_codes import Blocked, Stage
-from serving.decisioning.request import Asked, BoolArray
+from serving.decisioning.request import BoolArray, DecisionRequest
 
-Answer = tuple[str, bool | BoolArray]
-Gate = Callable[[CompiledOffer, Asked], Iterator[Answer]]
+RuleResult = tuple[str, bool | BoolArray]
+StageCheck = Callable[[CompiledOffer, DecisionRequest], Iterator[RuleResult]]
 
 
 @dataclass
@@ -40,7 +40,7 @@ class Refusals:
         return found
 
     def block(self, offer: int, refusal: Blocked, where: BoolArray) -> None:
-        """Stop an offer where it is still open and `where` holds."""
+        """Block an offer for the customers in `where` for whom it is still open."""
         place = self._places.get(refusal)
         if place is None:
             place = self._places[refusal] = len(self.table)
@@ -49,56 +49,56 @@ class Refusals:
         row[where & (row == 0)] = place
 
 
-def filter_offers(asked: Asked) -> Refusals:
-    """Ask every stage from validity to suppression of every offer."""
-    refusals = Refusals.none(offers=len(asked.policy.offers), customers=asked.rows)
-    for offer in asked.policy.offers:
-        _ask(offer, asked, refusals)
+def filter_offers(request: DecisionRequest) -> Refusals:
+    """Check every offer at every stage, up to suppression."""
+    refusals = Refusals.none(offers=len(request.policy.offers), customers=request.rows)
+    for offer in request.policy.offers:
+        _check_offer(offer, request, refusals)
     return refusals
 
 
-def _ask(offer: CompiledOffer, asked: Asked, refusals: Refusals) -> None:
-    for stage, gate in GATES:
-        for rule, passes in gate(offer, asked):
+def _check_offer(offer: CompiledOffer, request: DecisionRequest, refusals: Refusals) -> None:
+    for stage, gate in STAGE_CHECKS:
+        for rule, passes in gate(offer, request):
             if passes is True or (passes is not False and passes.all()):
                 continue
-            refused = np.ones(asked.rows, dtype=np.bool_) if passes is False else ~passes
+            refused = np.ones(request.rows, dtype=np.bool_) if passes is False else ~passes
             refusals.block(offer.index, Blocked(offer.id, stage, rule), refused)
             if not refusals.open(offer.index).any():
                 return
 
 
-def _absent(stage: Stage) -> Gate:
-    def gate(offer: CompiledOffer, asked: Asked) -> Iterator[Answer]:
+def _absent(stage: Stage) -> StageCheck:
+    def gate(offer: CompiledOffer, request: DecisionRequest) -> Iterator[RuleResult]:
         del offer
-        if asked.batch.absent is not None:
-            yield str(stage), np.array([reason is not stage for reason in asked.batch.absent], dtype=np.bool_)
+        if request.batch.absent is not None:
+            yield str(stage), np.array([reason is not stage for reason in request.batch.absent], dtype=np.bool_)
 
     return gate
 
 
-def _validity(offer: CompiledOffer, asked: Asked) -> Iterator[Answer]:
+def _validity(offer: CompiledOffer, request: DecisionRequest) -> Iterator[RuleResult]:
     valid = offer.settings.valid
     if valid.start is not None:
-        yield f"valid from {valid.start}", asked.day >= valid.start
+        yield f"valid from {valid.start}", request.day >= valid.start
     if valid.end is not None:
-        yield f"valid to {valid.end}", asked.day <= valid.end
+        yield f"valid to {valid.end}", request.day <= valid.end
 
 
-def _channel(offer: CompiledOffer, asked: Asked) -> Iterator[Answer]:
-    if asked.channel is not None:
-        yield f"channel:{asked.channel}", asked.channel in offer.settings.channels
+def _channel(offer: CompiledOffer, request: DecisionRequest) -> Iterator[RuleResult]:
+    if request.channel is not None:
+        yield f"channel:{request.channel}", request.channel in offer.settings.channels
 
 
-def _consent(offer: CompiledOffer, asked: Asked) -> Iterator[Answer]:
+def _consent(offer: CompiledOffer, request: DecisionRequest) -> Iterator[RuleResult]:
     """Purposes based on consent need a grant on record; the others hold unless the customer has objected.
 
-    What could not be read may be an objection: it stops whatever is not transactional.
+    A record that could not be read may be an objection: it blocks every offer that is not transactional.
     """
     purpose = offer.settings.purpose
-    basis = asked.policy.purposes.get(purpose)
+    basis = request.policy.purposes.get(purpose)
     name = f"{CONSENT_PREFIX}{purpose}"
-    record, unread = asked.batch.features.get(name), asked.batch.unread.get(name)
+    record, unread = request.batch.features.get(name), request.batch.unread.get(name)
     if unread is not None and offer.settings.kind != "transactional":
         yield f"consent:{purpose} is unread", ~unread
     if basis == "consent":
@@ -107,40 +107,40 @@ def _consent(offer: CompiledOffer, asked: Asked) -> Iterator[Answer]:
         yield f"objection:{purpose}", ~_equals(record, 0)
 
 
-def _purpose(offer: CompiledOffer, asked: Asked) -> Iterator[Answer]:
+def _purpose(offer: CompiledOffer, request: DecisionRequest) -> Iterator[RuleResult]:
     purpose = offer.settings.purpose
-    yield f"purpose:{purpose} is not declared", purpose in asked.policy.purposes
-    if asked.purpose is not None:
-        yield f"purpose:{asked.purpose}", purpose == asked.purpose
+    yield f"purpose:{purpose} is not declared", purpose in request.policy.purposes
+    if request.purpose is not None:
+        yield f"purpose:{request.purpose}", purpose == request.purpose
 
 
-def _rules(stage: Stage) -> Gate:
-    def gate(offer: CompiledOffer, asked: Asked) -> Iterator[Answer]:
+def _rules(stage: Stage) -> StageCheck:
+    def gate(offer: CompiledOffer, request: DecisionRequest) -> Iterator[RuleResult]:
         for rule in offer.rules:
             if rule.stage is stage:
-                yield rule.text, asked.holds(rule, offer)
+                yield rule.text, request.holds(rule, offer)
 
     return gate
 
 
-def _cap(offer: CompiledOffer, asked: Asked) -> Iterator[Answer]:
+def _cap(offer: CompiledOffer, request: DecisionRequest) -> Iterator[RuleResult]:
     """An offer is capped when no channel is left; arbitration counts what the decision itself adds."""
-    reached = [index for index in asked.reached if asked.policy.caps[index].applies[offer.index]]
-    if not reached:
+    exhausted_caps = [index for index in request.exhausted_caps if request.policy.caps[index].applies[offer.index]]
+    if not exhausted_caps:
         return
-    wanted = [number for number in offer.channels if asked.channel in (None, asked.policy.channels[number])]
-    free = {number: np.ones(asked.rows, dtype=np.bool_) for number in wanted}
-    for index in reached:
-        cap = asked.policy.caps[index]
-        full = asked.rooms[index] <= 0
+    wanted = [number for number in offer.channels if request.channel in (None, request.policy.channels[number])]
+    free = {number: np.ones(request.rows, dtype=np.bool_) for number in wanted}
+    for index in exhausted_caps:
+        cap = request.policy.caps[index]
+        full = request.remaining_contacts[index] <= 0
         for number in wanted:
             if cap.channel in (-1, number):
                 free[number] &= ~full
         yield cap.text, ~full | np.logical_or.reduce(list(free.values()))
 
 
-def _suppression(offer: CompiledOffer, asked: Asked) -> Iterator[Answer]:
-    for rule, held in asked.resting(offer).items():
+def _suppression(offer: CompiledOffer, request: DecisionRequest) -> Iterator[RuleResult]:
+    for rule, held in request.suppressed(offer).items():
         yield rule, ~held
 
 
@@ -148,7 +148,7 @@ def _equals(record: NDArray[np.generic], wanted: int) -> BoolArray:
     return np.asarray(record == wanted, dtype=np.bool_)
 
 
-GATES: tuple[tuple[Stage, Gate], ...] = (
+STAGE_CHECKS: tuple[tuple[Stage, StageCheck], ...] = (
     (Stage.CUSTOMER_UNKNOWN, _absent(Stage.CUSTOMER_UNKNOWN)),
     (Stage.FEATURES_UNREAD, _absent(Stage.FEATURES_UNREAD)),
     (Stage.VALIDITY, _validity),

@@ -1,4 +1,4 @@
-"""Why this offer: the reasons that an item carries."""
+"""The reasons that a decision gives for an offer."""
 
 from __future__ import annotations
 
@@ -6,27 +6,27 @@ from dataclasses import dataclass
 
 from serving.decisioning.policy import CompiledOffer
 from serving.decisioning.reason_codes import Reason
-from serving.decisioning.request import Asked
+from serving.decisioning.request import DecisionRequest
 
 
 @dataclass(frozen=True)
-class Why:
-    """Makes the reasons of one offer; what does not differ between customers is made once."""
+class OfferReasons:
+    """The reasons of one offer; those that are the same for all customers are built once."""
 
-    asked: Asked
+    request: DecisionRequest
     offer: CompiledOffer
     drivers_key: str | None
     kind: tuple[Reason, ...]
     rules: tuple[Reason, ...]
 
     @classmethod
-    def of(cls, asked: Asked, offer: CompiledOffer) -> Why:
+    def of(cls, request: DecisionRequest, offer: CompiledOffer) -> OfferReasons:
         kind = () if offer.marketing else (Reason(offer.settings.kind, _KIND[offer.settings.kind]),)
-        return cls(asked, offer, _drivers_key(asked, offer), kind, offer.rule_reasons)
+        return cls(request, offer, _drivers_key(request, offer), kind, offer.rule_reasons)
 
     def reasons(self, row: int, *, propensity: float | None, margin: float | None) -> tuple[Reason, ...]:
         """Return the reasons for one customer: the kind, what drove the score, likelihood, value, rules met."""
-        drivers = () if self.drivers_key is None else tuple(self.asked.batch.drivers[self.drivers_key][row])
+        drivers = () if self.drivers_key is None else tuple(self.request.batch.drivers[self.drivers_key][row])
         numbers = (*self._likelihood(propensity), *self._value(margin))
         return (*self.kind, *drivers, *numbers, *self.rules)
 
@@ -51,10 +51,10 @@ class Why:
 _KIND = {"mandatory": "must be shown", "transactional": "belongs to a running transaction"}
 
 
-def _drivers_key(asked: Asked, offer: CompiledOffer) -> str | None:
+def _drivers_key(request: DecisionRequest, offer: CompiledOffer) -> str | None:
     """Return where the drivers of an offer's score are: by model and candidate, else by model."""
     source = offer.settings.score
     if source is None or source.model is None:
         return None
     keys = [f"{source.model}:{name}" for name in offer.candidates if name is not None]
-    return next((key for key in (*keys, source.model) if key in asked.batch.drivers), None)
+    return next((key for key in (*keys, source.model) if key in request.batch.drivers), None)

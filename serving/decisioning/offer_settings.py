@@ -112,7 +112,7 @@ class ScoreSource(Settings):
         if (self.model is None) == (self.propensity is None):
             raise ValueError("give either `model` or `propensity` with `evidence`")
         if self.model is None and self.evidence is None:
-            raise ValueError("a starting `propensity` needs `evidence`: how many contacts it is worth, such as 200")
+            raise ValueError("a starting `propensity` needs `evidence`: how many contacts it is expected, such as 200")
         if self.model is None and self.candidate is not None:
             raise ValueError("`candidate` belongs to a `model`: remove it")
         if self.model is not None and self.evidence is not None:

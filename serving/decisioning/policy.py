@@ -1,4 +1,4 @@
-"""The offer catalogue made ready to decide with: expressions parsed, caps and channels numbered."""
+"""The compiled offer catalogue: expressions parsed, caps and channels numbered."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FILE = "serving/offers.yaml"
 
 
 @dataclass(frozen=True)
-class Rule:
+class OfferRule:
     """One declared condition: the stage it belongs to, its text, and the parsed expression."""
 
     stage: Stage
@@ -42,7 +42,7 @@ class CompiledOffer:
 
     index: int
     settings: Offer
-    rules: tuple[Rule, ...]
+    rules: tuple[OfferRule, ...]
     margin: float | Expression
     channels: tuple[int, ...]
 
@@ -57,7 +57,7 @@ class CompiledOffer:
 
     @property
     def candidates(self) -> tuple[str | None, ...]:
-        """Names under which a ranking model may know this offer, the most definite first."""
+        """Candidate names of this offer in a ranking model, the most specific first."""
         score = self.settings.score
         if score is not None and score.candidate is not None:
             return (score.candidate,)
@@ -70,11 +70,11 @@ class CompiledOffer:
 
 @dataclass(frozen=True)
 class CapRule:
-    """A contact cap: which offers it holds back, and which contacts it counts.
+    """A compiled contact cap: the offers that it can block, and the contacts that it counts.
 
     Attributes
     ----------
-    applies : shape (n_offers,), the offers it holds back
+    applies : shape (n_offers,), the offers it can block
     counts : shape (n_offers,), the offers whose contacts it counts
     channel : number of the channel it is about; -1 is any
     offers, groups : the contacts it counts by name (so that retired offers count too); none is all but `exempt`
@@ -119,12 +119,12 @@ class Policy:
 
     @cached_property
     def cap_applies(self) -> NDArray[np.bool_]:
-        """Which offers each cap holds back, shape (n_caps, n_offers)."""
+        """The offers that each cap can block, shape (n_caps, n_offers)."""
         return np.array([cap.applies for cap in self.caps], dtype=np.bool_)
 
     @cached_property
     def cap_counts(self) -> NDArray[np.bool_]:
-        """Whose contacts each cap counts, shape (n_caps, n_offers)."""
+        """The offers whose contacts each cap counts, shape (n_caps, n_offers)."""
         return np.array([cap.counts for cap in self.caps], dtype=np.bool_)
 
     @cached_property
@@ -206,7 +206,7 @@ def compile_policy(
 def _offer(index: int, offer: Offer, number: Mapping[str, int]) -> CompiledOffer:
     where = f"{FILE}: offer {offer.id}"
     rules = tuple(
-        Rule(stage, text, parse(text, where=f"{where}, {stage}").require_evaluable())
+        OfferRule(stage, text, parse(text, where=f"{where}, {stage}").require_evaluable())
         for stage, text in (
             (Stage.ELIGIBILITY, offer.eligibility),
             (Stage.APPLICABILITY, offer.applicability),
@@ -247,20 +247,20 @@ def _cap(
             return candidate.id == offer
         return candidate.id not in exempt and cap.group in (None, candidate.group)
 
-    def held(candidate: Offer) -> bool:
+    def blockable(candidate: Offer) -> bool:
         return counted(candidate) if holder is None else candidate.id == holder.id
 
-    def mask(says: Callable[[Offer], bool]) -> NDArray[np.bool_]:
-        return np.array([says(candidate) for candidate in ordered], dtype=np.bool_)
+    def mask(belongs: Callable[[Offer], bool]) -> NDArray[np.bool_]:
+        return np.array([belongs(candidate) for candidate in ordered], dtype=np.bool_)
 
     return CapRule(
         text=cap_text(cap),
         every=cap.every,
         at_most=cap.at_most,
-        # a cap on a channel that no offer uses holds nothing back: -2 equals no channel
+        # a cap on a channel that no offer uses blocks nothing: -2 equals no channel
         channel=-1 if cap.channel is None else number.get(cap.channel, -2),
         channel_name=cap.channel,
-        applies=mask(held),
+        applies=mask(blockable),
         counts=mask(counted),
         offers=None if offer is None else frozenset({offer}),
         groups=None if cap.group is None else frozenset({cap.group}),
@@ -269,7 +269,13 @@ def _cap(
 
 
 def cap_text(cap: Cap) -> str:
-    """Return a cap's name, such as ``at most 1 in 7d by email``."""
+    """Return the text by which a cap is named in decisions.
+
+    Examples
+    --------
+    >>> cap_text(Cap(channel="email", every="7d", at_most=1))
+    'at most 1 in 7d by email'
+    """
     of = f" of offer {cap.offer}" if cap.offer else f" of group {cap.group}" if cap.group else ""
     by = f" by {cap.channel}" if cap.channel else ""
     return f"at most {cap.at_most} in {format_duration(cap.every)}{of}{by}"

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class Stage(StrEnum):
-    """Where an offer can be stopped, in the order in which it is asked; the first that blocks is recorded."""
+    """The stages that can block an offer, in the order in which they are checked; the first that blocks is recorded."""
 
     CUSTOMER_UNKNOWN = "customer_unknown"
     FEATURES_UNREAD = "features_unread"

@@ -1,4 +1,4 @@
-"""One question to the policy: these customers, this moment, this channel and purpose; with what is read once."""
+"""One decision request: a batch of customers, a moment, a channel and a purpose, with the values computed once."""
 
 from __future__ import annotations
 
@@ -15,38 +15,38 @@ from features.base.duration import format_duration
 from features.base.expressions.expression import Expression, Values
 from serving.decisioning.contact_history import micros
 from serving.decisioning.customer_inputs import CustomerBatch
-from serving.decisioning.policy import SCORE_PREFIX, CapRule, CompiledOffer, Policy, Rule
+from serving.decisioning.policy import SCORE_PREFIX, CapRule, CompiledOffer, OfferRule, Policy
 
 BoolArray = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
-class Asked:
-    """A batch with the moment, the channel and the purpose asked for."""
+class DecisionRequest:
+    """A batch of customers, the moment of decision, and the requested channel and purpose (none means any)."""
 
     batch: CustomerBatch
     policy: Policy
     channel: str | None
     purpose: str | None
     as_of: datetime
-    _known: dict[str, Values] = field(default_factory=dict)
-    _held: dict[str, bool | BoolArray] = field(default_factory=dict)
+    _values: dict[str, Values] = field(default_factory=dict)
+    _rule_results: dict[str, bool | BoolArray] = field(default_factory=dict)
 
     @cached_property
-    def rooms(self) -> NDArray[np.int64]:
+    def remaining_contacts(self) -> NDArray[np.int64]:
         """Contacts that each cap still allows, shape (n_caps, n_customers)."""
         found = np.empty((len(self.policy.caps), self.rows), dtype=np.int64)
         if not len(self.batch.contacts):
             found[:] = np.array([cap.at_most for cap in self.policy.caps], dtype=np.int64)[:, None]
             return found
         for index, cap in enumerate(self.policy.caps):
-            found[index] = self.room(cap)
+            found[index] = self.remaining(cap)
         return found
 
     @cached_property
-    def reached(self) -> tuple[int, ...]:
-        """Numbers of the caps that some customer has reached."""
-        return tuple(np.flatnonzero((self.rooms <= 0).any(axis=1)).tolist())
+    def exhausted_caps(self) -> tuple[int, ...]:
+        """Numbers of the caps that leave some customer no further contact."""
+        return tuple(np.flatnonzero((self.remaining_contacts <= 0).any(axis=1)).tolist())
 
     @property
     def rows(self) -> int:
@@ -57,25 +57,25 @@ class Asked:
         """The company's calendar day of the moment."""
         return self.as_of.astimezone(self.policy.timezone).date()
 
-    def holds(self, rule: Rule, offer: CompiledOffer) -> bool | BoolArray:
+    def holds(self, rule: OfferRule, offer: CompiledOffer) -> bool | BoolArray:
         """Return for which customers a rule holds; True where it holds for all."""
-        if rule.text in self._held:
-            return self._held[rule.text]
+        if rule.text in self._rule_results:
+            return self._rule_results[rule.text]
         values = self.evaluate(rule.expression, offer).is_true()
-        held = True if values.all() else values
-        if rule.text in self._known:
-            self._held[rule.text] = held
-        return held
+        result = True if values.all() else values
+        if rule.text in self._values:
+            self._rule_results[rule.text] = result
+        return result
 
     def evaluate(self, expression: Expression, offer: CompiledOffer) -> Values:
         """Return an expression's values; the same text is evaluated once unless it reads the offer's own score."""
         shared = not any(self._is_ranked(name) for name in expression.columns)
-        if shared and expression.text in self._known:
-            return self._known[expression.text]
+        if shared and expression.text in self._values:
+            return self._values[expression.text]
         columns = {name: self.column(name, offer) for name in expression.columns}
         values = expression.evaluate(columns, rows=self.rows)
         if shared:
-            self._known[expression.text] = values
+            self._values[expression.text] = values
         return values
 
     def column(self, name: str, offer: CompiledOffer) -> NDArray[Any]:
@@ -93,8 +93,8 @@ class Asked:
         scores = self.batch.scores.get(model)
         return None if scores is None else scores.of(offer.candidates)
 
-    def room(self, cap: CapRule) -> NDArray[np.int64]:
-        """Return how many contacts a cap still allows each customer, from the contacts before the moment.
+    def remaining(self, cap: CapRule) -> NDArray[np.int64]:
+        """Return how many contacts a cap still allows each customer, from the contacts before the decision.
 
         A contact counts while it is younger than the cap's length of time; one at the very moment of decision
         does not, so that a repeated run reads the same history as the run that it repeats.
@@ -113,8 +113,8 @@ class Asked:
             counts &= ~history.offer.among(cap.exempt)
         return cap.at_most - np.bincount(history.customer[counts], minlength=self.rows)
 
-    def resting(self, offer: CompiledOffer) -> Mapping[str, BoolArray]:
-        """Return for each suppression rule of an offer which customers it holds back."""
+    def suppressed(self, offer: CompiledOffer) -> Mapping[str, BoolArray]:
+        """Return for each suppression rule of an offer the customers for whom it blocks the offer."""
         history = self.batch.contacts
         if not len(history) or not offer.settings.suppress:
             return {}
@@ -124,9 +124,9 @@ class Asked:
         for rule in offer.settings.suppress:
             since = now - int(rule.rest.total_seconds() * 1_000_000)
             hits = mine & (history.outcome_time > since) & history.outcome.among(frozenset({rule.after}))
-            held = np.zeros(self.rows, dtype=np.bool_)
-            held[history.customer[hits]] = True
-            found[f"rests {format_duration(rule.rest)} after {rule.after}"] = held
+            blocked = np.zeros(self.rows, dtype=np.bool_)
+            blocked[history.customer[hits]] = True
+            found[f"rests {format_duration(rule.rest)} after {rule.after}"] = blocked
         return found
 
     def _is_ranked(self, name: str) -> bool:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from features.base.storage import atomic_file
 from serving.decisioning.reason_codes import Blocked
-from serving.ledger.ledger import Ledger
+from serving.ledger.ledger import DecisionLedger
 from serving.ledger.rows import Row, decode_blocked, interaction_id
 
 _TIME = pa.timestamp("us", tz="UTC")
@@ -55,7 +55,7 @@ SCHEMA = pa.schema(
 CHUNK = 50_000
 
 
-def export_parquet(ledger: Ledger, path: Path, *, blocked: bool = True) -> int:
+def export_parquet(ledger: DecisionLedger, path: Path, *, blocked: bool = True) -> int:
     """Write the ledger as one Parquet file, atomically, and return its number of rows.
 
     Parameters
@@ -107,7 +107,7 @@ def _rows(found: Iterable[Row], *, blocked: bool) -> Iterator[Row]:
         yield tuple(row)
 
 
-def pdstools_table(ledger: Ledger) -> pa.Table:
+def pdstools_table(ledger: DecisionLedger) -> pa.Table:
     """Return the offers made as the interaction history that Pega's pdstools reads, one row per outcome.
 
     An offer of which nothing is known yet has the outcome ``Pending`` at the moment of decision.
@@ -200,7 +200,9 @@ class BanditFeedback:
         }
 
 
-def bandit_feedback(ledger: Ledger, *, context: Mapping[str, NDArray[np.float64]] | None = None) -> BanditFeedback:
+def bandit_feedback(
+    ledger: DecisionLedger, *, context: Mapping[str, NDArray[np.float64]] | None = None
+) -> BanditFeedback:
     """Return the offers that reached a customer as bandit feedback.
 
     Parameters

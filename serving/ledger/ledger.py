@@ -18,7 +18,7 @@ from serving.decisioning.contact_history import Contact, ContactHistory, micros
 from serving.decisioning.decision import Decision
 from serving.decisioning.offer_settings import Outcome
 from serving.decisioning.value import OutcomeCount
-from serving.ledger.connection_pool import Connections
+from serving.ledger.connection_pool import ConnectionPool
 from serving.ledger.rows import Encoder, decode, moment
 from serving.ledger.schema import VERSION, statements
 
@@ -28,7 +28,7 @@ PATIENCE_S = 30.0
 
 
 @dataclass(frozen=True)
-class Recorded:
+class RecordedOutcome:
     """One outcome as it stands in the ledger."""
 
     offer: str
@@ -38,17 +38,17 @@ class Recorded:
     reason: str | None
 
 
-class Ledger:
-    """Decisions and outcomes in one SQLite file, safe under several threads and processes.
+class DecisionLedger:
+    """Decisions and outcomes in one SQLite file, safe for several threads and processes.
 
-    What counts as a contact: an offer of a batch decision, at the moment of decision (the list leaves the house and
-    a sent message reports nothing back); an offer of an online decision only once something came of it
-    (``impression``, ``accepted``, ``rejected`` or ``maybe_later``), at the first such moment.
+    An offer of a batch decision counts as a contact at the moment of decision (a sent message reports nothing back).
+    An offer of an online decision counts at its first outcome ``impression``, ``accepted``, ``rejected`` or
+    ``maybe_later``, and not before.
 
     Parameters
     ----------
     path : the database file, made when it is not there
-    patience_s : how long a writer waits for another before it gives up
+    patience_s : seconds that a writer waits for another before it fails
 
     Raises
     ------
@@ -56,9 +56,9 @@ class Ledger:
     """
 
     def __init__(self, path: Path, *, patience_s: float = PATIENCE_S) -> None:
-        self.connections = Connections(path, patience_s=patience_s, script=statements(), version=VERSION)
+        self.connections = ConnectionPool(path, patience_s=patience_s, script=statements(), version=VERSION)
 
-    def __enter__(self) -> Ledger:
+    def __enter__(self) -> DecisionLedger:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -71,26 +71,26 @@ class Ledger:
     def append(self, decisions: Sequence[Decision], *, actor_role: str) -> int:
         """Write decisions in one transaction and return how many are new.
 
-        A decision whose id the ledger already holds is passed over: the first one written stands.
+        A decision whose id is already in the ledger is not written again.
         """
         encoder = Encoder()
         with self.connections.writing() as connection:
-            held = {
+            existing = {
                 row[0]
                 for row in connection.execute(
                     "SELECT d.decision_id FROM json_each(?) w JOIN decisions d ON d.decision_id = w.value",
                     [json.dumps([decision.decision_id for decision in decisions])],
                 )
             }
-            new = {one.decision_id: one for one in reversed(decisions) if one.decision_id not in held}
+            new = {one.decision_id: one for one in reversed(decisions) if one.decision_id not in existing}
             ordered = [new[key] for key in sorted(new)]  # in the order of the key: several times faster
             connection.executemany(
-                f"INSERT INTO decisions VALUES ({_marks(16)})",
+                f"INSERT INTO decisions VALUES ({_placeholders(16)})",
                 (encoder.decision(decision, actor_role=actor_role) for decision in ordered),
             )
             connection.executemany("INSERT INTO refusals VALUES (?, ?)", encoder.refusals.values())
             connection.executemany(
-                f"INSERT INTO interactions VALUES ({_marks(14)})",
+                f"INSERT INTO interactions VALUES ({_placeholders(14)})",
                 (row for decision in ordered for row in encoder.interactions(decision)),
             )
         return len(new)
@@ -105,7 +105,7 @@ class Ledger:
         reason: str | None = None,
         value: float | None = None,
     ) -> bool:
-        """Write what came of an offer and return whether it is new; the same outcome twice is written once.
+        """Write an outcome of an offer and return whether it is new; the same outcome twice is written once.
 
         Parameters
         ----------
@@ -133,16 +133,17 @@ class Ledger:
             _require(connection.execute(_OFFERS_OF, [decision_id]).fetchall(), offer)
             before = connection.total_changes
             connection.execute(
-                f"INSERT INTO outcomes VALUES ({_marks(7)})", [key, decision_id, offer, outcome, stamp, value, reason]
+                f"INSERT INTO outcomes VALUES ({_placeholders(7)})",
+                [key, decision_id, offer, outcome, stamp, value, reason],
             )
             return connection.total_changes > before
 
     def get(self, decision_id: str) -> Decision:
-        """Return a decision as it was made, refusals and reasons included.
+        """Return a logged decision, blocked offers and reasons included.
 
         Raises
         ------
-        BadData : when the ledger does not hold it
+        BadData : when it is not in the ledger
         """
         with self.connections.reading() as connection:
             row = connection.execute(_DECISION, [decision_id]).fetchone()
@@ -153,8 +154,8 @@ class Ledger:
             raise _unknown_decision()
         return decode(row, rows)
 
-    def outcomes_of(self, decision_id: str) -> tuple[Recorded, ...]:
-        """Return what came of a decision so far, in the order of time."""
+    def outcomes_of(self, decision_id: str) -> tuple[RecordedOutcome, ...]:
+        """Return the outcomes of a decision so far, ordered by time."""
         with self.connections.reading() as connection:
             rows = connection.execute(
                 """
@@ -165,7 +166,7 @@ class Ledger:
                 """,
                 [decision_id],
             ).fetchall()
-        return tuple(Recorded(offer, outcome, moment(at), value, why) for offer, outcome, at, value, why in rows)
+        return tuple(RecordedOutcome(offer, outcome, moment(at), value, why) for offer, outcome, at, value, why in rows)
 
     def contacts(self, customer_ids: Sequence[str], *, since: datetime) -> ContactHistory:
         """Return the contacts of customers from `since` on, as columns that `decide` reads."""
@@ -207,9 +208,9 @@ def _require(offers: Sequence[tuple[str]], offer: str) -> None:
     if offer not in known:
         raise BadData(
             "ledger.unknown_offer",
-            "the decision did not make this offer",
+            "the offer is not part of the decision",
             where="offer",
-            hint=f"it made: {', '.join(known)}",
+            hint=f"its offers: {', '.join(known)}",
         )
 
 
@@ -217,14 +218,14 @@ def _unknown_decision() -> BadData:
     # an unknown id is foreign text: it stays out of the message
     return BadData(
         "ledger.unknown_decision",
-        "the ledger does not hold this decision",
+        "the decision is not in the ledger",
         where="decision_id",
-        hint="give the decision_id that the decision came with",
+        hint="send the decision_id of the answer to /v1/decide",
     )
 
 
 def _as_contacts(rows: Iterable[tuple[Any, ...]]) -> Iterator[tuple[int, Contact]]:
-    """Yield a contact for each offer that reached the customer, and one without a time for each further answer."""
+    """Yield a contact for each offer that reached the customer, and one without a time for each further response."""
     for _, group in groupby(rows, key=lambda row: (row[0], row[1], row[4])):
         same = list(group)
         customer, _, scope, decided, offer, family, channel, *_ = same[0]
@@ -240,7 +241,7 @@ def _moment(stamp: int | None) -> datetime | None:
     return None if stamp is None else moment(stamp)
 
 
-def _marks(count: int) -> str:
+def _placeholders(count: int) -> str:
     return ", ".join("?" * count)
 
 

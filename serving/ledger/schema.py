@@ -1,4 +1,4 @@
-"""The ledger's tables: what is written stays written, and the database itself refuses anything else."""
+"""The tables of the decision ledger; triggers of the database refuse changes and deletions."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ from serving.online.schemas import (
 
 if TYPE_CHECKING:
     from features.store.online_reader import OnlineRow
-    from serving.engine import Answer
+    from serving.engine import OnlineDecision
     from serving.online.service_context import Desk
 
 _RECORD = "_record"
@@ -40,7 +40,7 @@ def versions_of(desk: Desk) -> Versions:
     )
 
 
-def decide_reply(answer: Answer, row: OnlineRow, *, role: Role, desk: Desk) -> DecideReply:
+def decide_reply(answer: OnlineDecision, row: OnlineRow, *, role: Role, desk: Desk) -> DecideReply:
     """Return a decision as the role may see it."""
     decision = answer.decision
     fields = _risk(row, role=role, desk=desk)

@@ -1,4 +1,4 @@
-"""The champions' scores and their reasons: verified bundles and arrays, nothing of the training tools."""
+"""Scores of the champion models and the features behind them, from verified bundles; no MLflow, no Feast."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Scorer:
 
     @classmethod
     def load(cls, workspace: Workspace) -> Scorer:
-        """Load every champion of a workspace; one without champions gives a scorer that scores nothing.
+        """Load every champion of a workspace; without any, the scorer has no models.
 
         Raises
         ------
@@ -64,13 +64,13 @@ class Scorer:
         return tuple(dict.fromkeys(name for model in self.models for name in self.bundles[model].features))
 
     def only(self, features: Sequence[str]) -> Scorer:
-        """Return the scorer of those models that these columns suffice for."""
+        """Return a scorer with only those models whose features are all among `features`."""
         known = set(features)
         fit = {name: bundle for name, bundle in self.bundles.items() if known.issuperset(bundle.features)}
         return Scorer(fit, {name: self.versions[name] for name in fit})
 
     def candidates(self, model: str) -> tuple[str, ...]:
-        """Return what a ranking model ranks; nothing for one with a single score, or for an unknown model."""
+        """Return the candidates of a ranking model; none for a model with a single score, or an unknown model."""
         bundle = self.bundles.get(model)
         return () if bundle is None else bundle.candidates
 
@@ -109,7 +109,8 @@ class Scorer:
         candidates: Sequence[str] | None = None,
         top: int = TOP_DRIVERS,
     ) -> list[tuple[Reason, ...]]:
-        """Return what moved a model's score in a few rows: ask for what is shown only, it costs far more than a score.
+        """Return the features that moved a model's score most, for a few rows (a hundred times the cost of a score).
+
 
         Parameters
         ----------
@@ -121,7 +122,8 @@ class Scorer:
         bundle, at = self._bundle(model), np.asarray(rows, dtype=np.intp)
         few = {name: columns[name][at] for name in bundle.features}
         return [
-            tuple(map(_told, drivers)) for drivers in bundle.reasons(_sequences(few), top=top, candidates=candidates)
+            tuple(map(_as_reason, drivers))
+            for drivers in bundle.reasons(_sequences(few), top=top, candidates=candidates)
         ]
 
     def _bundle(self, model: str) -> Bundle:
@@ -139,5 +141,5 @@ def _sequences(columns: Mapping[str, Column]) -> Mapping[str, Sequence[Any]]:
     return cast("Mapping[str, Sequence[Any]]", columns)  # an array is a sequence in all but the type's name
 
 
-def _told(driver: Driver) -> Reason:
+def _as_reason(driver: Driver) -> Reason:
     return Reason("driver", f"{driver.direction} the score", driver.feature, driver.value)

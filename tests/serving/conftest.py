@@ -10,7 +10,7 @@ import pytest
 from features.base.workspace import Workspace
 from features.store.repository import Store, open_store
 from serving.engine import Decider
-from serving.ledger.ledger import Ledger
+from serving.ledger.ledger import DecisionLedger
 from tests.serving.house import build
 
 
@@ -38,5 +38,5 @@ def _opened(house: Workspace) -> Iterator[Decider]:
 @pytest.fixture
 def decider(_opened: Decider, tmp_path: Path) -> Iterator[Decider]:
     """Return the workspace's decider with an empty ledger."""
-    with Ledger(tmp_path / "ledger" / "decisions.db") as ledger:
+    with DecisionLedger(tmp_path / "ledger" / "decisions.db") as ledger:
         yield Decider(policy=_opened.policy, scorer=_opened.scorer, ledger=ledger, catalogue=_opened.catalogue)

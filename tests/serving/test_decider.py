@@ -14,7 +14,7 @@ from features.base.workspace import Workspace
 from features.store.repository import Store
 from serving.decisioning.decision import Decision
 from serving.engine import Decider
-from serving.ledger.ledger import Ledger
+from serving.ledger.ledger import DecisionLedger
 from serving.scoring.scorer import Scorer
 from tests.serving.house import CUTOFF, FILES, NOW, customer
 
@@ -108,7 +108,7 @@ def test_capacity_taken_earlier_in_the_company_s_day_is_gone(decider: Decider, s
     frame = store.latest(decider.features, as_of=CUTOFF)
     ids = frame["customer_id"].tolist()
 
-    def calls(at: timedelta, ledger: Ledger) -> int:
+    def calls(at: timedelta, ledger: DecisionLedger) -> int:
         one = Decider(policy=few, scorer=decider.scorer, ledger=ledger, catalogue=decider.catalogue)
         made = one.decide(ids, frame, as_of=CUTOFF + at, actor_role="batch", purpose="service")
         return sum(not decision.is_no_action for decision in made)
@@ -120,7 +120,7 @@ def test_capacity_taken_earlier_in_the_company_s_day_is_gone(decider: Decider, s
             update={"capacity": {"agent": settings.capacity["agent"].model_copy(update={"limit": 5})}}
         ),
     )
-    with Ledger(tmp_path / "other.db") as ledger:
+    with DecisionLedger(tmp_path / "other.db") as ledger:
         assert calls(timedelta(hours=1), ledger) == 5
         assert calls(timedelta(hours=2), ledger) == 0
         assert calls(timedelta(hours=23, minutes=30), ledger) == 5  # London is an hour ahead: its next day has begun

@@ -211,22 +211,22 @@ def test_one_by_one_gives_the_same(world: tuple[list[dict[str, Any]], dict[str, 
 
 def _one_by_one(catalogue: Policy, batch: Any, pairs: list[tuple[bool, str, int, int]]) -> list[list[tuple[str, str]]]:
     """Go through the pairs of customer and offer from the highest priority down, in plain Python."""
-    chosen: list[list[tuple[str, str]]] = [[] for _ in batch.customer_ids]
+    selection: list[list[tuple[str, str]]] = [[] for _ in batch.customer_ids]
     left = {name: capacity.limit for name, capacity in catalogue.settings.capacity.items()}
     for _, customer, index, row in sorted(
         pairs, key=lambda pair: (pair[0], -_priority(catalogue, batch, pair), *pair[1:3])
     ):
         del customer
         settings = catalogue.offers[index].settings
-        if len(chosen[row]) == catalogue.settings.top:
+        if len(selection[row]) == catalogue.settings.top:
             continue
         for channel in settings.channels:
-            if left.get(channel, 1) > 0 and _allowed(catalogue, batch, row, index, channel, chosen[row]):
-                chosen[row].append((settings.id, channel))
+            if left.get(channel, 1) > 0 and _allowed(catalogue, batch, row, index, channel, selection[row]):
+                selection[row].append((settings.id, channel))
                 if channel in left:
                     left[channel] -= 1
                 break
-    return chosen
+    return selection
 
 
 def _priority(catalogue: Policy, batch: Any, pair: tuple[bool, str, int, int]) -> float:
@@ -235,24 +235,26 @@ def _priority(catalogue: Policy, batch: Any, pair: tuple[bool, str, int, int]) -
     return float(0.0 if np.isnan(gain) else gain) - settings.value.cost
 
 
-def _allowed(catalogue: Policy, batch: Any, row: int, index: int, channel: str, chosen: list[tuple[str, str]]) -> bool:
+def _allowed(
+    catalogue: Policy, batch: Any, row: int, index: int, channel: str, selection: list[tuple[str, str]]
+) -> bool:
     return all(
-        _count(catalogue, batch, row, cap, chosen) < cap.at_most
+        _count(catalogue, batch, row, cap, selection) < cap.at_most
         for cap in catalogue.caps
         if cap.applies[index] and cap.channel_name in (None, channel)
     )
 
 
 def _within_caps(catalogue: Policy, decision: Decision, batch: Any, row: int) -> None:
-    chosen = [(item.offer, item.channel) for item in decision.items]
+    selection = [(item.offer, item.channel) for item in decision.items]
     for cap in catalogue.caps:
         touched = any(
-            cap.applies[_index(catalogue, name)] and cap.channel_name in (None, channel) for name, channel in chosen
+            cap.applies[_index(catalogue, name)] and cap.channel_name in (None, channel) for name, channel in selection
         )
-        assert not touched or _count(catalogue, batch, row, cap, chosen) <= cap.at_most
+        assert not touched or _count(catalogue, batch, row, cap, selection) <= cap.at_most
 
 
-def _count(catalogue: Policy, batch: Any, row: int, cap: Any, chosen: list[tuple[str, str]]) -> int:
+def _count(catalogue: Policy, batch: Any, row: int, cap: Any, selection: list[tuple[str, str]]) -> int:
     """Count a customer's contacts that a cap counts: the earlier ones, and those of this decision."""
     history = batch.contacts
     kinds = {one_offer.id: one_offer.settings for one_offer in catalogue.offers}
@@ -262,7 +264,7 @@ def _count(catalogue: Policy, batch: Any, row: int, cap: Any, chosen: list[tuple
         if history.time[at] > np.datetime64(days_ago(7).replace(tzinfo=None), "us").astype(int)
         for channel in [history.channel.names[history.channel.codes[at]]]
     ]
-    seen += [(name, kinds[name].group, channel) for name, channel in chosen]
+    seen += [(name, kinds[name].group, channel) for name, channel in selection]
     return sum(
         (cap.channel_name in (None, channel))
         and (cap.offers is None or name in cap.offers)

@@ -1,4 +1,4 @@
-"""What an offer is worth: the formula, the starting propensity with evidence, the floor, and what is missing."""
+"""What an offer is expected: the formula, the starting propensity with evidence, the floor, and what is missing."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ import pytest
 
 from features.base.storage import read_parquet
 from serving.ledger.export import bandit_feedback, export_parquet, pdstools_table
-from serving.ledger.ledger import Ledger
+from serving.ledger.ledger import DecisionLedger
 from tests.serving.decisioning.world import NOW, ask, customers, offer, policy
 
 CONTRACT = [
@@ -29,14 +29,14 @@ def ledger(tmp_path: Path) -> Any:
     """Yield a ledger in which ann accepts `boost` after seeing it, and bob, who may not have it, gets nothing."""
     catalogue = policy(offer("boost"), offer("more", channels=["email"], value={"margin": 50}))
     ann, bob = ask(customers("ann", "bob", consent=[1.0, 0.0]), catalogue, model_versions={"m": "abc"})
-    with Ledger(tmp_path / "decisions.db") as opened:
+    with DecisionLedger(tmp_path / "decisions.db") as opened:
         opened.append([ann, bob], actor_role="batch")
         opened.record_outcome(ann.decision_id, "boost", "accepted", at=NOW + HOUR, value=80.0)
         opened.record_outcome(ann.decision_id, "boost", "impression", at=NOW + 2 * HOUR)
         yield opened
 
 
-def test_the_parquet_file_has_the_contracts_columns_in_its_order(ledger: Ledger, tmp_path: Path) -> None:
+def test_the_parquet_file_has_the_contracts_columns_in_its_order(ledger: DecisionLedger, tmp_path: Path) -> None:
     assert export_parquet(ledger, tmp_path / "ledger.parquet") == 5
     table = read_parquet(tmp_path / "ledger.parquet")
     assert table.column_names == CONTRACT
@@ -58,25 +58,25 @@ def test_the_parquet_file_has_the_contracts_columns_in_its_order(ledger: Ledger,
     assert rows["bob", "boost"]["control_group"] is False
 
 
-def test_every_interaction_id_stands_once(ledger: Ledger, tmp_path: Path) -> None:
+def test_every_interaction_id_stands_once(ledger: DecisionLedger, tmp_path: Path) -> None:
     export_parquet(ledger, tmp_path / "ledger.parquet")
     ids = read_parquet(tmp_path / "ledger.parquet")["interaction_id"].to_pylist()
     assert len(set(ids)) == len(ids)
 
 
-def test_the_offers_not_made_may_be_left_out(ledger: Ledger, tmp_path: Path) -> None:
+def test_the_offers_not_made_may_be_left_out(ledger: DecisionLedger, tmp_path: Path) -> None:
     assert export_parquet(ledger, tmp_path / "ledger.parquet", blocked=False) == 3
 
 
 def test_an_empty_ledger_exports_the_columns_and_no_rows(tmp_path: Path) -> None:
-    with Ledger(tmp_path / "empty.db") as empty:
+    with DecisionLedger(tmp_path / "empty.db") as empty:
         assert export_parquet(empty, tmp_path / "empty.parquet") == 0
         assert pdstools_table(empty).num_rows == 0
         assert bandit_feedback(empty).n_rounds == 0
     assert read_parquet(tmp_path / "empty.parquet").column_names == CONTRACT
 
 
-def test_pdstools_reads_one_row_per_outcome_with_the_columns_it_requires(ledger: Ledger) -> None:
+def test_pdstools_reads_one_row_per_outcome_with_the_columns_it_requires(ledger: DecisionLedger) -> None:
     table = pdstools_table(ledger)
     assert {"InteractionID", "Outcome", "OutcomeTime"} <= set(table.column_names)
     rows = [(row["Name"], row["Outcome"], row["OutcomeTime"], row["Direction"]) for row in table.to_pylist()]
@@ -87,7 +87,7 @@ def test_pdstools_reads_one_row_per_outcome_with_the_columns_it_requires(ledger:
     ]
 
 
-def test_bandit_feedback_has_one_round_for_each_offer_that_reached_a_customer(ledger: Ledger) -> None:
+def test_bandit_feedback_has_one_round_for_each_offer_that_reached_a_customer(ledger: DecisionLedger) -> None:
     feedback = bandit_feedback(ledger).as_dict()
     assert set(feedback) == {"n_rounds", "n_actions", "context", "action", "reward", "pscore", "position"}
     assert (feedback["n_rounds"], feedback["n_actions"]) == (2, 2)
@@ -98,7 +98,7 @@ def test_bandit_feedback_has_one_round_for_each_offer_that_reached_a_customer(le
     assert feedback["context"].tolist() == [[1, 0], [0, 1]]
 
 
-def test_a_context_may_be_given_by_decision(ledger: Ledger) -> None:
+def test_a_context_may_be_given_by_decision(ledger: DecisionLedger) -> None:
     known = bandit_feedback(ledger).decision_ids[0]
     feedback = bandit_feedback(ledger, context={known: np.array([3.0, 4.0])})
     assert feedback.context.tolist() == [[3, 4], [3, 4]]

@@ -1,0 +1,51 @@
+"""The writers of one process take turns before they reach SQLite, whose own wait lets others overtake."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from serving.ledger import connection_pool
+from serving.ledger.ledger import DecisionLedger
+from tests.serving.ledger.test_ledger import boost
+
+THREADS = 6
+
+
+def test_one_thread_of_a_process_writes_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    writing, together, begin = 0, [], connection_pool.transaction
+    count, start = threading.Lock(), threading.Barrier(THREADS)
+
+    @contextmanager
+    def counted(connection: sqlite3.Connection, kind: str = "BEGIN IMMEDIATE") -> Iterator[sqlite3.Connection]:
+        nonlocal writing
+        with count:
+            writing += kind == "BEGIN IMMEDIATE"
+            together.append(writing)
+        try:
+            with begin(connection, kind):
+                yield connection
+        finally:
+            with count:
+                writing -= kind == "BEGIN IMMEDIATE"
+
+    monkeypatch.setattr(connection_pool, "transaction", counted)
+    with DecisionLedger(tmp_path / "decisions.db") as ledger:
+
+        def write(thread: int) -> None:
+            start.wait()
+            for number in range(20):
+                ledger.append(boost(f"c{thread}_{number}"), actor_role="batch")
+
+        threads = [threading.Thread(target=write, args=(thread,)) for thread in range(THREADS)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert len(together) == THREADS * 20
+    assert set(together) == {1}
