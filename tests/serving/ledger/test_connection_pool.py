@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from features.base.sqlite import transaction
 from serving.ledger import connection_pool
 from serving.ledger.ledger import DecisionLedger
 from tests.serving.ledger.test_ledger import boost
@@ -18,7 +19,7 @@ THREADS = 6
 
 
 def test_one_thread_of_a_process_writes_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    writing, together, begin = 0, [], connection_pool.transaction
+    writing, together = 0, list[int]()
     count, start = threading.Lock(), threading.Barrier(THREADS)
 
     @contextmanager
@@ -28,7 +29,7 @@ def test_one_thread_of_a_process_writes_at_a_time(tmp_path: Path, monkeypatch: p
             writing += kind == "BEGIN IMMEDIATE"
             together.append(writing)
         try:
-            with begin(connection, kind):
+            with transaction(connection, kind):
                 yield connection
         finally:
             with count:
