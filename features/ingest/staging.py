@@ -26,7 +26,7 @@ from features.ingest.schema_drift import Columns, refuse_renamed, refuse_retyped
 from features.ingest.source import find
 
 #: Raised when this module would write other bytes for the same feed, so that nothing stale is taken over.
-VERSION = 4
+VERSION = 5
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,7 @@ class StagedFeed:
     rejected : unusable rows, counted by reason
     duplicates : rows dropped because an equal key was kept
     load_time : whether some row is known only since the files were written
+    newest : the last moment that a row itself carries, ISO 8601; empty where no row carries one
     digest : of the files' bytes and the declaration; equal digests mean equal rows
     repeated : files whose bytes another file of the feed holds already; they were not read
     already_applied : whether nothing had to be read, because an earlier run had read the same
@@ -55,6 +56,7 @@ class StagedFeed:
     rejected: dict[str, int]
     duplicates: int
     load_time: bool
+    newest: str
     digest: str
     repeated: list[str] = field(default_factory=list)
     already_applied: bool = field(default=False, compare=False)
@@ -306,8 +308,15 @@ def _count(engine: duckdb.DuckDBPyConnection, name: str, feed: Feed, broken: dic
         # a row that lies ahead of this delivery may not lie ahead of the next, whose bytes are the same
         load_time=any(reason.endswith(AFTER_DELIVERY) for reason, _ in reasons)
         or bool(_count_of(engine, "SELECT count(*) FROM ranked WHERE __nth = 1 AND __loaded")),
+        newest=_newest(engine),
         digest="",
     )
+
+
+def _newest(engine: duckdb.DuckDBPyConnection) -> str:
+    # a row without a time of its own counts from the delivery (`__loaded`), which is no time of the data
+    select = "SELECT strftime(max(known_at) FILTER (NOT __loaded), '%Y-%m-%dT%H:%M:%SZ') FROM kept"
+    return one_row(engine, select)[0] or ""
 
 
 def _refuse(engine: duckdb.DuckDBPyConnection, source: Source, feed: Feed, staged: StagedFeed) -> None:

@@ -19,6 +19,8 @@ def fresh(name: str, now: Profile, quality: Quality, *, newest_of_all: str) -> C
     limit = quality.freshness.get(name)
     if limit is None:
         return Check("FQ016", name, "not_applicable", "no freshness is declared")
+    if not now.newest:
+        return Check("FQ016", name, "not_applicable", "no row of the feed carries a time")
     behind = datetime.fromisoformat(newest_of_all) - datetime.fromisoformat(now.newest)
     said = f"the newest row lies {behind.days} days behind the newest of all feeds"
     if behind > limit:

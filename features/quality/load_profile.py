@@ -21,7 +21,7 @@ from features.config.feed import Feed
 from features.ingest.staging import StagedFeed
 
 #: Raised when a profile of the same rows would come out differently.
-VERSION = 1
+VERSION = 2
 BINS = 10
 #: Rows that the spread is taken from; more tell nothing more.
 SAMPLE = 100_000
@@ -69,7 +69,7 @@ class Profile:
     digest : of the staged feed
     declared : digest of the declaration but for the place of the files; loads are compared under one declaration
     rows_read, rows : in the files, and kept
-    newest : the last moment that a row is known from, ISO 8601
+    newest : the last moment that a row itself carries, ISO 8601; empty where no row carries one
     columns : by name
     """
 
@@ -140,7 +140,6 @@ def _profiled(
         filled, constant = found[column]
         edges, counts = _spread(engine, column, compared.get(column), against.get(column, ()))
         profiles[column] = ColumnProfile(filled, constant, _commonest(engine, column, size), edges, counts)
-    newest = one_row(engine, f"SELECT strftime(max(known_at), '%Y-%m-%dT%H:%M:%SZ') FROM {source}")[0]
     engine.execute("DROP TABLE sampled")
     return Profile(
         feed=staged.feed,
@@ -148,7 +147,7 @@ def _profiled(
         declared=digest_of(feed.model_dump(mode="json", exclude={"source"})),
         rows_read=staged.rows_read,
         rows=staged.rows,
-        newest=newest or "",
+        newest=staged.newest,
         columns=profiles,
     )
 

@@ -25,7 +25,7 @@ def declared(*, key: str | None = "no", rules: str = "exact", duplicates: str = 
 
 def staged(**counts: object) -> StagedFeed:
     usual = {"feed": "till", "kind": "events", "rows_read": 10, "rows": 10, "excluded": 0, "rejected": {}}
-    return StagedFeed(**{**usual, "duplicates": 0, "load_time": False, "digest": "", **counts})  # type: ignore[arg-type]
+    return StagedFeed(**{**usual, "duplicates": 0, "load_time": False, "newest": "", "digest": "", **counts})  # type: ignore[arg-type]
 
 
 def answer(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,27 @@ def test_fq016_a_feed_that_fell_behind_the_others_is_named(tmp_path: Path) -> No
         "failed",
         "the newest row lies 3 days behind the newest of all feeds, more than 2d",
     )
+
+
+CATALOGUE = """\
+  catalogue:
+    source: catalogue.csv
+    kind: items
+    key: sku
+    fields: {name: title}
+quality: {freshness: {crm: 30d, catalogue: 30d}}"""
+
+
+def test_the_time_stamp_of_a_file_is_no_time_of_the_data(tmp_path: Path) -> None:
+    (tmp_path / "catalogue.csv").write_text("sku,title\nlamp,A lamp\n", encoding="utf-8")  # written today
+    workspace = write(tmp_path, more=CATALOGUE)
+    report = unified(workspace)
+    told = json.loads((workspace.published / "quality" / "report.json").read_text("utf-8"))
+    assert told["as_of"] == "2026-01-05T00:00:00Z", "the newest row of the till"
+    assert [load["newest"] for load in told["feeds"]["catalogue"]["loads"]] == [""]
+    assert answer(report, "FQ016", "crm") == ("passed", "the newest row lies 3 days behind the newest of all feeds")
+    assert answer(report, "FQ016", "catalogue") == ("not_applicable", "no row of the feed carries a time")
+    assert "Data up to 2026-01-05." in (workspace.published / "quality" / "report.html").read_text("utf-8")
 
 
 def test_fq017_a_load_that_lost_nine_rows_in_ten_is_refused_whole(tmp_path: Path) -> None:
