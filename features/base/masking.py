@@ -1,6 +1,11 @@
-"""Values that identify a person, shown so that they do not."""
+"""What may be shown of values that identify a person, and of how few rows."""
 
 from __future__ import annotations
+
+#: Of fewer rows no distribution is shown: it would show single values.
+MIN_ROWS_SHOWN = 50
+#: Values that fewer rows share are counted together.
+MIN_ROWS_PER_VALUE = 5
 
 
 def masked(text: str) -> str:

@@ -12,8 +12,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from features.base.charts import ChartBar, number
+from features.base.masking import MIN_ROWS_PER_VALUE, MIN_ROWS_SHOWN
 from features.quality.load_profile import ColumnProfile
-from features.quality.report_content import FEW, RARE
 
 #: Bars of a histogram, and numbers that get a bar each where there are no more.
 BARS, VALUES = 20, 12
@@ -25,20 +26,6 @@ _INNER = (0.01, 0.99)
 #: Share of zeros from which on they would hide the rest of a histogram.
 _MANY = 0.2
 _REST, _RARE, _MISSING = "(other)", "(rare)", "(missing)"
-
-
-@dataclass(frozen=True)
-class Bar:
-    """A value or a range of values, and the share of the filled rows that hold it.
-
-    Parameters
-    ----------
-    label : in words
-    share : of the filled rows
-    """
-
-    label: str
-    share: float
 
 
 @dataclass(frozen=True)
@@ -59,7 +46,7 @@ class Spread:
     distinct: int
     zero: float | None = None
     quantiles: tuple[float, ...] = ()
-    bars: tuple[Bar, ...] = ()
+    bars: tuple[ChartBar, ...] = ()
 
     @property
     def missing(self) -> float:
@@ -82,9 +69,9 @@ def spread(column: pa.ChunkedArray, *, telling: bool) -> Spread:
     rows, filled = len(column), len(known)
     distinct = int(pc.count_distinct(known).as_py())
     if pa.types.is_string(column.type):
-        return Spread(rows, filled, distinct, bars=_categories(known) if telling and filled >= FEW else ())
+        return Spread(rows, filled, distinct, bars=_categories(known) if telling and filled >= MIN_ROWS_SHOWN else ())
     values = known.to_numpy().astype(np.float64)
-    if filled < FEW or not telling:
+    if filled < MIN_ROWS_SHOWN or not telling:
         return Spread(rows, filled, distinct)
     return Spread(
         rows,
@@ -111,31 +98,31 @@ def _quantiles(values: NDArray[np.float64]) -> tuple[float, ...]:
     return tuple(float(value) for value in np.quantile(values, QUANTILES, method=method))
 
 
-def _categories(known: pa.ChunkedArray) -> tuple[Bar, ...]:
+def _categories(known: pa.ChunkedArray) -> tuple[ChartBar, ...]:
     counted = sorted(
         ((str(pair["values"]), int(pair["counts"])) for pair in pc.value_counts(known).to_pylist()),
         key=lambda pair: (-pair[1], pair[0]),
     )
-    common = [(value, count) for value, count in counted if count >= RARE]
+    common = [(value, count) for value, count in counted if count >= MIN_ROWS_PER_VALUE]
     if not common:
         return ()
     shown, rest = common[:VALUES], sum(count for _, count in common[VALUES:])
-    rare = sum(count for _, count in counted if count < RARE)
+    rare = sum(count for _, count in counted if count < MIN_ROWS_PER_VALUE)
     whole = [*shown, *([(_REST, rest)] if rest else []), *([(_RARE, rare)] if rare else [])]
-    return tuple(Bar(label, count / len(known)) for label, count in whole)
+    return tuple(ChartBar(label, count / len(known)) for label, count in whole)
 
 
-def _values(values: NDArray[np.float64]) -> tuple[Bar, ...]:
+def _values(values: NDArray[np.float64]) -> tuple[ChartBar, ...]:
     found, counts = np.unique(values, return_counts=True)
-    common = [(value, count) for value, count in zip(found, counts, strict=True) if count >= RARE]
+    common = [(value, count) for value, count in zip(found, counts, strict=True) if count >= MIN_ROWS_PER_VALUE]
     if not common:
         return ()
     rare = len(values) - sum(int(count) for _, count in common)
-    shown = [Bar(number(value), float(count / len(values))) for value, count in common]
-    return (*shown, *([Bar(_RARE, rare / len(values))] if rare else []))
+    shown = [ChartBar(number(value), float(count / len(values))) for value, count in common]
+    return (*shown, *([ChartBar(_RARE, rare / len(values))] if rare else []))
 
 
-def _histogram(values: NDArray[np.float64]) -> tuple[Bar, ...]:
+def _histogram(values: NDArray[np.float64]) -> tuple[ChartBar, ...]:
     """Return bars of equal width; where many values are 0, those have a bar of their own."""
     at_zero = values == 0
     apart = bool(at_zero.mean() > _MANY) and not bool(at_zero.all())
@@ -149,25 +136,13 @@ def _histogram(values: NDArray[np.float64]) -> tuple[Bar, ...]:
         edges = np.linspace(low, high if high > low else low + 1.0, BARS + 1)
         labels = [f"{number(a)} to {number(b)}" for a, b in pairwise(edges)]
     counts, _ = np.histogram(np.clip(rest, edges[0], edges[-1]), edges)
-    bars = [Bar(label, float(count / len(values))) for label, count in zip(labels, counts, strict=True)]
+    bars = [ChartBar(label, float(count / len(values))) for label, count in zip(labels, counts, strict=True)]
     below = int((edges[1:] <= 0).sum()) if apart else 0
-    return (*bars[:below], *([Bar("0", float(at_zero.mean()))] if apart else []), *bars[below:])
+    return (*bars[:below], *([ChartBar("0", float(at_zero.mean()))] if apart else []), *bars[below:])
 
 
 def _whole(first: float, last: float) -> str:
     return number(first) if first == last else f"{number(first)} to {number(last)}"
-
-
-def number(value: float) -> str:
-    """Return a number as people read it."""
-    if value == 0:
-        return "0"
-    size = abs(value)
-    if size >= 1e6:
-        return f"{value:.3g}"
-    if value == round(value):
-        return f"{value:,.0f}"
-    return f"{value:,.0f}" if size >= 1000 else f"{value:.3g}"
 
 
 def yardstick(column: pa.ChunkedArray) -> Sequence[float] | Sequence[str]:

@@ -14,13 +14,13 @@ import pyarrow.compute as pc
 from features.base.clock import as_utc, iso
 from features.base.engine import EngineResources
 from features.base.errors import UsageError
+from features.base.masking import MIN_ROWS_SHOWN
 from features.base.progress import Progress
 from features.base.workspace import Workspace
 from features.config.engine_settings import engine_resources
 from features.config.views_file import ViewsFile
 from features.monitoring.distributions import Spread, as_dict, counted, spread, yardstick
 from features.quality.load_profile import shift
-from features.quality.report_content import FEW
 from features.snapshots.build_report import BuiltView, FeaturesReport
 from features.store.snapshot_files import rows_at_each
 from features.views.catalogue import Feature
@@ -238,7 +238,7 @@ def _of_feature(feature: Feature, columns: Sequence[pa.ChunkedArray], reference:
     then = counted(columns[reference], by)
     each = [counted(column, by) for column in columns]
     alike = [pc.count_distinct(column).as_py() <= 1 for column in columns]
-    enough = [len(column) >= FEW and not same for column, same in zip(columns, alike, strict=True)]
+    enough = [len(column) >= MIN_ROWS_SHOWN and not same for column, same in zip(columns, alike, strict=True)]
     known = pa.chunked_array([chunk for column in columns for chunk in column.chunks], columns[-1].type)
     return FeatureProfile(
         feature=feature,

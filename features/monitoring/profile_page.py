@@ -3,31 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-from features.base.storage import atomic_folder, write_json
-from features.monitoring.distributions import number
+from features.base.charts import SMALL, drift_line, drift_state, horizontal_bars, number, upright_bars
+from features.base.html_report import render_page, write_page
+from features.base.masking import MIN_ROWS_SHOWN
 from features.monitoring.feature_profile import MOVED, SHIFTED, FeatureProfile, Profile, ViewProfile
-from features.monitoring.profile_charts import bars_of_numbers, bars_of_texts, drift_line, state_of
-from features.quality.report_content import FEW
 
-PAGE = "profile.html"
-DATA = "profile.json"
 #: Features of a view that are shown open; more are folded, and found through the index.
 OPEN = 60
-_SHOWN = 6
-#: What every view reads, and what says nothing about a feature.
+_SHOWN = 6  # features named of one remark
+_TEXTS = 5  # bars of a text
+#: Columns that every view reads.
 _TIMES = (".event_time", ".known_at")
 
 
 @dataclass(frozen=True)
-class Remark:
-    """What asks for attention in one view: the same said of some of its features."""
+class FeatureRemark:
+    """A remark about some features of one view."""
 
     view: str
     text: str
@@ -42,44 +38,40 @@ class Remark:
         return len(self.features) - len(self.shown)
 
 
-def write_page(profile: Profile, folder: Path) -> Path:
+def write_profile(profile: Profile, folder: Path) -> Path:
     """Write ``profile.html`` and ``profile.json``, both or neither; return the page's path."""
-    with atomic_folder(folder) as part:
-        write_json(part / DATA, profile.as_dict())
-        (part / PAGE).write_text(page(profile), encoding="utf-8")
-    return folder / PAGE
+    return write_page(folder, "profile", profile_page(profile), profile.as_dict())
 
 
-def page(profile: Profile) -> str:
+def profile_page(profile: Profile) -> str:
     """Return the profile as HTML."""
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    every = [feature for view in profile.views for feature in view.features]
-    return environment.get_template(PAGE).render(
+    features = [feature for view in profile.views for feature in view.features]
+    return render_page(
+        Path(__file__).with_name("profile.html"),
         profile=profile,
-        features=len(every),
-        shifted=sum(feature.moved > SHIFTED for feature in every),
+        tiles=[
+            ("features", len(features)),
+            ("views", len(profile.views)),
+            ("customers", profile.customers),
+            ("cutoffs compared", len(profile.cutoffs)),
+            ("features shifted", sum(feature.moved > SHIFTED for feature in features)),
+        ],
         remarks=list(_remarks(profile.views)),
         index=[_summary(view) for view in profile.views],
-        pictures={feature.feature.name: _pictures(profile, feature) for feature in every},
+        charts_of={feature.feature.name: _charts(profile, feature) for feature in features},
         limits=(MOVED, SHIFTED),
         open_to=OPEN,
         number=number,
     )
 
 
-def _remarks(views: Sequence[ViewProfile]) -> Iterator[Remark]:
+def _remarks(views: Sequence[ViewProfile]) -> Iterator[FeatureRemark]:
     for view in views:
         by_text: dict[str, list[str]] = {}
         for found in view.features:
             for text in found.remarks:
                 by_text.setdefault(text, []).append(found.feature.name)
-        yield from (Remark(view.name, text, tuple(names)) for text, names in by_text.items())
+        yield from (FeatureRemark(view.name, text, tuple(names)) for text, names in by_text.items())
 
 
 def _summary(view: ViewProfile) -> dict[str, Any]:
@@ -92,16 +84,24 @@ def _summary(view: ViewProfile) -> dict[str, Any]:
     }
 
 
-def _pictures(profile: Profile, found: FeatureProfile) -> dict[str, Any]:
+def _charts(profile: Profile, found: FeatureProfile) -> dict[str, Any]:
     bars = found.now.bars
-    drawn = bars_of_texts if found.feature.type == "string" else bars_of_numbers
+    subject = "Share of customers by value"
+    text = found.feature.type == "string"
+    labelled = [replace(bar, text="< 1%" if bar.share < 0.005 else f"{bar.share:.0%}") for bar in bars[:_TEXTS]]
     last = found.drift[-1]
     return {
-        "spread": drawn(bars) if bars else None,
+        "distribution": (
+            None
+            if not bars
+            else horizontal_bars(labelled, subject=subject, size=SMALL)
+            if text
+            else upright_bars(bars, subject=subject)
+        ),
         "drift": drift_line(profile.cutoffs, found.drift, profile.reference, moved=MOVED, shifted=SHIFTED)
         if any(index is not None for index in found.drift)
         else None,
-        "state": None if last is None else state_of(last, moved=MOVED, shifted=SHIFTED),
+        "state": None if last is None else drift_state(last, moved=MOVED, shifted=SHIFTED),
         "why_hidden": _why_hidden(found),
         "sources": [source for source in found.feature.sources if not source.endswith(_TIMES)],
     }
@@ -110,7 +110,8 @@ def _pictures(profile: Profile, found: FeatureProfile) -> dict[str, Any]:
 def _why_hidden(found: FeatureProfile) -> str:
     """Return why no value is shown."""
     if found.feature.personal:
-        return "made of what identifies people: no value is shown"
+        return "derived from personal data: no value is shown"
     if not found.now.filled:
-        return "nobody has a value"
-    return "too few customers to tell" if found.now.filled < FEW else "no value is shared by five customers"
+        return "no customer has a value"
+    few = found.now.filled < MIN_ROWS_SHOWN
+    return "too few customers to show values" if few else "no value is shared by five customers"

@@ -41,9 +41,8 @@ from features.quality.checks import check_all, personal_found
 from features.quality.load_history import remember, remembered
 from features.quality.loads import Looked, conflicts, look, named, refuse
 from features.quality.repairs import repairs_of
-from features.quality.report_content import facts
-from features.quality.report_page import PAGE, write_report
-from features.quality.report_page import REPORT as QUALITY
+from features.quality.report import REPORT as QUALITY
+from features.quality.report import report_content, write_report
 from features.snapshots.build_report import UNIFIED_REPORT
 from features.views.declarations import load_feeds
 
@@ -222,9 +221,8 @@ def report_quality(workspace: Workspace, report: UnifyReport) -> Path:
     """Write the report of what the feeds said and became, as a page and as JSON; return the page."""
     file, _ = load_feeds(workspace)
     counts = {name: getattr(report, name) for name in ("records", "customers", "quarantined", "withheld")}
-    folder = workspace.published / "quality"
-    write_report(facts(workspace, file, checks=report.checks, counts=counts, digest=report.digest), folder)
-    return folder / PAGE
+    content = report_content(workspace, file, checks=report.checks, counts=counts, digest=report.digest)
+    return write_report(content, workspace.published / "quality")
 
 
 def _applied(staged: Mapping[str, StagedFeed]) -> dict[str, str]:

@@ -70,7 +70,7 @@ def profile(
 ) -> None:
     """Write one page of what every feature holds: its values, what is missing, its drift; and the same as JSON."""
     from features.monitoring.feature_profile import profile_features
-    from features.monitoring.profile_page import write_page
+    from features.monitoring.profile_page import write_profile
     from features.snapshots.build_report import read_report
 
     terminal = Terminal(as_json=as_json)
@@ -80,7 +80,7 @@ def profile(
             place, read_report(place), progress, reference=moment_of(reference, option="--reference")
         )
         progress.step("writing the page")
-        page = write_page(found, place.published / "features")
+        page = write_profile(found, place.published / "features")
     every = [each for view in found.views for each in view.features]
     remarks = {each.feature.name: list(each.remarks) for each in every if each.remarks}
     terminal.answer(
@@ -152,7 +152,7 @@ def _described(found: Described) -> Iterator[str]:
 
 
 def _values(found: Described) -> Iterator[str]:
-    from features.monitoring.distributions import number
+    from features.base.charts import number
 
     quantiles: Any = found.held.now.quantiles
     if quantiles:

@@ -15,7 +15,7 @@ from features.base.progress import Silent
 from features.base.storage import read_json
 from features.base.workspace import Workspace
 from features.monitoring.feature_profile import CUTOFFS, Profile, chosen_cutoffs, profile_features
-from features.monitoring.profile_page import page, write_page
+from features.monitoring.profile_page import profile_page, write_profile
 from features.pipeline.build_features import build_features
 from features.pipeline.unify import unify
 from features.snapshots.build_report import FeaturesReport, read_report
@@ -80,7 +80,7 @@ class Reader(HTMLParser):
 def test_the_page_holds_every_feature_once_and_all_its_links_lead_somewhere(
     profile: Profile, report: FeaturesReport
 ) -> None:
-    read = Reader(page(profile))
+    read = Reader(profile_page(profile))
     assert read.open == []
     assert len(read.ids) == len(set(read.ids))
     assert set(report.features) <= set(read.ids)
@@ -89,18 +89,18 @@ def test_the_page_holds_every_feature_once_and_all_its_links_lead_somewhere(
 
 
 def test_every_picture_is_said_in_words(profile: Profile) -> None:
-    pictures = Reader(page(profile)).pictures
+    pictures = Reader(profile_page(profile)).pictures
     assert len(pictures) > len(profile.views)
     assert [words for words in pictures if len(words) < 20] == []
 
 
 def test_the_page_needs_nothing_from_elsewhere(profile: Profile) -> None:
-    text = page(profile)
+    text = profile_page(profile)
     assert re.findall(r"https?:|//[a-z]|url\(|@import|<script|<link|<img|src=", text) == []
 
 
 def test_the_only_customer_of_a_town_is_on_no_page(shop: Workspace, profile: Profile) -> None:
-    path = write_page(profile, shop.published / "features")
+    path = write_profile(profile, shop.published / "features")
     said = path.read_text(encoding="utf-8") + path.with_name("profile.json").read_text(encoding="utf-8")
     assert "Leeds" in said
     assert RARE not in said
@@ -119,14 +119,14 @@ def test_a_feature_made_of_what_identifies_people_shows_no_value(profile: Profil
     )
     found = profile_features(shop, marked, Silent())
     assert all(each.now.bars == () and each.now.quantiles == () for view in found.views for each in view.features)
-    text = page(found)
+    text = profile_page(found)
     assert "no value is shown" in text
     assert "Leeds" not in text
-    assert "Leeds" in page(profile)
+    assert "Leeds" in profile_page(profile)
 
 
 def test_the_data_says_the_same_as_the_page(shop: Workspace, profile: Profile, report: FeaturesReport) -> None:
-    told = read_json(write_page(profile, shop.published / "features").with_name("profile.json"))
+    told = read_json(write_profile(profile, shop.published / "features").with_name("profile.json"))
     assert set(told["features"]) == set(report.features)
     spent = told["features"]["orders__amount_sum_30d"]
     assert (spent["type"], spent["unit"], spent["view"]) == ("float", "GBP", "orders")
@@ -139,7 +139,7 @@ def test_drift_follows_a_feature_over_the_cutoffs(profile: Profile) -> None:
     tenure = next(f for view in profile.views for f in view.features if f.feature.name == "orders__tenure")
     assert tenure.moved > 0.25  # all of them grow older, and few are new
     assert "its values have shifted" in tenure.remarks
-    assert 'class="state shifted"' in page(profile)
+    assert 'class="state shifted"' in profile_page(profile)
 
 
 def test_cutoffs_are_spread_evenly_and_the_last_and_the_reference_are_among_them(report: FeaturesReport) -> None:

@@ -10,7 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from features.monitoring.distributions import counted, number, spread, yardstick
+from features.base.charts import number
+from features.monitoring.distributions import counted, spread, yardstick
 from features.quality.load_profile import shift
 
 

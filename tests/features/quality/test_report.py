@@ -67,8 +67,8 @@ def test_the_page_is_whole_and_needs_nothing_from_elsewhere(reported: Workspace)
 
 def test_every_picture_says_in_words_what_it_shows(reported: Workspace) -> None:
     pictures = Page(read(reported)[0]).pictures
-    assert any(words.startswith("Share of rows that are filled: ") for words in pictures)
-    assert any(words.startswith("Rows of the accepted loads, the oldest first: 3") for words in pictures)
+    assert any(words.startswith("Share of rows with a value: ") for words in pictures)
+    assert any(words.startswith("Rows of the accepted loads, the oldest first: 2026-01-02: 3") for words in pictures)
     assert any(words.startswith("Customers by the number of their records: 1: 3") for words in pictures)
     assert all(words.endswith(".") for words in pictures)
 
