@@ -29,7 +29,16 @@ class Scores:
     candidates: tuple[str, ...] = ()
 
     def of(self, names: Sequence[str | None]) -> NDArray[np.float64] | None:
-        """Return the scores of the first of `names` that is a candidate; of a single-score model, its scores."""
+        """Return the scores of the first of `names` that is a candidate; of a single-score model, its scores.
+
+        Examples
+        --------
+        >>> scores = Scores(np.array([[0.1, 0.7], [0.4, 0.2]]), ("tea", "cake"))
+        >>> scores.of(["coffee", "cake"]).tolist()
+        [0.7, 0.2]
+        >>> scores.of(["coffee"]) is None
+        True
+        """
         if self.values.ndim == 1:
             return self.values
         for name in names:

@@ -23,13 +23,20 @@ _CAPACITY = re.compile(r"^\s*(\d+)\s*/\s*(hour|day|week)\s*$")
 
 
 class Capacity(Settings):
-    """How many offers a channel can take in a period, written as ``400/day``."""
+    """How many offers a channel can carry in a period, written as ``400/day``."""
 
     limit: int = Field(ge=0)
     per: Literal["hour", "day", "week"]
 
     @property
     def period(self) -> timedelta:
+        """The length of the period.
+
+        Examples
+        --------
+        >>> Capacity(limit=400, per="day").period
+        datetime.timedelta(days=1)
+        """
         return _PERIODS[self.per]
 
     def __str__(self) -> str:
@@ -90,7 +97,7 @@ class Cap(Settings):
 
 
 class Suppress(Settings):
-    """After this outcome of the offer, it rests for so long."""
+    """After this outcome, the offer is not made again for so long."""
 
     after: Outcome
     rest: Positive = Field(alias="for")

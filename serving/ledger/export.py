@@ -1,4 +1,4 @@
-"""The ledger for others: Parquet with the contract's columns, pdstools' columns, Open Bandit Pipeline's feedback."""
+"""Exports of the ledger: Parquet, pdstools' interaction history, Open Bandit Pipeline's feedback."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ SCHEMA = pa.schema(
         ("override_reason", pa.string()),
     ]
 )
-"""The columns of ``contracts.md``, in its order. `stage` is ``offered``, ``no_action``, or what stopped the offer."""
+"""The columns of ``contracts.md``, in its order. `stage` is ``offered``, ``no_action``, or the stage that blocked the offer."""
 
 CHUNK = 50_000
 
@@ -110,7 +110,7 @@ def _rows(found: Iterable[Row], *, blocked: bool) -> Iterator[Row]:
 def pdstools_table(ledger: DecisionLedger) -> pa.Table:
     """Return the offers made as the interaction history that Pega's pdstools reads, one row per outcome.
 
-    An offer of which nothing is known yet has the outcome ``Pending`` at the moment of decision.
+    An offer without any outcome yet has the outcome ``Pending`` at the moment of decision.
 
     References
     ----------

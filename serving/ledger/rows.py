@@ -1,4 +1,4 @@
-"""A decision as the ledger's rows, and back again without loss."""
+"""Encode a decision as rows of the ledger, and decode it without loss."""
 
 from __future__ import annotations
 
@@ -18,17 +18,29 @@ Row = tuple[Any, ...]
 
 
 def moment(stamp: int) -> datetime:
-    """Return the moment that the ledger keeps as microseconds since 1970."""
+    """Return a stored time as a datetime; the ledger stores microseconds since 1970, UTC.
+
+    Examples
+    --------
+    >>> moment(86_400_000_000)
+    datetime.datetime(1970, 1, 2, 0, 0, tzinfo=datetime.timezone.utc)
+    """
     return EPOCH + timedelta(microseconds=stamp)
 
 
 def interaction_id(decision_id: str, offer: str) -> str:
-    """Return the id of one offer (or of no action) in one decision."""
+    """Return the id of one offer (or of no action) in one decision.
+
+    Examples
+    --------
+    >>> interaction_id("4f1a", "fibre-upgrade")
+    '4f1a/fibre-upgrade'
+    """
     return f"{decision_id}/{offer}"
 
 
 class Encoder:
-    """Turns decisions into rows; what many decisions share is written as JSON once.
+    """Encodes decisions as rows; JSON that many decisions share is encoded once.
 
     Attributes
     ----------
@@ -142,7 +154,13 @@ def _item(row: Row) -> DecisionItem:
 
 
 def encode_blocked(blocked: tuple[Blocked, ...]) -> str:
-    """Return refusals as JSON, offers with the same stage and rule together."""
+    """Return blocked offers as JSON, those with the same stage and rule together.
+
+    Examples
+    --------
+    >>> encode_blocked((Blocked("a", Stage.FLOOR, "floor 0"), Blocked("b", Stage.FLOOR, "floor 0")))
+    '[["floor","floor 0",["a","b"]]]'
+    """
     cause = attrgetter("stage", "rule")
     grouped = groupby(sorted(blocked, key=cause), key=cause)
     return json.dumps(
@@ -153,6 +171,12 @@ def encode_blocked(blocked: tuple[Blocked, ...]) -> str:
 
 
 def decode_blocked(text: str) -> tuple[Blocked, ...]:
-    """Return the refusals that `encode_blocked` wrote, by offer."""
+    """Return the blocked offers that `encode_blocked` wrote, ordered by offer.
+
+    Examples
+    --------
+    >>> decode_blocked('[["floor","floor 0",["a"]]]')
+    (Blocked(offer='a', stage=<Stage.FLOOR: 'floor'>, rule='floor 0'),)
+    """
     found = [Blocked(offer, Stage(stage), rule) for stage, rule, offers in json.loads(text) for offer in offers]
     return tuple(sorted(found))
