@@ -50,7 +50,7 @@ SCHEMA = pa.schema(
         ("override_reason", pa.string()),
     ]
 )
-"""The columns of ``contracts.md``, in its order. `stage` is ``offered``, ``no_action``, or the stage that blocked the offer."""
+"""The exported columns. `stage` is ``offered``, ``no_action``, or the stage that blocked the offer."""
 
 CHUNK = 50_000
 
