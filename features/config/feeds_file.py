@@ -22,14 +22,20 @@ _NAME = re.compile(r"^[a-z][a-z0-9_]*$")
 class FeedsFile(Settings):
     """The whole of ``features/feeds.yaml``."""
 
-    company: Company = Field(default_factory=Company)
-    feeds: dict[str, Feed] = Field(min_length=1)
-    identity: Identity = Field(default_factory=Identity)
-    survivorship: Survivorship = Field(default_factory=Survivorship)
-    quality: Quality = Field(default_factory=Quality)
-    purposes: dict[str, Purpose] = Field(default_factory=dict)
-    motion: Motion = Field(default_factory=Motion)
-    engine: EngineSettings = Field(default_factory=EngineSettings)
+    company: Company = Field(default_factory=Company, description="what holds for the whole company")
+    feeds: dict[str, Feed] = Field(min_length=1, description="name: a source and its mapping to a canonical table")
+    identity: Identity = Field(default_factory=Identity, description="which records are one customer")
+    survivorship: Survivorship = Field(
+        default_factory=Survivorship, description="whose value counts where a customer's records disagree"
+    )
+    quality: Quality = Field(default_factory=Quality, description="checks, their limits, and repairs")
+    purposes: dict[str, Purpose] = Field(
+        default_factory=dict, description="name: what customer data are used for, and its lawful basis"
+    )
+    motion: Motion = Field(default_factory=Motion, description="where streamed events are logged")
+    engine: EngineSettings = Field(
+        default_factory=EngineSettings, description="memory, threads and spill folder of the database engine"
+    )
 
     @field_validator("feeds", "purposes")
     @classmethod

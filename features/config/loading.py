@@ -210,7 +210,7 @@ def _explain(item: Any, model: type[BaseModel], lines: Lines, document: object) 
         return [Problem("config.value", message, where, did_you_mean(value, choices))]
     cause = item.get("ctx", {}).get("error")
     faults = cause.faults if isinstance(cause, Faults) else (((), item["msg"].removeprefix("Value error, ")),)
-    hint = "the package READMEs tell what each file may say"
+    hint = "`nextbest config reference` lists what each key may hold"
     return [
         Problem(
             "config.value",

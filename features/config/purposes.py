@@ -15,7 +15,7 @@ Basis = Literal["consent", "contract", "legal_obligation", "vital_interests", "p
 class Purpose(Settings):
     """What customer data may be used for, and on which lawful basis (GDPR Art. 6)."""
 
-    basis: Basis
+    basis: Basis = Field(description="the lawful basis, GDPR Art. 6(1); `consent` needs a grant of the customer")
     expires: PositiveDuration | None = Field(
         default=None, description="consent only: how long a grant holds; for ever if left out"
     )

@@ -34,8 +34,8 @@ class CheckSettings(Settings):
 class Range(Settings):
     """Between which numbers a column lies, both included."""
 
-    min: float | None = None
-    max: float | None = None
+    min: float | None = Field(default=None, description="the least valid number")
+    max: float | None = Field(default=None, description="the greatest valid number")
 
     @model_validator(mode="after")
     def _ordered(self) -> Range:
@@ -75,8 +75,8 @@ class Repair(Settings):
         default_factory=list, description="replace: wrong: right; placeholder: what stands for nothing"
     )
     region: str | None = Field(default=None, pattern=r"^[A-Z]{2}$", description="phone: country of national numbers")
-    min: float | None = None
-    max: float | None = None
+    min: float | None = Field(default=None, description="clamp: lower numbers become this one")
+    max: float | None = Field(default=None, description="clamp: higher numbers become this one")
     factor: float | None = Field(default=None, description="convert: what a value is multiplied by")
     when: dict[str, str] = Field(default_factory=dict, description="only rows whose column holds this text")
 
@@ -120,7 +120,7 @@ class Quality(Settings):
     freshness: dict[str, Duration] = Field(
         default_factory=dict, description="feed: how far its newest row may lie behind the newest of all (FQ016)"
     )
-    volume: Volume = Field(default_factory=Volume)
+    volume: Volume = Field(default_factory=Volume, description="how far a load may differ from the last accepted one")
     repairs: list[Repair] = Field(default_factory=list, description="done in this order, before anything is checked")
 
     @field_validator("checks")

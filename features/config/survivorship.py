@@ -40,8 +40,10 @@ class Survivorship(Settings):
         default_factory=lambda: FieldSurvivorship(rule="last_updated"),
         description="the rule of every field that has none of its own",
     )
-    fields: dict[str, FieldSurvivorship] = Field(default_factory=dict)
-    groups: dict[str, GroupSurvivorship] = Field(default_factory=dict)
+    fields: dict[str, FieldSurvivorship] = Field(default_factory=dict, description="field or feed.column: its rule")
+    groups: dict[str, GroupSurvivorship] = Field(
+        default_factory=dict, description="name: fields that are taken from one record together, and their rule"
+    )
 
     @field_validator("default", mode="before")
     @classmethod

@@ -118,8 +118,8 @@ class View(Settings):
         default=None, description="what the view is used for; customers without a basis for it are left out"
     )
     ttl: PositiveDuration | None = Field(default=None, description="age at which the served values count as stale")
-    description: str = ""
-    owner: str = ""
+    description: str = Field(default="", description="what the view is about, for the feature catalogue")
+    owner: str = Field(default="", description="the person or unit that answers for the view")
 
     @model_validator(mode="after")
     def _consistent(self) -> View:
@@ -256,16 +256,16 @@ class Fit(Settings):
 class ViewsFile(Settings):
     """The whole of ``features/views.yaml``."""
 
-    views: dict[str, View] = Field(min_length=1)
+    views: dict[str, View] = Field(min_length=1, description="name: features that are computed together")
     python: str | None = Field(
         default=None, description="a Python file of the workspace that declares features, such as features/mine.py"
     )
-    fit: Fit = Field(default_factory=Fit)
+    fit: Fit = Field(default_factory=Fit, description="up to when rows decide which columns `top` and `text` give")
     purpose: str | None = Field(
         default=None,
         description="what views are used for that declare none; any declared purpose will do if left out",
     )
-    snapshots: Snapshots = Field(default_factory=Snapshots)
+    snapshots: Snapshots = Field(default_factory=Snapshots, description="for which moments, and with which engine")
 
     @field_validator("views")
     @classmethod

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field, field_validator
 
@@ -30,15 +30,19 @@ _PASSWORD = re.compile(r"//[^/:@]*:((?:\$\{[^}]*\}|[^/@])+)@")
 class Registry(Settings):
     """Where Feast keeps the definitions: a SQLite or PostgreSQL database, or one file."""
 
-    registry_type: Literal["sql", "file"] = "sql"
-    path: str
-    cache_ttl_seconds: Annotated[int, Field(ge=0)] = 600
+    registry_type: Literal["sql", "file"] = Field(default="sql", description="sql: a database; file: one local file")
+    path: str = Field(
+        description="sql: `sqlite:///PATH`, or `${env:NAME}` that holds a postgresql+psycopg:// address; file: its path"
+    )
+    cache_ttl_seconds: int = Field(default=600, ge=0, description="how long Feast keeps a copy of the registry")
 
 
 class OfflineStore(Settings):
     """Where history is joined."""
 
-    type: Literal["features.store.offline.PointInTimeOfflineStore"]
+    type: Literal["features.store.offline.PointInTimeOfflineStore"] = Field(
+        description="the platform's own offline store; those of Feast reorder or lose rows"
+    )
 
     @field_validator("type", mode="before")
     @classmethod
@@ -51,28 +55,30 @@ class OfflineStore(Settings):
 class SqliteOnline(Settings):
     """The newest values in one local file."""
 
-    type: Literal["features.store.online.SqliteOnlineStore"]
-    path: str
-    deadline: Wait = DEADLINE
+    type: Literal["features.store.online.SqliteOnlineStore"] = Field(description="an SQLite file")
+    path: str = Field(description="the file, relative to the workspace")
+    deadline: Wait = Field(default=DEADLINE, description="the longest that one online read may take")
 
 
 class RedisOnline(Settings):
     """The newest values on a Redis server."""
 
-    type: Literal["features.store.online_redis.RedisOnlineStore"]
-    url: str
-    deadline: Wait = DEADLINE
+    type: Literal["features.store.online_redis.RedisOnlineStore"] = Field(description="a Redis server")
+    url: str = Field(description="its redis:// address; a password as `${env:NAME}` or `${file:PATH}`")
+    deadline: Wait = Field(default=DEADLINE, description="the longest that one online read may take")
 
 
 class FeatureStoreSettings(Settings):
     """The part of Feast's configuration that nextbest supports; anything else is refused by name."""
 
-    project: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
-    provider: Literal["local"] = "local"
-    registry: Registry
-    offline_store: OfflineStore
-    online_store: Annotated[SqliteOnline | RedisOnline, Field(discriminator="type")]
-    entity_key_serialization_version: Literal[3] = 3
+    project: str = Field(pattern=r"^[a-z][a-z0-9_]*$", description="Feast's name for the workspace")
+    provider: Literal["local"] = Field(default="local", description="Feast's provider; the only one that is supported")
+    registry: Registry = Field(description="where definitions are stored")
+    offline_store: OfflineStore = Field(description="where history is joined")
+    online_store: SqliteOnline | RedisOnline = Field(
+        discriminator="type", description="where the newest features of each customer are read"
+    )
+    entity_key_serialization_version: Literal[3] = Field(default=3, description="Feast's format of keys")
 
 
 def read_settings(root: Path) -> FeatureStoreSettings:

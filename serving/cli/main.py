@@ -15,6 +15,7 @@ import typer
 from features.base.clock import system_clock
 from features.base.errors import BadConfiguration, Problem, UsageError
 from serving.cli import (
+    config_command,
     consent_commands,
     event_commands,
     feature_catalogue,
@@ -53,6 +54,7 @@ app.add_typer(event_commands.app)
 app.add_typer(identity_commands.app)
 app.add_typer(consent_commands.app)
 app.add_typer(quarantine_commands.app)
+app.add_typer(config_command.app)
 app.command()(why)
 app.command()(owners)
 app.command()(report)

@@ -25,8 +25,8 @@ _CAPACITY = re.compile(r"^\s*(\d+)\s*/\s*(hour|day|week)\s*$")
 class Capacity(Settings):
     """How many offers a channel can carry in a period, written as ``400/day``."""
 
-    limit: int = Field(ge=0)
-    per: Literal["hour", "day", "week"]
+    limit: int = Field(ge=0, description="how many offers")
+    per: Literal["hour", "day", "week"] = Field(description="in which period")
 
     @property
     def period(self) -> timedelta:
@@ -58,15 +58,15 @@ CapacityText = Annotated[Capacity, BeforeValidator(_capacity), PlainSerializer(s
 class Value(Settings):
     """What acceptance is worth (`margin`, a number or an expression) and what the contact costs."""
 
-    margin: Number | Text
-    cost: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    margin: Number | Text = Field(description="what acceptance is worth: an amount, or an expression over features")
+    cost: float = Field(default=0.0, ge=0, allow_inf_nan=False, description="what making the offer costs")
 
 
 class Valid(Settings):
     """The first and the last day on which the offer may be made, both included."""
 
-    start: date | None = Field(default=None, alias="from")
-    end: date | None = Field(default=None, alias="to")
+    start: date | None = Field(default=None, alias="from", description="the first day; any if left out")
+    end: date | None = Field(default=None, alias="to", description="the last day; any if left out")
 
     @model_validator(mode="after")
     def _ordered(self) -> Valid:
@@ -82,12 +82,12 @@ class Cap(Settings):
     all offers but transactional ones, or of one offer or group. With `channel`, only what goes through it.
     """
 
-    per: Literal["customer"] = "customer"
-    channel: Name | None = None
-    offer: Name | None = None
-    group: Name | None = None
-    every: Positive
-    at_most: int = Field(ge=0)
+    per: Literal["customer"] = Field(default="customer", description="whose contacts are counted")
+    channel: Name | None = Field(default=None, description="only contacts through this channel")
+    offer: Name | None = Field(default=None, description="only contacts with this offer")
+    group: Name | None = Field(default=None, description="only contacts with offers of this group")
+    every: Positive = Field(description="the length of time in which contacts are counted")
+    at_most: int = Field(ge=0, description="how many contacts are allowed in it")
 
     @model_validator(mode="after")
     def _one_scope(self) -> Cap:
@@ -99,8 +99,8 @@ class Cap(Settings):
 class Suppress(Settings):
     """After this outcome, the offer is not made again for so long."""
 
-    after: Outcome
-    rest: Positive = Field(alias="for")
+    after: Outcome = Field(description="the outcome")
+    rest: Positive = Field(alias="for", description="how long the offer is not made then")
 
 
 class ScoreSource(Settings):
@@ -109,10 +109,14 @@ class ScoreSource(Settings):
     `evidence` is how many contacts the starting propensity is worth when outcomes update it.
     """
 
-    model: Name | None = None
-    candidate: Text | None = None
-    propensity: float | None = Field(default=None, gt=0, lt=1)
-    evidence: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    model: Name | None = Field(default=None, description="a model of training/labels.yaml")
+    candidate: Text | None = Field(default=None, description="the model's candidate; the offer's item if left out")
+    propensity: float | None = Field(
+        default=None, gt=0, lt=1, description="the probability of acceptance to start from, without a model"
+    )
+    evidence: float | None = Field(
+        default=None, gt=0, allow_inf_nan=False, description="how many contacts the starting propensity is worth"
+    )
 
     @model_validator(mode="after")
     def _one_source(self) -> ScoreSource:
@@ -130,22 +134,25 @@ class ScoreSource(Settings):
 class Offer(Settings):
     """One offer of the catalogue."""
 
-    id: Name
-    title: Text | None = None
-    group: Name
-    kind: Literal["default", "mandatory", "transactional"] = "default"
-    item: Text | None = None
-    purpose: Name
-    channels: tuple[Name, ...] = Field(min_length=1)
-    value: Value
-    eligibility: Text | None = None
-    applicability: Text | None = None
-    suitability: Text | None = None
-    valid: Valid = Valid()
-    caps: tuple[Cap, ...] = ()
-    suppress: tuple[Suppress, ...] = ()
-    score: ScoreSource | None = None
-    weight: float = Field(default=1.0, ge=0, allow_inf_nan=False)
+    id: Name = Field(description="its name in answers and in the ledger")
+    title: Text | None = Field(default=None, description="its name for people")
+    group: Name = Field(description="offers of one aim, such as upsell or retention")
+    kind: Literal["default", "mandatory", "transactional"] = Field(
+        default="default",
+        description="default: competes by value; mandatory: comes first; transactional: needs no consent, has no caps",
+    )
+    item: Text | None = Field(default=None, description="the item that accepting it means")
+    purpose: Name = Field(description="the purpose of features/feeds.yaml that it is made for")
+    channels: tuple[Name, ...] = Field(min_length=1, description="the channels it may be made through")
+    value: Value = Field(description="what it is worth and what it costs")
+    eligibility: Text | None = Field(default=None, description="condition over features: who may have it")
+    applicability: Text | None = Field(default=None, description="condition over features: for whom it makes sense now")
+    suitability: Text | None = Field(default=None, description="condition over features: for whom it is appropriate")
+    valid: Valid = Field(default=Valid(), description="on which days it may be made")
+    caps: tuple[Cap, ...] = Field(default=(), description="how often one customer may get it")
+    suppress: tuple[Suppress, ...] = Field(default=(), description="how long it is not made after an outcome")
+    score: ScoreSource | None = Field(default=None, description="where its probability of acceptance comes from")
+    weight: float = Field(default=1.0, ge=0, allow_inf_nan=False, description="what its priority is multiplied by")
 
     @field_validator("id")
     @classmethod
@@ -173,9 +180,9 @@ class Offer(Settings):
 class Exploration(Settings):
     """The control group's share, and the salt that draws it."""
 
-    control: float = Field(default=0.0, ge=0, lt=1)
-    salt: str = "nextbest"
-    thompson: bool = False
+    control: float = Field(default=0.0, ge=0, lt=1, description="the share of customers that get no marketing offer")
+    salt: str = Field(default="nextbest", description="text that draws the control group; another draws another")
+    thompson: bool = Field(default=False, description="not available yet; leave it out")
 
     @field_validator("thompson")
     @classmethod
@@ -191,18 +198,20 @@ class Exploration(Settings):
 class PolicySettings(Settings):
     """How offers compete: floor, number shown, control group, capacity and the global contact policy."""
 
-    exploration: Exploration = Exploration()
-    floor: Number = 0.0
-    top: int = Field(default=3, ge=1)
-    capacity: dict[Name, CapacityText] = Field(default_factory=dict)
-    caps: tuple[Cap, ...] = ()
+    exploration: Exploration = Field(default=Exploration(), description="the control group")
+    floor: Number = Field(default=0.0, description="offers of less priority than this are not made")
+    top: int = Field(default=3, ge=1, description="how many offers a decision holds at most")
+    capacity: dict[Name, CapacityText] = Field(
+        default_factory=dict, description="channel: how many offers it can take, such as `400/day`"
+    )
+    caps: tuple[Cap, ...] = Field(default=(), description="how often one customer may be contacted at all")
 
 
 class OffersSettings(Settings):
     """The whole of ``serving/offers.yaml``."""
 
-    offers: tuple[Offer, ...] = ()
-    policy: PolicySettings = PolicySettings()
+    offers: tuple[Offer, ...] = Field(default=(), description="the offer catalogue")
+    policy: PolicySettings = Field(default=PolicySettings(), description="how offers compete")
 
     @field_validator("offers")
     @classmethod

@@ -93,9 +93,9 @@ class RoleSettings(Settings):
 class Risk(Settings):
     """How a model's score becomes a band: below `medium` is low, from `high` on is high."""
 
-    model: Name = "churn"
-    medium: Annotated[float, Field(gt=0, lt=1)] = 0.1
-    high: Annotated[float, Field(gt=0, lt=1)] = 0.3
+    model: Name = Field(default="churn", description="the model of training/labels.yaml")
+    medium: float = Field(default=0.1, gt=0, lt=1, description="scores below it are low")
+    high: float = Field(default=0.3, gt=0, lt=1, description="scores from it on are high")
 
     @model_validator(mode="after")
     def _ordered(self) -> Risk:
@@ -119,8 +119,8 @@ class RolesFile(Settings):
     """The whole of ``serving/roles.yaml``."""
 
     roles: dict[Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=60)], RoleSettings] = Field(
-        min_length=1
+        min_length=1, description="name: what a role may see and do"
     )
     row_rules: dict[Name, Text] = Field(default_factory=dict, description="named conditions over features, for `rows`")
-    risk: Risk = Risk()
-    served: Served = Served()
+    risk: Risk = Field(default=Risk(), description="how a score becomes low, medium or high")
+    served: Served = Field(default=Served(), description="which feature reads are sampled, to be checked later")

@@ -20,28 +20,28 @@ _NAME = re.compile(r"^[a-z][a-z0-9_]*$")
 class Inactivity(Settings):
     """Positive when the customer has no event of this type in the outcome window."""
 
-    kind: Literal["inactivity"]
-    event: str
-    horizon: PositiveDuration
-    gap: Duration = timedelta(0)
+    kind: Literal["inactivity"] = Field(description="who will have no event of this type")
+    event: str = Field(description="the type of event")
+    horizon: PositiveDuration = Field(description="the length of the outcome window")
+    gap: Duration = Field(default=timedelta(0), description="how long after the cutoff the outcome window begins")
 
 
 class Acquisition(Settings):
     """Positive for each category that the customer takes in the outcome window."""
 
-    kind: Literal["acquisition"]
+    kind: Literal["acquisition"] = Field(description="what a customer takes that they had not before")
     of: str = Field(description="items.group, item, or a column of events")
     event: str = Field(default="purchase", description="the type of event that counts as taking")
-    horizon: PositiveDuration
-    gap: Duration = timedelta(0)
+    horizon: PositiveDuration = Field(description="the length of the outcome window")
+    gap: Duration = Field(default=timedelta(0), description="how long after the cutoff the outcome window begins")
 
 
 class Recorded(Settings):
     """Positive when a recorded field has this value: one row per customer, no history."""
 
-    kind: Literal["recorded"]
+    kind: Literal["recorded"] = Field(description="a field that holds the outcome")
     field: str = Field(description="feed.column")
-    positive: str | int | float | bool
+    positive: str | int | float | bool = Field(description="the value that counts as positive")
 
 
 Label = Annotated[Inactivity | Acquisition | Recorded, Field(discriminator="kind")]
@@ -68,30 +68,32 @@ class Cutoffs(Settings):
 class ModelSettings(Settings):
     """One model: its label, its population, its features."""
 
-    label: Label
+    label: Label = Field(description="what is predicted")
     purpose: str | None = Field(
         default=None, description="what it predicts for; who has no basis for it is not learnt from. Any, if left out"
     )
-    population: Population = Field(default_factory=Population)
+    population: Population = Field(default_factory=Population, description="who is predicted for")
     features: list[str] = Field(default_factory=list, description="views to learn from; all if left out")
     exclude: list[str] = Field(default_factory=list, description="further columns that this model may not learn from")
-    cutoffs: Cutoffs = Field(default_factory=Cutoffs)
+    cutoffs: Cutoffs = Field(default_factory=Cutoffs, description="which snapshots are learnt from")
     min_positives: int = Field(default=50, ge=2, description="fewer labels of either class stop the training")
-    seed: int = 7
+    seed: int = Field(default=7, description="start of all random numbers; the same seed gives the same model")
 
 
 class Validation(Settings):
     """How models are judged before they are trusted."""
 
-    scheme: Literal["time", "customer"] = "time"
-    folds: int = Field(default=3, ge=2, le=10)
+    scheme: Literal["time", "customer"] = Field(
+        default="time", description="time: later cutoffs judge; customer: customers not learnt from judge"
+    )
+    folds: int = Field(default=3, ge=2, le=10, description="parts of the data that judge in turn")
 
 
 class LabelsFile(Settings):
     """The whole of ``training/labels.yaml``."""
 
-    models: dict[str, ModelSettings] = Field(min_length=1)
-    validation: Validation = Field(default_factory=Validation)
+    models: dict[str, ModelSettings] = Field(min_length=1, description="name: what a model predicts, and for whom")
+    validation: Validation = Field(default_factory=Validation, description="how models are judged")
     exclude: list[str] = Field(default_factory=list, description="columns that may not be learnt from")
 
     @field_validator("models")
