@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
@@ -176,6 +176,7 @@ class Decider:
         explain: int | None = None,
         threads: int = 1,
         log: bool = True,
+        before_commit: Callable[[], object] = lambda: None,
     ) -> list[Decision]:
         """Decide for each customer, and write the decisions into the ledger.
 
@@ -195,6 +196,7 @@ class Decider:
         explain : offers up to this rank get the drivers of their score; all when left out, none at 0
         threads : of LightGBM
         log : whether the ledger is written
+        before_commit : see `Ledger.append`
 
         Returns
         -------
@@ -230,7 +232,7 @@ class Decider:
         )
         explained = self._explained(decisions, columns, ranks=explain)
         if log:
-            self.ledger.append(explained, actor_role=actor_role)
+            self.ledger.append(explained, actor_role=actor_role, before_commit=before_commit)
         return explained
 
     def decide_online(
@@ -244,6 +246,7 @@ class Decider:
         context_weights: Mapping[str, float] | None = None,
         nonce: str,
         log: bool = True,
+        before_commit: Callable[[], object] = lambda: None,
     ) -> OnlineDecision:
         """Decide for one customer from what the online store holds; the values are those of `decide`.
 
@@ -270,6 +273,7 @@ class Decider:
             },
             absent=[Stage.FEATURES_UNREAD if row.unread else None if row.found else Stage.CUSTOMER_UNKNOWN],
             log=log,
+            before_commit=before_commit,
         )
         return OnlineDecision(decision, self.freshness(row))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
@@ -68,10 +68,16 @@ class DecisionLedger:
         """Close the file."""
         self.connections.close()
 
-    def append(self, decisions: Sequence[Decision], *, actor_role: str) -> int:
+    def append(
+        self, decisions: Sequence[Decision], *, actor_role: str, before_commit: Callable[[], object] = lambda: None
+    ) -> int:
         """Write decisions in one transaction and return how many are new.
 
         A decision whose id is already in the ledger is not written again.
+
+        Parameters
+        ----------
+        before_commit : called inside the transaction when all is written; when it raises, nothing is kept
         """
         encoder = Encoder()
         with self.connections.writing() as connection:
@@ -93,6 +99,7 @@ class DecisionLedger:
                 f"INSERT INTO interactions VALUES ({_placeholders(14)})",
                 (row for decision in ordered for row in encoder.interactions(decision)),
             )
+            before_commit()
         return len(new)
 
     def record_outcome(
@@ -104,6 +111,7 @@ class DecisionLedger:
         at: datetime,
         reason: str | None = None,
         value: float | None = None,
+        before_commit: Callable[[], object] = lambda: None,
     ) -> bool:
         """Write an outcome of an offer and return whether it is new; the same outcome twice is written once.
 
@@ -114,6 +122,7 @@ class DecisionLedger:
         at : when it happened
         reason : why, such as an agent's reason to override
         value : what it was worth, in the company's currency
+        before_commit : called inside the transaction when all is written; when it raises, nothing is kept
 
         Raises
         ------
@@ -136,6 +145,7 @@ class DecisionLedger:
                 f"INSERT INTO outcomes VALUES ({_placeholders(7)})",
                 [key, decision_id, offer, outcome, stamp, value, reason],
             )
+            before_commit()
             return connection.total_changes > before
 
     def get(self, decision_id: str) -> Decision:

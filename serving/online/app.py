@@ -1,7 +1,8 @@
-"""The routes: each translates a request for the decider and its answer for the wire, and thinks nothing itself."""
+"""The routes: each translates a request for the decider, and the decision into a reply; the work is done in threads."""
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -29,7 +30,7 @@ from serving.online.problems import (
     of_validation,
     refuse,
 )
-from serving.online.readiness import Front
+from serving.online.readiness import ReadinessGate
 from serving.online.role_settings import NEEDED, ActionName
 from serving.online.role_view import columns_for, customer_reply, decide_reply, scores_of, versions_of
 from serving.online.roles import Role
@@ -48,139 +49,182 @@ from serving.online.schemas import (
     ScoreRequest,
     StateReply,
 )
+from serving.online.worker_pool import WorkerPool
 
 _LOG = structlog.get_logger("nextbest.online")
 TITLE, VERSION = "nextbest", "1"
 
 
-def create_app(front: Front, *, clock: Clock, meters: Meters, start: Callable[[], object] | None = None) -> FastAPI:
-    """Return the app; only a `Guard` may stand before it, which tells it who asks.
+def create_app(
+    gate: ReadinessGate,
+    *,
+    clock: Clock,
+    meters: Meters,
+    pool: WorkerPool | None = None,
+    start: Callable[[], object] | None = None,
+) -> FastAPI:
+    """Return the app; a `Guard` must stand before it, which puts the caller into the request's scope.
 
     Parameters
     ----------
-    front : gives the desk once it is loaded
+    gate : gives the service context once it is loaded
     clock : gives the moment of each decision
-    meters : what is counted
-    start : called once when the server starts, such as to load the desk
+    meters : counts decisions
+    pool : the threads that requests are worked on in; one of the default size if left out
+    start : called once when the server starts, such as to load the service context
     """
+    pool = pool or WorkerPool()
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         if start is not None:
             start()
         yield
+        pool.close()
 
     app = FastAPI(
         title=TITLE, version=VERSION, docs_url=None, redoc_url=None, redirect_slashes=False, lifespan=lifespan
     )
     _errors(app)
-    _health(app, front, meters)
-    _decisions(app, front, clock, meters)
-    _customers(app, front, clock)
-    _events(app, front, clock)
+    _health(app, gate, meters)
+    _decisions(app, gate, clock, meters, pool)
+    _customers(app, gate, clock, pool)
+    _events(app, gate, clock, pool)
     app.openapi = lambda: _document(app)  # type: ignore[method-assign]
     return app
 
 
-def _decisions(app: FastAPI, front: Front, clock: Clock, meters: Meters) -> None:
+def _decisions(app: FastAPI, gate: ReadinessGate, clock: Clock, meters: Meters, pool: WorkerPool) -> None:
     @app.post("/v1/decide", response_model=DecideReply)
-    def decide(ask: DecideRequest, request: Request) -> Response:
+    async def decide(ask: DecideRequest, request: Request) -> Response:
         """Decide the next best offers for one customer, or none, and write the decision into the ledger."""
-        desk, caller, role, now = front.desk, _caller(request), _role(request), clock()
+        context, caller, role = gate.context, _caller(request), _role(request)
         _require_right(role, "decide")
         _require_purpose(ask, role)
-        known = {offer.id for offer in desk.decider.policy.offers}
+        known = {offer.id for offer in context.decider.policy.offers}
         if not known.issuperset(ask.context.weights):
             raise refuse(422, "offer.unknown", "a weight is for an offer that is not known", pointer="/context/weights")
-        (row,) = desk.read([ask.customer_id], role=role, as_of=now, without_values=True)
-        if row is None:
-            raise Refused(UNKNOWN_CUSTOMER)
-        answer = desk.decider.decide_online(
-            row,
-            as_of=now,
-            actor_role=role.name,
-            channel=ask.channel,
-            purpose=ask.purpose,
-            context_weights=ask.context.weights,
-            nonce=caller.request_id,
-        )
-        meters.decision(purpose=ask.purpose, result=answer.decision.no_action_reason or "offered")
-        return _json(decide_reply(answer, row, role=role, desk=desk))
+
+        def work() -> Response:
+            now = clock()
+            (row,) = context.read([ask.customer_id], role=role, as_of=now, without_values=True)
+            if row is None:
+                raise Refused(UNKNOWN_CUSTOMER)
+            caller.deadline.check()
+            answer = context.decider.decide_online(
+                row,
+                as_of=now,
+                actor_role=role.name,
+                channel=ask.channel,
+                purpose=ask.purpose,
+                context_weights=ask.context.weights,
+                nonce=caller.request_id,
+                before_commit=caller.deadline.begin_write,
+            )
+            meters.decision(purpose=ask.purpose, result=answer.decision.no_action_reason or "offered")
+            return _json(decide_reply(answer, row, role=role, context=context))
+
+        return await pool.run(work, deadline=caller.deadline)
 
     @app.post("/v1/outcomes", response_model=OutcomeReply)
-    def outcomes(ask: OutcomeRequest, request: Request) -> Response:
+    async def outcomes(ask: OutcomeRequest, request: Request) -> Response:
         """Write what came of an offer into the ledger."""
-        desk, role, now = front.desk, _role(request), clock()
+        context, deadline, role = gate.context, _caller(request).deadline, _role(request)
         _require_right(role, "outcomes")
-        ledger = desk.decider.ledger
-        decision = ledger.get(ask.decision_id)
-        item = next((item for item in decision.items if item.offer == ask.offer), None)
-        purpose, channel = (decision.purpose, decision.channel) if item is None else (item.purpose, item.channel)
-        if purpose not in role.purposes or not role.acts_through(channel):
-            raise Refused(UNKNOWN_DECISION)
-        if desk.read([decision.customer_id], role=role, as_of=now, without_values=True) == [None]:
-            raise Refused(UNKNOWN_DECISION)
-        new = ledger.record_outcome(ask.decision_id, ask.offer, ask.outcome, at=now, reason=ask.reason)
-        return _json(OutcomeReply(recorded=new))
+
+        def work() -> Response:
+            now, ledger = clock(), context.decider.ledger
+            decision = ledger.get(ask.decision_id)
+            item = next((item for item in decision.items if item.offer == ask.offer), None)
+            purpose, channel = (decision.purpose, decision.channel) if item is None else (item.purpose, item.channel)
+            if purpose not in role.purposes or not role.acts_through(channel):
+                raise Refused(UNKNOWN_DECISION)
+            if context.read([decision.customer_id], role=role, as_of=now, without_values=True) == [None]:
+                raise Refused(UNKNOWN_DECISION)
+            new = ledger.record_outcome(
+                ask.decision_id,
+                ask.offer,
+                ask.outcome,
+                at=now,
+                reason=ask.reason,
+                before_commit=deadline.begin_write,
+            )
+            return _json(OutcomeReply(recorded=new))
+
+        return await pool.run(work, deadline=deadline)
 
 
-def _customers(app: FastAPI, front: Front, clock: Clock) -> None:
+def _customers(app: FastAPI, gate: ReadinessGate, clock: Clock, pool: WorkerPool) -> None:
     @app.post("/v1/score", response_model=ScoreReply)
-    def score(ask: ScoreRequest, request: Request) -> Response:
+    async def score(ask: ScoreRequest, request: Request) -> Response:
         """Return the models' scores of a few customers."""
-        desk, role, now = front.desk, _role(request), clock()
+        context, deadline, role = gate.context, _caller(request).deadline, _role(request)
         _require_right(role, "score")
-        models = list(desk.decider.scorer.models) if ask.models is None else ask.models
+        models = list(context.decider.scorer.models) if ask.models is None else ask.models
         for place, model in enumerate(models):
-            if model not in desk.decider.scorer.models:
+            if model not in context.decider.scorer.models:
                 raise refuse(422, "model.unknown", "no champion of this name", pointer=f"/models/{place}")
         customers = list(dict.fromkeys(ask.customer_ids))
-        found = desk.read(customers, role=role, as_of=now)
-        if None in found:
-            fault, place = UNKNOWN_CUSTOMER, ask.customer_ids.index(customers[found.index(None)])
-            raise refuse(fault.status, fault.code, fault.detail, pointer=f"/customer_ids/{place}")
-        rows = [row for row in found if row is not None]
-        scores = desk.decider.scores(rows, models=models)
-        degraded = sorted({one for row in rows for one in desk.decider.freshness(row)})
-        by_customer = {row.customer_id: scores_of(scores, place) for place, row in enumerate(rows)}
-        return _json(ScoreReply(scores=by_customer, degraded=degraded, versions=versions_of(desk)))
+
+        def work() -> Response:
+            found = context.read(customers, role=role, as_of=clock())
+            if None in found:
+                fault, place = UNKNOWN_CUSTOMER, ask.customer_ids.index(customers[found.index(None)])
+                raise refuse(fault.status, fault.code, fault.detail, pointer=f"/customer_ids/{place}")
+            deadline.check()
+            rows = [row for row in found if row is not None]
+            scores = context.decider.scores(rows, models=models)
+            degraded = sorted({one for row in rows for one in context.decider.freshness(row)})
+            by_customer = {row.customer_id: scores_of(scores, place) for place, row in enumerate(rows)}
+            return _json(ScoreReply(scores=by_customer, degraded=degraded, versions=versions_of(context)))
+
+        return await pool.run(work, deadline=deadline)
 
     @app.get("/v1/customers/{customer_id}", response_model=CustomerReply)
-    def customer(customer_id: str, request: Request) -> Response:
+    async def customer(customer_id: str, request: Request) -> Response:
         """Return what is known of one customer."""
-        desk, role, now = front.desk, _role(request), clock()
+        context, role = gate.context, _role(request)
         _require_right(role, "customers")
         if re.match(CUSTOMER_ID, customer_id) is None:
             raise Refused(UNKNOWN_CUSTOMER)
-        (row,) = desk.read([customer_id], role=role, as_of=now, also=columns_for(role, desk))
-        if row is None:
-            raise Refused(UNKNOWN_CUSTOMER)
-        return _json(customer_reply(row, role=role, desk=desk))
+
+        def work() -> Response:
+            (row,) = context.read([customer_id], role=role, as_of=clock(), also=columns_for(role, context))
+            if row is None:
+                raise Refused(UNKNOWN_CUSTOMER)
+            return _json(customer_reply(row, role=role, context=context))
+
+        return await pool.run(work, deadline=_caller(request).deadline)
 
 
-def _events(app: FastAPI, front: Front, clock: Clock) -> None:
+def _events(app: FastAPI, gate: ReadinessGate, clock: Clock, pool: WorkerPool) -> None:
     @app.post("/v1/events", response_model=EventsReply, status_code=202)
-    def events(ask: EventsRequest, request: Request) -> Response:
-        """Take in what customers did; `nextbest events follow` has it in their features a moment later."""
-        intake = front.desk.intake
+    async def events(ask: EventsRequest, request: Request) -> Response:
+        """Write what customers did into the event log; `nextbest events follow` brings it into their features."""
+        intake, deadline = gate.context.intake, _caller(request).deadline
         _require_right(_role(request), "events")
         if intake is None:
-            raise Refused(DEFECT)  # it is opened where a role holds the field
-        done = intake.accept([event.model_dump_json(exclude_none=True) for event in ask.events], at=clock())
-        reply = EventsReply(accepted=done.accepted, duplicates=done.duplicates, aside=dict(done.aside))
-        return _json(reply, status=202)
+            raise Refused(DEFECT)  # it is opened where a role has the right to send events
+
+        def work() -> Response:
+            deadline.begin_write()
+            done = intake.accept([event.model_dump_json(exclude_none=True) for event in ask.events], at=clock())
+            reply = EventsReply(accepted=done.accepted, duplicates=done.duplicates, aside=dict(done.aside))
+            return _json(reply, status=202)
+
+        return await pool.run(work, deadline=deadline)
 
 
-def _health(app: FastAPI, front: Front, meters: Meters) -> None:
+def _health(app: FastAPI, gate: ReadinessGate, meters: Meters) -> None:
     @app.get("/live", response_model=StateReply)
     async def live() -> Response:
-        """Say that the process answers."""
+        """Answer that the process is alive."""
         return _json(StateReply(status="alive"))
 
     @app.get("/ready", response_model=StateReply)
     async def ready() -> Response:
-        """Say that models, features and roles are loaded; 503 until then."""
-        front.require_open()
+        """Answer 200 when decisions can be made, else 503 with the reason."""
+        await asyncio.to_thread(gate.require_ready)
         return _json(StateReply(status="ready"))
 
     @app.get("/metrics", response_class=Response)
@@ -207,8 +251,8 @@ def _errors(app: FastAPI) -> None:
     async def http(request: Request, error: Exception) -> Response:
         if not isinstance(error, HTTPException):
             return _problem(request, DEFECT)
-        told = {404: ("path.unknown", "no such path"), 405: ("method.not_allowed", "this path has other methods")}
-        code, detail = told.get(error.status_code, ("http", "the request cannot be answered"))
+        known = {404: ("path.unknown", "no such path"), 405: ("method.not_allowed", "this path has other methods")}
+        code, detail = known.get(error.status_code, ("http", "the request cannot be answered"))
         return _problem(request, Fault(error.status_code, code, detail, headers=dict(error.headers or {})))
 
     async def defect(request: Request, _: Exception) -> Response:
@@ -246,7 +290,7 @@ def _caller(request: Request) -> Caller:
 def _role(request: Request) -> Role:
     role = _caller(request).role
     if role is None:
-        raise Refused(DEFECT)  # the guard lets nobody without a role through to a route that asks
+        raise Refused(DEFECT)  # the guard refuses a caller without a role on these routes
     return role
 
 

@@ -1,4 +1,4 @@
-"""A sample of what the service reads, noted for the proof of consistency; who asks waits for none of it."""
+"""Logs a sample of the features that the service reads, for `nextbest features consistency`; no request waits."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from features.base.workspace import Workspace
 from features.store.feature_read_log import VectorLog
 from features.store.online_reader import OnlineRow
 from features.views.declarations import definition_of
-from serving.online.role_settings import Served
+from serving.online.role_settings import FeatureReadSampling
 
 
 class OnlineReads(Protocol):
-    """What is needed of the online store."""
+    """What the service needs of an online store."""
 
     def read(self, customers: Sequence[str], features: Sequence[str], *, as_of: datetime) -> list[OnlineRow]: ...
 
 
 @dataclass(frozen=True)
-class Noting:
-    """Reads as `reader` does, and notes a sample of the rows."""
+class FeatureReadLogger:
+    """Reads as `reader` does, and logs a sample of the rows."""
 
     reader: OnlineReads
     log: VectorLog
@@ -35,22 +35,26 @@ class Noting:
         return rows
 
 
-def noting(
-    reader: OnlineReads, workspace: Workspace, served: Served, *, chance: Callable[[], float] = random.random
+def log_reads(
+    reader: OnlineReads,
+    workspace: Workspace,
+    sampling: FeatureReadSampling,
+    *,
+    rng: Callable[[], float] = random.random,
 ) -> OnlineReads:
-    """Return the reader, with a sample of what it reads noted where `served` asks for one.
+    """Return the reader, with a sample of what it reads logged where `sampling` is above 0.
 
     Parameters
     ----------
-    chance : gives a number from 0 to 1 for each customer who is read
+    rng : gives a number from 0 to 1 for each customer who is read
     """
-    if not served.sample:
+    if not sampling.sample:
         return reader
     log = VectorLog(
         workspace.served,
         definition=definition_of(workspace),
-        sample=served.sample,
-        keep=served.keep,
-        chance=chance,
+        sample=sampling.sample,
+        keep=sampling.keep,
+        chance=rng,
     )
-    return Noting(reader, log)
+    return FeatureReadLogger(reader, log)

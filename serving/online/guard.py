@@ -1,7 +1,7 @@
-"""The one way in: key → role, size, type and strictness of the body, deadline, request id; every error one document.
+"""Middleware before every route: key → role, limits and strict JSON of the body, deadline, request id, log line.
 
-It stands before everything that the service answers, BentoML's own routes included: a path that is not one of ours is
-unknown, and without a key it is not even that.
+It stands before BentoML's own routes, too: a path that is not a route of this service is answered with 404, and without
+a key with 401. Every error is a problem document.
 """
 
 from __future__ import annotations
@@ -21,14 +21,15 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving.online import strict_json
+from serving.online.deadline import Deadline
 from serving.online.metrics import Meters
 from serving.online.problems import DEFECT, MEDIA_TYPE, TOO_SLOW, Fault, Refused, refuse
-from serving.online.readiness import Front
+from serving.online.readiness import ReadinessGate
 from serving.online.roles import Role, role_of
 
 STATE = "nextbest"
 OPEN = frozenset({"/live", "/ready"})
-"""Paths that need no key: they say whether the service is there, and nothing else."""
+"""Paths that need no key: they answer whether the service is alive and ready, and nothing else."""
 NOWHERE = "unknown"
 _REQUEST_ID = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._\-]{7,63}$")
 _JSON = re.compile(r"^application/json\s*(;\s*charset\s*=\s*\"?utf-8\"?\s*)?$", re.IGNORECASE)
@@ -40,7 +41,7 @@ def _new_id() -> str:
 
 
 @dataclass(frozen=True)
-class Limits:
+class RequestLimits:
     """How large a body may be, in bytes, and how long sending it and answering it may take, each, in seconds."""
 
     body: int = 64 * 1024
@@ -49,15 +50,21 @@ class Limits:
 
 @dataclass
 class Caller:
-    """Who asks, for as long as the request lasts."""
+    """The caller of one request.
+
+    Attributes
+    ----------
+    role : none on paths that need no key
+    """
 
     request_id: str
+    deadline: Deadline
     role: Role | None = None
 
 
 @dataclass
 class _Answering:
-    """What has been sent of the answer; once abandoned, what the app still sends goes nowhere."""
+    """Sends the answer with the headers that all answers have; once abandoned, what the app still sends is dropped."""
 
     send: Send
     request_id: str
@@ -90,23 +97,23 @@ class Guard:
 
     Parameters
     ----------
-    front : knows the roles once they are loaded
-    routes : of the app: what may be reached at all
+    gate : gives the roles once the service context is loaded
+    routes : of the app; every other path is answered with 404
     meters : counts requests
-    new_id : gives an id to a request that brings none
+    new_id : gives the id of a request that brings none
     """
 
     def __init__(
         self,
         app: ASGIApp,
         *,
-        front: Front,
+        gate: ReadinessGate,
         routes: Sequence[Route],
         meters: Meters,
-        limits: Limits = Limits(),
+        limits: RequestLimits = RequestLimits(),
         new_id: Callable[[], str] = _new_id,
     ) -> None:
-        self._app, self._front, self._meters, self._limits, self._new_id = app, front, meters, limits, new_id
+        self._app, self._gate, self._meters, self._limits, self._new_id = app, gate, meters, limits, new_id
         self._under_way: set[asyncio.Future[None]] = set()  # asyncio itself holds tasks only weakly
         self._paths = [(route.path_regex, route.path) for route in routes]
 
@@ -121,7 +128,7 @@ class Guard:
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         began, headers = time.perf_counter(), Headers(scope=scope)
-        caller = Caller(self._request_id(headers))
+        caller = Caller(self._request_id(headers), Deadline(self._limits.deadline_s))
         answering = _Answering(send, caller.request_id)
         route = self._route(scope["path"])
         try:
@@ -131,11 +138,13 @@ class Guard:
                 raise refuse(404, "path.unknown", "no such path")
             if scope["method"] not in ("GET", "HEAD", "OPTIONS"):
                 receive = _replay(await self._body(headers, receive))
-            await self._within_deadline(self._app({**scope, STATE: caller}, receive, answering), answering)
+                caller.deadline = Deadline(self._limits.deadline_s)  # the body had a deadline of its own
+            work = self._app({**scope, STATE: caller}, receive, answering)
+            await self._within_deadline(work, answering, deadline=caller.deadline)
         except Refused as refused:
             await answering.fault(refused.fault)
         except Exception as error:  # noqa: BLE001  whatever it is, the caller gets a problem document
-            # The message may hold what was sent: where it happened is enough.
+            # The message may hold what was sent, so only the place is logged.
             frames = [f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)[-5:]]
             _LOG.error("defect", request_id=caller.request_id, route=route, kind=type(error).__name__, frames=frames)
             if answering.status is None:
@@ -144,7 +153,7 @@ class Guard:
         status = answering.status or 0
         self._meters.request(route=route, status=status, role=role, seconds=seconds)
         if route in OPEN:
-            return  # asked every few seconds by whatever looks after the service
+            return  # monitoring calls these every few seconds
         _LOG.info(
             "request",
             request_id=caller.request_id,
@@ -155,17 +164,17 @@ class Guard:
             role=role,
         )
 
-    async def _within_deadline(self, work: Awaitable[None], answering: _Answering) -> None:
-        """Wait for the app, but no longer than the deadline: a thread that hangs cannot be stopped, only left."""
+    async def _within_deadline(self, work: Awaitable[None], answering: _Answering, *, deadline: Deadline) -> None:
+        """Wait for the app, but no longer than the deadline; a write that has begun is waited for and answered."""
         task = asyncio.ensure_future(work)
         self._under_way.add(task)
         task.add_done_callback(self._ended)
         try:
-            await asyncio.wait({task}, timeout=self._limits.deadline_s)
+            await asyncio.wait({task}, timeout=deadline.left_s)
         except asyncio.CancelledError:
             task.cancel()
             raise
-        if task.done() or answering.status is not None:
+        if task.done() or answering.status is not None or not deadline.expire():
             await task
         else:
             answering.abandoned = True
@@ -175,7 +184,7 @@ class Guard:
     def _ended(self, task: asyncio.Future[None]) -> None:
         self._under_way.discard(task)
         if not task.cancelled():
-            task.exception()  # looked at, so that asyncio does not complain of one that was left
+            task.exception()  # retrieved, else asyncio logs it
 
     def _route(self, path: str) -> str:
         return next((template for pattern, template in self._paths if pattern.match(path)), NOWHERE)
@@ -187,7 +196,7 @@ class Guard:
     def _role(self, headers: Headers) -> Role:
         given = headers.getlist("authorization")
         scheme, _, key = given[0].partition(" ") if len(given) == 1 else ("", "", "")
-        roles = self._front.desk.roles
+        roles = self._gate.context.roles
         role = role_of(key.strip(), roles) if scheme.lower() == "bearer" else None
         if role is None:
             detail = "send the key of a role: Authorization: Bearer KEY"

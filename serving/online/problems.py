@@ -1,4 +1,4 @@
-"""Every error as one document (RFC 9457): stable code, place, request id; never a value that was sent."""
+"""Every error as one problem document (RFC 9457): stable code, place, request id; never a value that was sent."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Fault:
 
 
 class Refused(Exception):
-    """Carries a fault to the rim."""
+    """Ends a request with a fault, which becomes the answer."""
 
     def __init__(self, fault: Fault) -> None:
         super().__init__(fault.code)
@@ -58,14 +58,15 @@ def refuse(status: int, code: str, detail: str, *, pointer: str = "") -> Refused
 
 
 UNKNOWN_CUSTOMER = Fault(404, "customer.unknown", "no such customer")
-"""Also where the role may not see the customer: the two cannot be told apart."""
+"""Also the answer where the role may not see the customer, so that the two cannot be distinguished."""
 UNKNOWN_DECISION = Fault(404, "ledger.unknown_decision", "the ledger does not hold this decision", "/decision_id")
-DEFECT = Fault(500, "defect", "something went wrong here; the log has the request id")
+DEFECT = Fault(500, "defect", "an unexpected error; look for the request id in the service's log")
 TOO_SLOW = Fault(504, "deadline", "no answer within the deadline")
+BUSY = Fault(503, "busy", "the service has as many requests as it can take", headers={"Retry-After": "1"})
 
 
 def of_error(error: NextbestError) -> Fault:
-    """Return the fault of one of our own errors: what the ledger refuses is the caller's, all else is ours."""
+    """Return the fault of an error of this project: 4xx for what the ledger refuses, else 5xx."""
     code, detail = error.first.code, "the service cannot do this now"
     if not isinstance(error, BadData) or not code.startswith("ledger."):
         unavailable = isinstance(error, (BadData, StorageFailure, Unreachable, BadConfiguration))
@@ -75,19 +76,25 @@ def of_error(error: NextbestError) -> Fault:
 
 
 def of_validation(errors: Sequence[Mapping[str, object]]) -> Fault:
-    """Return the fault of a body that does not fit: the first place, and what is expected there."""
+    """Return the fault of a body that does not fit the model: the first place, and what is expected there."""
     first = errors[0]
     location = first.get("loc")
     path = [part for part in location[1:] if part != "[key]"] if isinstance(location, tuple) else []
     kind = str(first.get("type"))
     if kind == "extra_forbidden":
-        return Fault(422, "body.unknown_key", "this key is not known here", pointer_to(path))
+        return Fault(422, "body.unknown_key", "unknown key", pointer_to(path))
     code = "body.missing_key" if kind == "missing" else "body.value"
     return Fault(422, code, str(first.get("msg")), pointer_to(path))
 
 
 def pointer_to(path: Sequence[object]) -> str:
-    """Return a JSON pointer; it ends before a key that is no plain name, which may be foreign text."""
+    """Return a JSON pointer; it ends before a key that is not a plain name, which may be personal data.
+
+    Examples
+    --------
+    >>> pointer_to(["context", "weights", "toy-box"])
+    '/context/weights'
+    """
     parts: list[str] = []
     for part in path:
         if not isinstance(part, int) and _SAFE_KEY.match(str(part)) is None:

@@ -90,7 +90,7 @@ class RoleSettings(Settings):
     _key = field_validator("key")(_reference)
 
 
-class Risk(Settings):
+class RiskBands(Settings):
     """How a model's score becomes a band: below `medium` is low, from `high` on is high."""
 
     model: Name = Field(default="churn", description="the model of training/labels.yaml")
@@ -98,7 +98,7 @@ class Risk(Settings):
     high: float = Field(default=0.3, gt=0, lt=1, description="scores from it on are high")
 
     @model_validator(mode="after")
-    def _ordered(self) -> Risk:
+    def _ordered(self) -> RiskBands:
         if self.medium >= self.high:
             raise ValueError("`medium` must lie below `high`")
         return self
@@ -108,7 +108,7 @@ class Risk(Settings):
         return "low" if score < self.medium else "medium" if score < self.high else "high"
 
 
-class Served(Settings):
+class FeatureReadSampling(Settings):
     """Which share of the reads is kept, for how long, so that `nextbest features consistency` can prove them right."""
 
     sample: Annotated[float, Field(ge=0, le=1)] = Field(default=0.0, description="share of the customers' reads")
@@ -122,5 +122,7 @@ class RolesFile(Settings):
         min_length=1, description="name: what a role may see and do"
     )
     row_rules: dict[Name, Text] = Field(default_factory=dict, description="named conditions over features, for `rows`")
-    risk: Risk = Field(default=Risk(), description="how a score becomes low, medium or high")
-    served: Served = Field(default=Served(), description="which feature reads are sampled, to be checked later")
+    risk: RiskBands = Field(default=RiskBands(), description="how a score becomes low, medium or high")
+    served: FeatureReadSampling = Field(
+        default=FeatureReadSampling(), description="which feature reads are sampled, to be checked later"
+    )

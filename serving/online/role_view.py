@@ -27,26 +27,26 @@ from serving.online.schemas import (
 if TYPE_CHECKING:
     from features.store.online_reader import OnlineRow
     from serving.engine import OnlineDecision
-    from serving.online.service_context import Desk
+    from serving.online.service_context import ServiceContext
 
 _RECORD = "_record"
 
 
-def versions_of(desk: Desk) -> Versions:
+def versions_of(context: ServiceContext) -> Versions:
     """Return what the service decides with."""
-    decider = desk.decider
+    decider = context.decider
     return Versions(
         policy=decider.policy.version, models=dict(decider.scorer.versions), features=decider.catalogue.digest[:12]
     )
 
 
-def decide_reply(answer: OnlineDecision, row: OnlineRow, *, role: Role, desk: Desk) -> DecideReply:
+def decide_reply(answer: OnlineDecision, row: OnlineRow, *, role: Role, context: ServiceContext) -> DecideReply:
     """Return a decision as the role may see it."""
     decision = answer.decision
-    fields = _risk(row, role=role, desk=desk)
+    fields = _risk(row, role=role, context=context)
     if role.holds("offers"):
-        titles = {offer.id: offer.settings.title for offer in desk.decider.policy.offers}
-        fields["items"] = [_item(item, title=titles[item.offer], role=role, desk=desk) for item in decision.items]
+        titles = {offer.id: offer.settings.title for offer in context.decider.policy.offers}
+        fields["items"] = [_item(item, title=titles[item.offer], role=role, context=context) for item in decision.items]
         fields["no_action_reason"] = decision.no_action_reason
     if role.holds("blocked"):
         fields["blocked"] = [
@@ -59,47 +59,47 @@ def decide_reply(answer: OnlineDecision, row: OnlineRow, *, role: Role, desk: De
     return DecideReply(
         decision_id=decision.decision_id,
         degraded=list(answer.degraded),
-        versions=versions_of(desk),
-        ttl_s=desk.ttl_s,
+        versions=versions_of(context),
+        ttl_s=context.ttl_s,
         **fields,
     )
 
 
-def customer_reply(row: OnlineRow, *, role: Role, desk: Desk) -> CustomerReply:
+def customer_reply(row: OnlineRow, *, role: Role, context: ServiceContext) -> CustomerReply:
     """Return what is known of a customer, as far as the role may see it."""
-    fields = _risk(row, role=role, desk=desk)
+    fields = _risk(row, role=role, context=context)
     if role.holds("consents"):
         fields["consents"] = {
             name.removeprefix(CONSENT_PREFIX): None if row.values[name] is None else bool(row.values[name])
-            for name in consent_columns(desk)
+            for name in consent_columns(context)
         }
     if role.holds("scores"):
-        models = desk.decider.scorer.models
-        fields["scores"] = scores_of(desk.decider.scores([row], models=models), 0)
+        models = context.decider.scorer.models
+        fields["scores"] = scores_of(context.decider.scores([row], models=models), 0)
     if role.holds("profile"):
-        fields["profile"] = {name: _plain(row.values[name]) for name in sorted(desk.profile)}
+        fields["profile"] = {name: _plain(row.values[name]) for name in sorted(context.profile)}
     if role.holds("features"):
-        fields["features"] = {name: _plain(row.values[name]) for name in desk.decider.catalogue.features}
+        fields["features"] = {name: _plain(row.values[name]) for name in context.decider.catalogue.features}
     times = [moment for moment in row.event_times.values() if moment is not None]
     return CustomerReply(
         customer_id=row.customer_id,
         feature_time=iso(min(times)) if times else None,
-        degraded=list(desk.decider.freshness(row)),
+        degraded=list(context.decider.freshness(row)),
         **fields,
     )
 
 
-def columns_for(role: Role, desk: Desk) -> tuple[str, ...]:
+def columns_for(role: Role, context: ServiceContext) -> tuple[str, ...]:
     """Return the features that `customer_reply` shows a role."""
     if role.holds("features"):
-        return desk.decider.catalogue.features
-    profile = sorted(desk.profile) if role.holds("profile") else []
-    return (*profile, *(consent_columns(desk) if role.holds("consents") else ()))
+        return context.decider.catalogue.features
+    profile = sorted(context.profile) if role.holds("profile") else []
+    return (*profile, *(consent_columns(context) if role.holds("consents") else ()))
 
 
-def consent_columns(desk: Desk) -> list[str]:
+def consent_columns(context: ServiceContext) -> list[str]:
     """Return the features that say what a customer has allowed."""
-    names = [name for name in desk.decider.catalogue.features if name.startswith(CONSENT_PREFIX)]
+    names = [name for name in context.decider.catalogue.features if name.startswith(CONSENT_PREFIX)]
     return [name for name in names if not (name.endswith(_RECORD) and name.removesuffix(_RECORD) in names)]
 
 
@@ -115,10 +115,10 @@ def scores_of(scores: Mapping[str, Scores], row: int) -> dict[str, ScoreValue]:
     return found
 
 
-def _item(item: DecisionItem, *, title: str | None, role: Role, desk: Desk) -> ItemReply:
+def _item(item: DecisionItem, *, title: str | None, role: Role, context: ServiceContext) -> ItemReply:
     fields: dict[str, Any] = {} if title is None else {"title": title}
     if role.holds("reasons"):
-        fields["reasons"] = [_reason(reason, role=role, desk=desk) for reason in item.reasons]
+        fields["reasons"] = [_reason(reason, role=role, context=context) for reason in item.reasons]
     if role.holds("propensity"):
         fields["propensity"] = item.propensity
     if role.holds("value"):
@@ -126,40 +126,40 @@ def _item(item: DecisionItem, *, title: str | None, role: Role, desk: Desk) -> I
     return ItemReply(offer=item.offer, group=item.group, channel=item.channel, rank=item.rank, **fields)
 
 
-def _reason(reason: Reason, *, role: Role, desk: Desk) -> ReasonReply:
+def _reason(reason: Reason, *, role: Role, context: ServiceContext) -> ReasonReply:
     """Return a reason, with its value only for a role that holds the field which the value reveals."""
-    if reason.value is None or not _reveals_only_held(reason, role=role, desk=desk):
+    if reason.value is None or not _reveals_only_held(reason, role=role, context=context):
         return ReasonReply(code=reason.code, subject=reason.subject, text=reason.text)
     return ReasonReply(code=reason.code, subject=reason.subject, text=reason.text, value=reason.value)
 
 
-def _reveals_only_held(reason: Reason, *, role: Role, desk: Desk) -> bool:
+def _reveals_only_held(reason: Reason, *, role: Role, context: ServiceContext) -> bool:
     match reason.code:
         case "likelihood" | "starting_propensity":
             return role.holds("propensity")
         case "value" | "cost":
             return role.holds("value")
         case "driver":
-            return _shows_column(reason.subject, role=role, desk=desk)
+            return _shows_column(reason.subject, role=role, context=context)
         case "rule":
-            columns = desk.rule_columns.get(str(reason.value))
-            return columns is not None and all(_shows_column(name, role=role, desk=desk) for name in columns)
+            columns = context.rule_columns.get(str(reason.value))
+            return columns is not None and all(_shows_column(name, role=role, context=context) for name in columns)
         case _:
             return False
 
 
-def _shows_column(name: str, *, role: Role, desk: Desk) -> bool:
+def _shows_column(name: str, *, role: Role, context: ServiceContext) -> bool:
     """Return whether a role may see the value of a feature or a score."""
     if name.startswith(SCORE_PREFIX):
         return role.holds("scores")
     if name.startswith(CONSENT_PREFIX) and role.holds("consents"):
         return True
-    return role.holds("features") or (name in desk.profile and role.holds("profile"))
+    return role.holds("features") or (name in context.profile and role.holds("profile"))
 
 
-def _risk(row: OnlineRow, *, role: Role, desk: Desk) -> dict[str, Any]:
-    score = desk.risk_score(row) if role.holds("risk_band") else None
-    return {} if score is None else {"risk_band": desk.risk.band(score)}
+def _risk(row: OnlineRow, *, role: Role, context: ServiceContext) -> dict[str, Any]:
+    score = context.risk_score(row) if role.holds("risk_band") else None
+    return {} if score is None else {"risk_band": context.risk.band(score)}
 
 
 def _plain(value: object) -> FeatureValue:

@@ -15,7 +15,7 @@ from features.base.workspace import Workspace, reveal
 from features.config.loading import Lines, did_you_mean, load
 from features.snapshots.build_report import read_report
 from features.views.declarations import load_feeds
-from serving.online.role_settings import FILE, NEEDED, ActionName, FieldName, Risk, RolesFile
+from serving.online.role_settings import FILE, NEEDED, ActionName, FieldName, RiskBands, RolesFile
 
 SHORTEST_KEY = 20
 _RULE_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9.\-]*(?:_[A-Za-z0-9.\-]+)*$")
@@ -125,7 +125,7 @@ def compile_roles(
     return tuple(roles)
 
 
-def read_roles(workspace: Workspace) -> tuple[tuple[Role, ...], Risk]:
+def read_roles(workspace: Workspace) -> tuple[tuple[Role, ...], RiskBands]:
     """Return the workspace's roles with their keys, and how risk is banded.
 
     Raises

@@ -13,8 +13,10 @@ import ipaddress
 import os
 import socket
 from contextlib import closing, suppress
+from pkgutil import resolve_name
 
 import structlog
+import uvicorn
 
 from features.base.errors import BadConfiguration, StorageFailure, Unreachable
 from features.base.workspace import Workspace
@@ -22,8 +24,10 @@ from serving.engine import Decider
 from serving.online.api_keys import ensure_keys
 from serving.online.json_logs import log_json
 from serving.online.roles import read_roles
+from serving.online.service_context import WORKSPACE
 
 HOST, PORT = "127.0.0.1", 3000
+SERVICE = "serving.online.service:decisions"
 GRACE_S = 10
 _LOG = structlog.get_logger("nextbest.online")
 
@@ -31,7 +35,7 @@ _LOG = structlog.get_logger("nextbest.online")
 def serve(workspace: Workspace, *, host: str = HOST, port: int = PORT) -> None:
     """Serve a workspace; returns after Ctrl-C. SIGTERM ends the process, after the requests under way.
 
-    Keys that lie in ``state/`` and are missing are made first.
+    Missing key files inside ``state/`` are written first.
 
     Parameters
     ----------
@@ -48,22 +52,18 @@ def serve(workspace: Workspace, *, host: str = HOST, port: int = PORT) -> None:
     """
     ensure_keys(workspace)
     read_roles(workspace)
-    Decider.open(workspace).ledger.close()  # what is wrong is said now, not by a service that never gets ready
+    Decider.open(workspace).ledger.close()  # a workspace that cannot be served is refused before the port opens
     with closing(bind(host, port)) as listening:
-        os.environ["NEXTBEST_WORKSPACE"] = str(workspace.root.resolve())
+        os.environ[WORKSPACE] = str(workspace.root.resolve())
         os.environ["BENTOML_DO_NOT_TRACK"] = "True"
         log_json()
         _LOG.info("listening", url=f"http://{host}:{listening.getsockname()[1]}")
         if not ipaddress.ip_address(listening.getsockname()[0]).is_loopback:
             _LOG.warning("not_loopback", hint="keys travel in the clear: put a proxy that speaks TLS before it")
-        import uvicorn
-
-        from serving.online.service import decisions  # BentoML: only once there is something to serve
-
         config = uvicorn.Config(
-            decisions.to_asgi(),
+            resolve_name(SERVICE).to_asgi(),  # BentoML takes seconds to load: a workspace that is wrong comes first
             log_config=None,
-            access_log=False,  # it would write customer ids down
+            access_log=False,  # it would log customer ids
             server_header=False,
             timeout_keep_alive=30,
             timeout_graceful_shutdown=GRACE_S,

@@ -1,45 +1,49 @@
-"""What a request is answered with: the decider, a reader of the online store and the roles, loaded once."""
+"""Everything that answering a request needs, loaded once: the decider, a reader of the online store, the roles."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import structlog
 
-from features.base.errors import Unreachable
+from features.base.errors import BadConfiguration, Unreachable
 from features.base.workspace import Workspace
 from features.store.online_reader import OnlineRow, open_reader
 from features.streaming.intake import Intake
 from features.streaming.open_event_log import open_log
 from features.views.declarations import load_views
 from serving.engine import Decider
-from serving.online.feature_read_logger import OnlineReads, noting
-from serving.online.role_settings import Risk
+from serving.online.feature_read_logger import OnlineReads, log_reads
+from serving.online.role_settings import RiskBands
 from serving.online.roles import Role, load_roles, read_roles
 
 _LOG = structlog.get_logger("nextbest.online")
 TTL_S = 300
+WORKSPACE = "NEXTBEST_WORKSPACE"
+_NOBODY = "nobody"
 
 
 @dataclass(frozen=True)
-class Desk:
-    """Reads customers for a role, as far as the role may see them.
+class ServiceContext:
+    """What the service answers with, and reading customers for a role, as far as the role may see them.
 
     Attributes
     ----------
     profile : the features that come from the customers table
-    intake : takes events in; none where no role may tell any
+    intake : takes events in; none where no role may send any
     ttl_s : for how many seconds an answer may be shown
     """
 
     decider: Decider
     reader: OnlineReads
     roles: tuple[Role, ...]
-    risk: Risk
+    risk: RiskBands
     profile: frozenset[str]
     intake: Intake | None = None
     ttl_s: int = TTL_S
@@ -59,21 +63,21 @@ class Desk:
         also: Iterable[str] = (),
         without_values: bool = False,
     ) -> list[OnlineRow | None]:
-        """Return each customer's newest values; None for one that is not known, or hidden from the role.
+        """Return each customer's newest values; None for one who is not known, or hidden from the role.
 
         Parameters
         ----------
         also : features besides those that deciding needs
-        without_values : whether a row without any value will do where the store does not answer in time
+        without_values : whether a row without any value is returned where the store does not answer in time
 
         Raises
         ------
-        Unreachable : the store does not answer, and the values are needed: for the answer, or to tell whether the
+        Unreachable : the store does not answer, and the values are needed: for the answer, or to find out whether the
             role may see the customer
         """
         rule = role.rule
         needed = dict.fromkeys([*self.decider.features, *(rule.columns if rule else ()), *also])
-        rows = self.reader.read(customers, [*(needed or self.decider.catalogue.features[:1])], as_of=as_of)
+        rows = self.reader.read(customers, [*needed] or self._one_feature, as_of=as_of)
         unread = next((row.unread for row in rows if row.unread), "")
         if unread:
             _LOG.warning("unread", reason=unread)
@@ -85,6 +89,15 @@ class Desk:
         seen = rule.evaluate(self.decider.columns(values, names=sorted(rule.columns)), rows=len(rows)).is_true()
         return [row if row.found and may else None for row, may in zip(rows, seen.tolist(), strict=True)]
 
+    def unread_reason(self) -> str:
+        """Return why the online store cannot be read at this moment: ``timeout``, ``unreachable``; empty if it can."""
+        (row,) = self.reader.read([_NOBODY], self._one_feature, as_of=self.decider.catalogue.as_of)
+        return row.unread
+
+    @property
+    def _one_feature(self) -> list[str]:
+        return [*self.decider.catalogue.features[:1]]
+
     def risk_score(self, row: OnlineRow) -> float | None:
         """Return the score that the risk band is of; None where the model gives none."""
         model = self.risk.model
@@ -94,8 +107,23 @@ class Desk:
         return value if np.isfinite(value) else None
 
 
-def open_desk(workspace: Workspace) -> Desk:
-    """Load everything that the service of a workspace needs; takes seconds."""
+def load_service_context() -> ServiceContext:
+    """Load the service context of the workspace that the environment names.
+
+    Raises
+    ------
+    BadConfiguration : when it names none
+    """
+    folder = os.environ.get(WORKSPACE)
+    if not folder:
+        raise BadConfiguration(
+            "serve.workspace", f"{WORKSPACE} is not set", hint="`nextbest serve` sets it; else set it to the folder"
+        )
+    return open_service_context(Workspace(Path(folder)))
+
+
+def open_service_context(workspace: Workspace) -> ServiceContext:
+    """Load everything that the service of a workspace needs; this takes seconds."""
     roles, risk = read_roles(workspace)
     decider = Decider.open(workspace)
     reader = open_reader(workspace.root)
@@ -104,16 +132,16 @@ def open_desk(workspace: Workspace) -> Desk:
     profile = frozenset(
         feature.name for view in decider.catalogue.views if view.name in own for feature in view.features
     )
-    told = any(role.may("events") for role in roles)
-    intake = Intake(workspace, open_log(workspace)) if told else None
-    desk = Desk(decider=decider, reader=reader, roles=roles, risk=risk, profile=profile, intake=intake)
-    _warm_up(desk)
-    return replace(desk, reader=noting(reader, workspace, load_roles(workspace)[0].served))
+    takes_events = any(role.may("events") for role in roles)
+    intake = Intake(workspace, open_log(workspace)) if takes_events else None
+    context = ServiceContext(decider=decider, reader=reader, roles=roles, risk=risk, profile=profile, intake=intake)
+    _warm_up(context)
+    return replace(context, reader=log_reads(reader, workspace, load_roles(workspace)[0].served))
 
 
-def _warm_up(desk: Desk) -> None:
-    """Go once through all that the first caller would otherwise wait for; nothing is written."""
-    now, decider = desk.decider.catalogue.as_of, desk.decider
-    (nobody,) = desk.reader.read(["nobody"], decider.catalogue.features, as_of=now)
+def _warm_up(context: ServiceContext) -> None:
+    """Decide once without writing it, so that the first caller does not wait for what is loaded at first use."""
+    now, decider = context.decider.catalogue.as_of, context.decider
+    (nobody,) = context.reader.read([_NOBODY], decider.catalogue.features, as_of=now)
     values = {name: [nobody.values[name]] for name in decider.features}
-    decider.decide(["nobody"], values, as_of=now, actor_role="", scope="online", log=False)
+    decider.decide([_NOBODY], values, as_of=now, actor_role="", scope="online", log=False)

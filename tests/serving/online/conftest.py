@@ -18,23 +18,24 @@ from serving.engine import Decider
 from serving.online.api_keys import ensure_keys
 from serving.online.app import create_app
 from serving.online.feature_read_logger import OnlineReads
-from serving.online.guard import Guard, Limits, routes_of
+from serving.online.guard import Guard, RequestLimits, routes_of
 from serving.online.metrics import Meters
-from serving.online.readiness import Front
+from serving.online.readiness import ReadinessGate
 from serving.online.roles import read_roles
-from serving.online.service_context import Desk
+from serving.online.service_context import ServiceContext
+from serving.online.worker_pool import WorkerPool
 from tests.serving.house import NOW
 from tests.serving.online.client import Client
 
 ClientFor = Callable[[str], Client]
-PATIENT = Limits(deadline_s=60.0)  # only a test of the deadline is about time
+PATIENT = RequestLimits(deadline_s=60.0)  # only a test of the deadline is about time
 
 
 @dataclass(frozen=True)
 class Running:
     """The parts of a service, to look at and to vary."""
 
-    desk: Desk
+    context: ServiceContext
     app: FastAPI
     guarded: Guard
 
@@ -50,16 +51,22 @@ def keyed(house: Workspace) -> Workspace:
 def make(keyed: Workspace, decider: Decider, tmp_path: Path) -> Callable[..., Running]:
     """Return a function that puts a service together."""
 
-    def put_together(*, limits: Limits | None = None, reads: OnlineReads | None = None, at: datetime = NOW) -> Running:
+    def put_together(
+        *,
+        limits: RequestLimits | None = None,
+        reads: OnlineReads | None = None,
+        at: datetime = NOW,
+        pool: WorkerPool | None = None,
+    ) -> Running:
         roles, risk = read_roles(keyed)
         profile = frozenset({"profile__region"})
         intake = Intake(keyed, SqliteLog(tmp_path / "motion"))
         read = reads or open_reader(keyed.root)
-        desk = Desk(decider=decider, reader=read, roles=roles, risk=risk, profile=profile, intake=intake)
-        front, meters = Front(desk), Meters()
-        app = create_app(front, clock=lambda: at, meters=meters)
-        guarded = Guard(app, front=front, routes=routes_of(app), meters=meters, limits=limits or PATIENT)
-        return Running(desk, app, guarded)
+        context = ServiceContext(decider=decider, reader=read, roles=roles, risk=risk, profile=profile, intake=intake)
+        gate, meters = ReadinessGate(context), Meters()
+        app = create_app(gate, clock=lambda: at, meters=meters, pool=pool)
+        guarded = Guard(app, gate=gate, routes=routes_of(app), meters=meters, limits=limits or PATIENT)
+        return Running(context, app, guarded)
 
     return put_together
 

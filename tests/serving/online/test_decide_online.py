@@ -91,7 +91,7 @@ def test_deciding_and_reporting_outcomes_need_a_right(as_role: ClientFor, runnin
     told = as_role("everything").post("/v1/decide", ASK).json()
     report = {"decision_id": told["decision_id"], "offer": "NO_ACTION", "outcome": "overridden"}
     assert problem(as_role(role).post("/v1/outcomes", report))[:2] == (403, "field.not_held")
-    with running.desk.decider.ledger.connections.reading() as connection:
+    with running.context.decider.ledger.connections.reading() as connection:
         assert connection.execute("SELECT actor_role FROM decisions").fetchall() == [("everything",)]
 
 
@@ -116,15 +116,15 @@ def test_no_action_is_answered_with_its_reason(as_role: ClientFor, running: Runn
     told = [client.post("/v1/decide", {**ASK, "customer_id": customer(n)}).json() for n in range(40)]
     none = [one for one in told if not one["items"]]
     assert {one["no_action_reason"] for one in none} & {"consent", "control_group"}
-    assert running.desk.decider.ledger.get(none[0]["decision_id"]).is_no_action
+    assert running.context.decider.ledger.get(none[0]["decision_id"]).is_no_action
 
 
 def test_every_answer_is_in_the_ledger_under_the_role_s_name(as_role: ClientFor, running: Running) -> None:
     told = as_role("shop").post("/v1/decide", ASK).json()
-    decision = running.desk.decider.ledger.get(told["decision_id"])
+    decision = running.context.decider.ledger.get(told["decision_id"])
     assert decision.customer_id == customer(0)
     assert decision.scope == "online"
-    with running.desk.decider.ledger.connections.reading() as connection:
+    with running.context.decider.ledger.connections.reading() as connection:
         assert connection.execute("SELECT actor_role FROM decisions").fetchall() == [("shop",)]
 
 
@@ -188,7 +188,7 @@ def test_an_outcome_is_written_once_and_counts_as_a_contact(as_role: ClientFor, 
     report = {"decision_id": told["decision_id"], "offer": told["items"][0]["offer"], "outcome": "accepted"}
     assert client.post("/v1/outcomes", report).json() == {"recorded": True}
     assert client.post("/v1/outcomes", report).json() == {"recorded": False}
-    (written,) = running.desk.decider.ledger.outcomes_of(told["decision_id"])
+    (written,) = running.context.decider.ledger.outcomes_of(told["decision_id"])
     assert (written.outcome, written.outcome_time) == ("accepted", NOW)
 
 

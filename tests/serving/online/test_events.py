@@ -27,8 +27,8 @@ def test_events_are_accepted_once_and_what_cannot_be_used_is_kept_aside(running:
     assert answer.json() == {"accepted": 1, "duplicates": 1, "aside": {"future": 1, "unknown_customer": 1}}
     again = as_role("everything").post("/v1/events", {"events": [event(1)]})
     assert again.json() == {"accepted": 0, "duplicates": 1, "aside": {}}
-    assert running.desk.intake is not None
-    (entry,) = running.desk.intake.log.read(after=0, limit=9)
+    assert running.context.intake is not None
+    (entry,) = running.context.intake.log.read(after=0, limit=9)
     assert (entry.event.customer_id, entry.event.amount) == (customer(0), 12.5)
 
 
@@ -41,8 +41,8 @@ def test_a_customer_may_be_named_by_a_record(as_role: ClientFor) -> None:
 def test_a_role_that_does_not_hold_it_is_refused(running: Running, as_role: ClientFor) -> None:
     answer = as_role("shop").post("/v1/events", {"events": [event(1)]})
     assert problem(answer) == (403, "field.not_held", "")
-    assert running.desk.intake is not None
-    assert running.desk.intake.log.last() == 0
+    assert running.context.intake is not None
+    assert running.context.intake.log.last() == 0
 
 
 @pytest.mark.parametrize(
@@ -63,8 +63,8 @@ def test_bad_input_is_one_problem_with_its_place_and_nothing_of_it_is_taken(
     running: Running, as_role: ClientFor, ask: dict[str, Any], told: tuple[int, str, str]
 ) -> None:
     assert problem(as_role("everything").post("/v1/events", ask)) == told
-    assert running.desk.intake is not None
-    assert running.desk.intake.log.last() == 0
+    assert running.context.intake is not None
+    assert running.context.intake.log.last() == 0
 
 
 def test_a_problem_and_the_log_of_the_service_hold_nothing_of_what_was_sent(

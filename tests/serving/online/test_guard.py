@@ -5,22 +5,27 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+import httpx
 import pytest
 import structlog
 from starlette.types import Message
 
 from features.base.errors import StorageFailure
 from features.base.workspace import Workspace
-from features.store.online_reader import OnlineRow
+from features.store.online_reader import OnlineRow, open_reader
 from features.store.repository import Store
 from serving.online.app import create_app
-from serving.online.guard import Guard, Limits, routes_of
+from serving.online.deadline import Deadline
+from serving.online.guard import Guard, RequestLimits, routes_of
 from serving.online.metrics import Meters
-from serving.online.readiness import Front
-from serving.online.service_context import Desk
+from serving.online.problems import TOO_SLOW, Refused
+from serving.online.readiness import ReadinessGate
+from serving.online.service_context import ServiceContext
+from serving.online.worker_pool import WorkerPool
 from tests.serving.house import NOW, customer
 from tests.serving.online.client import JSON, Client, problem
 from tests.serving.online.conftest import ClientFor, Running, key_of
@@ -202,13 +207,96 @@ def raises(error: Exception) -> Callable[[], object]:
 def test_a_slow_store_is_cut_off_at_the_deadline(make: Callable[..., Running], keyed: Workspace) -> None:
     answered = threading.Event()
     broken = Broken(lambda: answered.wait(timeout=60))  # hangs until there is an answer
-    guarded = make(limits=Limits(deadline_s=0.1), reads=broken).guarded
+    guarded = make(limits=RequestLimits(deadline_s=0.1), reads=broken).guarded
     client = Client(guarded, key_of(keyed, "shop"), answered=answered.set)
     assert problem(client.post("/v1/decide", ASK))[:2] == (504, "deadline")
 
 
+def decisions(running: Running) -> int:
+    with running.context.decider.ledger.connections.reading() as connection:
+        (count,) = connection.execute("SELECT count(*) FROM decisions").fetchone()
+    return int(count)
+
+
+def test_nothing_is_written_once_the_deadline_has_been_answered(make: Callable[..., Running], keyed: Workspace) -> None:
+    answered, store = threading.Event(), open_reader(keyed.root)
+
+    class Late:
+        """An online store that gives its rows only after the caller has been answered."""
+
+        def read(self, customers: Sequence[str], features: Sequence[str], *, as_of: datetime) -> list[OnlineRow]:
+            answered.wait(timeout=60)
+            return store.read(customers, features, as_of=as_of)
+
+    pool = WorkerPool()
+    running = make(limits=RequestLimits(deadline_s=0.1), reads=Late(), pool=pool)
+    client = Client(running.guarded, key_of(keyed, "shop"), answered=answered.set)
+    assert problem(client.post("/v1/decide", ASK))[:2] == (504, "deadline")
+    pool.close(wait=True)
+    assert decisions(running) == 0
+
+
+def test_a_deadline_that_ends_while_deciding_rolls_the_decision_back(
+    running: Running, keyed: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def expired(self: Deadline) -> None:
+        self.expire()
+        raise Refused(TOO_SLOW)
+
+    monkeypatch.setattr(Deadline, "begin_write", expired)
+    client = Client(running.guarded, key_of(keyed, "shop"))
+    assert problem(client.post("/v1/decide", ASK))[:2] == (504, "deadline")
+    assert decisions(running) == 0
+
+
+def test_beyond_the_workers_and_the_queue_requests_are_refused_at_once(
+    make: Callable[..., Running], keyed: Workspace
+) -> None:
+    release = threading.Event()
+    broken = Broken(lambda: release.wait(timeout=60))
+    guarded = make(reads=broken, pool=WorkerPool(workers=2, waiting=3)).guarded
+    before = threading.active_count()
+
+    async def send_all() -> list[httpx.Response]:
+        key = {"Authorization": f"Bearer {key_of(keyed, 'shop')}"}
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(guarded), base_url="http://here") as client:
+            sent = [asyncio.ensure_future(client.post("/v1/decide", json=ASK, headers=key)) for _ in range(40)]
+            done: set[asyncio.Future[httpx.Response]] = set()
+            waiting = set(sent)
+            while len(waiting) > 5:
+                more, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+                done |= more
+            assert threading.active_count() <= before + 3
+            release.set()
+            await asyncio.wait(waiting)
+            return [one.result() for one in done]
+
+    refused = asyncio.run(send_all())
+    assert len(refused) == 35
+    assert {problem(answer)[:2] for answer in refused} == {(503, "busy")}
+    assert {answer.headers["retry-after"] for answer in refused} == {"1"}
+
+
+def test_ready_is_answered_with_the_reason_while_the_online_store_cannot_be_read(
+    make: Callable[..., Running], keyed: Workspace
+) -> None:
+    store, away = open_reader(keyed.root), [True]
+
+    class Sometimes:
+        def read(self, customers: Sequence[str], features: Sequence[str], *, as_of: datetime) -> list[OnlineRow]:
+            rows = store.read(customers, features, as_of=as_of)
+            return [replace(row, found=False, unread="unreachable") for row in rows] if away else rows
+
+    client = Client(make(reads=Sometimes()).guarded)
+    answer = client.get("/ready")
+    assert problem(answer)[:2] == (503, "store.unreachable")
+    assert answer.headers["retry-after"] == "2"
+    away.clear()
+    assert client.get("/ready").json() == {"status": "ready"}
+
+
 def test_a_body_that_does_not_come_is_not_waited_for(make: Callable[..., Running], keyed: Workspace) -> None:
-    client = Client(make(limits=Limits(deadline_s=0.1)).guarded, key_of(keyed, "shop"))
+    client = Client(make(limits=RequestLimits(deadline_s=0.1)).guarded, key_of(keyed, "shop"))
 
     async def never() -> Any:
         yield b"{"
@@ -253,27 +341,27 @@ def test_the_log_has_route_role_and_time_but_no_customer(as_role: ClientFor) -> 
 
 
 def test_until_the_desk_is_loaded_the_service_lives_but_is_not_ready(running: Running) -> None:
-    front, meters = Front(), Meters()
-    app = create_app(front, clock=lambda: NOW, meters=meters)
-    client = Client(Guard(app, front=front, routes=routes_of(app), meters=meters), "any-key-any-key-any-key")
+    gate, meters = ReadinessGate(), Meters()
+    app = create_app(gate, clock=lambda: NOW, meters=meters)
+    client = Client(Guard(app, gate=gate, routes=routes_of(app), meters=meters), "any-key-any-key-any-key")
     assert client.get("/live").json() == {"status": "alive"}
     assert problem(client.get("/ready"))[:2] == (503, "not_ready")
     assert problem(client.post("/v1/decide", ASK))[:2] == (503, "not_ready")
-    front.open(lambda: running.desk).join()
+    gate.load(lambda: running.context).join()
     assert client.get("/ready").json() == {"status": "ready"}
 
 
 def test_a_desk_that_cannot_be_loaded_is_told_by_its_code(keyed: Workspace, store: Store) -> None:
     del keyed, store
 
-    def make_desk() -> Desk:
+    def make_context() -> ServiceContext:
         raise StorageFailure("bundle.digest", "damaged", where="churn")
 
-    front, meters = Front(), Meters()
+    gate, meters = ReadinessGate(), Meters()
     with structlog.testing.capture_logs() as logs:
-        front.open(make_desk).join()
-    app = create_app(front, clock=lambda: NOW, meters=meters)
-    client = Client(Guard(app, front=front, routes=routes_of(app), meters=meters))
+        gate.load(make_context).join()
+    app = create_app(gate, clock=lambda: NOW, meters=meters)
+    client = Client(Guard(app, gate=gate, routes=routes_of(app), meters=meters))
     assert problem(client.get("/ready"))[:2] == (503, "bundle.digest")
     assert logs[0]["where"] == "churn"
 

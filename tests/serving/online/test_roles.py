@@ -10,7 +10,7 @@ import pytest
 from features.base.errors import BadConfiguration
 from features.base.workspace import Workspace
 from serving.online.api_keys import ensure_keys
-from serving.online.role_settings import ACTIONS, FIELDS, NEEDED, ActionName, FieldName, Risk
+from serving.online.role_settings import ACTIONS, FIELDS, NEEDED, ActionName, FieldName, RiskBands
 from serving.online.roles import Role, compile_roles, load_roles, role_of
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -127,7 +127,7 @@ def test_every_field_says_what_it_covers() -> None:
 
 
 def test_risk_is_banded() -> None:
-    risk = Risk(medium=0.2, high=0.5)
+    risk = RiskBands(medium=0.2, high=0.5)
     assert [risk.band(score) for score in (0.0, 0.199, 0.2, 0.499, 0.5, 1.0)] == [
         "low",
         "low",

@@ -42,8 +42,8 @@ def bento_app(running: Running, monkeypatch: pytest.MonkeyPatch) -> Any:
         warnings.simplefilter("ignore")  # BentoML's own imports
         from serving.online import service
 
-    # One front for the whole process: it is shut again after a test.
-    monkeypatch.setattr(service.front, "_desk", running.desk)
+    # One gate for the whole process: it is shut again after a test.
+    monkeypatch.setattr(service.gate, "_context", running.context)
     return service.decisions.to_asgi()
 
 

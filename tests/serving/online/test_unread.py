@@ -53,12 +53,12 @@ def test_with_the_store_away_nobody_gets_an_offer_whatever_its_basis(
     client = Client(running.guarded, key_of(keyed, "everything"))
     told = client.post("/v1/decide", {"customer_id": customer(0), "purpose": "service"}).json()
     assert (told["items"], told["no_action_reason"]) == ([], "features_unread")
-    assert running.desk.decider.ledger.get(told["decision_id"]).model_versions == {}  # nothing was scored
+    assert running.context.decider.ledger.get(told["decision_id"]).model_versions == {}  # nothing was scored
 
 
 def test_a_customer_who_is_not_known_gets_neither_a_score_nor_an_offer(running: Running) -> None:
-    decider = running.desk.decider
-    (nobody,) = running.desk.reader.read(["nobody"], decider.features, as_of=NOW)
+    decider = running.context.decider
+    (nobody,) = running.context.reader.read(["nobody"], decider.features, as_of=NOW)
     answer = decider.decide_online(
         nobody, as_of=NOW, actor_role="a", channel=None, purpose="service", nonce="n", log=False
     )
@@ -67,8 +67,8 @@ def test_a_customer_who_is_not_known_gets_neither_a_score_nor_an_offer(running: 
 
 
 def test_a_consent_that_is_missing_online_stops_the_offers_of_its_purpose(running: Running) -> None:
-    decider = running.desk.decider
-    rows = running.desk.reader.read([customer(number) for number in range(40)], decider.features, as_of=NOW)
+    decider = running.context.decider
+    rows = running.context.reader.read([customer(number) for number in range(40)], decider.features, as_of=NOW)
     for row in rows:
         lost = replace(row, values={**row.values, CONSENT: None}, status={**row.status, CONSENT: "missing"})
         decision = decider.decide_online(
@@ -99,9 +99,9 @@ import json, sys
 from pathlib import Path
 from features.base.workspace import Workspace
 import serving.online.service
-from serving.online.service_context import open_desk
-desk = open_desk(Workspace(Path({str(keyed.root)!r})))
-print(json.dumps([len(desk.decider.features), "feast" in sys.modules]))
+from serving.online.service_context import open_service_context
+context = open_service_context(Workspace(Path({str(keyed.root)!r})))
+print(json.dumps([len(context.decider.features), "feast" in sys.modules]))
 """
     ran = subprocess.run([sys.executable, "-W", "ignore", "-c", program], capture_output=True, text=True, check=True)
     features, feast = json.loads(ran.stdout.splitlines()[-1])

@@ -11,9 +11,9 @@ from features.base.workspace import Workspace
 from features.store.feature_read_log import VectorLog, read_vectors
 from features.store.online_reader import open_reader
 from features.store.payload import to_microseconds
-from serving.online.feature_read_logger import Noting, noting
-from serving.online.role_settings import Served
-from serving.online.service_context import open_desk
+from serving.online.feature_read_logger import FeatureReadLogger, log_reads
+from serving.online.role_settings import FeatureReadSampling
+from serving.online.service_context import open_service_context
 from tests.serving.house import NOW, customer
 from tests.serving.online.client import Client
 from tests.serving.online.conftest import Running, key_of
@@ -29,14 +29,14 @@ def test_a_decision_is_noted_with_what_was_read_for_it(
     make: Callable[..., Running], keyed: Workspace, tmp_path: Path
 ) -> None:
     log = note(tmp_path)
-    running = make(reads=Noting(open_reader(keyed.root), log))
+    running = make(reads=FeatureReadLogger(open_reader(keyed.root), log))
     plain = Client(make().guarded, key_of(keyed, "everything")).post("/v1/decide", ASK).json()
     answer = Client(running.guarded, key_of(keyed, "everything")).post("/v1/decide", ASK).json()
     log.close()
     assert answer["items"] == plain["items"]
     (vector,) = read_vectors(tmp_path, newest=10).vectors
     assert (vector.customer, vector.at_us) == (customer(0), to_microseconds(NOW))
-    assert set(vector.values) >= set(running.desk.decider.features)
+    assert set(vector.values) >= set(running.context.decider.features)
     (row,) = open_reader(keyed.root).read([customer(0)], list(vector.values), as_of=NOW)
     assert dict(row.values) == dict(vector.values)
 
@@ -46,7 +46,7 @@ def test_a_log_that_cannot_be_written_changes_no_answer(
 ) -> None:
     (tmp_path / "served").write_text("a file where the folder should be")
     log = note(tmp_path / "served")
-    client = Client(make(reads=Noting(open_reader(keyed.root), log)).guarded, key_of(keyed, "everything"))
+    client = Client(make(reads=FeatureReadLogger(open_reader(keyed.root), log)).guarded, key_of(keyed, "everything"))
     assert [client.post("/v1/decide", ASK).status_code for _ in range(3)] == [200, 200, 200]
     log.close()
     assert log.dropped == 3
@@ -54,16 +54,16 @@ def test_a_log_that_cannot_be_written_changes_no_answer(
 
 def test_nothing_is_noted_unless_it_is_asked_for(keyed: Workspace) -> None:
     reader = open_reader(keyed.root)
-    assert noting(reader, keyed, Served()) is reader
+    assert log_reads(reader, keyed, FeatureReadSampling()) is reader
 
 
 def test_the_desk_notes_what_roles_yaml_asks_for(keyed: Workspace, tmp_path: Path) -> None:
     workspace = Workspace(shutil.copytree(keyed.root, tmp_path / "own"))
     with workspace.file("serving/roles.yaml").open("a", encoding="utf-8") as roles:
         roles.write("served: {sample: 1.0, keep: 1d}\n")
-    desk = open_desk(workspace)
-    (role,) = (role for role in desk.roles if role.name == "everything")
-    assert isinstance(desk.reader, Noting)
-    desk.read([customer(1)], role=role, as_of=NOW)
-    desk.reader.log.close()
+    context = open_service_context(workspace)
+    (role,) = (role for role in context.roles if role.name == "everything")
+    assert isinstance(context.reader, FeatureReadLogger)
+    context.read([customer(1)], role=role, as_of=NOW)
+    context.reader.log.close()
     assert [vector.customer for vector in read_vectors(workspace.served, newest=10).vectors] == [customer(1)]
