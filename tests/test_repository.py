@@ -25,6 +25,7 @@ TOP_LEVEL = {
     "training",
     "serving",
     "notebooks",
+    "findings",
     "tests",
     "mlflow.yaml",
     "Makefile",
