@@ -33,7 +33,6 @@ TOP_LEVEL = {
     "requirements-spark.lock",
     "LICENSE",
     "CHANGELOG.md",
-    "findings",
     ".ci",
     ".editorconfig",
     ".gitattributes",
