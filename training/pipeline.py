@@ -47,7 +47,7 @@ from training.registry import promotion, run_plots
 from training.registry.bundle import About, Bundle
 from training.registry.champions import bundle_folder, read_champions
 from training.registry.mlflow_settings import MlflowFile, load_mlflow
-from training.registry.mlflow_sink import connect, log
+from training.registry.mlflow_sink import connect, log, require_experiment
 from training.registry.run_record import TrainingRun
 from training.validation.assessment import Assessment, assess_binary, assess_ranking
 from training.validation.gates import Judgement, judge
@@ -141,8 +141,9 @@ def train(workspace: Workspace, models: Sequence[str], progress: Progress, *, cl
             if (before := _remembered(task)) is not None:
                 trained[name] = before
                 continue
-            store = store or open_store(workspace.root)
             client = client or connect(mlflow, workspace)
+            require_experiment(client, mlflow)  # before a minute of work that could not be logged
+            store = store or open_store(workspace.root)
             trained[name] = _train(task, store, client, mlflow, progress, clock=clock)
     finally:
         if store is not None:
@@ -214,7 +215,7 @@ def _train(
     number = promotion.find_version(client, mlflow, task.name, digest=digest)
     if number is None:
         run = _run(task, frame, assessment, judgement, scorer, digest, folder)
-        run_id, source = log(run, client, experiment=mlflow.experiment)
+        run_id, source = log(run, experiment_id=require_experiment(client, mlflow))
         number = promotion.register(client, mlflow, task.name, source=source, run_id=run_id, tags=run.tags)
     champion = read_champions(task.workspace).get(task.name)
     if judgement.verdict == "promote" and (champion is None or champion.digest != digest):

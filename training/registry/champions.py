@@ -14,8 +14,11 @@ from features.base.clock import iso
 from features.base.errors import BadData, StorageFailure
 from features.base.storage import read_json, write_json
 from features.base.workspace import Workspace
+from features.base.workspace_lock import workspace_lock
 
 Move = Literal["promote", "rollback"]
+#: How long a move of a champion waits for another writer, in seconds: it is short, and worth waiting for.
+WAIT_S = 30.0
 
 
 @dataclass(frozen=True)
@@ -83,21 +86,30 @@ def read_deployments(workspace: Workspace) -> list[Deployment]:
 
 
 def set_champion(workspace: Workspace, champion: Champion, *, move: Move, reason: str, at: datetime) -> Deployment:
-    """Make one version the champion; the ledger is written first, so that no move is without an entry."""
-    champions = read_champions(workspace)
-    before = champions.get(champion.model)
-    entry = Deployment(
-        at=iso(at),
-        move=move,
-        model=champion.model,
-        version=champion.version,
-        digest=champion.digest,
-        instead_of=before.version if before else None,
-        reason=reason,
-    )
-    _append(_ledger(workspace), asdict(entry))
-    champions[champion.model] = champion
-    write_json(_present(workspace), {name: asdict(each) for name, each in sorted(champions.items())})
+    """Make one version the champion: append to the ledger, then replace it in ``champions.json``.
+
+    The workspace is locked from the reading to the writing, so that two processes that do this at the same time
+    both end in the ledger, and each keeps the champions that the other one set.
+
+    Raises
+    ------
+    StorageFailure : another command is writing the workspace and did not end in time
+    """
+    with workspace_lock(workspace, move, wait_s=WAIT_S):
+        champions = read_champions(workspace)
+        before = champions.get(champion.model)
+        entry = Deployment(
+            at=iso(at),
+            move=move,
+            model=champion.model,
+            version=champion.version,
+            digest=champion.digest,
+            instead_of=before.version if before else None,
+            reason=reason,
+        )
+        _append(_ledger(workspace), asdict(entry))  # first, so that no move is without an entry
+        champions[champion.model] = champion
+        write_json(_present(workspace), {name: asdict(each) for name, each in sorted(champions.items())})
     return entry
 
 

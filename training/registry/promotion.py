@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from pathlib import Path
 
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
@@ -14,8 +13,9 @@ from features.base.errors import BadData
 from features.base.workspace import Workspace
 from features.base.workspace_lock import locked
 from training.registry import bundle as bundles
-from training.registry.champions import Champion, Deployment, bundle_folder, previous_champion, set_champion
+from training.registry.champions import Champion, Deployment, Move, bundle_folder, previous_champion, set_champion
 from training.registry.mlflow_settings import MlflowFile
+from training.registry.mlflow_sink import mlflow_errors
 
 Client = MlflowClient
 CHAMPION = "champion"
@@ -24,30 +24,35 @@ DIGEST = "bundle_digest"
 
 def find_version(client: MlflowClient, settings: MlflowFile, model: str, *, digest: str) -> int | None:
     """Return the registered version of a bundle, if there is one."""
-    for version in _versions(client, settings, model):
+    for number, version in _versions(client, settings, model).items():
         if version.tags.get(DIGEST) == digest:
-            return int(version.version)
+            return number
     return None
 
 
 def register(
     client: MlflowClient, settings: MlflowFile, model: str, *, source: str, run_id: str, tags: Mapping[str, str]
 ) -> int:
-    """Register a logged Booster as the model's next version; its tags come with it in one step.
+    """Register a logged Booster as the model's next version, with its tags in the same step.
 
     Parameters
     ----------
     source : URI of the logged Booster
     run_id : the run that made it
     tags : ``bundle_digest``, the verdict, versions of data and code
+
+    Raises
+    ------
+    Unreachable : MLflow refused or did not answer
     """
     name = settings.registered(model)
-    try:
-        client.create_registered_model(name)
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_ALREADY_EXISTS":
-            raise
-    made = client.create_model_version(name, source=source, run_id=run_id, tags=dict(tags))
+    with mlflow_errors():
+        try:
+            client.create_registered_model(name)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+        made = client.create_model_version(name, source=source, run_id=run_id, tags=dict(tags))
     return int(made.version)
 
 
@@ -68,41 +73,70 @@ def promote(
     ------
     BadData : there is no such version, or its bundle is not here
     StorageFailure : the bundle is damaged
+    Unreachable : MLflow refused or did not answer
     """
-    versions = {int(each.version): each for each in _versions(client, settings, model)}
+    versions = _versions(client, settings, model)
     if not versions:
         raise BadData(
             "registry.no_version", f"no version of {model} is registered", hint=f"run `nextbest train {model}`"
         )
     number = max(versions) if version is None else version
     if number not in versions:
-        known = ", ".join(str(each) for each in sorted(versions))
-        raise BadData("registry.no_version", f"{model} has no version {number}", hint=f"registered: {known}")
-    champion = Champion(model, number, versions[number].tags[DIGEST])
-    _verified(workspace, champion)
-    entry = set_champion(workspace, champion, move="promote", reason=reason, at=at)
-    client.set_registered_model_alias(settings.registered(model), CHAMPION, str(number))
-    return entry
+        raise BadData("registry.no_version", f"{model} has no version {number}", hint=_registered(versions))
+    digest = versions[number].tags.get(DIGEST)
+    if digest is None:
+        raise BadData(
+            "registry.foreign_version",
+            f"version {number} of {model} was not registered by `nextbest train`: it has no tag {DIGEST}",
+            hint="promote a version that `nextbest train` registered",
+        )
+    return _move(client, settings, workspace, Champion(model, number, digest), move="promote", reason=reason, at=at)
 
 
 @locked("rollback")
 def roll_back(
     client: MlflowClient, settings: MlflowFile, workspace: Workspace, model: str, *, reason: str, at: datetime
 ) -> Deployment:
-    """Make the version that decided before the present one the champion again.
+    """Make the version that decided before the present one the champion again, here and in MLflow.
 
     Raises
     ------
-    BadData : there is none, or its bundle is not here
+    BadData : there is none, its bundle is not here, or MLflow no longer holds that version; nothing was changed
+    StorageFailure : the bundle is damaged
     """
     champion = previous_champion(workspace, model)
+    versions = _versions(client, settings, model)
+    known = versions.get(champion.version)
+    if known is None or known.tags.get(DIGEST) != champion.digest:
+        state = "was deleted in MLflow" if known is None else "is another bundle in MLflow"
+        raise BadData(
+            "registry.version_missing",
+            f"version {champion.version} of {model} cannot be rolled back to, it {state}; nothing was changed",
+            where=settings.registered(model),
+            hint=f"`nextbest promote {model} --version N` with another version ({_registered(versions)})",
+        )
+    return _move(client, settings, workspace, champion, move="rollback", reason=reason, at=at)
+
+
+def _move(
+    client: MlflowClient,
+    settings: MlflowFile,
+    workspace: Workspace,
+    champion: Champion,
+    *,
+    move: Move,
+    reason: str,
+    at: datetime,
+) -> Deployment:
+    """Set the champion here, then MLflow's alias; the version is known to exist in MLflow."""
     _verified(workspace, champion)
-    entry = set_champion(workspace, champion, move="rollback", reason=reason, at=at)
-    client.set_registered_model_alias(settings.registered(model), CHAMPION, str(champion.version))
+    entry = set_champion(workspace, champion, move=move, reason=reason, at=at)
+    with mlflow_errors():
+        client.set_registered_model_alias(settings.registered(champion.model), CHAMPION, str(champion.version))
     return entry
 
 
-def _verified(workspace: Workspace, champion: Champion) -> Path:
+def _verified(workspace: Workspace, champion: Champion) -> None:
     folder = bundle_folder(workspace, champion.model, champion.digest)
     if not folder.is_dir():
         raise BadData(
@@ -111,8 +145,13 @@ def _verified(workspace: Workspace, champion: Champion) -> Path:
             hint="train it again, or restore the folder from the run's artifacts (bundle/)",
         )
     bundles.load(folder, expected_digest=champion.digest)
-    return folder
 
 
-def _versions(client: MlflowClient, settings: MlflowFile, model: str) -> list[ModelVersion]:
-    return list(client.search_model_versions(f"name = '{settings.registered(model)}'"))
+def _versions(client: MlflowClient, settings: MlflowFile, model: str) -> dict[int, ModelVersion]:
+    with mlflow_errors():
+        found = client.search_model_versions(f"name = '{settings.registered(model)}'")
+    return {int(version.version): version for version in found}
+
+
+def _registered(versions: Mapping[int, ModelVersion]) -> str:
+    return f"registered: {', '.join(map(str, sorted(versions))) or 'none'}"
