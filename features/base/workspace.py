@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from features.base.errors import BadConfiguration
+from features.base.generations import current_generation
 
 CONFIGURATION = (
     "features/feeds.yaml",
@@ -26,7 +27,7 @@ _SECRET = re.compile(r"\$\{(env|file):([^}]+)\}")
 
 @dataclass(frozen=True)
 class Workspace:
-    """The paths of one workspace; nothing here reads or writes.
+    """The paths of one workspace; nothing here is written, and read only which generation is published.
 
     Parameters
     ----------
@@ -57,8 +58,11 @@ class Workspace:
 
     @property
     def unified(self) -> Path:
-        """The canonical tables with one ``customer_id``."""
-        return self.state / "unified"
+        """The canonical tables with one ``customer_id``: the published generation of them.
+
+        A reader takes this path once and reads all tables below it, so that they are of one run.
+        """
+        return current_generation(self.state / "unified")
 
     @property
     def personal(self) -> Path:
@@ -92,8 +96,8 @@ class Workspace:
 
     @property
     def snapshots(self) -> Path:
-        """Features as of each cutoff, a folder a view with a file a cutoff."""
-        return self.state / "snapshots"
+        """Features as of each cutoff, a folder a view with a file a cutoff: the published generation of them."""
+        return current_generation(self.state / "snapshots")
 
     @property
     def fitted(self) -> Path:

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from features.base.checksums import damaged_column
 from features.base.engine import literal, one_row, quoted
 from features.base.errors import StorageFailure
+from features.base.generations import hold_generation
 from features.base.storage import stream_parquet
 from features.base.workspace import Workspace
 from features.config.canonical import CANONICAL, Kind, attribute_name
@@ -98,7 +99,7 @@ def refuse_damaged_tables(workspace: Workspace) -> None:
         raise StorageFailure(
             "unify.damaged_table",
             f"{damaged[0]} does not match its checksums (first in {damaged[1]})",
-            where=workspace.unified.name,
+            where="state/unified",
             hint="run `nextbest unify`, which makes it again",
         )
 
@@ -281,6 +282,7 @@ def register(
     motion : folder of the events in motion, which are among ``events`` as they are settled now; none if left out
     where : SQL condition on the rows of a table; all rows of a table that is not named
     """
+    hold_generation(engine, folder)
     columns: dict[Kind, dict[str, bool]] = {}
     moving = motion is not None and load_in_motion(engine, motion=motion, unified=folder)
     for kind in CANONICAL:

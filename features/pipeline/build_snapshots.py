@@ -8,8 +8,9 @@ from datetime import datetime
 from features.base.clock import as_utc, iso
 from features.base.engine import open_engine
 from features.base.errors import BadConfiguration, BadData, NextbestError, Problem
+from features.base.generations import new_generation
 from features.base.progress import Progress
-from features.base.storage import atomic_folder, digest_file, digest_of, read_done, read_json, write_json
+from features.base.storage import digest_file, digest_of, read_done, read_json, write_json
 from features.base.workspace import Workspace
 from features.config.engine_settings import engine_resources
 from features.config.feeds_file import FeedsFile
@@ -93,7 +94,7 @@ def build_snapshots(
         progress.step("computing features", total=len(planned))
         withheld: set[Withheld] = set()
         unread: dict[str, int] = {}
-        with atomic_folder(workspace.snapshots) as part:
+        with new_generation(workspace.state / "snapshots") as part:
             renewal = Renewal(
                 old=workspace.snapshots,
                 new=part,

@@ -12,8 +12,9 @@ import pyarrow.compute as pc
 
 from features.base.engine import one_row, open_engine
 from features.base.errors import BadData, StorageFailure, UsageError
+from features.base.generations import new_generation
 from features.base.progress import Progress
-from features.base.storage import atomic_folder, digest_of, read_done, read_json, write_json, write_parquet
+from features.base.storage import digest_of, read_done, read_json, write_json, write_parquet
 from features.base.workspace import Workspace
 from features.base.workspace_lock import locked
 from features.config.engine_settings import engine_resources
@@ -140,7 +141,7 @@ def unify(
     progress.step("resolving customers")
     with (
         open_engine(folders=[workspace.state], resources=engine_resources(workspace)) as engine,
-        atomic_folder(workspace.unified) as part,
+        new_generation(workspace.state / "unified") as part,
     ):
         known = _known_ids(workspace)
         judged = with_ledger(declared, known.ledger)

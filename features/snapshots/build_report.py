@@ -86,7 +86,7 @@ def read_report(workspace: Workspace) -> FeaturesReport:
         raise StorageFailure(
             "features.report_damaged",
             "the report of the last build is not one",
-            where=f"{workspace.snapshots.name}/{REPORT}",
+            where=f"state/snapshots/{REPORT}",
             hint="run `nextbest features`, which writes it again",
         ) from None
 

@@ -112,10 +112,12 @@ def test_what_is_mended_for_a_few_customers_is_what_a_whole_build_gives(tmp_path
     built(workspace)
     shop(tmp_path, till=TILL + people + LATER[:1], views=declared, mine=MINE + NEWEST)
     built(workspace)
-    mended = {path.relative_to(tmp_path): table(path) for path in workspace.snapshots.rglob("*.parquet")}
+    folder = workspace.snapshots
+    mended = {path.relative_to(folder): table(path) for path in folder.rglob("*.parquet")}
     shutil.rmtree(workspace.snapshots)
     build_features(workspace, Silent())
-    whole = {path.relative_to(tmp_path): table(path) for path in workspace.snapshots.rglob("*.parquet")}
+    folder = workspace.snapshots
+    whole = {path.relative_to(folder): table(path) for path in folder.rglob("*.parquet")}
     assert len(whole) > 20
     assert {path: rows for path, rows in mended.items() if path in whole} == whole
 
@@ -220,7 +222,8 @@ def test_an_infinite_number_is_refused_by_its_view(tmp_path: Path, score: float)
 
 def test_what_is_no_number_is_missing(tmp_path: Path) -> None:
     nothing = MINE.replace("rows.amount.sum()", "(rows.amount.sum() - rows.amount.sum()) / (rows.count() * 0.0)")
-    built(shop(tmp_path, till=TILL, mine=nothing))
-    files = [path for path in (tmp_path / "state" / "snapshots").rglob("*.parquet") if "mine" in str(path)]
+    workspace = shop(tmp_path, till=TILL, mine=nothing)
+    built(workspace)
+    files = [path for path in workspace.snapshots.rglob("*.parquet") if "mine" in str(path)]
     values = {row["mine__spend_30d"] for path in files for row in table(path)}
     assert values == {None}

@@ -96,7 +96,7 @@ def test_a_workspace_that_cannot_be_served_is_refused_before_a_port_is_opened(tm
     with pytest.raises(BadData, match="run `nextbest features` first"):
         serve(Workspace(tmp_path), port=1)
     write_json(
-        tmp_path / "state" / "snapshots" / "features.json",
+        Workspace(tmp_path).snapshots / "features.json",
         {"views": [], "as_of": "2026-06-01T00:00:00Z", "cutoffs": [], "online_customers": 0, "digest": "x"},
     )
     with pytest.raises(BadConfiguration, match="unknown row rule 'my_territory'"):
