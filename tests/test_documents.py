@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from features.quality.checks import RULES as FEED_CHECKS
+from serving.cli.config_reference import PAGE, as_markdown
 from serving.decisioning.reason_codes import BLOCKED, REGISTRY, WHY_THIS
 from training.dataset.leaks.leak_report import RULES as LEAK_CHECKS
 from training.validation.gates import RULES as GATES
@@ -109,3 +110,8 @@ def test_the_picture_in_the_readme_needs_nothing_from_the_network() -> None:
     assert re.findall(r"https?://(?!www\.w3\.org/)\S+", drawn) == []
     assert "next" in drawn
     assert "best" in drawn
+
+
+def test_the_configuration_reference_is_what_the_models_say() -> None:
+    page = (REPOSITORY / PAGE).read_text(encoding="utf-8")
+    assert page == as_markdown(), f"run: nextbest config reference > {PAGE}"

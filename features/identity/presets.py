@@ -11,6 +11,16 @@ from features.config.identity_settings import Identity, Kind
 #: person: an e-mail address is sometimes a couple's. What is not here (family name, address, telephone) a home shares.
 PERSONAL: dict[Kind, float] = {"person": 99.0, "date": 99.0, "identifier": 99.0, "exact": 99.0, "email": 4.0}
 _NAMES = ("first_name", "last_name", "full_name")
+#: Words that DuckDB or Splink do not take for a column without quotes, and columns of the compared table itself.
+_NOT_A_COLUMN = """
+all analyse analyze and anti any array as asc asof asymmetric at authorization binary both by case cast check collate
+collation column columns concurrently constraint create cross default deferrable desc describe distinct do else end
+except false fetch for foreign freeze from full generated glob group having ilike in initially inner intersect into is
+isnull join lambda lateral leading left like limit map natural not notnull null offset on only or order outer overlaps
+pivot pivot_longer pivot_wider placing positional primary qualify references returning right select semi show similar
+some struct summarize symmetric table tablesample then to trailing true try_cast tuple union unique unpack unpivot using
+variadic verbose when where window with node given family
+"""
 #: By preset and label: the kind, and the fields that may hold it, the first filled one counts.
 PRESETS: dict[str, dict[str, tuple[Kind, tuple[str, ...]]]] = {
     "people": {
@@ -60,8 +70,15 @@ class Compared:
 
     @property
     def column(self) -> str:
-        """The column of the compared table; of a person, the column of the family name."""
-        return self.label.replace(".", "_")
+        """The column of the compared table: the label, with a prefix where that is a word of SQL or a column of ours.
+
+        Examples
+        --------
+        >>> Compared("crm.segment", "exact", ("crm.segment",)).column, Compared("order", "exact", ("crm.id",)).column
+        ('crm_segment', 'value_order')
+        """
+        name = self.label.replace(".", "_")
+        return f"value_{name}" if name in _NOT_A_COLUMN.split() else name
 
     @property
     def columns(self) -> tuple[str, ...]:
