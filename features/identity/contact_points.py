@@ -7,13 +7,10 @@ from pathlib import Path
 import duckdb
 
 from features.base.storage import stream_parquet
+from features.base.telephone import COMPARED_DIGITS, dialled_sql, digits_sql
 from features.identity.survivorship_rules import order_by
 
-#: What national and international spelling of a telephone number share.
-_SHARED = 9
-_DIGITS = "regexp_replace(phone, '[^0-9]', '', 'g')"
-#: A number in international spelling begins with a plus or two noughts; any other stays as it is dialled at home.
-_PHONE = f"CASE WHEN regexp_matches(phone, '^ *([+]|00)') THEN '+' || ltrim({_DIGITS}, '0') ELSE {_DIGITS} END"
+_DIGITS = digits_sql("phone")
 _ADDRESS = "concat_ws(', ', street, city, postcode)"
 _SPELT = f"trim(regexp_replace(lower({_ADDRESS}), '[^\\p{{L}}\\p{{N}}]+', ' ', 'g'))"
 _EMAIL = "^[^@\\s]{1,64}@([^@\\s.]{1,63}[.])+[^@\\s.]{2,63}$"
@@ -48,7 +45,7 @@ def write_contact_points(engine: duckdb.DuckDBPyConnection, *, source: str, fold
                      regexp_matches(trim(email), '{_EMAIL}') AS valid
               FROM {source} WHERE trim(email) <> ''
               UNION ALL
-              SELECT *, 'phone', phone, {_PHONE} AS normalised, right(normalised, {_SHARED:d}),
+              SELECT *, 'phone', phone, {dialled_sql("phone")} AS normalised, right(normalised, {COMPARED_DIGITS:d}),
                      length({_DIGITS}) BETWEEN 7 AND 15
               FROM {source} WHERE {_DIGITS} <> ''
               UNION ALL

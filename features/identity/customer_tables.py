@@ -19,12 +19,12 @@ from features.base.engine import literal, one_row, quoted
 from features.base.errors import StorageFailure
 from features.base.generations import hold_generation
 from features.base.storage import stream_parquet
+from features.base.telephone import compared_sql
 from features.base.workspace import Workspace
 from features.config.canonical import CANONICAL, Kind, attribute_name
 from features.config.feed import Feed
 from features.config.feeds_file import FeedsFile
 from features.identity.links import reference
-from features.identity.normalisation import phone
 from features.identity.streamed_events import load_in_motion
 from features.identity.survivorship_rules import refuse_unknown, with_marks
 from features.ingest.mapping import reference_name
@@ -229,7 +229,7 @@ def comparable(owner: Feed, column: str, sql: str) -> str:
     if owner.fields.get("email") == column:
         return f"lower(trim({sql}))"
     if owner.fields.get("phone") == column:
-        return f"coalesce({phone(sql)}, trim({sql}))"
+        return f"coalesce({compared_sql(sql)}, trim({sql}))"
     return sql
 
 

@@ -9,9 +9,10 @@ import duckdb
 import pyarrow as pa
 
 from features.base.engine import literal, one_row, quoted
+from features.base.telephone import compared_sql
 from features.config.feed import Feed
 from features.config.identity_settings import Identity
-from features.identity.normalisation import email, phone
+from features.identity.normalisation import email
 from features.ingest.mapping import reference_name
 
 #: Weights of edges that were not estimated. A person's word comes first, then a link, then what was compared.
@@ -66,7 +67,7 @@ def _contacts(identity: Identity) -> list[str]:
     if identity.rules != "exact":
         return []
     initial = "coalesce(lower(left(coalesce(first_name, full_name), 1)), '')"
-    value = {"email": email("email"), "phone": f"{phone('phone')} || ' ' || {initial}"}
+    value = {"email": email("email"), "phone": f"{compared_sql('phone')} || ' ' || {initial}"}
     weight = {"email": EMAIL, "phone": PHONE}
     return [
         f"SELECT node, {literal(f'{field}=')} || {value[field]}, {literal(field)}, {weight[field]} FROM nodes"

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from features.base.engine import literal
+from features.base.telephone import compared_sql
 from features.config.identity_settings import Kind
 
-#: Digits of a telephone number that are compared: all that national and international spelling share.
-PHONE_DIGITS = 9
 _TITLES = r"\b(mr|mrs|ms|miss|dr|prof|sir|herr|frau|mme|mlle|jr|sr)\b"
 _LEGAL = (
     r"\b(ltd|limited|plc|llp|llc|inc|incorporated|corp|corporation|company|co"
@@ -40,7 +39,7 @@ def normalised(column: str, kind: Kind) -> str:
         case "email":
             return email(text)
         case "phone":
-            return phone(text)
+            return compared_sql(text)
         case "street":
             sql = _street(text)
         case "postcode" | "identifier":
@@ -54,12 +53,6 @@ def email(text: str) -> str:
     """Return SQL of an address in lower case; NULL where it is none."""
     clean = f"lower(trim({text}))"
     return f"CASE WHEN regexp_matches({clean}, '^[^@ ]+@[^@ ]+$') THEN {clean} END"
-
-
-def phone(text: str) -> str:
-    """Return SQL of a number's last digits, an extension left out; NULL where there are too few."""
-    digits = f"regexp_replace(regexp_replace(lower({text}), '(x|ext).*$', ''), '[^0-9]', '', 'g')"
-    return f"CASE WHEN length({digits}) >= {PHONE_DIGITS:d} THEN right({digits}, {PHONE_DIGITS:d}) END"
 
 
 def date_digits(column: str) -> str:

@@ -13,10 +13,11 @@ import pyarrow.parquet as pq
 
 from features.base.engine import literal, one_row, quoted
 from features.base.errors import BadConfiguration
+from features.base.telephone import compared_sql
 from features.config.canonical import CANONICAL
 from features.config.feed import Feed
 from features.config.identity_settings import WEIGHED, Identity
-from features.identity.normalisation import date_digits, email, family_name, first_filled, given_name, normalised, phone
+from features.identity.normalisation import date_digits, email, family_name, first_filled, given_name, normalised
 from features.identity.presets import Compared, compared
 
 _NAMES = ("first_name", "last_name", "full_name")
@@ -173,7 +174,7 @@ def codes(engine: duckdb.DuckDBPyConnection, name: str, identity: Identity) -> n
         case "email":
             value = email(column)
         case "phone":
-            value = phone(column)
+            value = compared_sql(column)
         case "birth_date":
             value = date_digits(column)
         case _ if declared is not None and declared.kind not in ("person", "none"):

@@ -10,6 +10,7 @@ import duckdb
 from features.base.engine import literal, one_row, quoted
 from features.base.errors import BadConfiguration
 from features.base.expressions.expression import parse
+from features.base.telephone import without_extension_sql
 from features.config.canonical import PERSONAL_FIELDS, attribute_name
 from features.config.feeds_file import FeedsFile
 
@@ -84,7 +85,8 @@ def found_personal(
 
 def _looks_personal(relation: str, name: str) -> str:
     column = quoted(name)
-    shares = ", ".join(f"avg(regexp_matches(v, {literal(form)})::INT)" for form in (_EMAIL, _PHONE, _NATIONAL))
+    forms = (("v", _EMAIL), (without_extension_sql("v"), _PHONE), ("v", _NATIONAL))
+    shares = ", ".join(f"avg(regexp_matches({value}, {literal(form)})::INT)" for value, form in forms)
     return (
         f"(SELECT coalesce(greatest({shares}) >= {_SHARE}, false)\n"
         f" FROM (SELECT trim(CAST({column} AS VARCHAR)) AS v FROM {relation} WHERE {column} IS NOT NULL "

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import duckdb
 
 from features.base.engine import literal, one_row, quoted
+from features.base.telephone import without_extension_sql
 from features.onboarding.time_columns import SHAPES
 
 #: Rows of a source that are looked at.
@@ -20,7 +21,7 @@ _FLOATS = ("DOUBLE", "FLOAT")
 
 _PATTERNS = {
     "email": r"[^@\s]+@[^@\s]+\.[A-Za-z]{2,}",
-    "phone": r"[+(]?[0-9][0-9 ()./+x-]{5,}[0-9]",
+    "phone": r"[+(]?[0-9][0-9 ()./+-]{5,}[0-9]",
     "number": r"[+-]?([0-9]+([.][0-9]*)?|[.][0-9]+)([eE][+-]?[0-9]+)?",
     "comma": r"[+-]?([0-9]+|[0-9]{1,3}([.][0-9]{3})+),[0-9]+",
     "digits": r"[0-9]+",
@@ -138,6 +139,7 @@ def _column(engine: duckdb.DuckDBPyConnection, table: str, name: str, kind: str,
         """
     )
     shapes = {shape: f"regexp_full_match(value, {literal(pattern)})" for shape, pattern in _PATTERNS.items()}
+    shapes["phone"] = f"regexp_full_match({without_extension_sql('value')}, {literal(_PATTERNS['phone'])})"
     shapes["place"] = "regexp_full_match(value, '[A-Za-z0-9][A-Za-z0-9 -]{2,9}') AND regexp_matches(value, '[0-9]')"
     shapes |= {shape.name: shape.test for shape in SHAPES}
     shares = ", ".join(f"avg(CASE WHEN {test} THEN 1.0 ELSE 0.0 END)" for test in shapes.values())

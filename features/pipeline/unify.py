@@ -40,7 +40,7 @@ from features.ingest.staging import StagedFeed, stage
 from features.quality.check import Check
 from features.quality.checks import check_all, personal_found
 from features.quality.load_history import remember, remembered
-from features.quality.loads import Looked, conflicts, look, named, refuse
+from features.quality.loads import Looked, conflicts, look, refuse
 from features.quality.repairs import repairs_of
 from features.quality.report import REPORT as QUALITY
 from features.quality.report import report_content, write_report
@@ -279,7 +279,7 @@ def _checked(
     where = folders(staged, accepted=workspace.staged, arriving=workspace.arriving)
     with open_engine(folders=[workspace.state], resources=engine_resources(workspace)) as engine:
         looked = look(engine, file, staged, where, memory=workspace.quality)
-        refuse([*looked.checks, *named(engine, file, where)], file.quality, accept=accept)
+        refuse(looked.checks, file.quality, accept=accept)
     take(staged, accepted=workspace.staged, arriving=workspace.arriving)
     return looked
 

@@ -22,7 +22,7 @@ def check_all(
     *,
     odd_consents: int | None,
 ) -> list[Check]:
-    """Return the answer of every rule for every feed that it applies to.
+    """Return the outcomes of FQ001, FQ002, FQ003, FQ005 and FQ006, which judge what was counted on the way.
 
     Parameters
     ----------
@@ -31,9 +31,9 @@ def check_all(
     odd_consents : consents with an unknown word or purpose; None when no feed of consents exists
     """
     checks = [check for feed in staged.values() for check in (_usable(feed), _unique(feed, file.feeds[feed.feed]))]
-    checks += [check for feed in attached for check in (_named(feed), known(feed, file))]
+    checks += [check for feed in attached for check in (_about_somebody(feed),)]
     if not attached:
-        checks += [Check(code, "", "not_applicable", "no feed is about customers") for code in ("FQ003", "FQ004")]
+        checks.append(Check("FQ003", "", "not_applicable", "no feed is about customers"))
     checks.append(_shared(file, resolution))
     checks.append(_consents(odd_consents))
     return sorted(checks, key=lambda check: (check.code, check.feed))
@@ -74,13 +74,13 @@ def _unique(feed: StagedFeed, declared: Feed) -> Check:
     return Check("FQ002", feed.feed, "repaired", f"{feed.duplicates} rows dropped, as declared")
 
 
-def _named(feed: Attached) -> Check:
+def _about_somebody(feed: Attached) -> Check:
     if not feed.anonymous:
         return Check("FQ003", feed.feed, "passed", "")
     return Check("FQ003", feed.feed, "repaired", f"{feed.anonymous} rows about nobody kept out")
 
 
-def known(feed: Attached, file: FeedsFile) -> Check:
+def unknown_customers(feed: Attached, file: FeedsFile) -> Check:
     """Return whether the customers that a feed names are known (FQ004)."""
     if not feed.unknown:
         return Check("FQ004", feed.feed, "passed", "")

@@ -13,11 +13,11 @@ from features.base.errors import BadData, Problem
 from features.config.feed_checks import RULES
 from features.config.feeds_file import FeedsFile
 from features.config.quality_settings import Quality
-from features.identity.customer_tables import Attached
+from features.identity.customer_tables import Attached, comparable
 from features.identity.links import reference
 from features.ingest.staging import StagedFeed
 from features.quality.check import Check
-from features.quality.checks import known
+from features.quality.checks import unknown_customers
 from features.quality.load_checks import compare, fresh
 from features.quality.load_history import accepted
 from features.quality.load_profile import Profile, profile
@@ -35,7 +35,7 @@ class Looked:
     Parameters
     ----------
     profiles : of every feed's load
-    checks : the answers of FQ007 to FQ014 and FQ016 to FQ019
+    checks : the outcomes of FQ004, FQ007 to FQ014 and FQ016 to FQ019
     """
 
     profiles: Mapping[str, Profile]
@@ -81,10 +81,11 @@ def look(
             checks += then.checks
         else:
             checks += compare(name, made, then.profile if then is not None else None, file.quality)
+    checks += known_customers(engine, file, folders)
     return Looked(profiles, tuple(checks))
 
 
-def named(engine: duckdb.DuckDBPyConnection, file: FeedsFile, folders: Mapping[str, Path]) -> list[Check]:
+def known_customers(engine: duckdb.DuckDBPyConnection, file: FeedsFile, folders: Mapping[str, Path]) -> list[Check]:
     """Return whether the customers that loads name are known (FQ004), before anybody is resolved."""
     checks = []
     for name, feed in file.feeds.items():
@@ -92,7 +93,8 @@ def named(engine: duckdb.DuckDBPyConnection, file: FeedsFile, folders: Mapping[s
         if link is None or feed.kind == "customers":
             continue
         other, column, _ = link
-        theirs = reference(file.feeds[other], column)
+        owner = file.feeds[other]
+        theirs, ours = (comparable(owner, column, sql) for sql in (reference(owner, column), "s.customer_ref"))
         found, nobody, unknown = one_row(
             engine,
             f"""
@@ -100,11 +102,11 @@ def named(engine: duckdb.DuckDBPyConnection, file: FeedsFile, folders: Mapping[s
                    count(*) FILTER (s.customer_ref IS NOT NULL AND k.ref IS NULL)
             FROM {_relation(folders[name])} s
             LEFT JOIN (SELECT DISTINCT {theirs} AS ref FROM {_relation(folders[other])} WHERE ref IS NOT NULL) k
-              ON k.ref = s.customer_ref
+              ON k.ref = {ours}
             """,
         )
-        checks.append(known(Attached(name, int(found), int(nobody), int(unknown)), file))
-    return checks
+        checks.append(unknown_customers(Attached(name, int(found), int(nobody), int(unknown)), file))
+    return checks or [Check("FQ004", "", "not_applicable", "no feed is about customers")]
 
 
 def refuse(checks: Sequence[Check], quality: Quality, *, accept: Collection[str] = ()) -> None:

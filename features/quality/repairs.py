@@ -14,11 +14,11 @@ import pyarrow as pa
 from features.base.engine import EngineResources, literal, one_row, open_engine, quoted
 from features.base.errors import BadConfiguration
 from features.base.storage import digest_of, read_parquet, stream_parquet
+from features.base.telephone import e164
 from features.config.feed import Feed
 from features.config.loading import did_you_mean
 from features.config.quality_settings import Repair
 from features.ingest.staging import Afterwards
-from features.quality.contact_points import e164
 
 #: Raised when a repair would write other values.
 VERSION = 1

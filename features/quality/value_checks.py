@@ -10,20 +10,28 @@ from dataclasses import dataclass
 
 import duckdb
 import pyarrow as pa
+from email_validator import EmailNotValidError, validate_email
 
 from features.base.engine import literal, one_row, quoted
 from features.base.errors import BadConfiguration
+from features.base.telephone import e164
 from features.config.feed import Feed
 from features.config.feeds_file import FeedsFile
 from features.config.loading import did_you_mean
 from features.config.quality_settings import Range
 from features.quality.check import Check
-from features.quality.contact_points import LOCAL_PART, PLAIN_EMAIL, count_not_emails, count_not_phones
 from features.quality.countries import COUNTRIES
 
 #: Different values that are judged one by one; of more, a sample tells the share well enough.
 JUDGED = 10_000
 OLDEST = 120  # years that nobody lives longer
+#: An address that surely is one, so that only the others are judged one by one (a strict part of what is valid).
+PLAIN_EMAIL = (
+    r"[A-Za-z0-9_%+-]{1,60}([.][A-Za-z0-9_%+-]{1,60})?@"
+    r"([A-Za-z0-9]{1,30}([-][A-Za-z0-9]{1,30})?[.]){1,3}(com|net|org|info|biz|edu|gov|co|io|eu|uk|de|fr|nl|ie|es|it|us)"
+)
+#: Longest local part of an address.
+LOCAL_PART = 64
 _PROBABILITY = Range(min=0, max=1)
 _NOT_BELOW_ZERO = Range(min=0)
 
@@ -39,7 +47,7 @@ class Load:
     source : SQL relation of its rows
     columns : its columns
     repaired : cells changed by repairs, by column
-    newest_of_all : the newest moment of any feed, ISO 8601
+    newest_of_all : the newest moment of any feed, ISO 8601; empty where no row carries one
     """
 
     name: str
@@ -142,9 +150,24 @@ def _complete(engine: duckdb.DuckDBPyConnection, load: Load, file: FeedsFile) ->
     return Check("FQ007", load.name, "passed", f"{len(asked)} fields, the emptiest {least} with {share[least]:.1%}")
 
 
+def is_email(text: str) -> bool:
+    """Return whether a text is written as an e-mail address; nothing is asked over the network.
+
+    Examples
+    --------
+    >>> is_email("ann@example.org"), is_email("ann@@example.org")
+    (True, False)
+    """
+    try:
+        validate_email(text, check_deliverability=False)
+    except EmailNotValidError:
+        return False
+    return True
+
+
 def _emails(engine: duckdb.DuckDBPyConnection, load: Load, file: FeedsFile) -> Check:
     def judge(column: str) -> tuple[int, int]:
-        return _one_by_one(engine, load, column, f"NOT ({plain_email(column)})", count_not_emails)
+        return _one_by_one(engine, load, column, f"NOT ({plain_email(column)})", is_email)
 
     faults = {"email": judge("email")} if _has(load, "email") else {}
     return _judged("FQ008", load, file, faults, "are no addresses", none="no e-mail address is mapped")
@@ -162,7 +185,7 @@ def _phones(engine: duckdb.DuckDBPyConnection, load: Load, file: FeedsFile) -> C
     faults = {}
     if _has(load, "phone"):
         (filled,) = one_row(engine, f"SELECT count(*) FROM {load.source} WHERE phone IS NOT NULL AND {judgeable}")
-        odd, _ = _one_by_one(engine, load, "phone", judgeable, lambda values: count_not_phones(values, region))
+        odd, _ = _one_by_one(engine, load, "phone", judgeable, lambda text: e164(text, region) is not None)
         faults = {"phone": (odd, int(filled))}
     none = "no telephone number is mapped, or no country is declared (company.country, quality.phone_regions)"
     return _judged("FQ009", load, file, faults, "are no telephone numbers", none=none)
@@ -173,7 +196,7 @@ def _one_by_one(
     load: Load,
     column: str,
     doubtful: str,
-    count: Callable[[Iterable[tuple[str, int]]], int],
+    valid: Callable[[str], bool],
 ) -> tuple[int, int]:
     """Return (rows at fault, rows with a value); each different doubtful value is judged once, of many a sample."""
     (filled,) = one_row(engine, f"SELECT count({column}) FROM {load.source}")
@@ -182,7 +205,7 @@ def _one_by_one(
     )
     different, rows = one_row(engine, f"SELECT count(*), coalesce(sum(n), 0) FROM ({grouped})")
     values = engine.execute(f"{grouped} ORDER BY hash(v) LIMIT {JUDGED:d}").fetchall()
-    odd = count(values)
+    odd = sum(rows for text, rows in values if not valid(text))
     if different > JUDGED:
         odd = round(odd / sum(n for _, n in values) * int(rows))
     return odd, int(filled)
@@ -191,7 +214,9 @@ def _one_by_one(
 def _birth_dates(engine: duckdb.DuckDBPyConnection, load: Load, file: FeedsFile) -> Check:
     faults = {}
     if _has(load, "birth_date"):
-        today = f"CAST({literal(load.newest_of_all[:10])} AS DATE)"
+        # where no row carries a time, nobody is born after the delivery
+        latest = literal(load.newest_of_all) if load.newest_of_all else f"(SELECT max(known_at) FROM {load.source})"
+        today = f"CAST(CAST({latest} AS TIMESTAMPTZ) AS DATE)"
         odd = f"birth_date > {today} OR birth_date < {today} - INTERVAL {OLDEST:d} YEAR"
         faults["birth_date"] = _counted(engine, load, "birth_date", odd)
     what = f"lie in the future, or over {OLDEST} years back"

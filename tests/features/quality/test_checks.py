@@ -11,7 +11,8 @@ from features.config.feeds_file import FeedsFile
 from features.identity.customer_tables import Attached
 from features.identity.resolve import Resolution
 from features.ingest.staging import StagedFeed
-from features.quality.checks import RULES, Check, check_all, personal_found
+from features.quality.checks import RULES, Check, check_all, personal_found, unknown_customers
+from tests.features.tiny import company, lines, unified
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 
@@ -68,11 +69,28 @@ def test_fq003_rows_about_nobody_are_kept_out() -> None:
 
 
 def test_fq004_rows_about_unknown_customers_are_kept_aside_up_to_the_declared_share() -> None:
-    assert answer("FQ004")[0] == "passed"
-    assert answer("FQ004", attached=(Attached("till", 95, 0, 5),))[0] == "repaired"
-    outcome, detail = answer("FQ004", attached=(Attached("till", 94, 0, 6),))
-    assert (outcome, detail) == ("failed", "6 rows (6.0%) about unknown customers kept aside")
-    assert answer("FQ004", attached=())[0] == "not_applicable"
+    def found(rows: int, unknown: int) -> Check:
+        return unknown_customers(Attached("till", rows, 0, unknown), declared())
+
+    assert found(10, 0).outcome == "passed"
+    assert found(95, 5).outcome == "repaired"
+    assert found(94, 6) == Check("FQ004", "till", "failed", "6 rows (6.0%) about unknown customers kept aside")
+
+
+def test_fq004_is_found_once_and_compares_telephones_as_the_join_does(tmp_path: Path) -> None:
+    feeds = """\
+feeds:
+  crm: {source: crm.csv, kind: customers, key: id, fields: {phone: tel}}
+  calls: {source: calls.csv, kind: events, event: call, customer: crm.tel = calls.tel, event_time: at, timezone: UTC}
+  shops: {source: shops.csv, kind: items, key: sku}
+"""
+    files = {
+        "crm.csv": lines("id,tel", ["1,01632 960001", "2,01632 960002"]),
+        "calls.csv": lines("tel,at", ["+44 1632 960001,2026-01-03", "01632 960002 ext 4,2026-01-04"]),
+        "shops.csv": lines("sku", ["lamp", "chair"]),
+    }
+    report = unified(company(tmp_path, feeds=feeds, files=files))
+    assert [check for check in report.checks if check.code == "FQ004"] == [Check("FQ004", "calls", "passed", "")]
 
 
 def test_fq005_contact_points_that_too_many_share_join_nobody() -> None:

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from features.base.engine import literal
 from features.base.errors import BadConfiguration
+from features.base.telephone import e164, e164_by_library
 from features.config.feed_checks import RULES
-from features.quality.contact_points import e164, is_email, parsed
 from features.quality.countries import COUNTRIES
-from features.quality.value_checks import plain_email
+from features.quality.value_checks import is_email, plain_email
 from tests.features.quality.world import FEEDS, PEOPLE, SALES, answer, outcome, write
 from tests.features.tiny import company, lines, unified
 
@@ -109,7 +109,7 @@ def test_fq009_a_number_is_one_in_any_spelling() -> None:
     st.from_regex(r"[(]?(0|1|00|44|\\+)?[0-9]{2,5}[ ().-]{0,2}[0-9]{3,4}[ -]?[0-9]{0,5}", fullmatch=True),
 )
 def test_fq009_numbers_read_without_the_library_are_read_as_it_would(region: str, text: str) -> None:
-    assert e164(text, region) == parsed(text, region)
+    assert e164(text, region) == e164_by_library(text, region)
 
 
 def test_fq011_a_country_that_is_not_in_the_table_is_not_judged(tmp_path: Path) -> None:
