@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import duckdb
 import pyarrow as pa
+import sqlalchemy as sa
 
 from features.base.errors import BadConfiguration, BadData
 from features.base.storage import digest_of
@@ -20,9 +21,6 @@ from features.ingest.database_server import DRIVERS, Server
 from features.ingest.database_values import ArrowColumns, TypedColumn
 from features.ingest.pushdown import Condition, conditions
 from features.ingest.reader import check_names, empty, take_batches
-
-if TYPE_CHECKING:
-    import sqlalchemy as sa
 
 _BATCH = 20_000
 
@@ -85,8 +83,6 @@ class DatabaseRows:
 
     def fingerprint(self) -> str | None:
         """Return a digest of the row count and the watermark's bounds, or None: then the rows themselves tell."""
-        import sqlalchemy as sa
-
         if self.declared.watermark is None:
             return None
         if self.declared.watermark not in self.columns:
@@ -127,8 +123,6 @@ class DatabaseRows:
     @cached_property
     def _relation(self) -> sa.FromClause:
         """The table as the database describes it, or the query with the names that it gives."""
-        import sqlalchemy as sa
-
         if self.declared.query is not None:
             text = sa.text(self.declared.query.rstrip().rstrip(";"))
             names = self.server.names(text)
@@ -151,8 +145,6 @@ class DatabaseRows:
         return tuple(TypedColumn.of(column, self.server.dialect, known=known) for column in self._relation.c)
 
     def _select(self, wanted: Sequence[TypedColumn]) -> sa.Select[Any]:
-        import sqlalchemy as sa
-
         relation = self._relation
         select = sa.select(*(column.selected(relation) for column in wanted))
         names = [column.name for column in wanted]

@@ -9,13 +9,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import sqlalchemy as sa
 
 from features.base.errors import BadConfiguration, BadData, NextbestError, Unreachable
 from features.base.workspace import is_reference, reveal
-
-if TYPE_CHECKING:
-    import sqlalchemy as sa
 
 #: What may stand before ``://``, and the driver that is used for it; no other one is loaded.
 DRIVERS = {
@@ -54,8 +53,6 @@ class Server:
         ------
         BadConfiguration : it is no such address, or its password is written out
         """
-        import sqlalchemy as sa
-
         where = f"feeds.{feed}.source"
         hidden = is_reference(address)
         try:
@@ -97,8 +94,6 @@ class Server:
 
     def now(self) -> datetime:
         """Return the server's present moment; of SQLite, when its file was written."""
-        import sqlalchemy as sa
-
         if self.file is not None:
             return datetime.fromtimestamp(self.file.stat().st_mtime, UTC)
         (row,) = self.rows(sa.select(sa.func.now()))
@@ -129,16 +124,12 @@ class Server:
 
     def names(self, query: sa.TextClause) -> list[str]:
         """Return what the columns of a query are called, without its rows."""
-        import sqlalchemy as sa
-
         nothing = sa.select(sa.text("*")).select_from(query.columns().subquery("feed_rows")).where(sa.false())
         with self._waiting() as connection:
             return list(connection.execute(nothing).keys())
 
     def describe(self, table: str, schema: str | None) -> sa.Table | None:
         """Return a table or view with its columns as the database describes them; None when it is not there."""
-        import sqlalchemy as sa
-
         with self._waiting() as connection:
             try:
                 return sa.Table(table, sa.MetaData(), schema=schema, autoload_with=connection, resolve_fks=False)
@@ -147,8 +138,6 @@ class Server:
 
     def tables(self, schema: str | None) -> list[str]:
         """Return the names of the tables and views."""
-        import sqlalchemy as sa
-
         with self._waiting() as connection:
             inspector = sa.inspect(connection)
             return sorted([*inspector.get_table_names(schema=schema), *inspector.get_view_names(schema=schema)])
@@ -171,8 +160,6 @@ class Server:
         Unreachable : the server is not there, refuses us, or did not answer in time
         BadConfiguration : it does not understand the query
         """
-        import sqlalchemy as sa
-
         over = threading.Event()
         timer: threading.Timer | None = None
         try:
@@ -192,8 +179,6 @@ class Server:
                 timer.cancel()
 
     def _connect(self) -> Any:
-        import sqlalchemy as sa
-
         seconds = self.timeout.total_seconds()
         arguments: dict[str, Any]
         url = self.url
@@ -228,8 +213,6 @@ class Server:
                 twin.shutdown(socket.SHUT_RDWR)
 
     def _explained(self, error: Exception, *, late: bool) -> NextbestError:
-        import sqlalchemy as sa
-
         raw = getattr(error, "orig", None)
         state = str(getattr(raw, "sqlstate", "") or "")
         number = raw.args[0] if raw is not None and raw.args and isinstance(raw.args[0], int) else 0

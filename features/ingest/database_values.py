@@ -7,14 +7,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyarrow as pa
+import sqlalchemy as sa
 
 from features.base.errors import BadData
-
-if TYPE_CHECKING:
-    import sqlalchemy as sa
 
 _ARROW: dict[str, pa.DataType] = {
     "integer": pa.int64(),
@@ -44,8 +42,6 @@ class TypedColumn:
     @classmethod
     def of(cls, column: sa.ColumnElement[Any], dialect: str, *, known: bool) -> TypedColumn:
         """Return a column of a reflected table, or of a query (then only its name is known)."""
-        import sqlalchemy as sa
-
         name, kind = str(column.key), column.type
         if not known:
             return cls(name, "unknown")
@@ -68,8 +64,6 @@ class TypedColumn:
 
     def selected(self, relation: sa.FromClause) -> Any:
         """Return the column as it is asked for: what would be parsed on the way comes as it is stored."""
-        import sqlalchemy as sa
-
         column = relation.c[self.name]
         if self.holds == "text" and not isinstance(column.type, sa.String):
             return sa.type_coerce(column, sa.types.NullType()).label(self.name)

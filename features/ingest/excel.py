@@ -11,6 +11,7 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
+from python_calamine import CalamineError, CalamineWorkbook
 
 from features.base.errors import BadConfiguration, BadData
 from features.config.loading import did_you_mean
@@ -61,8 +62,6 @@ class ExcelFiles(FeedFiles):
 
     def _sheet(self, file: Path, name: str) -> tuple[tuple[str, ...], list[list[Any]], int]:
         """Return the header, the rows below it, and the number of the first of them in the sheet."""
-        from python_calamine import CalamineError, CalamineWorkbook
-
         self._refuse_bomb(file, name)
         try:
             book = CalamineWorkbook.from_path(str(file))
