@@ -1,4 +1,4 @@
-"""The story, month by month: bills, faults, clicks, campaigns, purchases, and who decides to leave."""
+"""Simulated behaviour, month by month: bills, faults, clicks, campaigns, purchases, and who leaves."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from features.simulate.history import (
     Clicks,
     Contacts,
     Hazards,
-    History,
     Holdings,
     Prospects,
     Purchases,
+    SimulatedHistory,
     Tickets,
 )
 from features.simulate.people import People
@@ -39,7 +39,7 @@ PACE = np.array([group.pace for group in GROUPS])
 
 @dataclass
 class _Play:
-    """The customers while the months go by; only this file moves it."""
+    """State of all customers; each month changes it."""
 
     people: People
     places: Places
@@ -84,11 +84,11 @@ class _Play:
         return result
 
     def _begin(self) -> None:
-        """Give the customers of old what they gathered before the simulation begins."""
+        """Give the customers who joined before the simulation their subscriptions."""
         old = self.people.holder & (self.people.joins == 0)
         months = np.minimum(self.people.tenure, 48)[:, None]
-        chance = -np.expm1(-0.7 * PACE[:HELD] * np.exp(self.people.taste[:, :HELD]) * months)
-        take = old[:, None] & (self.rng.random(chance.shape) < chance)
+        probability = -np.expm1(-0.7 * PACE[:HELD] * np.exp(self.people.taste[:, :HELD]) * months)
+        take = old[:, None] & (self.rng.random(probability.shape) < probability)
         take[np.arange(len(old)), self._core()] |= old
         who, group = np.nonzero(take)
         span = np.maximum(self.calendar.start - self.joined_at[who], DAY)
@@ -103,7 +103,7 @@ class _Play:
         return result
 
     def _subscribe(self, who: Ints, group: Ints, at: Ints) -> Ints:
-        product = product_for(group, means=self.people.means[who], chance=self.rng.random(len(who)))
+        product = product_for(group, means=self.people.means[who], uniform=self.rng.random(len(who)))
         self.since[who, group] = at
         self.product[who, group] = product
         self.first_price[who, group] = self.price[who, group] = PRICES[product]
@@ -116,7 +116,7 @@ class _Play:
         self.since[who, group] = 0
 
     def month(self, period: int) -> None:
-        """Play one month for everybody."""
+        """Simulate one month for all customers."""
         people, rng, count = self.people, self.rng, len(self.people)
         at = self.calendar.billed_at(period, people.billing_day)
         until = self.calendar.billed_at(period + 1, people.billing_day)
@@ -133,7 +133,7 @@ class _Play:
             self.mood, rise=rise, unsolved=unsolved, outage=outage, late=late,
             thrift=people.thrift, impatience=people.impatience, rng=rng,
         )  # fmt: skip
-        sent = by_day(at + SENT_AFTER, chance=rng.random(count))
+        sent = by_day(at + SENT_AFTER, uniform=rng.random(count))
         open_to = self.live & self.consents.allows("marketing", at=sent)
         drawn = campaigns.draw(
             open_to=open_to, held=self.held, contract_left=self.contract_left, tenure=self.tenure(period), rng=rng
@@ -191,12 +191,12 @@ class _Play:
         rate = np.where(self.live, rate * self.people.impatience + 0.35 * outage, 0.02 * ~self.people.holder)
         who = np.repeat(np.arange(len(rate)), rng.poisson(rate))
         opened = by_day(
-            at[who] + (rng.random(len(who)) * (until - at)[who]).astype(np.int64), chance=rng.random(len(who))
+            at[who] + (rng.random(len(who)) * (until - at)[who]).astype(np.int64), uniform=rng.random(len(who))
         )
         slow = rng.random(len(who)) < 0.28
         took = np.where(slow, rng.uniform(18, 75, len(who)), rng.exponential(1.6, len(who)) + 0.05)
         category = category_of(
-            outage=outage[who], late=late[who], holder=self.people.holder[who], chance=rng.random(len(who))
+            outage=outage[who], late=late[who], holder=self.people.holder[who], uniform=rng.random(len(who))
         )
         self.tickets.append(Tickets(who, opened, category, opened + (took * DAY).astype(np.int64)))
         result: Ints = np.bincount(who[slow], minlength=len(rate))
@@ -218,12 +218,12 @@ class _Play:
         return campaigns.pace(taste=self.people.taste, have=self.have, affinity=self.affinity, base=PACE)
 
     def _respond(self, drawn: campaigns.Draw, sent: Ints, until: Ints, decided: Ints) -> Purchases:
-        """Buy, or renew, of one's own accord or because of an offer; write down both."""
+        """Simulate purchases and renewals, with and without an offer."""
         rng, people, count = self.rng, self.people, len(self.people)
         rate = self._pace()
-        chance = -np.expm1(-campaigns.lifted(rate, drawn, responsiveness=people.responsiveness))
-        moment = sent[:, None] + 600 + (rng.random(chance.shape) * (until - sent - DAY)[:, None]).astype(np.int64)
-        took = self.live[:, None] & (rng.random(chance.shape) < chance) & (moment < decided[:, None])
+        probability = -np.expm1(-campaigns.lifted(rate, drawn, responsiveness=people.responsiveness))
+        moment = sent[:, None] + 600 + (rng.random(probability.shape) * (until - sent - DAY)[:, None]).astype(np.int64)
+        took = self.live[:, None] & (rng.random(probability.shape) < probability) & (moment < decided[:, None])
 
         retention = campaigns.RETENTION[drawn.offer]
         kept = campaigns.lift(drawn.offer, responsiveness=people.responsiveness[drawn.person])
@@ -263,7 +263,7 @@ class _Play:
     def _buy(self, took: Flags, moment: Ints) -> Purchases:
         who, group = np.nonzero(took)
         at = moment[who, group]
-        product = product_for(group, means=self.people.means[who], chance=self.rng.random(len(who)))
+        product = product_for(group, means=self.people.means[who], uniform=self.rng.random(len(who)))
         bought = Purchases(who, at, group, product)
         self.purchases.append(bought)
         kept = group < HELD
@@ -294,7 +294,8 @@ class _Play:
     def _ask(self, at: Ints, until: Ints) -> None:
         who = np.flatnonzero(self.live & (self.rng.random(len(at)) < 0.025))
         when = by_day(
-            at[who] + (self.rng.random(len(who)) * (until - at)[who]).astype(np.int64), chance=self.rng.random(len(who))
+            at[who] + (self.rng.random(len(who)) * (until - at)[who]).astype(np.int64),
+            uniform=self.rng.random(len(who)),
         )
         score = np.round(8.3 - 1.2 * self.mood.discontent[who] + self.rng.normal(0, 1.5, len(who))).clip(0, 10)
         self.answers.append(Answers(who, when, score.astype(np.int64)))
@@ -315,12 +316,12 @@ class _Play:
         self.left_at = np.where(leaving, last, self.left_at)
         self.live &= ~leaving
 
-    def finished(self) -> History:
+    def finished(self) -> SimulatedHistory:
         """Return everything that happened up to the end."""
         prospects = self._prospects()
         who, group = np.nonzero(self.held)
         self._end(who, group, np.full(len(who), NEVER))
-        return History(
+        return SimulatedHistory(
             joined_at=self.joined_at, left_at=self.left_at, bills=stacked(self.bills), tickets=stacked(self.tickets),
             clicks=stacked(self.clicks), purchases=stacked(self.purchases), holdings=stacked(self.holdings),
             contacts=stacked(self.contacts), answers=stacked(self.answers), hazards=stacked(self.hazards),
@@ -355,7 +356,7 @@ def _chosen_before(clicks: Clicks, limit: Ints) -> Clicks:
 
 def play(
     people: People, *, places: Places, calendar: Calendar, consents: Consents, joined_at: Ints, rng: np.random.Generator
-) -> History:
+) -> SimulatedHistory:
     """Return what everybody does in the simulated months.
 
     Parameters
@@ -365,7 +366,7 @@ def play(
     calendar : the months
     consents : who may be contacted
     joined_at : when each became a customer, seconds since 1970
-    rng : chance
+    rng : random generator
     """
     world = _Play(people, places, calendar, consents, joined_at, rng)
     for period in range(calendar.months):

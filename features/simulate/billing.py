@@ -24,7 +24,7 @@ def bill_feed(bills: Bills, *, account: Ints, end: int, dirt: Dirt, rng: np.rand
     account : the account number of each
     end : the first second after the simulation: what is paid later is not paid yet
     dirt : how often rows are repeated, or hold what cannot be read
-    rng : chance
+    rng : random generator
     """
     count = len(bills.at)
     due = bills.at // DAY * DAY + DUE_DAYS * DAY

@@ -48,7 +48,7 @@ def calendar(*, end: date, months: int) -> Calendar:
     return Calendar(month_starts=starts.astype("datetime64[s]").astype(np.int64), end=int(stop.astype(np.int64)))
 
 
-def by_day(times: Ints, *, chance: Floats) -> Ints:
+def by_day(times: Ints, *, uniform: Floats) -> Ints:
     """Return the same days, at an hour when people are awake (08:00 to 22:00)."""
-    result: Ints = times // DAY * DAY + 8 * 3_600 + (chance * 14 * 3_600).astype(np.int64)
+    result: Ints = times // DAY * DAY + 8 * 3_600 + (uniform * 14 * 3_600).astype(np.int64)
     return result

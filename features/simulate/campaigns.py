@@ -66,7 +66,7 @@ def draw(*, open_to: Flags, held: Flags, contract_left: Ints, tenure: Ints, rng:
     held : people by subscriptions, whether they hold one: what is held is not offered
     contract_left : months to the end of the minimum term; near it retention is drawn three times as often
     tenure : months as a customer; newcomers get retention offers half as often
-    rng : chance
+    rng : random generator
     """
     person = np.flatnonzero(open_to & (rng.random(len(open_to)) < CONTACTED))
     weight = np.ones((len(person), len(OFFERS)))
@@ -76,8 +76,8 @@ def draw(*, open_to: Flags, held: Flags, contract_left: Ints, tenure: Ints, rng:
     share = weight / weight.sum(axis=1, keepdims=True)
     pick = (rng.random((len(person), 1)) > share.cumsum(axis=1)).sum(axis=1).clip(0, len(OFFERS) - 1)
     treated = rng.random(len(person)) >= HELD_BACK
-    chance = share[np.arange(len(person)), pick] * np.where(treated, 1 - HELD_BACK, HELD_BACK)
-    return Draw(person=person, offer=pick, treated=treated, selection_prob=np.round(chance, 6))
+    probability = share[np.arange(len(person)), pick] * np.where(treated, 1 - HELD_BACK, HELD_BACK)
+    return Draw(person=person, offer=pick, treated=treated, selection_prob=np.round(probability, 6))
 
 
 def lift(offer: Ints, *, responsiveness: Floats) -> Floats:

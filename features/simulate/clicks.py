@@ -25,11 +25,11 @@ def browse(lively: Floats, *, wish: Floats, at: Ints, until: Ints, rng: np.rando
     lively : clicks to expect, per person
     wish : people by groups; product pages are looked at in proportion
     at, until : the month, per person
-    rng : chance
+    rng : random generator
     """
     person = np.repeat(np.arange(len(lively)), rng.poisson(lively))
     count = len(person)
-    when = by_day(at[person] + (rng.random(count) * (until - at)[person]).astype(np.int64), chance=rng.random(count))
+    when = by_day(at[person] + (rng.random(count) * (until - at)[person]).astype(np.int64), uniform=rng.random(count))
     page = np.searchsorted(np.cumsum(MIX), rng.random(count)).astype(np.int64)
     product = np.flatnonzero(page >= len(MIX))
     reach = (wish / wish.sum(axis=1, keepdims=True)).cumsum(axis=1)
@@ -50,7 +50,7 @@ def click_feed(clicks: Clicks, *, login: Text, account_row: Ints, known: Flags, 
     login : the login of every account
     account_row : which account each click belongs to
     known : whether the visitor was logged in
-    rng : chance
+    rng : random generator
     """
     product = np.maximum(clicks.page - PRODUCT_PAGES, 0)
     return pa.table(

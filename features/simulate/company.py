@@ -1,4 +1,4 @@
-"""The story: people → what they do → what each system writes down, and what only the simulation knows."""
+"""The simulated company: people, their behaviour, the feeds of each source system, and the truth."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from features.simulate.clicks import click_feed
 from features.simulate.consents import Consents, consent_feed, consents
 from features.simulate.contacts import contact_feed
 from features.simulate.dirt import DIRT, Dirt, put
-from features.simulate.history import History
+from features.simulate.history import SimulatedHistory
 from features.simulate.people import People, people
 from features.simulate.places import Places, open_data, places
 from features.simulate.products import catalogue
-from features.simulate.random_streams import stream
-from features.simulate.records import Ledger, ledger, logins, moves, sales_crm, service_crm
+from features.simulate.random_streams import rng_for
+from features.simulate.records import SourceRecords, logins, moves, sales_crm, service_crm, source_records
 from features.simulate.surveys import survey_feed
 from features.simulate.tickets import ticket_feed
 from features.simulate.till import till_feed
@@ -43,19 +43,19 @@ PORTAL = 0.45  # customers whom the service desk's system knows although they ne
 
 
 @dataclass(frozen=True)
-class Company:
-    """The feeds as their systems would export them, and the truth apart; both by name."""
+class SimulatedCompany:
+    """Feeds as the source systems would export them, and the truth; both by name."""
 
     feeds: Mapping[str, Table]
     truth: Mapping[str, Table]
 
 
 @dataclass(frozen=True)
-class _Books:
-    """Which record of which CRM each happening goes to."""
+class _RecordNumbers:
+    """Record numbers of both CRM systems, by person and time."""
 
-    accounts: Ledger
-    contacts: Ledger
+    accounts: SourceRecords
+    contacts: SourceRecords
     moved_at: Ints
 
     def account(self, person: Ints, at: Ints) -> Ints:
@@ -65,20 +65,20 @@ class _Books:
 
 def simulate(
     *, customers: int, seed: int, end: date = date(2026, 6, 30), months: int = 24, dirt: Dirt = DIRT
-) -> Company:
+) -> SimulatedCompany:
     """Simulate the demo company.
 
     Parameters
     ----------
     customers : how many people; about 92 of 100 hold an account, the others are only known to the service desk
-    seed : chance; the same arguments give the same company, byte for byte
+    seed : of the random generator; the same arguments give the same company, byte for byte
     end : the last day on which anything is written down
     months : how many months of feeds there are
     dirt : what is wrong with the feeds, and how often
 
     Returns
     -------
-    Company : feeds and truth, as Arrow tables
+    SimulatedCompany : feeds and truth, as Arrow tables
 
     Raises
     ------
@@ -93,30 +93,35 @@ def simulate(
     if not 1990 <= end.year <= 2100:
         raise UsageError("simulate-end", f"the year {end.year} lies outside 1990 to 2100", hint="choose another end")
     time = calendar(end=end, months=months)
-    land = places(stream(seed, "places"))
-    folk = people(
-        customers, places=land, end=end, months=months, households=dirt.same_household, rng=stream(seed, "people")
+    regions = places(rng_for(seed, "places"))
+    persons = people(
+        customers,
+        places=regions,
+        end=end,
+        months=months,
+        households=dirt.same_household,
+        rng=rng_for(seed, "people"),
     )
-    joined_at = _joined(folk, time, rng=stream(seed, "joining"))
-    allowed = consents(joined_at, holder=folk.holder, rng=stream(seed, "consents"))
+    joined_at = _joined(persons, time, rng=rng_for(seed, "joining"))
+    allowed = consents(joined_at, holder=persons.holder, rng=rng_for(seed, "consents"))
     past = _until(play(
-        folk, places=land, calendar=time, consents=allowed, joined_at=joined_at, rng=stream(seed, "behaviour")
+        persons, places=regions, calendar=time, consents=allowed, joined_at=joined_at, rng=rng_for(seed, "behaviour")
     ), end=time.end)  # fmt: skip
-    books = _books(folk, past, end=time.end, dirt=dirt, rng=stream(seed, "books"))
-    return Company(
-        feeds=_feeds(folk, land, past, allowed, books, time=time, dirt=dirt, seed=seed),
-        truth=_truth(folk, past, books),
+    numbers = _record_numbers(persons, past, end=time.end, dirt=dirt, rng=rng_for(seed, "books"))
+    return SimulatedCompany(
+        feeds=_feeds(persons, regions, past, allowed, numbers, time=time, dirt=dirt, seed=seed),
+        truth=_truth(persons, past, numbers),
     )
 
 
-def _joined(folk: People, time: Calendar, *, rng: np.random.Generator) -> Ints:
+def _joined(persons: People, time: Calendar, *, rng: np.random.Generator) -> Ints:
     """Return when each became a customer; newcomers on the day before their first bill."""
-    old = time.start - folk.tenure * MONTH + folk.billing_day * DAY
-    new = time.month_starts[folk.joins] + (folk.billing_day - 2) * DAY
-    return by_day(np.where(folk.joins > 0, new, old), chance=rng.random(len(folk)))
+    old = time.start - persons.tenure * MONTH + persons.billing_day * DAY
+    new = time.month_starts[persons.joins] + (persons.billing_day - 2) * DAY
+    return by_day(np.where(persons.joins > 0, new, old), uniform=rng.random(len(persons)))
 
 
-def _until(past: History, *, end: int) -> History:
+def _until(past: SimulatedHistory, *, end: int) -> SimulatedHistory:
     """Return the history without what comes after the end, each kind in order of time."""
 
     def order(at: Ints, *others: Ints) -> Ints:
@@ -136,17 +141,19 @@ def _until(past: History, *, end: int) -> History:
     )
 
 
-def _books(folk: People, past: History, *, end: int, dirt: Dirt, rng: np.random.Generator) -> _Books:
-    count = len(folk)
+def _record_numbers(
+    persons: People, past: SimulatedHistory, *, end: int, dirt: Dirt, rng: np.random.Generator
+) -> _RecordNumbers:
+    count = len(persons)
     second: Flags = rng.random(count) < dirt.second_account
     movers: Flags = second & (rng.random(count) < 0.5)
-    moved_at = moves(past.joined_at, past.left_at, movers=movers & folk.holder, end=end, rng=rng)
+    moved_at = moves(past.joined_at, past.left_at, movers=movers & persons.holder, end=end, rng=rng)
     reopened = np.where(
         movers, moved_at, past.joined_at + (rng.random(count) * (end - past.joined_at)).astype(np.int64)
     )
     known = past.joined_at < end
-    accounts = ledger(
-        first=folk.holder & known, second=second & (reopened < end), opened=past.joined_at, reopened=reopened,
+    accounts = source_records(
+        first=persons.holder & known, second=second & (reopened < end), opened=past.joined_at, reopened=reopened,
         lowest=LOWEST_ACCOUNT, rng=rng,
     )  # fmt: skip
 
@@ -154,80 +161,82 @@ def _books(folk: People, past: History, *, end: int, dirt: Dirt, rng: np.random.
     wrote[past.tickets.person] = True
     wrote[past.answers.person] = True
     seen = np.minimum(np.maximum(past.joined_at, end - 1_400 * DAY), end - DAY)
-    seen = np.where(folk.holder, seen, end - (rng.random(count) * 900 * DAY).astype(np.int64))
+    seen = np.where(persons.holder, seen, end - (rng.random(count) * 900 * DAY).astype(np.int64))
     first_ticket = np.full(count, NEVER)
     np.minimum.at(first_ticket, past.tickets.person, past.tickets.at - 600)
     first_seen = np.minimum(np.where(rng.random(count) < 0.5, seen, first_ticket), first_ticket)
     first_seen = np.where(first_seen == NEVER, seen, first_seen)
     again = first_seen + (rng.random(count) * np.maximum(end - first_seen, 1)).astype(np.int64)
-    contacts = ledger(
-        first=wrote | ~folk.holder | (known & (rng.random(count) < PORTAL)),
+    contacts = source_records(
+        first=wrote | ~persons.holder | (known & (rng.random(count) < PORTAL)),
         second=rng.random(count) < dirt.second_contact, opened=first_seen, reopened=again,
         lowest=LOWEST_CONTACT, rng=rng,
     )  # fmt: skip
-    return _Books(accounts=accounts, contacts=contacts, moved_at=moved_at)
+    return _RecordNumbers(accounts=accounts, contacts=contacts, moved_at=moved_at)
 
 
 def _feeds(
-    folk: People,
-    land: Places,
-    past: History,
+    persons: People,
+    regions: Places,
+    past: SimulatedHistory,
     allowed: Consents,
-    books: _Books,
+    numbers: _RecordNumbers,
     *,
     time: Calendar,
     dirt: Dirt,
     seed: int,
 ) -> Mapping[str, Table]:
-    accounts, end = books.accounts, time.end
-    login = logins(len(accounts.person), rng=stream(seed, "logins"))
+    accounts, end = numbers.accounts, time.end
+    login = logins(len(accounts.person), rng=rng_for(seed, "logins"))
     first = np.where(accounts.first_row < 0, 0, accounts.number[accounts.first_row])
     clicks = past.clicks
     tickets = ticket_feed(
-        past.tickets, contact=_contact(books, past.tickets.person, dirt=dirt, rng=stream(seed, "ticket contacts")),
-        late_share=dirt.late_ticket, end=end, rng=stream(seed, "tickets"),
+        past.tickets, contact=_contact(numbers, past.tickets.person, dirt=dirt, rng=rng_for(seed, "ticket contacts")),
+        late_share=dirt.late_ticket, end=end, rng=rng_for(seed, "tickets"),
     )  # fmt: skip
     return {
         "crm_sales": sales_crm(
-            folk, accounts, places=land, login=login, left_at=past.left_at, end=end, dirt=dirt,
-            rng=stream(seed, "sales"),
+            persons, accounts, places=regions, login=login, left_at=past.left_at, end=end, dirt=dirt,
+            rng=rng_for(seed, "sales"),
         ),
         "crm_service": service_crm(
-            folk, books.contacts, places=land, end=end, dirt=dirt, rng=stream(seed, "service")
+            persons, numbers.contacts, places=regions, end=end, dirt=dirt, rng=rng_for(seed, "service")
         ),
         "billing": bill_feed(
-            past.bills, account=books.account(past.bills.person, past.bills.at), end=end, dirt=dirt,
-            rng=stream(seed, "billing"),
+            past.bills, account=numbers.account(past.bills.person, past.bills.at), end=end, dirt=dirt,
+            rng=rng_for(seed, "billing"),
         ),
         "subscriptions": subscription_feed(
             past.holdings, first_account=first, second_account=accounts.number[accounts.second_row],
-            moved_at=books.moved_at, end=end,
+            moved_at=numbers.moved_at, end=end,
         ),
         "till": till_feed(
-            past.purchases, account=books.account(past.purchases.person, past.purchases.at), end=end, dirt=dirt,
-            rng=stream(seed, "till"),
+            past.purchases, account=numbers.account(past.purchases.person, past.purchases.at), end=end, dirt=dirt,
+            rng=rng_for(seed, "till"),
         ),
         "web_clicks": click_feed(
-            clicks, login=login, account_row=accounts.row_at(clicks.person, clicks.at, moved_at=books.moved_at),
-            known=stream(seed, "logged in").random(len(clicks.at)) >= dirt.anonymous_click, rng=stream(seed, "clicks"),
+            clicks, login=login, account_row=accounts.row_at(clicks.person, clicks.at, moved_at=numbers.moved_at),
+            known=rng_for(seed, "logged in").random(len(clicks.at)) >= dirt.anonymous_click,
+            rng=rng_for(seed, "clicks"),
         ),
         "tickets": tickets,
         "survey": survey_feed(
-            past.answers, contact=_contact(books, past.answers.person, dirt=None, rng=stream(seed, "survey contacts")),
-            rng=stream(seed, "survey"),
+            past.answers,
+            contact=_contact(numbers, past.answers.person, dirt=None, rng=rng_for(seed, "survey contacts")),
+            rng=rng_for(seed, "survey"),
         ),
         "campaign_contacts": contact_feed(
-            past.contacts, account=books.account(past.contacts.person, past.contacts.at), end=end
+            past.contacts, account=numbers.account(past.contacts.person, past.contacts.at), end=end
         ),
         "consents": consent_feed(allowed, account=first, end=end),
         "products": catalogue(),
-        "postcode_open_data": open_data(land),
+        "postcode_open_data": open_data(regions),
     }  # fmt: skip
 
 
-def _contact(books: _Books, person: Ints, *, dirt: Dirt | None, rng: np.random.Generator) -> Text:
+def _contact(numbers: _RecordNumbers, person: Ints, *, dirt: Dirt | None, rng: np.random.Generator) -> Text:
     """Return the contact that each ticket or answer was filed under: either of two, where there are two."""
-    contacts = books.contacts
+    contacts = numbers.contacts
     row = np.where(rng.random(len(person)) < 0.5, contacts.second_row[person], contacts.first_row[person])
     names = keys(contacts.number[row], prefix="C")
     if dirt is None:
@@ -236,14 +245,14 @@ def _contact(books: _Books, person: Ints, *, dirt: Dirt | None, rng: np.random.G
     return put(names, where=lost, other=UNKNOWN_CONTACT)
 
 
-def _truth(folk: People, past: History, books: _Books) -> Mapping[str, Table]:
+def _truth(persons: People, past: SimulatedHistory, numbers: _RecordNumbers) -> Mapping[str, Table]:
     return {
         "records": record_truth(
-            sales=(keys(books.accounts.number), books.accounts.person),
-            service=(keys(books.contacts.number, prefix="C"), books.contacts.person),
+            sales=(keys(numbers.accounts.number), numbers.accounts.person),
+            service=(keys(numbers.contacts.number, prefix="C"), numbers.contacts.person),
         ),
-        "people": people_truth(folk, joined_at=past.joined_at, left_at=past.left_at),
-        "tastes": taste_truth(folk),
+        "people": people_truth(persons, joined_at=past.joined_at, left_at=past.left_at),
+        "tastes": taste_truth(persons),
         "hazards": hazard_truth(past.hazards),
         "contacts": contact_truth(past.contacts),
         "offers": offer_truth(past.prospects),

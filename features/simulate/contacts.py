@@ -1,4 +1,4 @@
-"""The campaign log: who was sent what, by which chance, and whether they did what it wished for."""
+"""The campaign log: who was sent which offer, with which probability, and who responded."""
 
 from __future__ import annotations
 

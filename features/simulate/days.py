@@ -19,7 +19,7 @@ from features.simulate.calendar import DAY
 from features.simulate.dirt import put
 from features.simulate.many_records import END, FEEDS, family_names, many_records
 from features.simulate.names import STREETS
-from features.simulate.random_streams import stream
+from features.simulate.random_streams import rng_for
 from features.simulate.records import DOMAINS
 
 ARRIVE, CHANGE, LEAVE = 0.01, 0.01, 0.005
@@ -85,7 +85,7 @@ def days(people: int, days: int = 30, seed: int = 1) -> Iterator[Day]:
     ----------
     people : about how many there are on the first day
     days : how many days
-    seed : of chance; the same arguments give the same days
+    seed : of the random generator; the same arguments give the same days
 
     Raises
     ------
@@ -93,7 +93,7 @@ def days(people: int, days: int = 30, seed: int = 1) -> Iterator[Day]:
     """
     if people < 1 or days < 1:
         raise UsageError("simulate.days", "at least one person and one day are needed", hint="ask for more")
-    rng = stream(seed, "days")
+    rng = rng_for(seed, "days")
     start = round(people * 1.75)
     arriving = max(round(start * ARRIVE), 1)
     crowd = many_records(start + arriving * (days - 1), seed)

@@ -23,7 +23,7 @@ class Dirt:
     same_household: float = 0.01
     """People who share address, surname and telephone with another person: an exact match that is wrong."""
     stranger: float = 0.06
-    """Contacts whose record shares nothing exact with their account: only the truth knows."""
+    """Contacts whose record shares nothing exact with their account: only the truth links them."""
     misspelt: float = 0.05
     """Names with a letter swapped, dropped or doubled, in either CRM."""
     short_name: float = 0.25
@@ -51,7 +51,7 @@ class Dirt:
     no_card: float = 0.25
     """Goods sold in a shop without showing the loyalty card: nobody's."""
     unknown_customer: float = 0.003
-    """Till rows and tickets of numbers that no CRM knows."""
+    """Till rows and tickets of numbers that are in no CRM."""
     anonymous_click: float = 0.20
     """Clicks without login."""
 

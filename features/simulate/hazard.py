@@ -56,7 +56,7 @@ def next_mood(
     outage : whether the district's network failed
     late : whether the month's bill is paid late
     thrift, impatience : what people are like; 1 is ordinary
-    rng : chance
+    rng : random generator
     """
     count = len(rise)
     hurt = 8.0 * rise * thrift + 0.75 * unsolved * impatience + 0.35 * outage * impatience

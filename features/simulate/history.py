@@ -92,7 +92,7 @@ class Prospects:
 
 
 @dataclass(frozen=True)
-class History:
+class SimulatedHistory:
     """Everything that happened, before any system wrote it down."""
 
     joined_at: Ints

@@ -14,7 +14,7 @@ from features.simulate.calendar import DAY
 from features.simulate.dirt import DIRT, Dirt, misspelt, noisy, put, without, wrong_date
 from features.simulate.names import FIRST_NAMES, LAST_NAMES, SHORT_NAMES, STREETS
 from features.simulate.places import TOWNS, Places, places
-from features.simulate.random_streams import stream
+from features.simulate.random_streams import rng_for
 from features.simulate.records import email, phone_number, phone_spelt, postcode
 from features.simulate.truth import person_names
 
@@ -68,7 +68,7 @@ def many_records(n: int, seed: int, *, dirt: Dirt = DIRT) -> Crowd:
     Parameters
     ----------
     n : how many records
-    seed : of chance; the same arguments give the same records
+    seed : of the random generator; the same arguments give the same records
     dirt : what is wrong with them, and how often
 
     Raises
@@ -77,8 +77,8 @@ def many_records(n: int, seed: int, *, dirt: Dirt = DIRT) -> Crowd:
     """
     if n < 1:
         raise UsageError("simulate.records", "at least one record is needed", hint="ask for more records")
-    rng = stream(seed, "many_records")
-    where = places(stream(seed, "places"))
+    rng = rng_for(seed, "many_records")
+    where = places(rng_for(seed, "places"))
     who = np.repeat(np.arange(n), rng.choice(4, n, p=RECORDS_A_PERSON) + 1)[:n]
     persons = _persons(int(who[-1]) + 1, where, dirt, rng)
     later = np.concatenate([[False], who[1:] == who[:-1]])  # not the person's first record

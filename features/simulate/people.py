@@ -109,7 +109,7 @@ def people(
     end : the last day of the simulation, from which ages are counted
     months : how many months are simulated
     households : share of the people who share address and telephone with another person
-    rng : chance
+    rng : random generator
     """
     kinds = ARCHETYPES
     archetype = rng.choice(len(kinds), count, p=[kind.share for kind in kinds])

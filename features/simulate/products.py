@@ -77,9 +77,9 @@ def affinity() -> Floats:
     return matrix
 
 
-def product_for(group: Ints, *, means: Floats, chance: Floats) -> Ints:
+def product_for(group: Ints, *, means: Floats, uniform: Floats) -> Ints:
     """Return which product of the group somebody takes: the better-off take the dearer ones more often."""
-    wish = 1.0 / (1.0 + np.exp(-(means + 2.2 * (chance - 0.5))))
+    wish = 1.0 / (1.0 + np.exp(-(means + 2.2 * (uniform - 0.5))))
     rank = np.minimum((wish * _SIZE[group]).astype(np.int64), _SIZE[group] - 1)
     result: Ints = _FIRST[group] + rank
     return result

@@ -22,7 +22,7 @@ DRAMA_NUMBERS = 1_000  # 07700 900000 to 900999, kept by Ofcom for fiction
 
 
 @dataclass(frozen=True)
-class Ledger:
+class SourceRecords:
     """Which records a CRM has of whom; one element per record, the people's first records first."""
 
     person: Ints
@@ -39,9 +39,9 @@ class Ledger:
         return result
 
 
-def ledger(
+def source_records(
     *, first: Flags, second: Flags, opened: Ints, reopened: Ints, lowest: int, rng: np.random.Generator
-) -> Ledger:
+) -> SourceRecords:
     """Return the records of a CRM.
 
     Parameters
@@ -49,7 +49,7 @@ def ledger(
     first, second : who has a record, and who has a second
     opened, reopened : when, seconds since 1970
     lowest : the lowest record number; numbers say nothing about when or whose
-    rng : chance
+    rng : random generator
     """
     ones, twos = np.flatnonzero(first), np.flatnonzero(first & second)
     person = np.concatenate([ones, twos])
@@ -57,7 +57,7 @@ def ledger(
     first_row[ones] = np.arange(len(ones))
     second_row = first_row.copy()
     second_row[twos] = len(ones) + np.arange(len(twos))
-    return Ledger(
+    return SourceRecords(
         person=person,
         number=lowest + rng.permutation(len(person)) * 7 + 3,
         opened=np.concatenate([opened[ones], reopened[twos]]),
@@ -97,7 +97,7 @@ def postcode(places: Places, *, district: Ints, inward: Ints) -> Text:
 
 
 def sales_crm(
-    people: People, accounts: Ledger, *, places: Places, login: Text, left_at: Ints, end: int, dirt: Dirt,
+    people: People, accounts: SourceRecords, *, places: Places, login: Text, left_at: Ints, end: int, dirt: Dirt,
     rng: np.random.Generator,
 ) -> Table:  # fmt: skip
     """Return crm_sales: whoever holds an account is a customer; times are naive, in London."""
@@ -146,7 +146,7 @@ def sales_crm(
 
 
 def service_crm(
-    people: People, contacts: Ledger, *, places: Places, end: int, dirt: Dirt, rng: np.random.Generator
+    people: People, contacts: SourceRecords, *, places: Places, end: int, dirt: Dirt, rng: np.random.Generator
 ) -> Table:
     """Return crm_service: whoever ever got in touch is a customer; other columns, other spellings."""
     who, count = contacts.person, len(contacts.person)

@@ -35,11 +35,11 @@ _BODIES = (
 )  # fmt: skip
 
 
-def category_of(*, outage: Flags, late: Flags, holder: Flags, chance: Floats) -> Ints:
+def category_of(*, outage: Flags, late: Flags, holder: Flags, uniform: Floats) -> Ints:
     """Return what each ticket is about: mostly faults after an outage, bills when one is late."""
-    plain = np.searchsorted((0.34, 0.58, 0.74, 0.94, 0.985), chance)
-    failed = np.searchsorted((0.85, 0.88, 1.0), chance)
-    unpaid = np.searchsorted((0.15, 0.80, 0.92), chance)
+    plain = np.searchsorted((0.34, 0.58, 0.74, 0.94, 0.985), uniform)
+    failed = np.searchsorted((0.85, 0.88, 1.0), uniform)
+    unpaid = np.searchsorted((0.15, 0.80, 0.92), uniform)
     pick = np.where(outage, failed, np.where(late, unpaid, plain))
     result: Ints = np.where(holder, pick, CATEGORIES.index("how-to")).astype(np.int64)
     return result
@@ -54,7 +54,7 @@ def ticket_feed(tickets: Tickets, *, contact: Text, late_share: float, end: int,
     contact : the contact that each belongs to
     late_share : share of the rows that reach the warehouse days after they were opened
     end : the first second after the simulation
-    rng : chance
+    rng : random generator
     """
     count = len(tickets.at)
     body = [sentence for bodies in _BODIES for sentence in bodies]

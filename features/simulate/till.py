@@ -24,7 +24,7 @@ def till_feed(purchases: Purchases, *, account: Ints, end: int, dirt: Dirt, rng:
     account : the account number of each
     end : the first second after the simulation
     dirt : how often goods come back, the card is not shown, or the number is nobody's
-    rng : chance
+    rng : random generator
     """
     count = len(purchases.at)
     goods = purchases.group >= HELD

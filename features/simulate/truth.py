@@ -1,4 +1,4 @@
-"""What only the simulation knows, kept apart from the feeds: for measuring, never for learning."""
+"""The truth of the simulation, separate from the feeds: for evaluation, never for training."""
 
 from __future__ import annotations
 

@@ -12,14 +12,14 @@ import pyarrow.parquet as pq
 
 from features.base.errors import StorageFailure
 from features.simulate.arrays import Table
-from features.simulate.company import Company
+from features.simulate.company import SimulatedCompany
 
 AS_PARQUET = {"web_clicks"}
 BY_MONTH = {"till": "sold_at"}
 """Feeds that come as one Parquet file a month, and the column that says which month."""
 
 
-def write(company: Company, folder: Path) -> None:
+def write(company: SimulatedCompany, folder: Path) -> None:
     """Write the company's files; the same company gives the same bytes.
 
     Parameters

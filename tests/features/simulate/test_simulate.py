@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from features.base.errors import StorageFailure, UsageError
-from features.simulate import Company, simulate, write
+from features.simulate import SimulatedCompany, simulate, write
 from features.simulate.dirt import DIRT, Dirt
 
 END = date(2026, 6, 30)
@@ -23,19 +23,19 @@ CLEAN = Dirt(**dict.fromkeys(Dirt.__dataclass_fields__, 0.0))
 
 
 @pytest.fixture(scope="module")
-def company() -> Company:
+def company() -> SimulatedCompany:
     return simulate(customers=1_500, seed=11, end=END)
 
 
-def feed(company: Company, name: str) -> Any:
+def feed(company: SimulatedCompany, name: str) -> Any:
     return company.feeds[name].to_pandas()
 
 
-def truth(company: Company, name: str) -> Any:
+def truth(company: SimulatedCompany, name: str) -> Any:
     return company.truth[name].to_pandas()
 
 
-def person_of(company: Company, name: str, keys: pd.Series) -> pd.Series:
+def person_of(company: SimulatedCompany, name: str, keys: pd.Series) -> pd.Series:
     records = truth(company, "records")
     return keys.astype(str).map(records[records.feed == name].set_index("key").person)
 
@@ -58,7 +58,7 @@ def test_another_seed_gives_other_people(tmp_path: Path) -> None:
     assert one["data/crm_sales.csv"] != two["data/crm_sales.csv"]
 
 
-def test_truth_lies_apart_from_the_feeds(company: Company, tmp_path: Path) -> None:
+def test_truth_lies_apart_from_the_feeds(company: SimulatedCompany, tmp_path: Path) -> None:
     write(company, tmp_path)
     assert {path.name for path in (tmp_path / "truth").iterdir()} == {
         "records.parquet", "people.parquet", "tastes.parquet", "hazards.parquet", "contacts.parquet", "offers.parquet",
@@ -70,7 +70,7 @@ def test_truth_lies_apart_from_the_feeds(company: Company, tmp_path: Path) -> No
     assert len(list((tmp_path / "data" / "till").iterdir())) == 24
 
 
-def test_what_is_written_reads_back_the_same(company: Company, tmp_path: Path) -> None:
+def test_what_is_written_reads_back_the_same(company: SimulatedCompany, tmp_path: Path) -> None:
     write(company, tmp_path)
     clicks = pq.read_table(tmp_path / "data" / "web_clicks.parquet")
     assert clicks.equals(company.feeds["web_clicks"])
@@ -106,7 +106,7 @@ def test_nothing_is_written_down_after_the_end(end: date) -> None:
         assert pd.to_datetime(feed(company, name)[column]).max() <= pd.Timestamp(end)
 
 
-def test_every_record_is_somebodys_and_every_link_leads_to_a_record(company: Company) -> None:
+def test_every_record_is_somebodys_and_every_link_leads_to_a_record(company: SimulatedCompany) -> None:
     sales, service = feed(company, "crm_sales"), feed(company, "crm_service")
     assert sales.account_no.is_unique
     assert sales.portal_login.is_unique
@@ -120,7 +120,7 @@ def test_every_record_is_somebodys_and_every_link_leads_to_a_record(company: Com
     assert feed(company, "web_clicks").login.dropna().isin(sales.portal_login).all()
 
 
-def test_bills_stop_when_somebody_leaves(company: Company) -> None:
+def test_bills_stop_when_somebody_leaves(company: SimulatedCompany) -> None:
     bills = feed(company, "billing")
     bills = bills[bills.issued != "31/02/2026"]
     bills = bills.assign(person=person_of(company, "crm_sales", bills.account), issued=pd.to_datetime(bills.issued))
@@ -137,7 +137,7 @@ def test_bills_stop_when_somebody_leaves(company: Company) -> None:
     assert (quiet <= 31).mean() > 0.98
 
 
-def test_whoever_left_holds_nothing_and_whoever_stays_holds_something(company: Company) -> None:
+def test_whoever_left_holds_nothing_and_whoever_stays_holds_something(company: SimulatedCompany) -> None:
     holdings = feed(company, "subscriptions")
     holdings = holdings.assign(person=person_of(company, "crm_sales", holdings.account_no))
     active = set(holdings[holdings.ended.isna()].person)
@@ -147,14 +147,14 @@ def test_whoever_left_holds_nothing_and_whoever_stays_holds_something(company: C
     assert set(people[people.customer & ~left].person) <= active
 
 
-def test_nobody_holds_the_same_service_twice_at_once(company: Company) -> None:
+def test_nobody_holds_the_same_service_twice_at_once(company: SimulatedCompany) -> None:
     holdings = feed(company, "subscriptions")
     active = holdings[holdings.ended.isna()]
     active = active.assign(person=person_of(company, "crm_sales", active.account_no))
     assert not active.duplicated(["person", "service"]).any()
 
 
-def test_people_leave_as_often_as_their_hazards_say(company: Company) -> None:
+def test_people_leave_as_often_as_their_hazards_say(company: SimulatedCompany) -> None:
     hazards = truth(company, "hazards")
     people = truth(company, "people")
     expected, spread = hazards.hazard.sum(), np.sqrt((hazards.hazard * (1 - hazards.hazard)).sum())
@@ -162,7 +162,7 @@ def test_people_leave_as_often_as_their_hazards_say(company: Company) -> None:
     assert hazards.hazard.between(0, 1).all()
 
 
-def test_discontent_shows_before_somebody_leaves(company: Company) -> None:
+def test_discontent_shows_before_somebody_leaves(company: SimulatedCompany) -> None:
     tickets, clicks = feed(company, "tickets"), feed(company, "web_clicks")
     people = truth(company, "people").set_index("person")
     left = pd.to_datetime(people.left_at, utc=True)
@@ -177,7 +177,7 @@ def test_discontent_shows_before_somebody_leaves(company: Company) -> None:
     assert (clicks.page == "cancel-help").mean() < 0.05
 
 
-def test_people_buy_what_they_have_a_taste_for(company: Company) -> None:
+def test_people_buy_what_they_have_a_taste_for(company: SimulatedCompany) -> None:
     till, tastes = feed(company, "till"), truth(company, "tastes").set_index("person")
     groups = feed(company, "products").set_index("sku").category
     bought = till[(till.qty > 0) & till.customer_no.notna()]
@@ -200,7 +200,7 @@ def test_offers_change_responses_by_what_the_truth_says() -> None:
         assert -noise - 0.1 * answered < answered - rows[column].mean() < noise
 
 
-def test_the_control_group_is_drawn_with_the_stated_probability(company: Company) -> None:
+def test_the_control_group_is_drawn_with_the_stated_probability(company: SimulatedCompany) -> None:
     contacts = feed(company, "campaign_contacts")
     assert contacts.selection_prob.between(0, 1, inclusive="neither").all()
     assert abs((contacts.arm == "none").mean() - 0.30) < 4 * np.sqrt(0.21 / len(contacts))
@@ -208,7 +208,7 @@ def test_the_control_group_is_drawn_with_the_stated_probability(company: Company
     assert (treated.arm == treated.offer).all()
 
 
-def test_retention_contacts_save_most_people_and_drive_sleeping_dogs_away(company: Company) -> None:
+def test_retention_contacts_save_most_people_and_drive_sleeping_dogs_away(company: SimulatedCompany) -> None:
     offers = truth(company, "offers").merge(truth(company, "people")[["person", "sleeping_dog"]], on="person")
     calls = offers[offers.offer == "save-call"]
     change = calls.leaving_with - calls.leaving_without
@@ -217,7 +217,7 @@ def test_retention_contacts_save_most_people_and_drive_sleeping_dogs_away(compan
     assert 0.05 < calls.sleeping_dog.mean() < 0.35
 
 
-def test_nobody_is_contacted_without_consent(company: Company) -> None:
+def test_nobody_is_contacted_without_consent(company: SimulatedCompany) -> None:
     contacts, consents = feed(company, "campaign_contacts"), feed(company, "consents")
     marketing = consents[consents.purpose == "marketing"]
     at = pd.to_datetime(marketing["at"]).dt.tz_localize("Europe/London", ambiguous=True, nonexistent="shift_forward")
@@ -233,7 +233,7 @@ def test_nobody_is_contacted_without_consent(company: Company) -> None:
     assert (marketing.status == "withdrawn").any()
 
 
-def test_dirt_is_as_frequent_as_declared(company: Company) -> None:
+def test_dirt_is_as_frequent_as_declared(company: SimulatedCompany) -> None:
     billing, till, tickets = (feed(company, name) for name in ("billing", "till", "tickets"))
 
     def about(count: int, rate: float, of: int) -> bool:
@@ -267,7 +267,7 @@ def test_without_dirt_the_records_of_a_person_agree() -> None:
     assert (both.postcode == both["zip"]).all()
 
 
-def test_nobody_in_it_can_be_a_real_person(company: Company) -> None:
+def test_nobody_in_it_can_be_a_real_person(company: SimulatedCompany) -> None:
     sales, service = feed(company, "crm_sales"), feed(company, "crm_service")
     for emails in (sales.email_addr, service["mail"]):
         assert (
@@ -283,7 +283,7 @@ def test_nobody_in_it_can_be_a_real_person(company: Company) -> None:
     assert sales.postcode.str.match(r"^[QVX][A-Z]\d \d[A-Z]{2}$").all()
 
 
-def test_the_accounts_of_different_people_never_share_an_email(company: Company) -> None:
+def test_the_accounts_of_different_people_never_share_an_email(company: SimulatedCompany) -> None:
     sales, service = feed(company, "crm_sales"), feed(company, "crm_service")
     emails = pd.concat([
         pd.DataFrame({"email": sales.email_addr, "person": person_of(company, "crm_sales", sales.account_no)}),
