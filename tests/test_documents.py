@@ -17,6 +17,14 @@ from training.validation.gates import RULES as GATES
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 PACKAGES = ("features", "training", "serving")
+PAGES = [
+    "README.md",
+    *(
+        str(path.relative_to(REPOSITORY))
+        for package in PACKAGES
+        for path in sorted((REPOSITORY / package).glob("**/README.md"))
+    ),
+]
 REGISTRIES: dict[str, Mapping[str, str]] = {
     "features": {rule.code: rule.title for rule in FEED_CHECKS.values()},
     "training": {rule.code: rule.title for rule in GATES} | {check.code: check.title for check in LEAK_CHECKS},
@@ -26,6 +34,12 @@ REGISTRIES: dict[str, Mapping[str, str]] = {
 
 def page(package: str) -> str:
     return (REPOSITORY / package / "README.md").read_text(encoding="utf-8")
+
+
+def pages(package: str) -> str:
+    """Return the text of a package's page and of the pages beside its code."""
+    beside = sorted((REPOSITORY / package).glob("*/README.md"))
+    return "\n".join([page(package), *(path.read_text(encoding="utf-8") for path in beside)])
 
 
 def codes(text: str) -> list[tuple[str, str]]:
@@ -41,7 +55,7 @@ def folders(text: str) -> list[str]:
 
 @pytest.mark.parametrize("package", PACKAGES)
 def test_the_page_lists_every_code_of_the_registry_once_with_its_title(package: str) -> None:
-    listed = codes(page(package))
+    listed = codes(pages(package))
     assert len(listed) == len(dict(listed)), "a code stands twice"
     assert dict(listed) == REGISTRIES[package]
 
@@ -69,7 +83,7 @@ def test_the_page_lists_every_folder_in_the_order_of_the_layers(package: str) ->
     assert heights == sorted(heights)
 
 
-@pytest.mark.parametrize("name", ["README.md", *(f"{package}/README.md" for package in PACKAGES)])
+@pytest.mark.parametrize("name", PAGES)
 def test_every_link_of_a_page_leads_somewhere(name: str) -> None:
     text = (REPOSITORY / name).read_text(encoding="utf-8")
     links = [link for link in re.findall(r"\]\(([^)#]+)\)", text) if not link.startswith("http")]
