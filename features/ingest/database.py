@@ -20,7 +20,7 @@ from features.config.loading import did_you_mean
 from features.ingest.database_server import DRIVERS, Server
 from features.ingest.database_values import ArrowColumns, TypedColumn
 from features.ingest.pushdown import Condition, conditions
-from features.ingest.reader import check_names, empty, take_batches
+from features.ingest.reader import check_names, create_raw_rows, empty
 
 _BATCH = 20_000
 
@@ -106,7 +106,7 @@ class DatabaseRows:
         if first is None:
             raise empty(self.feed, "the table or query gives no rows")
         schema = arrow.schema(first)
-        take_batches(engine, schema, self._batches(arrow, schema, first, parts))
+        create_raw_rows(engine, schema, self._batches(arrow, schema, first, parts))
 
     def close(self) -> None:
         self.server.close()

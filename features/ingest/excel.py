@@ -16,7 +16,7 @@ from python_calamine import CalamineError, CalamineWorkbook
 from features.base.errors import BadConfiguration, BadData
 from features.config.loading import did_you_mean
 from features.ingest.location import FeedFiles
-from features.ingest.reader import check_header, check_names, empty, take_batches
+from features.ingest.reader import check_header, check_names, create_raw_rows, empty
 
 SUFFIXES = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
 _BATCH = 20_000
@@ -47,7 +47,7 @@ class ExcelFiles(FeedFiles):
     def load(self, engine: duckdb.DuckDBPyConnection, columns: Sequence[str]) -> None:
         """Create ``raw_rows`` of these columns, all text."""
         schema = pa.schema([(column, pa.string()) for column in columns])
-        take_batches(engine, schema, self._batches(schema))
+        create_raw_rows(engine, schema, self._batches(schema))
 
     def _batches(self, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
         for file, name in zip(self.files, self.names, strict=True):

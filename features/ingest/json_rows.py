@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from features.base.errors import BadData
 from features.ingest.location import FeedFiles
-from features.ingest.reader import check_names, empty, take_batches
+from features.ingest.reader import check_names, create_raw_rows, empty
 
 SUFFIXES = (".jsonl", ".ndjson", ".json")
 _BATCH = 20_000
@@ -46,7 +46,7 @@ class JsonFiles(FeedFiles):
     def load(self, engine: duckdb.DuckDBPyConnection, columns: Sequence[str]) -> None:
         """Create ``raw_rows`` of these columns, all text."""
         schema = pa.schema([(column, pa.string()) for column in columns])
-        take_batches(engine, schema, self._batches(schema))
+        create_raw_rows(engine, schema, self._batches(schema))
 
     def _batches(self, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
         rows: list[dict[str, str | None]] = []

@@ -159,7 +159,9 @@ class FeedMapping:
         keep = self._keep(reasons)
         listed = ",\n  ".join(f"{sql} AS {quoted(name)}" for name, sql in columns.items())
         reason = f"concat_ws('; ', {', '.join(reasons)})" if reasons else "''"
-        ours = f"nullif({reason}, '') AS __reason,\n  {keep} AS __keep,\n  ({known or 'NULL'}) IS NULL AS __loaded"
+        ours = (
+            f"nullif({reason}, '') AS __reason,\n  {keep} AS __keep,\n  ({known or 'NULL'}) IS NULL AS __from_delivery"
+        )
         return f"SELECT __row,\n  {listed},\n  {ours}\nFROM {source}"
 
     def _keep(self, reasons: list[str]) -> str:

@@ -1,8 +1,8 @@
-"""Rows that could not be used: carried from load to load until they are read again, and never read twice.
+"""Quarantined rows of a feed: carried from load to load until a replay reads them again.
 
-Beside a feed's ``rows.parquet`` lie ``rejected.parquet``, the rows that are held, of this load and of earlier ones
+Beside a feed's ``rows.parquet`` lie ``rejected.parquet``, the quarantined rows of this load and of earlier ones
 whose files have gone since, and ``returned.parquet``, the rows of earlier loads that were read again and could be used.
-A row that the files hold (again) is the files' own: it leaves both. A row whose key the files bring is settled.
+A row that the files hold (again) is the files' own: it leaves both. A row whose key the files bring is superseded.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ _SCALARS = ("STRUCT", "MAP", "UNION")
 
 @dataclass(frozen=True)
 class Quarantine:
-    """What a feed's last accepted load has left: rows held, and rows returned.
+    """Rows that a feed's last accepted load quarantined, and rows that a replay returned.
 
     Parameters
     ----------
     folder : the last accepted load of the feed; nothing is carried where it does not exist
-    replay : whether the rows held of earlier loads are read again
+    replay : whether quarantined rows of earlier loads are read again
     """
 
     folder: Path
@@ -42,7 +42,7 @@ class Quarantine:
         return digest_of_returned(self.folder)
 
     def open(self, engine: duckdb.DuckDBPyConnection, raw: str) -> bool:
-        """Create ``held_before`` (what earlier loads left and the files do not hold); return whether there is any.
+        """Create ``quarantined_before``: rows that earlier loads left and the files lack; return whether there are any.
 
         Parameters
         ----------
@@ -51,7 +51,7 @@ class Quarantine:
         """
         engine.execute(
             """
-            CREATE TEMP TABLE held_before (
+            CREATE TEMP TABLE quarantined_before (
                 "row" BIGINT, line BIGINT, reason VARCHAR, as_read VARCHAR, again BOOLEAN, __row BIGINT
             )
             """
@@ -61,42 +61,44 @@ class Quarantine:
                 whole = "json_valid(as_read) AND starts_with(as_read, '{')"  # a line that is no row never becomes one
                 engine.execute(
                     f"""
-                    INSERT INTO held_before
+                    INSERT INTO quarantined_before
                     SELECT "row", line, reason, as_read, {again} AND {whole}, NULL
                     FROM read_parquet({literal(str(self.folder / file))})
                     """
                 )
-        if not one_row(engine, "SELECT count(*) FROM held_before")[0]:
+        if not one_row(engine, "SELECT count(*) FROM quarantined_before")[0]:
             return False
         bare = "json_merge_patch({}, '{{\"__row\": null}}')"
         engine.execute(
             f"""
-            DELETE FROM held_before WHERE json_valid(as_read) AND hash({bare.format("as_read")}) IN (
+            DELETE FROM quarantined_before WHERE json_valid(as_read) AND hash({bare.format("as_read")}) IN (
                 SELECT hash({bare.format(f"to_json({raw})")}) FROM {raw}
             )
             """
         )
         engine.execute(
-            "DELETE FROM held_before WHERE NOT json_valid(as_read) AND as_read IN (SELECT as_read FROM broken_lines)"
+            "DELETE FROM quarantined_before "
+            "WHERE NOT json_valid(as_read) AND as_read IN (SELECT as_read FROM broken_lines)"
         )
-        return bool(one_row(engine, "SELECT count(*) FROM held_before")[0])
+        return bool(one_row(engine, "SELECT count(*) FROM quarantined_before")[0])
 
 
 def read_again(engine: duckdb.DuckDBPyConnection, raw: str, types: Mapping[str, str]) -> None:
-    """Add the rows of ``held_before`` that are read again to `raw`, after the rows that the files hold."""
+    """Add the rows of ``quarantined_before`` that are read again to `raw`, after the rows that the files hold."""
     engine.execute(
         f"""
-        UPDATE held_before SET __row = n.nth
+        UPDATE quarantined_before SET __row = n.nth
         FROM (
             SELECT rowid AS id, (SELECT coalesce(max(__row), 0) FROM {raw}) + row_number() OVER (ORDER BY rowid) AS nth
-            FROM held_before WHERE again
+            FROM quarantined_before WHERE again
         ) n
-        WHERE held_before.rowid = n.id
+        WHERE quarantined_before.rowid = n.id
         """
     )
     columns = [f"{_value(column, kind)} AS {quoted(column)}" for column, kind in types.items()]
     engine.execute(
-        f"INSERT INTO {raw} BY NAME SELECT __row, {', '.join(columns)} FROM held_before WHERE again ORDER BY __row"
+        f"INSERT INTO {raw} BY NAME "
+        f"SELECT __row, {', '.join(columns)} FROM quarantined_before WHERE again ORDER BY __row"
     )
 
 
@@ -107,49 +109,49 @@ def _value(column: str, kind: str) -> str:
     return value if kind == "VARCHAR" else f"TRY_CAST({value} AS {kind})"
 
 
-def settle(engine: duckdb.DuckDBPyConnection, *, keyed: bool) -> None:
-    """Take out of ``mapped`` the rows read again whose key the files bring by now, or that still cannot be used."""
+def drop_superseded(engine: duckdb.DuckDBPyConnection, *, keyed: bool) -> None:
+    """Delete from ``mapped`` the replayed rows whose key the files now hold, or that still cannot be used."""
     if keyed:
         engine.execute(
             """
-            CREATE TEMP TABLE settled AS
+            CREATE TEMP TABLE superseded AS
             SELECT __row FROM mapped
-            WHERE __row IN (SELECT __row FROM held_before WHERE again) AND record_id IN (
+            WHERE __row IN (SELECT __row FROM quarantined_before WHERE again) AND record_id IN (
                 SELECT record_id FROM mapped
-                WHERE __keep AND __reason IS NULL AND __row NOT IN (SELECT __row FROM held_before WHERE again)
+                WHERE __keep AND __reason IS NULL AND __row NOT IN (SELECT __row FROM quarantined_before WHERE again)
             )
             """
         )
-        engine.execute("DELETE FROM mapped WHERE __row IN (FROM settled)")
-        engine.execute("DELETE FROM held_before WHERE __row IN (FROM settled)")
+        engine.execute("DELETE FROM mapped WHERE __row IN (FROM superseded)")
+        engine.execute("DELETE FROM quarantined_before WHERE __row IN (FROM superseded)")
     engine.execute(
         """
-        UPDATE held_before SET again = false, reason = mapped.__reason
-        FROM mapped WHERE mapped.__row = held_before.__row AND mapped.__keep AND mapped.__reason IS NOT NULL
+        UPDATE quarantined_before SET again = false, reason = mapped.__reason
+        FROM mapped WHERE mapped.__row = quarantined_before.__row AND mapped.__keep AND mapped.__reason IS NOT NULL
         """
     )
     engine.execute(
-        "DELETE FROM mapped WHERE __row IN (SELECT __row FROM held_before WHERE __row IS NOT NULL AND NOT again)"
+        "DELETE FROM mapped WHERE __row IN (SELECT __row FROM quarantined_before WHERE __row IS NOT NULL AND NOT again)"
     )
 
 
 def write(engine: duckdb.DuckDBPyConnection, rejected: str, folder: Path) -> None:
-    """Write what is held and what has returned beside a feed's rows.
+    """Write the quarantined and the returned rows beside a feed's rows.
 
     Parameters
     ----------
-    engine : knows ``held_before``
+    engine : knows ``quarantined_before``
     rejected : SQL of this load's own rows that cannot be used: row, line, reason, as_read
     folder : where the rows are written
     """
     held = f"""
         SELECT *, false AS earlier FROM ({rejected})
         UNION ALL
-        SELECT "row", line, reason, as_read, true FROM held_before WHERE NOT again
+        SELECT "row", line, reason, as_read, true FROM quarantined_before WHERE NOT again
     """
     stream_parquet(engine.sql(held).to_arrow_reader(), folder / REJECTED)
     (folder / REJECTED).chmod(_PRIVATE)
-    returned = 'SELECT "row", line, reason, as_read, true AS earlier FROM held_before WHERE again ORDER BY __row'
+    returned = 'SELECT "row", line, reason, as_read, true AS earlier FROM quarantined_before WHERE again ORDER BY __row'
     if one_row(engine, f"SELECT count(*) FROM ({returned})")[0]:
         stream_parquet(engine.sql(returned).to_arrow_reader(), folder / RETURNED)
         (folder / RETURNED).chmod(_PRIVATE)

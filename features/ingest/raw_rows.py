@@ -12,7 +12,7 @@ from features.base.engine import one_row, quoted
 from features.base.errors import BadData
 from features.config.feed import Feed
 from features.ingest.mapping import EXACT_INTEGERS, FeedMapping, plain_number
-from features.ingest.reader import RAW, Source, is_nested
+from features.ingest.reader import RAW, FeedSource, is_nested
 
 #: Share of values that may be no number in a column that is calculated with.
 _ODD_NUMBERS = 0.1
@@ -38,7 +38,7 @@ class Numbers:
     shares: dict[str, float]
 
 
-def read_rows(engine: duckdb.DuckDBPyConnection, source: Source, columns: Sequence[str]) -> dict[str, str]:
+def read_rows(engine: duckdb.DuckDBPyConnection, source: FeedSource, columns: Sequence[str]) -> dict[str, str]:
     """Read these columns into ``raw_rows``, lists and structs as JSON text; return their types.
 
     Raises
@@ -84,7 +84,7 @@ def content(engine: duckdb.DuckDBPyConnection, columns: Sequence[str]) -> str:
     return f"{rows}-{added}-{crossed}-{','.join(columns)}"
 
 
-def broken_lines(engine: duckdb.DuckDBPyConnection, source: Source) -> dict[str, int]:
+def broken_lines(engine: duckdb.DuckDBPyConnection, source: FeedSource) -> dict[str, int]:
     """Keep aside the lines that are not rows at all (CSV); return their number by reason.
 
     A file in which lines were swallowed is refused.
@@ -126,7 +126,7 @@ def broken_lines(engine: duckdb.DuckDBPyConnection, source: Source) -> dict[str,
     return {reason: count for reason, count, *_ in found}
 
 
-def decimal_mark(engine: duckdb.DuckDBPyConnection, source: Source, feed: Feed, columns: Sequence[str]) -> str:
+def decimal_mark(engine: duckdb.DuckDBPyConnection, source: FeedSource, feed: Feed, columns: Sequence[str]) -> str:
     """Return the declared decimal mark, or the one that the values leave no doubt about.
 
     A column speaks for the comma when all its values read as numbers with it and at least one has it; the same for

@@ -17,7 +17,7 @@ RAW = "raw_rows"
 _NESTED = ("STRUCT", "MAP", "UNION")
 
 
-class Source(Protocol):
+class FeedSource(Protocol):
     """A feed's source, found and sound; nothing of it is read before it is asked for.
 
     Attributes
@@ -72,7 +72,7 @@ class Source(Protocol):
         ...
 
 
-def take_batches(
+def create_raw_rows(
     engine: duckdb.DuckDBPyConnection, schema: pa.Schema, batches: Iterable[pa.RecordBatch | pa.Table]
 ) -> int:
     """Create ``raw_rows`` from a stream of record batches without holding them; return the rows."""

@@ -10,7 +10,7 @@ from features.config.feed import Feed
 from features.config.loading import did_you_mean
 from features.ingest import csv_text, database, excel, json_rows, parquet_files
 from features.ingest.location import FeedFiles, locate
-from features.ingest.reader import Source
+from features.ingest.reader import FeedSource
 
 _FORMATS: dict[str, type[FeedFiles]] = {
     **dict.fromkeys(csv_text.SUFFIXES, csv_text.CsvFiles),
@@ -22,7 +22,7 @@ _FORMATS: dict[str, type[FeedFiles]] = {
 _SQLITE = (".db", ".db3", ".sqlite", ".sqlite3")
 
 
-def find(name: str, feed: Feed, root: Path) -> Source:
+def find(name: str, feed: Feed, root: Path) -> FeedSource:
     """Return a feed's source; its rows are not read yet.
 
     Parameters
@@ -47,7 +47,7 @@ def find(name: str, feed: Feed, root: Path) -> Source:
     suffixes = sorted({file.suffix for file in located.files})
     formats = {_FORMATS.get(suffix) for suffix in suffixes}
     if len(formats) == 1 and (kind := formats.pop()) is not None:
-        return kind(name, feed, located)  # type: ignore[return-value]  # each of them is a Source; their base is not
+        return kind(name, feed, located)  # type: ignore[return-value]  # each of them is a FeedSource; their base is not
     odd = next((suffix for suffix in suffixes if suffix not in _FORMATS), "")
     near = did_you_mean(odd, list(_FORMATS)) if odd else "make a feed of each kind"
     if odd in _SQLITE:

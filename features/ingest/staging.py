@@ -18,10 +18,10 @@ from features.config.canonical import Kind
 from features.config.engine_settings import engine_resources
 from features.config.feed import Feed
 from features.ingest.mapping import AFTER_DELIVERY, TYPED, FeedMapping
-from features.ingest.quarantined_rows import Quarantine, digest_of_returned, read_again, settle
-from features.ingest.quarantined_rows import write as write_held
+from features.ingest.quarantined_rows import Quarantine, digest_of_returned, drop_superseded, read_again
+from features.ingest.quarantined_rows import write as write_quarantine
 from features.ingest.raw_rows import broken_lines, content, decimal_mark, number_columns, read_rows
-from features.ingest.reader import RAW, Source
+from features.ingest.reader import RAW, FeedSource
 from features.ingest.schema_drift import Columns, refuse_renamed, refuse_retyped
 from features.ingest.source import find
 
@@ -63,7 +63,7 @@ class StagedFeed:
 
 
 @dataclass(frozen=True)
-class Afterwards:
+class RowTransform:
     """What is done to a feed's rows before they take their place, such as repairs.
 
     Parameters
@@ -84,7 +84,7 @@ def stage(
     folder: Path,
     named_by: Sequence[str] = (),
     arriving: Path | None = None,
-    afterwards: Afterwards | None = None,
+    transform: RowTransform | None = None,
     replay: bool = False,
     accept: bool = False,
 ) -> StagedFeed:
@@ -97,7 +97,7 @@ def stage(
     folder : where ``NAME/rows.parquet``, ``NAME/rejected.parquet`` and ``NAME/staged.json`` lie
     named_by : columns by which other feeds name this feed's records
     arriving : where they are written when they have to be read, until the load is accepted; `folder` if left out
-    afterwards : what is done to the rows before they take their place
+    transform : what is done to the rows before they take their place
     replay : read the feed again, with the rows that are held of earlier loads
     accept : whether columns may have been renamed or retyped since the last load
 
@@ -114,7 +114,7 @@ def stage(
     try:
         resources = engine_resources(Workspace(root))
         return _Staging(
-            source, feed, folder, arriving or folder, tuple(named_by), afterwards, accept, replay, resources
+            source, feed, folder, arriving or folder, tuple(named_by), transform, accept, replay, resources
         ).staged()
     finally:
         source.close()
@@ -124,12 +124,12 @@ def stage(
 class _Staging:
     """One feed on its way: its source, where its last load lies, and where this one goes."""
 
-    source: Source
+    source: FeedSource
     feed: Feed
     accepted: Path
     arriving: Path
     named_by: tuple[str, ...]
-    afterwards: Afterwards | None
+    transform: RowTransform | None
     accept: bool
     replay: bool
     resources: EngineResources
@@ -172,10 +172,10 @@ class _Staging:
             with atomic_folder(target) as part:
                 part.chmod(0o700)  # rows as they came: what identifies people is still among them
                 _write(engine, _KEPT, part / "rows.parquet")
-                write_held(engine, _REJECTED, part)
+                write_quarantine(engine, _REJECTED, part)
                 read.write(part)
-                if self.afterwards is not None:
-                    self.afterwards.work(part)
+                if self.transform is not None:
+                    self.transform.work(part)
                 digest, dated = self._digests(fingerprint, digest_of_returned(part))
                 staged = replace(staged, digest=dated if staged.load_time else digest)
                 write_json(part / "staged.json", asdict(staged))
@@ -187,7 +187,7 @@ class _Staging:
 
     def _digests(self, fingerprint: str, returned: Sequence[str]) -> tuple[str, str]:
         """Return the digests of a load that says itself when its rows were known, and of one that does not."""
-        extra = [*([self.afterwards.digest] if self.afterwards is not None else []), *returned]
+        extra = [*([self.transform.digest] if self.transform is not None else []), *returned]
         digest = digest_of([VERSION, fingerprint, self.feed.model_dump(mode="json"), list(self.named_by), *extra])
         if not self.source.dated:
             return digest, digest
@@ -207,14 +207,16 @@ class _Staging:
         return None
 
 
-def inspect(name: str, feed: Feed, source: Source, *, named_by: Sequence[str] = ()) -> tuple[list[Problem], list[str]]:
+def inspect(
+    name: str, feed: Feed, source: FeedSource, *, named_by: Sequence[str] = ()
+) -> tuple[list[Problem], list[str]]:
     """Return everything that is wrong with a feed's mapping to its files' columns, and the columns that survive it."""
     types = dict.fromkeys(source.columns, "VARCHAR")
     mapping = FeedMapping(name, feed, types, frozenset(), datetime.fromtimestamp(0, UTC), tuple(named_by))
     return mapping.check(), mapping.surviving()
 
 
-_KEPT = "SELECT * EXCLUDE (__row, __reason, __keep, __loaded) FROM kept ORDER BY __row"
+_KEPT = "SELECT * EXCLUDE (__row, __reason, __keep, __from_delivery) FROM kept ORDER BY __row"
 _REJECTED = f"""
 SELECT __row AS row, CAST(NULL AS BIGINT) AS line, __reason AS reason, CAST(to_json({RAW}) AS VARCHAR) AS as_read
 FROM mapped JOIN {RAW} USING (__row)
@@ -253,14 +255,14 @@ def _keep_one(engine: duckdb.DuckDBPyConnection, mapping: FeedMapping, kinds: Ma
     engine.execute(
         f"""
         CREATE TEMP TABLE mapped AS
-        SELECT __row, record_id, event_time, __reason, __keep, __loaded FROM ({mapping.select(kinds)})
+        SELECT __row, record_id, event_time, __reason, __keep, __from_delivery FROM ({mapping.select(kinds)})
         """
     )
-    settle(engine, keyed=True)
+    drop_superseded(engine, keyed=True)
     engine.execute(
         f"""
         CREATE TEMP TABLE ranked AS
-        SELECT __row, __loaded, row_number() OVER (PARTITION BY record_id ORDER BY {order}) AS __nth
+        SELECT __row, __from_delivery, row_number() OVER (PARTITION BY record_id ORDER BY {order}) AS __nth
         FROM mapped WHERE __keep AND __reason IS NULL
         """
     )
@@ -272,10 +274,12 @@ def _keep_identical(engine: duckdb.DuckDBPyConnection, mapping: FeedMapping, kin
     """Rank rows by their key, or by all they hold; rows that differ under one key can be told apart by a hash."""
     feed = mapping.feed
     engine.execute(f"CREATE TEMP TABLE mapped AS {mapping.select(kinds)}")
-    settle(engine, keyed=bool(feed.keys))
+    drop_superseded(engine, keyed=bool(feed.keys))
     same = "__as_row" if not feed.keys and feed.duplicates == "drop_identical" else "record_id"
     columns = [row[0] for row in engine.execute("DESCRIBE mapped").fetchall()]
-    compared = [quoted(column) for column in columns if column not in ("__row", "__reason", "__keep", "__loaded")]
+    compared = [
+        quoted(column) for column in columns if column not in ("__row", "__reason", "__keep", "__from_delivery")
+    ]
     compared = [column for column in compared if feed.keys or column != '"record_id"']
     engine.execute(
         f"""
@@ -307,19 +311,19 @@ def _count(engine: duckdb.DuckDBPyConnection, name: str, feed: Feed, broken: dic
         duplicates=_count_of(engine, "SELECT count(*) FROM ranked") - kept,
         # a row that lies ahead of this delivery may not lie ahead of the next, whose bytes are the same
         load_time=any(reason.endswith(AFTER_DELIVERY) for reason, _ in reasons)
-        or bool(_count_of(engine, "SELECT count(*) FROM ranked WHERE __nth = 1 AND __loaded")),
+        or bool(_count_of(engine, "SELECT count(*) FROM ranked WHERE __nth = 1 AND __from_delivery")),
         newest=_newest(engine),
         digest="",
     )
 
 
 def _newest(engine: duckdb.DuckDBPyConnection) -> str:
-    # a row without a time of its own counts from the delivery (`__loaded`), which is no time of the data
-    select = "SELECT strftime(max(known_at) FILTER (NOT __loaded), '%Y-%m-%dT%H:%M:%SZ') FROM kept"
+    # a row without a time of its own counts from the delivery (`__from_delivery`), which is no time of the data
+    select = "SELECT strftime(max(known_at) FILTER (NOT __from_delivery), '%Y-%m-%dT%H:%M:%SZ') FROM kept"
     return one_row(engine, select)[0] or ""
 
 
-def _refuse(engine: duckdb.DuckDBPyConnection, source: Source, feed: Feed, staged: StagedFeed) -> None:
+def _refuse(engine: duckdb.DuckDBPyConnection, source: FeedSource, feed: Feed, staged: StagedFeed) -> None:
     name = source.feed
     place = f"of {source.names[0]}" if len(source.names) == 1 else "over all the files"
     usable = staged.rows + staged.duplicates + staged.excluded

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from features.base.charts import ChartBar, number
 from features.base.masking import MIN_ROWS_PER_VALUE, MIN_ROWS_SHOWN
-from features.quality.load_profile import ColumnProfile
+from features.quality.load_profile import ColumnStatistics
 
 #: Bars of a histogram, and numbers that get a bar each where there are no more.
 BARS, VALUES = 20, 12
@@ -157,7 +157,7 @@ def yardstick(column: pa.ChunkedArray) -> Sequence[float] | Sequence[str]:
     return [float(edge) for edge in np.unique(np.quantile(values, np.linspace(0, 1, BINS + 1)[1:-1]))]
 
 
-def counted(column: pa.ChunkedArray, by: Sequence[float] | Sequence[str]) -> ColumnProfile:
+def counted(column: pa.ChunkedArray, by: Sequence[float] | Sequence[str]) -> ColumnStatistics:
     """Return a column counted in the bins of a yardstick, the missing in one of their own."""
     column = plain(column)
     known = column.drop_null()
@@ -172,7 +172,7 @@ def counted(column: pa.ChunkedArray, by: Sequence[float] | Sequence[str]) -> Col
         places = np.searchsorted(np.asarray(edges), known.to_numpy().astype(np.float64), side="left")
         counts = {str(at): int(n) for at, n in enumerate(np.bincount(places, minlength=len(edges) + 1))}
     counts[_MISSING] = len(column) - len(known)
-    return ColumnProfile(filled=len(known), constant=False, commonest=0.0, edges=edges, counts=counts)
+    return ColumnStatistics(filled=len(known), constant=False, commonest=0.0, edges=edges, counts=counts)
 
 
 def as_dict(found: Spread) -> Mapping[str, object]:

@@ -22,7 +22,7 @@ from features.config.loading import did_you_mean
 from features.config.views_file import View
 from features.monitoring.distributions import as_dict
 from features.monitoring.feature_profile import FeatureProfile, Profile, profile_features
-from features.quality.load_history import accepted
+from features.quality.load_history import last_accepted
 from features.snapshots.build_report import BuiltView, FeaturesReport
 from features.views.catalogue import Feature
 from features.views.declarations import load_feeds, load_views
@@ -138,7 +138,7 @@ def describe(workspace: Workspace, report: FeaturesReport, name: str, progress: 
     view = views.views.get(built.name)
     origins = tuple(_origins(feature, feeds, view))
     named = sorted({feed for origin in origins for feed in origin.feeds})
-    known = {feed: accepted(workspace.quality, feed) for feed in named}
+    known = {feed: last_accepted(workspace.quality, feed) for feed in named}
     return Described(
         feature=feature,
         place=lines.where(("views", built.name)) if view is not None else "",

@@ -34,13 +34,13 @@ from features.identity.judgements import read_judgements
 from features.identity.ledger_files import Kept, ledger_digest, read_ledger, write_ledger
 from features.identity.resolve import join
 from features.identity.review_pairs import between_records, keep, with_ledger
-from features.ingest.pending_loads import folders, take
+from features.ingest.pending_loads import accept_loads, load_folders
 from features.ingest.personal_columns import apart_attributes
 from features.ingest.staging import StagedFeed, stage
 from features.quality.check import Check
-from features.quality.checks import check_all, personal_found
-from features.quality.load_history import remember, remembered
-from features.quality.loads import Looked, conflicts, look, refuse
+from features.quality.checks import check_all, check_personal_columns
+from features.quality.load_history import is_accepted, record_accepted
+from features.quality.loads import CheckedLoads, check_agreement, check_loads, refuse
 from features.quality.repairs import repairs_of
 from features.quality.report import REPORT as QUALITY
 from features.quality.report import report_content, write_report
@@ -121,7 +121,7 @@ def unify(
             folder=workspace.staged,
             named_by=file.named_by_others(name),
             arriving=workspace.arriving,
-            afterwards=repairs_of(name, feed, file.quality.repairs, country=file.company.country, resources=resources),
+            transform=repairs_of(name, feed, file.quality.repairs, country=file.company.country, resources=resources),
             replay=name in replay,
             accept=name in accept,
         )
@@ -137,7 +137,7 @@ def unify(
             report_quality(workspace, report)
         return report
     progress.step("checking what they say")
-    looked = _checked(workspace, file, staged, accept=accept)
+    checked = _checked(workspace, file, staged, accept=accept)
     progress.step("resolving customers")
     with (
         open_engine(folders=[workspace.state], resources=engine_resources(workspace)) as engine,
@@ -177,7 +177,7 @@ def unify(
         odd = _count(engine, odd_select(list(file.purposes))) if "consents" in columns else None
         checks = check_all(file, staged, tables.attached, resolution, odd_consents=odd)
         places = {name: workspace.staged / name for name in staged}
-        checks += [*looked.checks, *conflicts(engine, file, places), *personal_found(file, tables.found)]
+        checks += [*checked.checks, *check_agreement(engine, file, places), *check_personal_columns(file, tables.found)]
         checks = sorted(checks, key=lambda it: (it.code, it.feed))
         refuse(checks, file.quality, accept=accept)
         # Last of all, and before the tables take their place: a run that is refused changes no id, and one that is
@@ -200,7 +200,7 @@ def unify(
         )
         seal(part / PERSONAL)
         write_json(part / REPORT, asdict(report))
-    remember(workspace.quality, looked.profiles, looked.checks)
+    record_accepted(workspace.quality, checked.profiles, checked.checks)
     progress.step("writing the quality report")
     report_quality(workspace, report)
     return report
@@ -265,23 +265,23 @@ def _all_there(workspace: Workspace) -> bool:
 
 def _all_accepted(workspace: Workspace, staged: Mapping[str, StagedFeed]) -> bool:
     """Return whether every load has taken its place and is remembered; a run that was killed may have left some."""
-    where = folders(staged, accepted=workspace.staged, arriving=workspace.arriving)
+    where = load_folders(staged, accepted=workspace.staged, arriving=workspace.arriving)
     return all(
-        where[name].parent == workspace.staged and remembered(workspace.quality, name, feed.digest)
+        where[name].parent == workspace.staged and is_accepted(workspace.quality, name, feed.digest)
         for name, feed in staged.items()
     )
 
 
 def _checked(
     workspace: Workspace, file: FeedsFile, staged: Mapping[str, StagedFeed], *, accept: Collection[str]
-) -> Looked:
-    """Look at every load, refuse a poisoned one, and only then let them take their place."""
-    where = folders(staged, accepted=workspace.staged, arriving=workspace.arriving)
+) -> CheckedLoads:
+    """Check every load, refuse a suspicious one, and only then accept them."""
+    where = load_folders(staged, accepted=workspace.staged, arriving=workspace.arriving)
     with open_engine(folders=[workspace.state], resources=engine_resources(workspace)) as engine:
-        looked = look(engine, file, staged, where, memory=workspace.quality)
-        refuse(looked.checks, file.quality, accept=accept)
-    take(staged, accepted=workspace.staged, arriving=workspace.arriving)
-    return looked
+        checked = check_loads(engine, file, staged, where, history=workspace.quality)
+        refuse(checked.checks, file.quality, accept=accept)
+    accept_loads(staged, accepted=workspace.staged, arriving=workspace.arriving)
+    return checked
 
 
 def _kept_aside(staged: Mapping[str, StagedFeed], attached: Sequence[Attached]) -> int:

@@ -1,4 +1,4 @@
-"""What one check found in one feed."""
+"""Outcome of one check on one feed."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ Outcome = Literal["passed", "failed", "repaired", "not_applicable"]
 
 @dataclass(frozen=True)
 class Check:
-    """What one check found in one feed (or in all of them, when `feed` is empty).
+    """Outcome of one check on one feed, or on all feeds together when `feed` is empty.
 
     Parameters
     ----------
-    code, feed : which check, of which feed
-    outcome, detail : the answer, and its numbers; never a value that may be personal
-    refuses : whether the failure is grave enough to refuse the load, where the check refuses loads
+    code, feed : of the check, such as ``FQ001``; the feed's name
+    outcome, detail : outcome and its numbers; never a value that may be personal
+    refuses : whether the failure may refuse the load, where the check's severity is ``refuse``
     """
 
     code: str
@@ -26,5 +26,11 @@ class Check:
     refuses: bool = True
 
     def as_dict(self) -> dict[str, str]:
-        """Return what the command line and the report tell of it."""
+        """Return the fields that the command line and the report show.
+
+        Examples
+        --------
+        >>> Check("FQ001", "till", "passed", "10 rows").as_dict()
+        {'code': 'FQ001', 'feed': 'till', 'outcome': 'passed', 'detail': '10 rows'}
+        """
         return {"code": self.code, "feed": self.feed, "outcome": self.outcome, "detail": self.detail}

@@ -1,4 +1,4 @@
-"""Named checks on what the feeds say: each answers passed, failed, repaired or not applicable."""
+"""Checks on the counts of mapping and joining: each passes, fails, is repaired or is not applicable."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def check_all(
     ----------
     file : the declaration, for its limits
     staged, attached, resolution : what was counted on the way
-    odd_consents : consents with an unknown word or purpose; None when no feed of consents exists
+    odd_consents : consents with an unknown status or purpose; None when there is no feed of consents
     """
     checks = [check for feed in staged.values() for check in (_usable(feed), _unique(feed, file.feeds[feed.feed]))]
     checks += [check for feed in attached for check in (_about_somebody(feed),)]
@@ -39,8 +39,8 @@ def check_all(
     return sorted(checks, key=lambda check: (check.code, check.feed))
 
 
-def personal_found(file: FeedsFile, found: Sequence[str]) -> list[Check]:
-    """Return for every feed whether columns look personal that nobody declared (FQ020); they are kept apart as well.
+def check_personal_columns(file: FeedsFile, found: Sequence[str]) -> list[Check]:
+    """Return for every feed whether undeclared columns look personal (FQ020); these are treated as personal.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ def personal_found(file: FeedsFile, found: Sequence[str]) -> list[Check]:
     for feed in sorted(file.feeds):
         columns = [name.partition(".")[2] for name in sorted(found) if name.partition(".")[0] == feed]
         if columns:
-            detail = f"kept apart though not declared under pii: {', '.join(columns)}"
+            detail = f"treated as personal though not declared under pii: {', '.join(columns)}"
             checks.append(Check("FQ020", feed, "repaired", detail))
         else:
             checks.append(Check("FQ020", feed, "passed", ""))
@@ -63,7 +63,7 @@ def _usable(feed: StagedFeed) -> Check:
     if not unusable:
         return Check("FQ001", feed.feed, "passed", f"{feed.rows} rows")
     reasons = ", ".join(f"{reason}: {count}" for reason, count in sorted(feed.rejected.items()))
-    return Check("FQ001", feed.feed, "repaired", f"{unusable} of {feed.rows_read} rows kept aside ({reasons})")
+    return Check("FQ001", feed.feed, "repaired", f"{unusable} of {feed.rows_read} rows quarantined ({reasons})")
 
 
 def _unique(feed: StagedFeed, declared: Feed) -> Check:
@@ -77,17 +77,23 @@ def _unique(feed: StagedFeed, declared: Feed) -> Check:
 def _about_somebody(feed: Attached) -> Check:
     if not feed.anonymous:
         return Check("FQ003", feed.feed, "passed", "")
-    return Check("FQ003", feed.feed, "repaired", f"{feed.anonymous} rows about nobody kept out")
+    return Check("FQ003", feed.feed, "repaired", f"{feed.anonymous} rows without a customer left out")
 
 
-def unknown_customers(feed: Attached, file: FeedsFile) -> Check:
-    """Return whether the customers that a feed names are known (FQ004)."""
+def check_unknown_customers(feed: Attached, file: FeedsFile) -> Check:
+    """Return whether the customers that a feed refers to are known (FQ004).
+
+    Parameters
+    ----------
+    feed : counts of its rows
+    file : the declaration, for ``quality.unknown_customers_above``
+    """
     if not feed.unknown:
         return Check("FQ004", feed.feed, "passed", "")
     share = feed.unknown / (feed.rows + feed.unknown)
     limit = file.quality.unknown_customers_above
     outcome: Outcome = "failed" if share > limit else "repaired"
-    return Check("FQ004", feed.feed, outcome, f"{feed.unknown} rows ({share:.1%}) about unknown customers kept aside")
+    return Check("FQ004", feed.feed, outcome, f"{feed.unknown} rows ({share:.1%}) about unknown customers quarantined")
 
 
 def _shared(file: FeedsFile, resolution: Resolution) -> Check:
@@ -110,4 +116,4 @@ def _consents(odd: int | None) -> Check:
         return Check("FQ006", "", "not_applicable", "no feed of consents")
     if not odd:
         return Check("FQ006", "", "passed", "")
-    return Check("FQ006", "", "failed", f"{odd} consents with an unknown word or purpose count as none")
+    return Check("FQ006", "", "failed", f"{odd} consents with an unknown status or purpose are ignored")

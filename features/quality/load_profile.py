@@ -1,7 +1,7 @@
-"""What a load looks like in numbers: how many rows, how full each column is, how its values are spread.
+"""Profile of a load: how many rows, the share of rows with a value by column, the distribution of the values.
 
-No value that may be personal stands in a profile: of text only the fields that are no one's own (an event's type, a
-channel) are counted by value, and of numbers only their quantiles.
+A profile holds no value that may be personal: text is counted by value only in fields that are not personal (an event's
+type, a channel), and of numbers only quantiles are stored.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from features.ingest.staging import StagedFeed
 #: Raised when a profile of the same rows would come out differently.
 VERSION = 2
 BINS = 10
-#: Rows that the spread is taken from; more tell nothing more.
+#: Rows that the distribution is estimated from.
 SAMPLE = 100_000
 #: Texts that are counted one by one; a column with more different ones is not compared by value.
 MOST_CATEGORIES = 30
-#: Text fields that say nothing about a single person.
+#: Text fields whose values are not personal.
 _CATEGORIES = {
     "events": ("event", "channel"),
     "holdings": ("item",),
@@ -40,14 +40,14 @@ _NUMBERS = {"events": ("amount", "quantity"), "holdings": ("price",), "items": (
 
 
 @dataclass(frozen=True)
-class ColumnProfile:
+class ColumnStatistics:
     """One column of a load.
 
     Parameters
     ----------
     filled : rows that hold a value
     constant : whether all filled rows hold the same one
-    commonest : share of rows (of the sample) with the commonest value, empty counted as one
+    commonest : share of rows (of the sample) with the most frequent value, empty counted as a value
     edges : of the bins that `counts` counts numbers in; empty for categories and for what is not compared
     counts : rows of the sample by bin or by category
     """
@@ -60,7 +60,7 @@ class ColumnProfile:
 
 
 @dataclass(frozen=True)
-class Profile:
+class LoadProfile:
     """One load of a feed.
 
     Parameters
@@ -79,25 +79,25 @@ class Profile:
     rows_read: int
     rows: int
     newest: str
-    columns: Mapping[str, ColumnProfile]
+    columns: Mapping[str, ColumnStatistics]
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
 
     @classmethod
-    def from_json(cls, document: Mapping[str, Any]) -> Profile:
+    def from_json(cls, document: Mapping[str, Any]) -> LoadProfile:
         """Return the profile that `as_dict` made a document of."""
         columns = {
-            name: ColumnProfile(**{**column, "edges": tuple(column["edges"])})
+            name: ColumnStatistics(**{**column, "edges": tuple(column["edges"])})
             for name, column in document["columns"].items()
         }
         return cls(**{**document, "columns": columns})
 
 
-def profile(
-    engine: duckdb.DuckDBPyConnection, staged: StagedFeed, feed: Feed, folder: Path, *, last: Profile | None
-) -> Profile:
-    """Profile the rows in `folder`; a profile that lies there already is taken.
+def profile_load(
+    engine: duckdb.DuckDBPyConnection, staged: StagedFeed, feed: Feed, folder: Path, *, last: LoadProfile | None
+) -> LoadProfile:
+    """Return the profile of the rows in `folder`; one that is stored there for the same rows is reused.
 
     Parameters
     ----------
@@ -112,7 +112,7 @@ def profile(
     if path.is_file():
         done = read_json(path)
         if done.get("wanted") == wanted:
-            return Profile.from_json(done["profile"])
+            return LoadProfile.from_json(done["profile"])
     made = _profiled(engine, staged, feed, folder, against)
     write_json(path, {"wanted": wanted, "profile": made.as_dict()})
     return made
@@ -124,7 +124,7 @@ def _profiled(
     feed: Feed,
     folder: Path,
     against: Mapping[str, Sequence[float]],
-) -> Profile:
+) -> LoadProfile:
     source = f"read_parquet({literal(str(folder / 'rows.parquet'))})"
     names = [row[0] for row in engine.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()]
     columns = [name for name in names if name != "record_id" and not name.startswith("__")]
@@ -139,9 +139,9 @@ def _profiled(
     for column in columns:
         filled, constant = found[column]
         edges, counts = _spread(engine, column, compared.get(column), against.get(column, ()))
-        profiles[column] = ColumnProfile(filled, constant, _commonest(engine, column, size), edges, counts)
+        profiles[column] = ColumnStatistics(filled, constant, _largest_share(engine, column, size), edges, counts)
     engine.execute("DROP TABLE sampled")
-    return Profile(
+    return LoadProfile(
         feed=staged.feed,
         digest=staged.digest,
         declared=digest_of(feed.model_dump(mode="json", exclude={"source"})),
@@ -153,15 +153,15 @@ def _profiled(
 
 
 def _counted(engine: duckdb.DuckDBPyConnection, source: str, columns: Sequence[str]) -> dict[str, tuple[int, bool]]:
-    """Return of each column how many rows hold it, and whether they all hold the same."""
-    asked = ", ".join(
+    """Return for each column how many rows have a value, and whether all have the same."""
+    counts = ", ".join(
         f"count({quoted(column)}), coalesce(min({quoted(column)}) = max({quoted(column)}), false)" for column in columns
     )
-    row = one_row(engine, f"SELECT {asked} FROM {source}")
+    row = one_row(engine, f"SELECT {counts} FROM {source}")
     return {column: (row[2 * at], row[2 * at + 1]) for at, column in enumerate(columns)}
 
 
-def _commonest(engine: duckdb.DuckDBPyConnection, column: str, size: int) -> float:
+def _largest_share(engine: duckdb.DuckDBPyConnection, column: str, size: int) -> float:
     most = one_row(engine, f"SELECT max(n) FROM (SELECT count(*) AS n FROM sampled GROUP BY {quoted(column)})")[0]
     return round((most or 0) / max(size, 1), 6)
 
@@ -194,10 +194,17 @@ def _spread(
     return tuple(float(edge) for edge in bounds), {str(place): int(count) for place, count in enumerate(counts)}
 
 
-def shift(then: ColumnProfile, now: ColumnProfile) -> float | None:
+def shift(then: ColumnStatistics, now: ColumnStatistics) -> float | None:
     """Return the population stability index between two loads of one column; None where it is not compared.
 
-    A half is added to every count, so that a bin that is empty on one side weighs finitely.
+    A half is added to every count, so that a bin that is empty on one side has a finite weight.
+
+    Examples
+    --------
+    >>> then = ColumnStatistics(100, constant=False, commonest=0.5, counts={"web": 50, "shop": 50})
+    >>> now = ColumnStatistics(100, constant=False, commonest=0.9, counts={"web": 90, "shop": 10})
+    >>> round(shift(then, now), 2)
+    0.85
     """
     if then.edges != now.edges or not then.counts or not now.counts:
         return None

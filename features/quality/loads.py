@@ -1,4 +1,4 @@
-"""All loads of a run looked at before any of them takes its place; a poisoned one refuses the run whole."""
+"""Checks of all loads of a run before any of them is accepted; a suspicious load stops the run."""
 
 from __future__ import annotations
 
@@ -10,17 +10,16 @@ import duckdb
 
 from features.base.engine import literal, one_row, quoted
 from features.base.errors import BadData, Problem
-from features.config.feed_checks import RULES
 from features.config.feeds_file import FeedsFile
 from features.config.quality_settings import Quality
 from features.identity.customer_tables import Attached, comparable
 from features.identity.links import reference
 from features.ingest.staging import StagedFeed
 from features.quality.check import Check
-from features.quality.checks import unknown_customers
-from features.quality.load_checks import compare, fresh
-from features.quality.load_history import accepted
-from features.quality.load_profile import Profile, profile
+from features.quality.checks import check_unknown_customers
+from features.quality.load_checks import check_freshness, compare_loads
+from features.quality.load_history import last_accepted
+from features.quality.load_profile import LoadProfile, profile_load
 from features.quality.repairs import changed_cells
 from features.quality.value_checks import Load, check_values
 
@@ -29,8 +28,8 @@ _CODES |= {"FQ019": "quality.spread"}
 
 
 @dataclass(frozen=True)
-class Looked:
-    """What looking at the loads gave.
+class CheckedLoads:
+    """Profiles and checks of all loads of a run.
 
     Parameters
     ----------
@@ -38,28 +37,28 @@ class Looked:
     checks : the outcomes of FQ004, FQ007 to FQ014 and FQ016 to FQ019
     """
 
-    profiles: Mapping[str, Profile]
+    profiles: Mapping[str, LoadProfile]
     checks: tuple[Check, ...]
 
 
-def look(
+def check_loads(
     engine: duckdb.DuckDBPyConnection,
     file: FeedsFile,
     staged: Mapping[str, StagedFeed],
     folders: Mapping[str, Path],
     *,
-    memory: Path,
-) -> Looked:
-    """Profile every load and check it, by itself and against the last accepted one; nothing is refused here.
+    history: Path,
+) -> CheckedLoads:
+    """Profile and check every load, by itself and against the last accepted one; nothing is refused here.
 
     Parameters
     ----------
     engine : may read `folders`
     file, staged : the declaration, and the feeds as they were read
     folders : where each feed's rows lie
-    memory : where accepted loads are remembered
+    history : folder of the accepted loads
     """
-    last = {name: accepted(memory, name) for name in staged}
+    last = {name: last_accepted(history, name) for name in staged}
     profiles = {}
     for name, feed in staged.items():
         then = last[name]
@@ -67,7 +66,7 @@ def look(
             profiles[name] = then.profile
         else:
             before = then.profile if then is not None else None
-            profiles[name] = profile(engine, feed, file.feeds[name], folders[name], last=before)
+            profiles[name] = profile_load(engine, feed, file.feeds[name], folders[name], last=before)
     newest = max((made.newest for made in profiles.values()), default="")
     checks: list[Check] = []
     for name, made in profiles.items():
@@ -76,17 +75,19 @@ def look(
         load = Load(name, file.feeds[name], made.rows, source, columns, changed_cells(folders[name]), newest)
         then = last[name]
         checks += check_values(engine, load, file)
-        checks.append(fresh(name, made, file.quality, newest_of_all=newest))
+        checks.append(check_freshness(name, made, file.quality, newest_of_all=newest))
         if then is not None and then.profile is made:
             checks += then.checks
         else:
-            checks += compare(name, made, then.profile if then is not None else None, file.quality)
-    checks += known_customers(engine, file, folders)
-    return Looked(profiles, tuple(checks))
+            checks += compare_loads(name, made, then.profile if then is not None else None, file.quality)
+    checks += check_known_customers(engine, file, folders)
+    return CheckedLoads(profiles, tuple(checks))
 
 
-def known_customers(engine: duckdb.DuckDBPyConnection, file: FeedsFile, folders: Mapping[str, Path]) -> list[Check]:
-    """Return whether the customers that loads name are known (FQ004), before anybody is resolved."""
+def check_known_customers(
+    engine: duckdb.DuckDBPyConnection, file: FeedsFile, folders: Mapping[str, Path]
+) -> list[Check]:
+    """Return whether the customers that the loads refer to are known (FQ004)."""
     checks = []
     for name, feed in file.feeds.items():
         link = feed.link(name)
@@ -95,7 +96,7 @@ def known_customers(engine: duckdb.DuckDBPyConnection, file: FeedsFile, folders:
         other, column, _ = link
         owner = file.feeds[other]
         theirs, ours = (comparable(owner, column, sql) for sql in (reference(owner, column), "s.customer_ref"))
-        found, nobody, unknown = one_row(
+        found, anonymous, unknown = one_row(
             engine,
             f"""
             SELECT count(k.ref), count(*) FILTER (s.customer_ref IS NULL),
@@ -105,18 +106,18 @@ def known_customers(engine: duckdb.DuckDBPyConnection, file: FeedsFile, folders:
               ON k.ref = {ours}
             """,
         )
-        checks.append(unknown_customers(Attached(name, int(found), int(nobody), int(unknown)), file))
+        checks.append(check_unknown_customers(Attached(name, int(found), int(anonymous), int(unknown)), file))
     return checks or [Check("FQ004", "", "not_applicable", "no feed is about customers")]
 
 
 def refuse(checks: Sequence[Check], quality: Quality, *, accept: Collection[str] = ()) -> None:
-    """Stop the run at a failed check that refuses loads, but for feeds that are accepted knowingly.
+    """Stop the run at a failed check that refuses loads, except for feeds that the user accepts.
 
     Raises
     ------
-    BadData : naming every such check; nothing has taken its place, and the last good state stands
+    BadData : naming every such check; the last accepted loads stay in use
     """
-    grave = [
+    failed = [
         check
         for check in checks
         if check.outcome == "failed"
@@ -124,17 +125,17 @@ def refuse(checks: Sequence[Check], quality: Quality, *, accept: Collection[str]
         and quality.severity(check.code) == "refuse"
         and check.feed not in accept
     ]
-    if not grave:
+    if not failed:
         return
     raise BadData.of(
         [
             Problem(
                 _CODES.get(check.code, f"quality.{check.code.lower()}"),
-                f"{check.code}: {check.detail}; the load is refused and the last good one stands",
+                f"{check.code}: {check.detail}; the load is refused and the last accepted one stays in use",
                 f"feed {check.feed}" if check.feed else "all feeds",
                 _hint(check),
             )
-            for check in grave
+            for check in failed
         ]
     )
 
@@ -143,14 +144,18 @@ def _hint(check: Check) -> str:
     if check.code == "FQ004":
         return "check `customer:` in features/feeds.yaml, or raise quality.unknown_customers_above"
     again = f"nextbest unify --accept {check.feed}" if check.feed else f"quality.checks.{check.code}.severity: warn"
-    return f"whether {RULES[check.code].title} was looked at: deliver the files again, or if they are meant, {again}"
+    return (
+        f"deliver corrected files; if the files are right, run {again}"
+        if check.feed
+        else f"correct the files, or set {again}"
+    )
 
 
 def _relation(folder: Path) -> str:
     return f"read_parquet({literal(str(folder / 'rows.parquet'))})"
 
 
-def conflicts(engine: duckdb.DuckDBPyConnection, file: FeedsFile, folders: Mapping[str, Path]) -> list[Check]:
+def check_agreement(engine: duckdb.DuckDBPyConnection, file: FeedsFile, folders: Mapping[str, Path]) -> list[Check]:
     """Return whether each customer's records agree (FQ015); the table ``records`` must be registered.
 
     Parameters

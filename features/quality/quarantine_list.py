@@ -1,4 +1,4 @@
-"""Rows kept aside, by feed and reason: where they stand, and, for whoever asks, what they said."""
+"""Quarantined rows by feed and reason: where they are and, on request, what they contain."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from features.base.workspace import Workspace
 from features.config.engine_settings import engine_resources
 from features.ingest.quarantined_rows import REJECTED
 
-#: Places that are named of one group; its count says how many there are.
+#: Places that are listed of one group.
 PLACES = 10
-UNKNOWN = "the customer that it names is unknown"
+UNKNOWN = "the customer that it refers to is unknown"
 
 
 @dataclass(frozen=True)
-class KeptAside:
-    """Rows of one feed that are kept aside for one reason.
+class QuarantinedGroup:
+    """Rows of one feed that are quarantined for one reason.
 
     Parameters
     ----------
-    feed, reason, rows : which, why, how many
+    feed, reason, rows : the feed, the reason, the number of rows
     places : the first of them: ``row 3`` of what was read, ``line 4`` of the file, or ``record 17``
     earlier : how many came with loads before the present one
-    said : what the first of them say; empty unless asked for, since it may be personal
+    contents : of the first of them; empty unless requested, since they may be personal
     """
 
     feed: str
@@ -35,26 +35,28 @@ class KeptAside:
     rows: int
     places: tuple[str, ...]
     earlier: int = 0
-    said: tuple[str, ...] = field(default=(), repr=False)
+    contents: tuple[str, ...] = field(default=(), repr=False)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it for programs; without what the rows say, unless that was asked for."""
+        """Return the group as JSON holds it, without contents unless they were requested."""
         document = asdict(self)
-        if not self.said:
-            del document["said"]
+        if not self.contents:
+            del document["contents"]
         return document
 
 
-def kept_aside(workspace: Workspace, feeds: Iterable[str], *, show_rows: bool = False) -> list[KeptAside]:
-    """Return what is kept aside, feed by feed, the commonest reason first.
+def quarantined_groups(
+    workspace: Workspace, feeds: Iterable[str], *, show_rows: bool = False
+) -> list[QuarantinedGroup]:
+    """Return the quarantined rows, feed by feed, the most frequent reason first.
 
     Parameters
     ----------
-    workspace : the workspace; a feed that was never read has nothing
-    feeds : the feeds to look at
-    show_rows : whether to tell what the rows say
+    workspace : the workspace
+    feeds : names of the feeds
+    show_rows : whether to return the contents of rows
     """
-    found: list[KeptAside] = []
+    found: list[QuarantinedGroup] = []
     with open_engine(folders=[workspace.state], resources=engine_resources(workspace)) as engine:
         for feed in feeds:
             held = workspace.staged / feed / REJECTED
@@ -70,12 +72,12 @@ def kept_aside(workspace: Workspace, feeds: Iterable[str], *, show_rows: bool = 
                     """
                 ).fetchall()
                 found += [
-                    KeptAside(feed, reason, count, tuple(places), earlier, tuple(said) if show_rows else ())
-                    for reason, count, earlier, places, said in rows
+                    QuarantinedGroup(feed, reason, count, tuple(places), earlier, tuple(contents) if show_rows else ())
+                    for reason, count, earlier, places, contents in rows
                 ]
             unknown = workspace.personal / "unknown" / f"{feed}.parquet"
             if unknown.is_file():
-                count, places, said = engine.execute(
+                count, places, contents = engine.execute(
                     f"""
                     SELECT count(*), list('record ' || record_id ORDER BY record_id)[:{PLACES:d}],
                            list(CAST(to_json(u) AS VARCHAR) ORDER BY record_id)[:{PLACES:d}]
@@ -83,5 +85,7 @@ def kept_aside(workspace: Workspace, feeds: Iterable[str], *, show_rows: bool = 
                     """
                 ).fetchall()[0]
                 if count:
-                    found.append(KeptAside(feed, UNKNOWN, count, tuple(places), 0, tuple(said) if show_rows else ()))
+                    found.append(
+                        QuarantinedGroup(feed, UNKNOWN, count, tuple(places), 0, tuple(contents) if show_rows else ())
+                    )
     return found

@@ -18,7 +18,7 @@ from features.base.telephone import e164
 from features.config.feed import Feed
 from features.config.loading import did_you_mean
 from features.config.quality_settings import Repair
-from features.ingest.staging import Afterwards
+from features.ingest.staging import RowTransform
 
 #: Raised when a repair would write other values.
 VERSION = 1
@@ -28,7 +28,7 @@ _PRIVATE = 0o600
 
 def repairs_of(
     name: str, feed: Feed, repairs: Sequence[Repair], *, country: str | None, resources: EngineResources | None = None
-) -> Afterwards | None:
+) -> RowTransform | None:
     """Return the repairs of one feed as work on its staged rows; None when there are none.
 
     Parameters
@@ -47,7 +47,7 @@ def repairs_of(
     if not own:
         return None
     digest = digest_of([VERSION, country, [repair.model_dump(mode="json") for repair in own]])
-    return Afterwards(lambda folder: _repair(name, folder, own, country, resources), digest)
+    return RowTransform(lambda folder: _repair(name, folder, own, country, resources), digest)
 
 
 def _maps(feed: Feed, field: str) -> bool:

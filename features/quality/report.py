@@ -16,9 +16,9 @@ from features.base.workspace import Workspace
 from features.config.feed_checks import RULES
 from features.config.feeds_file import FeedsFile
 from features.quality.check import Check
-from features.quality.load_history import accepted
-from features.quality.load_profile import ColumnProfile
-from features.quality.quarantine_list import kept_aside
+from features.quality.load_history import last_accepted
+from features.quality.load_profile import ColumnStatistics
+from features.quality.quarantine_list import quarantined_groups
 from features.quality.repairs import changed_cells
 
 REPORT = "report.json"
@@ -55,7 +55,7 @@ def report_content(
             for check in checks
         ],
         "feeds": feeds,
-        "quarantine": [group.as_dict() for group in kept_aside(workspace, file.feeds)],
+        "quarantine": [group.as_dict() for group in quarantined_groups(workspace, file.feeds)],
         "records_per_customer": _records_per_customer(workspace),
         "purposes": {name: purpose.basis for name, purpose in file.purposes.items()},
     }
@@ -93,7 +93,7 @@ def report_page(content: Mapping[str, Any]) -> str:
 
 
 def _feed(workspace: Workspace, file: FeedsFile, name: str) -> dict[str, Any]:
-    feed, last = file.feeds[name], accepted(workspace.quality, name)
+    feed, last = file.feeds[name], last_accepted(workspace.quality, name)
     content: dict[str, Any] = {"kind": feed.kind, "owner": feed.owner, "rows": 0, "rows_read": 0, "newest": ""}
     content |= {"filled": {}, "loads": [], "spread": {}, "repaired": changed_cells(workspace.staged / name)}
     if last is None:
@@ -118,7 +118,7 @@ def _feed(workspace: Workspace, file: FeedsFile, name: str) -> dict[str, Any]:
     }
 
 
-def _distribution(column: ColumnProfile) -> dict[str, Any]:
+def _distribution(column: ColumnStatistics) -> dict[str, Any]:
     if column.edges:
         return {"edges": list(column.edges), "rows": [column.counts[str(at)] for at in range(len(column.edges) + 1)]}
     common = {name: rows for name, rows in column.counts.items() if rows >= MIN_ROWS_PER_VALUE}

@@ -14,7 +14,7 @@ from serving.cli.options import AsJson, Folder, workspace_of
 from serving.cli.terminal import Terminal
 
 if TYPE_CHECKING:
-    from features.quality.quarantine_list import KeptAside
+    from features.quality.quarantine_list import QuarantinedGroup
 
 app = typer.Typer(
     name="quarantine",
@@ -34,11 +34,11 @@ def list_rows(
     as_json: AsJson = False,
 ) -> None:
     """Show what is kept aside, by feed and reason, with the rows' places."""
-    from features.quality.quarantine_list import kept_aside
+    from features.quality.quarantine_list import quarantined_groups
 
     terminal = Terminal(as_json=as_json)
     place = workspace_of(workspace)
-    groups = kept_aside(place, _feeds(place, feed), show_rows=show_rows)
+    groups = quarantined_groups(place, _feeds(place, feed), show_rows=show_rows)
     terminal.answer({"rows": sum(group.rows for group in groups), "groups": [group.as_dict() for group in groups]})
     for line in _lines(groups):
         terminal.say(line.replace("[", r"\["))
@@ -49,15 +49,15 @@ def list_rows(
 def replay(workspace: Folder = Path(), feed: OfFeed = None, as_json: AsJson = False) -> None:
     """Read the rows again, through the mapping as it is now; those that still cannot be used stay."""
     from features.pipeline.unify import unify
-    from features.quality.quarantine_list import kept_aside
+    from features.quality.quarantine_list import quarantined_groups
 
     terminal = Terminal(as_json=as_json)
     place = workspace_of(workspace)
     feeds = _feeds(place, feed)
-    before = sum(group.rows for group in kept_aside(place, feeds))
+    before = sum(group.rows for group in quarantined_groups(place, feeds))
     with terminal.progress() as progress:
         unify(place, progress, replay=feeds)
-    groups = kept_aside(place, feeds)
+    groups = quarantined_groups(place, feeds)
     still = sum(group.rows for group in groups)
     terminal.answer({"before": before, "rows": still, "groups": [group.as_dict() for group in groups]})
     terminal.say(f"{before} rows were kept aside, {still} are")
@@ -76,11 +76,11 @@ def _feeds(workspace: Workspace, feed: str | None) -> list[str]:
     return [feed] if feed is not None else known
 
 
-def _lines(groups: Sequence[KeptAside]) -> list[str]:
+def _lines(groups: Sequence[QuarantinedGroup]) -> list[str]:
     lines = [] if groups else ["nothing is kept aside"]
     for group in groups:
         more = ", …" if group.rows > len(group.places) else ""
         earlier = f", {group.earlier} of them of earlier loads" if group.earlier else ""
         lines.append(f"{group.feed}: {group.rows} because {group.reason}{earlier} ({', '.join(group.places)}{more})")
-        lines += [f"  {said}" for said in group.said]
+        lines += [f"  {line}" for line in group.contents]
     return lines

@@ -89,9 +89,9 @@ def test_the_report_says_what_became_of_every_row(built: Workspace) -> None:
     report = unified(built)
     assert (report.records, report.customers, report.quarantined, report.withheld) == (3, 2, 2, 1)
     said = {(check.code, check.feed): (check.outcome, check.detail) for check in report.checks}
-    assert said["FQ001", "till"] == ("repaired", "1 of 6 rows kept aside (event_time is not a time: 1)")
-    assert said["FQ003", "till"] == ("repaired", "1 rows about nobody kept out")
-    assert said["FQ004", "till"] == ("repaired", "1 rows (25.0%) about unknown customers kept aside")
+    assert said["FQ001", "till"] == ("repaired", "1 of 6 rows quarantined (event_time is not a time: 1)")
+    assert said["FQ003", "till"] == ("repaired", "1 rows without a customer left out")
+    assert said["FQ004", "till"] == ("repaired", "1 rows (25.0%) about unknown customers quarantined")
     assert said["FQ006", ""][0] == "failed"
     assert said["FQ002", "said"][0] == "not_applicable"
 

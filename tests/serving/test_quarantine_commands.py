@@ -26,7 +26,7 @@ def test_the_quarantine_is_listed_and_replayed(tmp_path: Path, capsys: pytest.Ca
     group = {"feed": "till", "reason": "the customer that it names is unknown", "rows": 1}
     assert (code, listed) == (0, {"rows": 1, "groups": [group | {"places": ["record 9"], "earlier": 0}]})
     shown = call(capsys, tmp_path, "quarantine", "list", "--show-rows")[1]["groups"][0]
-    assert '"customer_ref"' in shown["said"][0] or '"__ref"' in shown["said"][0]
+    assert '"customer_ref"' in shown["contents"][0] or '"__ref"' in shown["contents"][0]
     code, replayed = call(capsys, tmp_path, "quarantine", "replay")
     assert (code, replayed["before"], replayed["rows"]) == (0, 1, 1)
 

@@ -119,5 +119,5 @@ def test_what_nobody_declared_is_told(workspace: Workspace) -> None:
     (told,) = (check for check in unified(workspace).checks if check.code == "FQ020" and check.feed == "crm")
     assert (told.outcome, told.detail) == (
         "repaired",
-        "kept apart though not declared under pii: backup, forename, second",
+        "treated as personal though not declared under pii: backup, forename, second",
     )

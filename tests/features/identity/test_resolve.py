@@ -102,7 +102,7 @@ def test_events_find_their_customer_by_a_column_that_looks_like_a_number(tmp_pat
     found = {row["amount"]: row["customer_id"] for row in table(workspace.unified / "events.parquet")}
     assert found == {5: by_record["crm:1"], 6: by_record["crm:2"]}
     outcomes = {check.code: (check.outcome, check.detail) for check in report.checks if check.feed == "till"}
-    assert outcomes["FQ003"] == ("repaired", "1 rows about nobody kept out")
+    assert outcomes["FQ003"] == ("repaired", "1 rows without a customer left out")
     assert outcomes["FQ004"] == ("passed", "")
 
 

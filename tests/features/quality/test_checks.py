@@ -11,7 +11,7 @@ from features.config.feeds_file import FeedsFile
 from features.identity.customer_tables import Attached
 from features.identity.resolve import Resolution
 from features.ingest.staging import StagedFeed
-from features.quality.checks import RULES, Check, check_all, personal_found, unknown_customers
+from features.quality.checks import RULES, Check, check_all, check_personal_columns, check_unknown_customers
 from tests.features.tiny import company, lines, unified
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -52,7 +52,7 @@ def answer(
 def test_fq001_rows_that_cannot_be_used_are_kept_aside() -> None:
     assert answer("FQ001") == ("passed", "10 rows")
     soiled = staged(rows=7, excluded=1, rejected={"key is missing": 2})
-    assert answer("FQ001", feed=soiled) == ("repaired", "2 of 10 rows kept aside (key is missing: 2)")
+    assert answer("FQ001", feed=soiled) == ("repaired", "2 of 10 rows quarantined (key is missing: 2)")
 
 
 def test_fq002_rows_that_share_a_key_are_dropped_as_declared() -> None:
@@ -64,17 +64,17 @@ def test_fq002_rows_that_share_a_key_are_dropped_as_declared() -> None:
 
 def test_fq003_rows_about_nobody_are_kept_out() -> None:
     assert answer("FQ003")[0] == "passed"
-    assert answer("FQ003", attached=(Attached("till", 8, 2, 0),)) == ("repaired", "2 rows about nobody kept out")
+    assert answer("FQ003", attached=(Attached("till", 8, 2, 0),)) == ("repaired", "2 rows without a customer left out")
     assert answer("FQ003", attached=())[0] == "not_applicable"
 
 
 def test_fq004_rows_about_unknown_customers_are_kept_aside_up_to_the_declared_share() -> None:
     def found(rows: int, unknown: int) -> Check:
-        return unknown_customers(Attached("till", rows, 0, unknown), declared())
+        return check_unknown_customers(Attached("till", rows, 0, unknown), declared())
 
     assert found(10, 0).outcome == "passed"
     assert found(95, 5).outcome == "repaired"
-    assert found(94, 6) == Check("FQ004", "till", "failed", "6 rows (6.0%) about unknown customers kept aside")
+    assert found(94, 6) == Check("FQ004", "till", "failed", "6 rows (6.0%) about unknown customers quarantined")
 
 
 def test_fq004_is_found_once_and_compares_telephones_as_the_join_does(tmp_path: Path) -> None:
@@ -101,12 +101,12 @@ def test_fq005_contact_points_that_too_many_share_join_nobody() -> None:
 
 def test_fq006_consents_with_unknown_words_count_as_none() -> None:
     assert answer("FQ006")[0] == "passed"
-    assert answer("FQ006", odd=2) == ("failed", "2 consents with an unknown word or purpose count as none")
+    assert answer("FQ006", odd=2) == ("failed", "2 consents with an unknown status or purpose are ignored")
     assert answer("FQ006", odd=None)[0] == "not_applicable"
 
 
 def test_fq020_columns_that_look_personal_and_are_not_declared_are_named_by_feed() -> None:
-    told, quiet = personal_found(declared(), ["crm.login", "crm.backup_mail"])
+    told, quiet = check_personal_columns(declared(), ["crm.login", "crm.backup_mail"])
     assert (told.code, told.feed, told.outcome) == ("FQ020", "crm", "repaired")
     assert told.detail.endswith(": backup_mail, login")
     assert (quiet.feed, quiet.outcome) == ("till", "passed")

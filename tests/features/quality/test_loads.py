@@ -1,4 +1,4 @@
-"""A load against the last accepted one: FQ016 to FQ019; a poisoned one is refused whole, the last good one stands."""
+"""A load against the last accepted one: FQ016 to FQ019; a suspicious one is refused whole, the last good one stands."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ def test_fq019_more_of_the_same_passes(tmp_path: Path) -> None:
     assert outcome(workspace, "FQ019", "till") == "passed"
 
 
-def test_one_poisoned_feed_keeps_the_others_out_too_until_it_is_mended(tmp_path: Path) -> None:
+def test_one_suspicious_feed_keeps_the_others_out_too_until_it_is_mended(tmp_path: Path) -> None:
     workspace = write(tmp_path, sales=many(100))
     unified(workspace)
     before = standing(workspace)

@@ -9,7 +9,7 @@ import pytest
 from features.base.progress import Silent
 from features.base.workspace import Workspace
 from features.pipeline.unify import unify
-from features.quality.quarantine_list import UNKNOWN, kept_aside
+from features.quality.quarantine_list import UNKNOWN, quarantined_groups
 from tests.features.quality.world import SALES, write
 from tests.features.tiny import table, unified
 
@@ -30,7 +30,7 @@ def keys(workspace: Workspace) -> list[str]:
 
 
 def held(workspace: Workspace) -> list[tuple[str, int]]:
-    return [(group.reason, group.rows) for group in kept_aside(workspace, ["till"])]
+    return [(group.reason, group.rows) for group in quarantined_groups(workspace, ["till"])]
 
 
 def mend(workspace: Workspace, old: str, new: str) -> None:
@@ -43,13 +43,13 @@ def mend(workspace: Workspace, old: str, new: str) -> None:
 def test_what_is_kept_aside_is_told_by_reason_and_place_and_shown_only_when_asked(tmp_path: Path) -> None:
     workspace = write(tmp_path, sales=[*SALES, BAD, "10,77,2026-01-06,1,web,GBP"], more=LIMITS)
     unified(workspace)
-    groups = kept_aside(workspace, ["crm", "till"])
+    groups = quarantined_groups(workspace, ["crm", "till"])
     assert [(group.feed, group.reason, group.rows, group.places) for group in groups] == [
         ("till", "event_time is not a time", 1, ("row 4",)),
         ("till", UNKNOWN, 1, ("record 10",)),
     ]
-    assert all("said" not in group.as_dict() for group in groups)
-    assert '"at":"soon"' in kept_aside(workspace, ["till"], show_rows=True)[0].said[0]
+    assert all("contents" not in group.as_dict() for group in groups)
+    assert '"at":"soon"' in quarantined_groups(workspace, ["till"], show_rows=True)[0].contents[0]
 
 
 def test_the_quarantine_is_its_owners_alone(tmp_path: Path) -> None:
@@ -64,7 +64,7 @@ def test_rows_of_files_that_have_gone_are_held_and_come_back_once_the_mapping_is
     write(tmp_path, sales=["4,2,2026-01-06,4.5,web,GBP", "5,2,2026-01-07,3.5,web,GBP", "6,1,2026-01-08,3.5,web,GBP"])
     unified(workspace)
     assert (keys(workspace), held(workspace)) == (["4", "5", "6"], [("event_time is not a time", 1)])
-    (group,) = kept_aside(workspace, ["till"])
+    (group,) = quarantined_groups(workspace, ["till"])
     assert group.earlier == 1
 
     unify(workspace, Silent(), replay=["till"])
