@@ -1,4 +1,4 @@
-"""Columns that hold the answer a model is asked for, and columns that may give it away."""
+"""Columns that hold a recorded outcome to predict, and columns that may leak it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _YES = ("1", "yes", "true", "y", "t", "churned", "exited")
 
 
 def find_answer(proposal: Proposal) -> tuple[str, str] | None:
-    """Return the first column of customers that looks like a recorded answer, and its value for yes."""
+    """Return the first column of customers that looks like a recorded outcome, and its value for yes."""
     for feed in proposal.of_kind("customers"):
         if feed.drop:
             continue
@@ -23,8 +23,8 @@ def find_answer(proposal: Proposal) -> tuple[str, str] | None:
     return None
 
 
-def may_tell(proposal: Proposal) -> list[str]:
-    """Return the attributes of customers that may say as of today what a model should foretell."""
+def suspected_leaks(proposal: Proposal) -> list[str]:
+    """Return the attributes of customers that may hold today's outcome, which a model should predict."""
     return list(_leaks(proposal))
 
 

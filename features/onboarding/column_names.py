@@ -1,4 +1,4 @@
-"""What a column's name says: the words that companies use for the canonical fields, for ids, times and answers."""
+"""Meaning of column names: the words that companies use for canonical fields, ids, places and outcomes."""
 
 from __future__ import annotations
 
@@ -193,7 +193,13 @@ _TELLS = re.compile(
 
 
 def plain(column: str) -> str:
-    """Return a column's name in the form in which this room compares names: ``pyCustomerName`` gives ``name``."""
+    """Return a column's name in the form in which names are compared.
+
+    Examples
+    --------
+    >>> plain("pyCustomerName"), plain("E-Mail")
+    ('name', 'e_mail')
+    """
     name = (
         re.sub(r"_(c?1)$", "", snake_case(column))
         if not snake_case(column).startswith("address")
@@ -207,18 +213,30 @@ def plain(column: str) -> str:
 
 
 def words(column: str) -> frozenset[str]:
-    """Return the words of a column's name."""
+    """Return the words of a column's name.
+
+    Examples
+    --------
+    >>> sorted(words("OrderDate"))
+    ['date', 'order']
+    """
     return frozenset(snake_case(column).split("_"))
 
 
 def names_customer(column: str) -> bool:
-    """Whether the name says that the column tells whose row it is: ``CustomerID``, ``household_id``, ``account``."""
+    """Return whether a column of this name refers to a customer.
+
+    Examples
+    --------
+    >>> names_customer("CustomerID"), names_customer("colour")
+    (True, False)
+    """
     found = snake_case(column).split("_")
     return bool(_CUSTOMER & set(found)) and (found[-1] in _IDS | _CUSTOMER) and not names_person(column)
 
 
 def names_person(column: str) -> bool:
-    """Whether the name says that the column identifies a person without being a field that is mapped."""
+    """Return whether a column of this name identifies a person without being a canonical field."""
     name = snake_case(column)
     return (
         bool(_SENSITIVE & words(column))
@@ -229,28 +247,40 @@ def names_person(column: str) -> bool:
 
 
 def names_id(column: str) -> bool:
-    """Whether the name says that the column's values tell one thing from another."""
+    """Return whether a column of this name is an id.
+
+    Examples
+    --------
+    >>> names_id("invoice_no"), names_id("amount")
+    (True, False)
+    """
     last = snake_case(column).split("_")[-1]
     return last in _IDS | _PAPERS or last.endswith(("id", "code")) or bool(_ITEM & words(column) and last in _IDS)
 
 
 def names_item(column: str) -> bool:
-    """Whether the name speaks of what is sold."""
+    """Return whether a column of this name means an item that is sold."""
     return bool(_ITEM & words(column))
 
 
 def names_place(column: str) -> bool:
-    """Whether the name speaks of a place."""
+    """Return whether a column of this name means a place."""
     return bool(_PLACE & words(column))
 
 
 def names_answer(column: str) -> bool:
-    """Whether the name is one that the answer to a model's question usually has."""
+    """Return whether a column of this name usually holds an outcome to predict.
+
+    Examples
+    --------
+    >>> names_answer("churned"), names_answer("city")
+    (True, False)
+    """
     return snake_case(column) in _ANSWERS
 
 
 def may_leak(column: str) -> bool:
-    """Whether the column may say as of today what a model of the past should foretell."""
+    """Return whether a column of this name may leak the outcome to a model of the past."""
     if words(column) & {"marital", "civil"} or names_id(column):
         return False
     return names_answer(column) or bool(_TELLS.search(snake_case(column)))

@@ -1,4 +1,4 @@
-"""What the columns of a source hold: counted, with the shapes of their values; no value is ever shown."""
+"""Profile of a source: counts and shapes of the values of its columns; no value is shown."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _PATTERNS = {
 
 @dataclass(frozen=True)
 class ColumnProfile:
-    """What one column holds.
+    """Profile of one column.
 
     Parameters
     ----------
@@ -42,9 +42,9 @@ class ColumnProfile:
     distinct : different values
     length : mean length of the values as text
     shapes : shape → share of the different values that have it, from 0 to 1
-    whole : whether every value's shape was looked at
+    whole : whether the shapes of all values were counted
     few : the values, when there are at most a dozen and none of them is long; never shown
-    stays_text : whether the source says that it is text; text of a CSV file may become numbers
+    stays_text : whether the source's type is text; text of a CSV file may become numbers
     """
 
     name: str
@@ -64,7 +64,7 @@ class ColumnProfile:
 
     @property
     def is_time(self) -> bool:
-        """Whether the source itself says that the values are times or dates."""
+        """Whether the source's type is a time or a date."""
         return self.sql_type.startswith(("DATE", "TIMESTAMP"))
 
     @property
@@ -80,7 +80,7 @@ class ColumnProfile:
 
 @dataclass(frozen=True)
 class TableProfile:
-    """What one source holds.
+    """Profile of one source.
 
     Parameters
     ----------
@@ -96,7 +96,7 @@ class TableProfile:
     copies: int
 
     def is_unique(self, column: ColumnProfile) -> bool:
-        """Whether the column tells every row from every other."""
+        """Whether the column has a different value on every row."""
         return self.rows > 0 and column.filled == column.distinct == self.rows
 
 

@@ -1,4 +1,4 @@
-"""Feeds of customers: those that sources hold, and those that have to be made of what people did."""
+"""Feeds of customers: of their own sources, or derived from the rows of their activities."""
 
 from __future__ import annotations
 
@@ -11,15 +11,17 @@ from features.onboarding.column_profile import ColumnProfile, TableProfile
 from features.onboarding.fields import birth_parts, map_fields
 from features.onboarding.kinds import key_of
 from features.onboarding.links import LINKED, Overlaps, customer_columns, naming_columns
-from features.onboarding.proposal import Given, Link, Proposed, Said, columns_read, reference
+from features.onboarding.proposal import CustomerLink, ProfiledSource, ProposedFeed, Reasoned, columns_read, reference
 from features.onboarding.time_formats import find_moments, zone_reason
 
 ROW = "row"
 _ALL_ALIKE = "every row tells of somebody, and none says whose it is"
 
 
-def propose_customers(given: Given, why: str, before: Sequence[Proposed], overlaps: Overlaps) -> Proposed:
-    """Return the feed of a source that says who the customers are.
+def propose_customers(
+    given: ProfiledSource, why: str, before: Sequence[ProposedFeed], overlaps: Overlaps
+) -> ProposedFeed:
+    """Return the feed of a source with one row a customer.
 
     Parameters
     ----------
@@ -29,13 +31,13 @@ def propose_customers(given: Given, why: str, before: Sequence[Proposed], overla
     """
     table = given.table
     unique = key_of(table)
-    settings: dict[str, Said] = {}
+    settings: dict[str, Reasoned] = {}
     key: tuple[str, ...]
     if unique is not None:
         key, key_why = (unique.name,), f"{unique.distinct:,} different values in {table.rows:,} rows"
     elif repeated := _repeated_key(table):
         key, key_why = (repeated.name,), f"{repeated.distinct:,} different values in {table.rows:,} rows"
-        settings["duplicates"] = Said("keep_last", "several rows share a key: the last one counts")
+        settings["duplicates"] = Reasoned("keep_last", "several rows share a key: the last one counts")
     else:
         key, key_why = (
             (ROW,),
@@ -44,7 +46,7 @@ def propose_customers(given: Given, why: str, before: Sequence[Proposed], overla
         )
     fields = map_fields("customers", table, taken=() if key == (ROW,) else key)
     settings |= _times(table)
-    proposed = Proposed(
+    proposed = ProposedFeed(
         given.name,
         given,
         "customers",
@@ -59,31 +61,33 @@ def propose_customers(given: Given, why: str, before: Sequence[Proposed], overla
     return _linked(proposed, before, overlaps)
 
 
-def customers_of(given: Given, whose: ColumnProfile, taken: Sequence[str], link: Link | None) -> Proposed:
-    """Return a second feed over a source of dealings: the customers whose rows they are.
+def customers_of(
+    given: ProfiledSource, whose: ColumnProfile, taken: Sequence[str], link: CustomerLink | None
+) -> ProposedFeed:
+    """Return a second feed over a source of activities: the customers whose rows they are.
 
     Parameters
     ----------
     given : the source
     whose : its column that names the customer
-    taken : columns that mean something else in the feed of dealings
+    taken : columns that mean something else in the feed of activities
     link : to feeds of customers that know some of them
     """
     table = given.table
     moment = find_moments(table).happened
-    settings = {"duplicates": Said("keep_first", "a customer has many rows, and is known from the first on")}
+    settings = {"duplicates": Reasoned("keep_first", "a customer has many rows, and is known from the first on")}
     if moment is not None:
-        settings["updated_at"] = Said(moment[1].expression, moment[1].reason)
+        settings["updated_at"] = Reasoned(moment[1].expression, moment[1].reason)
         zone = zone_reason([moment[1]])
         if zone:
-            settings["timezone"] = Said("UTC", zone)
+            settings["timezone"] = Reasoned("UTC", zone)
     if whose.filled < table.rows:
         empty = table.rows - whose.filled
         typed = whose.sql_type == "VARCHAR"
         test = f"trim({reference(whose.name)}) <> ''" if typed else f"{reference(whose.name)} IS NOT NULL"
-        settings["where"] = Said(test, f"{empty:,} rows name no customer")
+        settings["where"] = Reasoned(test, f"{empty:,} rows name no customer")
     fields = map_fields("customers", table, taken=[whose.name, *taken])
-    return Proposed(
+    return ProposedFeed(
         f"{given.name}_customers",
         given,
         "customers",
@@ -97,9 +101,9 @@ def customers_of(given: Given, whose: ColumnProfile, taken: Sequence[str], link:
     )
 
 
-def personal_columns(table: TableProfile, fields: dict[str, Said], key: Sequence[str] = ()) -> tuple[str, ...]:
-    """Return the columns that identify people and that no personal field is taken from."""
-    texts = [said.value for field, said in fields.items() if field in PERSONAL_FIELDS]
+def personal_columns(table: TableProfile, fields: dict[str, Reasoned], key: Sequence[str] = ()) -> tuple[str, ...]:
+    """Return the columns that identify people and are not mapped to a personal field."""
+    texts = [mapped.value for field, mapped in fields.items() if field in PERSONAL_FIELDS]
     mapped = frozenset[str]().union(*(columns_read(text, table) for text in texts))
     of_birth = birth_parts(table) or ()
     return tuple(
@@ -122,15 +126,15 @@ def _repeated_key(table: TableProfile) -> ColumnProfile | None:
     return next((column for column in whose if column.filled == table.rows), None)
 
 
-def _times(table: TableProfile) -> dict[str, Said]:
+def _times(table: TableProfile) -> dict[str, Reasoned]:
     moments = find_moments(table)
     found = {}
     for setting, named in (("updated_at", moments.changed), ("known_at", moments.known)):
         if named is not None and named[0] not in moments.empty:
             found[setting] = named[1]
     zone = zone_reason(list(found.values()))
-    said = {setting: Said(reading.expression, reading.reason) for setting, reading in found.items()}
-    return said | ({"timezone": Said("UTC", zone)} if zone else {})
+    mapped = {setting: Reasoned(reading.expression, reading.reason) for setting, reading in found.items()}
+    return mapped | ({"timezone": Reasoned("UTC", zone)} if zone else {})
 
 
 def _hints(table: TableProfile) -> list[str]:
@@ -149,7 +153,7 @@ def _hints(table: TableProfile) -> list[str]:
     return hints
 
 
-def _linked(proposed: Proposed, before: Sequence[Proposed], overlaps: Overlaps) -> Proposed:
+def _linked(proposed: ProposedFeed, before: Sequence[ProposedFeed], overlaps: Overlaps) -> ProposedFeed:
     found = overlaps.best(proposed.given.table, naming_columns(proposed.given.table), before)
     if found is None or found[1] < LINKED or proposed.key == (ROW,):
         return proposed

@@ -16,8 +16,8 @@ from features.onboarding.column_names import (
     words,
 )
 from features.onboarding.column_profile import ColumnProfile, TableProfile
-from features.onboarding.proposal import Said, reference
-from features.onboarding.time_columns import Reading, names_time, read_moments
+from features.onboarding.proposal import Reasoned, reference
+from features.onboarding.time_columns import TimeFormat, names_time, read_moments
 
 #: A number field is taken from a column in which at least so many of the values are numbers.
 _NUMBERS = 0.95
@@ -40,7 +40,7 @@ _FITS: Mapping[str, Callable[[ColumnProfile], bool]] = {
 _NUMBER_FIELDS = ("amount", "quantity", "price", "selection_prob")
 
 
-def map_fields(kind: Kind, table: TableProfile, *, taken: Collection[str] = ()) -> dict[str, Said]:
+def map_fields(kind: Kind, table: TableProfile, *, taken: Collection[str] = ()) -> dict[str, Reasoned]:
     """Return the canonical fields of a kind that columns of a table hold, each with its reason.
 
     Parameters
@@ -49,16 +49,16 @@ def map_fields(kind: Kind, table: TableProfile, *, taken: Collection[str] = ()) 
     table : the source
     taken : columns that mean something else already
     """
-    found: dict[str, Said] = {}
+    found: dict[str, Reasoned] = {}
     free = {name: column for name, column in table.columns.items() if name not in taken and column.filled}
     for field, names in FIELD_NAMES[kind].items():
         for name in names:
             column = next((c for c in free.values() if plain(c.name) == name and _fits(field, c)), None)
             if column is None:
                 continue
-            said = _said(field, column)
-            if said is not None:
-                found[field] = said
+            mapped = _said(field, column)
+            if mapped is not None:
+                found[field] = mapped
                 del free[column.name]
                 break
     if kind == "customers":
@@ -78,7 +78,7 @@ def birth_parts(table: TableProfile) -> tuple[str, str, str] | None:
     return None
 
 
-def moments_of(column: ColumnProfile, *, as_date: bool = False) -> Reading | None:
+def moments_of(column: ColumnProfile, *, as_date: bool = False) -> TimeFormat | None:
     """Return how a column's moments are read; None where it holds none."""
     return read_moments(
         column.name,
@@ -120,48 +120,48 @@ def _fits(field: str, column: ColumnProfile) -> bool:
     return fits is None or fits(column)
 
 
-def _said(field: str, column: ColumnProfile) -> Said | None:
+def _said(field: str, column: ColumnProfile) -> Reasoned | None:
     reason = f"by its name; {column.distinct:,} different values"
     if field == "birth_date":
         read = moments_of(column, as_date=True)
-        return Said(read.expression, f"by its name; {read.reason}") if read is not None else None
+        return Reasoned(read.expression, f"by its name; {read.reason}") if read is not None else None
     if field in ("email", "phone", "postcode"):
         shape = "place" if field == "postcode" else field
         reason = f"by its name, and {column.share(shape):.0%} of the values look like it"
-    return Said(column.name, reason)
+    return Reasoned(column.name, reason)
 
 
-def _of_shape(found: Mapping[str, Said], free: Mapping[str, ColumnProfile]) -> dict[str, Said]:
+def _of_shape(found: Mapping[str, Reasoned], free: Mapping[str, ColumnProfile]) -> dict[str, Reasoned]:
     """Return the e-mail that its values give away, whatever the column is called."""
     if "email" in found:
         return {}
     for column in free.values():
         if column.share("email") >= 0.8:
-            return {"email": Said(column.name, f"{column.share('email'):.0%} of the values look like one")}
+            return {"email": Reasoned(column.name, f"{column.share('email'):.0%} of the values look like one")}
     return {}
 
 
-def _born(found: Mapping[str, Said], free: Mapping[str, ColumnProfile]) -> dict[str, Said]:
+def _born(found: Mapping[str, Reasoned], free: Mapping[str, ColumnProfile]) -> dict[str, Reasoned]:
     if "birth_date" in found:
         return {}
     parts = birth_parts(TableProfile("", 0, free, 0))
     if parts is None:
         return {}
     texts = " || '-' || ".join(_written(free[part]) for part in parts)
-    return {"birth_date": Said(f"try_cast({texts} as date)", "year, month and day stand in three columns")}
+    return {"birth_date": Reasoned(f"try_cast({texts} as date)", "year, month and day stand in three columns")}
 
 
-def _street(found: Mapping[str, Said], free: Mapping[str, ColumnProfile]) -> dict[str, Said]:
+def _street(found: Mapping[str, Reasoned], free: Mapping[str, ColumnProfile]) -> dict[str, Reasoned]:
     """Return the street with its number, where that has a column of its own."""
     number = next((name for name in free if plain(name) in HOUSE_NUMBER), None)
     if number is None or "street" not in found:
         return {}
     written = _written(free[number])
     text = f"coalesce({written} || ' ', '') || {reference(found['street'].value)}"
-    return {"street": Said(text, "the number has a column of its own")}
+    return {"street": Reasoned(text, "the number has a column of its own")}
 
 
-def _paid(quantity: str, table: TableProfile, free: Mapping[str, ColumnProfile]) -> dict[str, Said]:
+def _paid(quantity: str, table: TableProfile, free: Mapping[str, ColumnProfile]) -> dict[str, Reasoned]:
     """Return what a line costs, where the source has pieces and the price of one."""
     price = next((c for c in free.values() if plain(c.name) in UNIT_PRICE and _fits("price", c)), None)
     if price is None or names_customer(price.name):
@@ -170,4 +170,4 @@ def _paid(quantity: str, table: TableProfile, free: Mapping[str, ColumnProfile])
     for name in (quantity, price.name):
         typed = table.columns[name].sql_type != "VARCHAR"
         factors.append(reference(name) if typed else f"try_cast({reference(name)} as double)")
-    return {"amount": Said(" * ".join(factors), "pieces times the price of one")}
+    return {"amount": Reasoned(" * ".join(factors), "pieces times the price of one")}

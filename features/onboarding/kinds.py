@@ -1,4 +1,4 @@
-"""Which canonical table a source feeds: asked of its columns, in an order in which the surest sign comes first."""
+"""Which canonical table a source belongs to, decided by its columns, the surest sign first."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from features.onboarding.column_names import names_id, names_item, names_person,
 from features.onboarding.column_profile import ColumnProfile, TableProfile
 from features.onboarding.fields import map_fields
 from features.onboarding.links import customer_columns
-from features.onboarding.proposal import Given
+from features.onboarding.proposal import ProfiledSource
 from features.onboarding.time_formats import find_moments
 
 _PERSON = 2  # a product has a name too
@@ -26,8 +26,8 @@ _EVENTS = {
 }
 
 
-def is_customers(given: Given) -> str:
-    """Return why a source says who the customers are; empty where it does not."""
+def is_customers(given: ProfiledSource) -> str:
+    """Return why a source holds customers; empty where it does not."""
     table = given.table
     if consents_why(table) or _holdings_of_their_own(table) or (_is_offered(table) and not _person(table)):
         return ""
@@ -51,7 +51,7 @@ def consents_why(table: TableProfile) -> str:
     return ""
 
 
-def kind_of_dealings(given: Given) -> tuple[Kind, str]:
+def kind_of_activity(given: ProfiledSource) -> tuple[Kind, str]:
     """Return the kind, and the reason, of a source whose rows are about customers and have a time."""
     table = given.table
     if why := consents_why(table):
@@ -63,7 +63,7 @@ def kind_of_dealings(given: Given) -> tuple[Kind, str]:
     return "events", "each row is something that a customer did at a time"
 
 
-def event_type(given: Given, fields: set[str]) -> tuple[str, str]:
+def event_type(given: ProfiledSource, fields: set[str]) -> tuple[str, str]:
     """Return the type of a source's events, and why."""
     found = set(given.name.split("_")) | set(snake_case(given.source).split("_"))
     for event, named in _EVENTS.items():
@@ -77,17 +77,17 @@ def event_type(given: Given, fields: set[str]) -> tuple[str, str]:
 
 
 def is_items(table: TableProfile) -> ColumnProfile | None:
-    """Return the column that tells one item from another; None where a source does not say what is sold."""
+    """Return the key of a source of items; None where it holds none."""
     return next((c for c in _unique(table) if names_item(c.name) and names_id(c.name)), None)
 
 
 def is_context(table: TableProfile) -> ColumnProfile | None:
-    """Return the column that names a place; None where a source does not describe places."""
+    """Return the key of a source of places; None where it holds none."""
     return next((column for column in _unique(table) if names_place(column.name)), None)
 
 
 def key_of(table: TableProfile) -> ColumnProfile | None:
-    """Return the column that tells one row from another: a customer's own id before any other."""
+    """Return the column that identifies each row: a customer's own id before any other."""
     unique = [c for c in _unique(table) if names_id(c.name) or c in customer_columns(table)]
     unique = [column for column in unique if not names_person(column.name)]
     whose = customer_columns(table)
@@ -105,7 +105,7 @@ def _is_dealt(table: TableProfile) -> bool:
 
 
 def _is_offered(table: TableProfile) -> bool:
-    """Whether rows are offers with what came of them, at a time."""
+    """Return whether rows are offers with an outcome and a time."""
     fields = set(map_fields("interactions", table))
     return (
         "offer" in fields and bool({"outcome", "selection_prob"} & fields) and find_moments(table).happened is not None
@@ -121,6 +121,6 @@ def _is_held(table: TableProfile) -> bool:
 
 
 def _holdings_of_their_own(table: TableProfile) -> bool:
-    """Whether rows have an id of their own beside the customer's, an item and a beginning, and nobody's name."""
+    """Return whether rows have an own id beside the customer's, an item and a start, and no person's name."""
     own = [c for c in _unique(table) if names_id(c.name) and c not in customer_columns(table)]
     return bool(own) and _is_held(table) and not _person(table) and bool(customer_columns(table))

@@ -1,4 +1,4 @@
-"""Whose record a row is about: found where the values of two columns overlap, and refused where the people disagree."""
+"""Links of rows to customers: by overlap of the values of two columns, unless the linked people differ."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from features.base.engine import one_row, quoted
 from features.config.canonical import snake_case
 from features.onboarding.column_names import names_customer, names_id, plain
 from features.onboarding.column_profile import ColumnProfile, TableProfile, text_of
-from features.onboarding.proposal import Link, Proposed
+from features.onboarding.proposal import CustomerLink, ProposedFeed
 
 #: A column whose values another holds to this share is taken to name its records.
 LINKED = 0.5
@@ -43,8 +43,8 @@ class Overlaps:
         )
         return float(found) / total if total else 0.0
 
-    def agreement(self, link: Link, own: Proposed, other: Proposed) -> float | None:
-        """Return how often linked records agree on who they are about; None where nothing can be compared."""
+    def agreement(self, link: CustomerLink, own: ProposedFeed, other: ProposedFeed) -> float | None:
+        """Return how often linked records agree on the person; None where nothing can be compared."""
         best: float | None = None
         mine, theirs = own.given.table, other.given.table
         for field in _TELLING:
@@ -56,11 +56,11 @@ class Overlaps:
             share, pairs = one_row(
                 self._engine,
                 f"""
-                SELECT avg(CASE WHEN lower(a.said) = lower(b.said) THEN 1.0 ELSE 0.0 END), count(*)
-                FROM (SELECT {_text(mine, link.own)} AS id, {_text(mine, left)} AS said FROM {quoted(mine.table)}) a
-                JOIN (SELECT {_text(theirs, link.column)} AS id, {_text(theirs, right)} AS said
+                SELECT avg(CASE WHEN lower(a.mapped) = lower(b.mapped) THEN 1.0 ELSE 0.0 END), count(*)
+                FROM (SELECT {_text(mine, link.own)} AS id, {_text(mine, left)} AS mapped FROM {quoted(mine.table)}) a
+                JOIN (SELECT {_text(theirs, link.column)} AS id, {_text(theirs, right)} AS mapped
                       FROM {quoted(theirs.table)}) b USING (id)
-                WHERE a.said IS NOT NULL AND b.said IS NOT NULL
+                WHERE a.mapped IS NOT NULL AND b.mapped IS NOT NULL
                 """,
             )
             if pairs:
@@ -79,8 +79,8 @@ class Overlaps:
         return known
 
     def best(
-        self, table: TableProfile, own: Sequence[ColumnProfile], among: Sequence[Proposed]
-    ) -> tuple[Link, float] | None:
+        self, table: TableProfile, own: Sequence[ColumnProfile], among: Sequence[ProposedFeed]
+    ) -> tuple[CustomerLink, float] | None:
         """Return the link with the largest overlap, and that; None where nothing overlaps.
 
         Parameters
@@ -89,7 +89,7 @@ class Overlaps:
         own : its columns that may name one
         among : feeds of customers
         """
-        found: list[tuple[float, bool, int, Link]] = []
+        found: list[tuple[float, bool, int, CustomerLink]] = []
         for place, feed in enumerate(among):
             for column in own:
                 for theirs in _named_by(feed):
@@ -101,14 +101,14 @@ class Overlaps:
                             f"{share:.1%} of the {column.distinct:,} different values are in {feed.name}.{theirs.name}"
                         )
                         is_key = feed.key == (theirs.name,)
-                        link = Link(feed.name, theirs.name, column.name, reason)
+                        link = CustomerLink(feed.name, theirs.name, column.name, reason)
                         found.append((share, is_key, -place, link))
         if not found:
             return None
         share, *_, link = max(found, key=lambda one: one[:3])
         return link, share
 
-    def agree(self, link: Link, own: Proposed, other: Proposed) -> tuple[bool, str]:
+    def agree(self, link: CustomerLink, own: ProposedFeed, other: ProposedFeed) -> tuple[bool, str]:
         """Return whether linked records seem to be the same people, and the reason in words."""
         share = self.agreement(link, own, other)
         if share is None:
@@ -131,7 +131,7 @@ def naming_columns(table: TableProfile) -> list[ColumnProfile]:
 
 
 def customer_columns(table: TableProfile) -> list[ColumnProfile]:
-    """Return the columns that, by name and values, say whose row it is; the likeliest first."""
+    """Return the columns that refer to a customer by name and values; the likeliest first."""
     found = [
         column
         for column in table.columns.values()
@@ -143,15 +143,15 @@ def customer_columns(table: TableProfile) -> list[ColumnProfile]:
     return sorted(found, key=lambda column: not names_id(column.name))
 
 
-def _named_by(feed: Proposed) -> list[ColumnProfile]:
+def _named_by(feed: ProposedFeed) -> list[ColumnProfile]:
     table = feed.given.table
     keys = [table.columns[name] for name in feed.key if name in table.columns]
-    others = [] if feed.drop else naming_columns(table)  # made of dealings: only the key is theirs
+    others = [] if feed.drop else naming_columns(table)  # made of activities: only the key is theirs
     return [*keys, *(column for column in others if column not in keys)]
 
 
 def _comparable(one: ColumnProfile, other: ColumnProfile) -> bool:
-    """Whether equal values mean something: counting numbers meet everywhere, so their names have to agree."""
+    """Return whether equal values are evidence: consecutive numbers overlap by chance, so the names have to agree."""
     if not (one.is_whole_number and other.is_whole_number):
         return True
     same = plain(one.name) == plain(other.name) or snake_case(one.name) == snake_case(other.name)

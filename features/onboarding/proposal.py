@@ -1,4 +1,4 @@
-"""What is proposed for one source, and why: every line of a feed with its reason."""
+"""The proposed workspace: feeds, each setting with its reason."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from features.onboarding.column_profile import TableProfile
 
 
 @dataclass(frozen=True)
-class Given:
-    """One source as it was given and read.
+class ProfiledSource:
+    """One source as it was requested and profiled.
 
     Parameters
     ----------
     name : the feed's name
-    source : as the workspace will name it
+    source : path or address that the workspace will use
     table : its profile
-    settings : how it had to be read, such as ``encoding``, each with its reason
+    settings : needed to read it, such as ``encoding``, each with its reason
     """
 
     name: str
     source: str
     table: TableProfile
-    settings: Mapping[str, Said] = field(default_factory=dict)
+    settings: Mapping[str, Reasoned] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
-class Said:
+class Reasoned:
     """A value and the reason for it; the reason never holds a value of the data."""
 
     value: str
@@ -38,8 +38,8 @@ class Said:
 
 
 @dataclass(frozen=True)
-class Link:
-    """Whose record a row is about: ``feed.column = thisfeed.own``."""
+class CustomerLink:
+    """How rows refer to customers: ``feed.column = thisfeed.own``."""
 
     feed: str
     column: str
@@ -48,8 +48,8 @@ class Link:
 
 
 @dataclass(frozen=True)
-class Proposed:
-    """One feed as it is proposed.
+class ProposedFeed:
+    """One proposed feed.
 
     Parameters
     ----------
@@ -57,45 +57,45 @@ class Proposed:
     kind : the canonical table
     why : the reason for the kind
     key : columns; ``row`` for a row's ordinal; empty for none
-    link : whose record a row is about
+    link : how rows refer to customers
     settings : further lines of the declaration, in order, with their reasons
     fields : canonical fields, with their reasons
     pii, drop : columns
-    hints : what a person should know, one sentence each
+    hints : for the user, one sentence each
     """
 
     name: str
-    given: Given
+    given: ProfiledSource
     kind: Kind
     why: str
     key: tuple[str, ...] = ()
     key_why: str = ""
-    link: Link | None = None
-    settings: Mapping[str, Said] = field(default_factory=dict)
-    fields: Mapping[str, Said] = field(default_factory=dict)
+    link: CustomerLink | None = None
+    settings: Mapping[str, Reasoned] = field(default_factory=dict)
+    fields: Mapping[str, Reasoned] = field(default_factory=dict)
     pii: tuple[str, ...] = ()
     drop: tuple[str, ...] = ()
     hints: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
-class LeftOut:
-    """A source of which no feed is made, and why; where one line is missing, the feed that would be."""
+class SkippedSource:
+    """A source without a proposed feed, and the reason; `nearly` is the feed if one missing line were added."""
 
     name: str
     source: str
     why: str
-    nearly: Proposed | None = None
+    nearly: ProposedFeed | None = None
 
 
 @dataclass(frozen=True)
 class Proposal:
-    """A workspace's feeds as they are proposed."""
+    """The proposed feeds of a workspace, and the sources without one."""
 
-    feeds: tuple[Proposed, ...]
-    left_out: tuple[LeftOut, ...] = ()
+    feeds: tuple[ProposedFeed, ...]
+    left_out: tuple[SkippedSource, ...] = ()
 
-    def of_kind(self, kind: Kind) -> tuple[Proposed, ...]:
+    def of_kind(self, kind: Kind) -> tuple[ProposedFeed, ...]:
         """The feeds of one kind."""
         return tuple(feed for feed in self.feeds if feed.kind == kind)
 
@@ -106,7 +106,13 @@ def columns_read(value: str, table: TableProfile) -> frozenset[str]:
 
 
 def reference(column: str) -> str:
-    """Return a column as an expression writes it: plain where that is a column, quoted where it is not."""
+    """Return a column's name as it is written in an expression: quoted where it needs to be.
+
+    Examples
+    --------
+    >>> reference("amount"), reference("unit price")
+    ('amount', '"unit price"')
+    """
     try:
         if column.isidentifier() and parse(column).columns == {column}:
             return column

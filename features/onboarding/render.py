@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from features.config.canonical import PERSONAL_FIELDS, attribute_name, snake_case
 from features.onboarding.column_names import may_leak, names_id
 from features.onboarding.links import customer_columns
-from features.onboarding.proposal import LeftOut, Proposal, Proposed, Said, columns_read
-from features.onboarding.summary import is_telling
+from features.onboarding.proposal import Proposal, ProposedFeed, Reasoned, SkippedSource, columns_read
+from features.onboarding.summary import is_usable_feature
 from features.onboarding.time_formats import find_moments
 
 _WIDTH = 112  # a longer line carries its reason above it
@@ -60,7 +60,7 @@ def views_yaml(proposal: Proposal) -> str:
             lines += [f"  {feed.name}:", "    from: customers", "    fields:"]
             lines += [f"      - {attribute_name(feed.name, column)}" for column in columns]
     lines += ["  address:", "    from: customers", "    fields: [region, country]"]
-    lines += _dealings(proposal)
+    lines += _activities(proposal)
     for feed in proposal.of_kind("context"):
         numbers = [name for name, c in feed.given.table.columns.items() if c.is_number and not names_id(name)]
         chosen = [attribute_name(feed.name, name) for name in numbers if name not in feed.key]
@@ -80,24 +80,26 @@ def scalar(text: str) -> str:
     return f'"{text}"' if "'" in text and not set(text) & set('"\\') else "'" + text.replace("'", "''") + "'"
 
 
-def _feed(feed: Proposed) -> list[str]:
+def _feed(feed: ProposedFeed) -> list[str]:
     lines = [f"  # {feed.why}", *(f"  # {hint}" for hint in feed.hints), f"  {feed.name}:"]
     lines += [f"    source: {scalar(feed.given.source)}", f"    kind: {feed.kind}"]
     if feed.key:
         key = scalar(feed.key[0]) if len(feed.key) == 1 else _list(feed.key)
-        lines += _line("    ", "key", Said(key, feed.key_why), raw=True)
+        lines += _line("    ", "key", Reasoned(key, feed.key_why), raw=True)
     if feed.link is not None and feed.kind != "context":
         text = f"{feed.link.feed}.{feed.link.column} = {feed.name}.{feed.link.own}"
-        lines += _line("    ", "customer", Said(text if _is_plain(text) else scalar(text), feed.link.reason), raw=True)
+        lines += _line(
+            "    ", "customer", Reasoned(text if _is_plain(text) else scalar(text), feed.link.reason), raw=True
+        )
     settings = dict(feed.settings)
     for name in [*(name for name in _ORDER if name in settings), *(name for name in settings if name not in _ORDER)]:
         lines += _line("    ", name, settings[name])
-    for name, said in feed.given.settings.items():
-        lines += _line("    ", name, said, raw=True)
+    for name, mapped in feed.given.settings.items():
+        lines += _line("    ", name, mapped, raw=True)
     if feed.fields:
         lines.append("    fields:")
-        for field, said in feed.fields.items():
-            lines += _line("      ", field, said)
+        for field, mapped in feed.fields.items():
+            lines += _line("      ", field, mapped)
     if feed.pii:
         lines.append(f"    pii: {_list(feed.pii)} # they identify people")
     if feed.drop:
@@ -109,20 +111,20 @@ def _is_plain(text: str) -> bool:
     return re.fullmatch(r"[A-Za-z0-9_. =-]+", text) is not None
 
 
-def _line(indent: str, name: str, said: Said, *, raw: bool = False) -> list[str]:
-    text = f"{indent}{name}: {said.value if raw else scalar(said.value)}"
-    if not said.reason:
+def _line(indent: str, name: str, mapped: Reasoned, *, raw: bool = False) -> list[str]:
+    text = f"{indent}{name}: {mapped.value if raw else scalar(mapped.value)}"
+    if not mapped.reason:
         return [text]
-    if len(text) + len(said.reason) <= _WIDTH:
-        return [f"{text} # {said.reason}"]
-    return [f"{indent}# {said.reason}", text]
+    if len(text) + len(mapped.reason) <= _WIDTH:
+        return [f"{text} # {mapped.reason}"]
+    return [f"{indent}# {mapped.reason}", text]
 
 
 def _list(columns: Iterable[str]) -> str:
     return f"[{', '.join(scalar(column) for column in columns)}]"
 
 
-def _left_out(left: LeftOut) -> Iterator[str]:
+def _left_out(left: SkippedSource) -> Iterator[str]:
     yield f"  # {left.name} ({left.source}) is left out: {left.why}."
     if left.nearly is not None:
         yield "  # To take it, remove the # before each line below, and say when."
@@ -140,27 +142,29 @@ def _identity(proposal: Proposal) -> list[str]:
     return ["identity:", "  rules: keys # nothing but declared links says that two records are one customer"]
 
 
-def _attributes(feed: Proposed) -> list[str]:
+def _attributes(feed: ProposedFeed) -> list[str]:
     table = feed.given.table
     moments = {name for name, _ in find_moments(table).columns}
     named = {column.name for column in customer_columns(table)}
-    read = frozenset[str]().union(*(columns_read(said.value, table) for said in feed.fields.values()))
+    read = frozenset[str]().union(*(columns_read(mapped.value, table) for mapped in feed.fields.values()))
     hidden = {*feed.drop, *feed.pii, *feed.key, *moments, *named, *read}
     return [
         name
         for name, column in table.columns.items()
-        if name not in hidden and not names_id(name) and not may_leak(name) and is_telling(table, column)
+        if name not in hidden and not names_id(name) and not may_leak(name) and is_usable_feature(table, column)
     ]
 
 
-def _dealings(proposal: Proposal) -> list[str]:
+def _activities(proposal: Proposal) -> list[str]:
     lines: list[str] = []
-    dealings: dict[str, list[Proposed]] = {}
+    activities: dict[str, list[ProposedFeed]] = {}
     for feed in proposal.of_kind("events"):
-        said = feed.settings.get("event") or feed.fields["event"]
-        name = snake_case(said.value) if re.fullmatch(r"[a-z_0-9]+", said.value) and "event" in feed.settings else ""
-        dealings.setdefault(name or ("purchase" if "'purchase'" in said.value else ""), []).append(feed)
-    for event, feeds in dealings.items():
+        mapped = feed.settings.get("event") or feed.fields["event"]
+        name = (
+            snake_case(mapped.value) if re.fullmatch(r"[a-z_0-9]+", mapped.value) and "event" in feed.settings else ""
+        )
+        activities.setdefault(name or ("purchase" if "'purchase'" in mapped.value else ""), []).append(feed)
+    for event, feeds in activities.items():
         lines += [f"  {event or 'event'}s:", "    from: events"]
         lines += [f"    where: event = '{event}'"] if event else []
         lines += _aggregates(feeds, {"amount": "[sum, mean]", "quantity": "[sum]", "item": "[nunique]"})
@@ -170,7 +174,7 @@ def _dealings(proposal: Proposal) -> list[str]:
     return lines
 
 
-def _aggregates(feeds: Sequence[Proposed], aggregates: dict[str, str]) -> list[str]:
+def _aggregates(feeds: Sequence[ProposedFeed], aggregates: dict[str, str]) -> list[str]:
     mapped = {field for feed in feeds for field in feed.fields}
     chosen = [f"{field}: {how}" for field, how in aggregates.items() if field in mapped]
     listed = ", ".join(['"*": [count, recency, tenure]', *chosen])

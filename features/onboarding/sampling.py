@@ -1,4 +1,4 @@
-"""Read the sources that a proposal is asked for: find their files, learn how they are written, count what they hold."""
+"""Read the sources for a proposal: find their files, detect how they are written, and profile them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from features.ingest import csv_text, excel, json_rows, parquet_files
 from features.ingest.reader import RAW
 from features.ingest.source import find
 from features.onboarding.column_profile import ROWS, profile_table
-from features.onboarding.proposal import Given, Said
+from features.onboarding.proposal import ProfiledSource, Reasoned
 
 #: Files that a folder is searched for.
 _KINDS = (*csv_text.SUFFIXES, *parquet_files.SUFFIXES, *json_rows.SUFFIXES, *excel.SUFFIXES)
@@ -56,8 +56,8 @@ def name_sources(asked: Sequence[str], *, here: Path, root: Path) -> dict[str, s
 
 
 def read_source(
-    engine: duckdb.DuckDBPyConnection, name: str, source: str, settings: dict[str, Said], *, root: Path
-) -> Given:
+    engine: duckdb.DuckDBPyConnection, name: str, source: str, settings: dict[str, Reasoned], *, root: Path
+) -> ProfiledSource:
     """Return a source with its profile; its rows, up to two million, stay in the engine.
 
     Parameters
@@ -84,11 +84,11 @@ def read_source(
         found.close()
     profile = profile_table(engine, f"given_{name}", typed=not found.is_text)
     if found.is_text and any(column.share("comma") >= _COMMAS for column in profile.columns.values()):
-        settings = settings | {"decimal": Said("','", "numbers are written 1.234,56")}
-    return Given(name, source, profile, settings)
+        settings = settings | {"decimal": Reasoned("','", "numbers are written 1.234,56")}
+    return ProfiledSource(name, source, profile, settings)
 
 
-def settings_of(name: str, source: str, *, root: Path) -> tuple[dict[str, Said], tuple[Path, ...]]:
+def settings_of(name: str, source: str, *, root: Path) -> tuple[dict[str, Reasoned], tuple[Path, ...]]:
     """Return how a source has to be read, and its files.
 
     Raises
@@ -102,7 +102,7 @@ def settings_of(name: str, source: str, *, root: Path) -> tuple[dict[str, Said],
             raise
         first = error
     for encoding in _ENCODINGS:
-        settings = {"encoding": Said(encoding, "the file is not UTF-8")}
+        settings = {"encoding": Reasoned(encoding, "the file is not UTF-8")}
         try:
             return settings, _files(name, source, settings, root)
         except (NextbestError, UnicodeError):
@@ -113,11 +113,11 @@ def settings_of(name: str, source: str, *, root: Path) -> tuple[dict[str, Said],
 def read_sources(
     engine: duckdb.DuckDBPyConnection,
     sources: dict[str, str],
-    settings: dict[str, dict[str, Said]],
+    settings: dict[str, dict[str, Reasoned]],
     progress: Progress,
     *,
     root: Path,
-) -> list[Given]:
+) -> list[ProfiledSource]:
     """Return every source with its profile."""
     progress.step("looking at what the files hold", total=len(sources))
     given = []
@@ -127,7 +127,7 @@ def read_sources(
     return given
 
 
-def _files(name: str, source: str, settings: dict[str, Said], root: Path) -> tuple[Path, ...]:
+def _files(name: str, source: str, settings: dict[str, Reasoned], root: Path) -> tuple[Path, ...]:
     """Return a source's files after looking at each of them."""
     found = find(name, _feed(source, settings, root), root)
     try:
@@ -138,13 +138,13 @@ def _files(name: str, source: str, settings: dict[str, Said], root: Path) -> tup
         found.close()
 
 
-def _feed(source: str, settings: dict[str, Said], root: Path) -> Feed:
+def _feed(source: str, settings: dict[str, Reasoned], root: Path) -> Feed:
     """Return a feed that only reads; its path does not climb out of a workspace that is not there yet."""
     if "://" not in source:
         source = os.path.normpath(root / source)
     encoding = settings.get("encoding")
-    said = {"encoding": encoding.value} if encoding is not None else {}
-    return Feed.model_validate({"source": source, "kind": "customers", "key": "row", **said})
+    mapped = {"encoding": encoding.value} if encoding is not None else {}
+    return Feed.model_validate({"source": source, "kind": "customers", "key": "row", **mapped})
 
 
 def _expand(text: str, here: Path) -> Iterator[tuple[str, str, str]]:

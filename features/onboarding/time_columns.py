@@ -1,4 +1,4 @@
-"""Dates and times as companies write them: the shapes, and the expression that reads each."""
+"""Dates and times as text: the formats, and the expression that reads each."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ MOST = 0.8
 
 
 @dataclass(frozen=True)
-class Shape:
-    """One way of writing a moment.
+class TextShape:
+    """One format of a time as text.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ class Shape:
 
     @property
     def test(self) -> str:
-        """SQL of whether ``value`` is such a moment."""
+        """SQL of whether ``value`` has this format."""
         matches = f"regexp_full_match(value, {literal(self.pattern)})"
         if not self.format:
             return f"({matches} AND TRY_CAST(substr(value, 1, 10) AS DATE) IS NOT NULL)"
@@ -43,17 +43,19 @@ class Shape:
 
     @property
     def before(self) -> str:
-        """The pattern as an expression uses it: from the text's beginning."""
+        """The pattern as expressions use it: from the beginning of the text."""
         return f"^{self.pattern}$"
 
 
 _Y, _D = "([0-9]{4})", "([0-9]{1,2})"
 _CLOCK = " ([0-9]{1,2}:[0-9]{2}(:[0-9]{2})?)"
 
-SHAPES: tuple[Shape, ...] = (
-    Shape("iso_date", "", "([0-9]{4})-([0-9]{2})-([0-9]{2})"),
-    Shape("iso_time", "", "([0-9]{4})-([0-9]{2})-([0-9]{2})[ T][0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]+)?)?", clock=True),
-    Shape(
+SHAPES: tuple[TextShape, ...] = (
+    TextShape("iso_date", "", "([0-9]{4})-([0-9]{2})-([0-9]{2})"),
+    TextShape(
+        "iso_time", "", "([0-9]{4})-([0-9]{2})-([0-9]{2})[ T][0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]+)?)?", clock=True
+    ),
+    TextShape(
         "zoned_time",
         "",
         "([0-9]{4})-([0-9]{2})-([0-9]{2})[ T][0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]+)?)?"
@@ -61,24 +63,24 @@ SHAPES: tuple[Shape, ...] = (
         clock=True,
         zoned=True,
     ),
-    Shape("day_slash", "%d/%m/%Y", f"{_D}/{_D}/{_Y}", (3, 2, 1)),
-    Shape("month_slash", "%m/%d/%Y", f"{_D}/{_D}/{_Y}", (3, 1, 2)),
-    Shape("day_slash_minute", "%d/%m/%Y %H:%M", f"{_D}/{_D}/{_Y}{_CLOCK}", (3, 2, 1), clock=True),
-    Shape("month_slash_minute", "%m/%d/%Y %H:%M", f"{_D}/{_D}/{_Y}{_CLOCK}", (3, 1, 2), clock=True),
-    Shape("day_slash_second", "%d/%m/%Y %H:%M:%S", f"{_D}/{_D}/{_Y}{_CLOCK}", (3, 2, 1), clock=True),
-    Shape("month_slash_second", "%m/%d/%Y %H:%M:%S", f"{_D}/{_D}/{_Y}{_CLOCK}", (3, 1, 2), clock=True),
-    Shape("day_point", "%d.%m.%Y", f"{_D}[.]{_D}[.]{_Y}", (3, 2, 1)),
-    Shape("day_point_minute", "%d.%m.%Y %H:%M", f"{_D}[.]{_D}[.]{_Y}{_CLOCK}", (3, 2, 1), clock=True),
-    Shape("day_dash", "%d-%m-%Y", f"{_D}-{_D}-{_Y}", (3, 2, 1)),
-    Shape("month_dash", "%m-%d-%Y", f"{_D}-{_D}-{_Y}", (3, 1, 2)),
-    Shape("compact", "%Y%m%d", "([0-9]{4})([0-9]{2})([0-9]{2})"),
-    Shape("compact_time", "%Y%m%dT%H%M%S", "([0-9]{4})([0-9]{2})([0-9]{2})T[0-9]{6}.*", clock=True, zoned=False),
+    TextShape("day_slash", "%d/%m/%Y", f"{_D}/{_D}/{_Y}", (3, 2, 1)),
+    TextShape("month_slash", "%m/%d/%Y", f"{_D}/{_D}/{_Y}", (3, 1, 2)),
+    TextShape("day_slash_minute", "%d/%m/%Y %H:%M", f"{_D}/{_D}/{_Y}{_CLOCK}", (3, 2, 1), clock=True),
+    TextShape("month_slash_minute", "%m/%d/%Y %H:%M", f"{_D}/{_D}/{_Y}{_CLOCK}", (3, 1, 2), clock=True),
+    TextShape("day_slash_second", "%d/%m/%Y %H:%M:%S", f"{_D}/{_D}/{_Y}{_CLOCK}", (3, 2, 1), clock=True),
+    TextShape("month_slash_second", "%m/%d/%Y %H:%M:%S", f"{_D}/{_D}/{_Y}{_CLOCK}", (3, 1, 2), clock=True),
+    TextShape("day_point", "%d.%m.%Y", f"{_D}[.]{_D}[.]{_Y}", (3, 2, 1)),
+    TextShape("day_point_minute", "%d.%m.%Y %H:%M", f"{_D}[.]{_D}[.]{_Y}{_CLOCK}", (3, 2, 1), clock=True),
+    TextShape("day_dash", "%d-%m-%Y", f"{_D}-{_D}-{_Y}", (3, 2, 1)),
+    TextShape("month_dash", "%m-%d-%Y", f"{_D}-{_D}-{_Y}", (3, 1, 2)),
+    TextShape("compact", "%Y%m%d", "([0-9]{4})([0-9]{2})([0-9]{2})"),
+    TextShape("compact_time", "%Y%m%dT%H%M%S", "([0-9]{4})([0-9]{2})([0-9]{2})T[0-9]{6}.*", clock=True, zoned=False),
 )
 
 
 @dataclass(frozen=True)
-class Reading:
-    """How a column of moments is read.
+class TimeFormat:
+    """How a column of times is read.
 
     Parameters
     ----------
@@ -98,8 +100,8 @@ class Reading:
 
 def read_moments(
     column: str, reference: str, sql_type: str, shares: Mapping[str, float], *, whole: bool, named: bool, as_date: bool
-) -> Reading | None:
-    """Return how a column's moments are read; None where it holds none.
+) -> TimeFormat | None:
+    """Return how a column's times are read; None where it holds none.
 
     Parameters
     ----------
@@ -113,9 +115,11 @@ def read_moments(
     """
     if sql_type.startswith(("DATE", "TIMESTAMP")):
         zoned = "TIME ZONE" in sql_type
-        return Reading(column, f"holds {'moments with a zone' if zoned else 'moments'}", sql_type != "DATE", zoned, 1.0)
+        return TimeFormat(
+            column, f"holds {'moments with a zone' if zoned else 'moments'}", sql_type != "DATE", zoned, 1.0
+        )
     usable = [shape for shape in SHAPES if shares.get(shape.name, 0) > 0 and (named or shape.name != "compact")]
-    found: list[Shape] = []
+    found: list[TextShape] = []
     for shape in sorted(usable, key=lambda shape: -shares[shape.name]):
         if all(other.pattern != shape.pattern for other in found):  # day first or month first: what reads more
             found.append(shape)
@@ -131,21 +135,21 @@ def read_moments(
     clock, zoned = any(shape.clock for shape in found), all(shape.zoned for shape in found)
     complete = whole and total >= 1 - 1e-9
     if complete and all(not shape.format for shape in found):
-        return Reading(column, "is written as ISO 8601", clock, zoned, 1.0)
+        return TimeFormat(column, "is written as ISO 8601", clock, zoned, 1.0)
     if complete and len(found) == 1:
         text = f"substr({reference}, 1, 15)" if first.name == "compact_time" else reference
         parsed = f"strptime({text}, {literal(first.format)})"
-        return Reading(
+        return TimeFormat(
             f"cast({parsed} as date)" if as_date else parsed, f"is written {first.format}{unsure}", clock, zoned, 1.0
         )
     told = " or ".join(shape.format or "ISO 8601" for shape in found)
     bad = "" if total > 1 - 1e-9 else f"; {1 - total:.1%} of the values are no date and are left empty"
     expression = _tried(reference, found, as_date=as_date)
-    return Reading(expression, f"is written {told}{bad}{unsure}", clock, zoned, min(total, 1.0))
+    return TimeFormat(expression, f"is written {told}{bad}{unsure}", clock, zoned, min(total, 1.0))
 
 
-def _tried(reference: str, shapes: list[Shape], *, as_date: bool) -> str:
-    """Return an expression that gives nothing where a value is none of these moments."""
+def _tried(reference: str, shapes: list[TextShape], *, as_date: bool) -> str:
+    """Return an expression that gives NULL where a value has none of these formats."""
     readings = [(shape, _one(reference, shape, as_date=as_date)) for shape in shapes]
     if len(readings) == 1:
         return readings[0][1]
@@ -155,7 +159,7 @@ def _tried(reference: str, shapes: list[Shape], *, as_date: bool) -> str:
     return f"CASE {cases} END"
 
 
-def _one(reference: str, shape: Shape, *, as_date: bool) -> str:
+def _one(reference: str, shape: TextShape, *, as_date: bool) -> str:
     kind = "date" if as_date else "timestamp"
     if not shape.format:
         return f"try_cast({f'substr({reference}, 1, 10)' if as_date else reference} as {kind})"
@@ -172,7 +176,13 @@ def _one(reference: str, shape: Shape, *, as_date: bool) -> str:
 
 
 def names_time(found: frozenset[str]) -> bool:
-    """Whether the words of a column's name speak of a time."""
+    """Return whether the words of a column's name mean a time.
+
+    Examples
+    --------
+    >>> names_time(frozenset({"created", "at"})), names_time(frozenset({"city"}))
+    (True, False)
+    """
     return bool(
         found
         & frozenset(

@@ -49,7 +49,7 @@ def init(
                     "kind": feed.kind,
                     "source": feed.given.source,
                     "key": list(feed.key),
-                    "fields": {field: said.value for field, said in feed.fields.items()},
+                    "fields": {field: mapped.value for field, mapped in feed.fields.items()},
                     "why": feed.why,
                 }
                 for feed in proposal.feeds
@@ -111,7 +111,7 @@ def _propose(root: Path, asked: list[str], progress: Progress, *, here: Path) ->
 
     sources = name_sources(asked, here=here.resolve(), root=root.resolve())
     found = {name: settings_of(name, source, root=root.resolve()) for name, source in sources.items()}
-    settings = {name: said for name, (said, _) in found.items()}
+    settings = {name: mapped for name, (mapped, _) in found.items()}
     with open_engine(
         folders=[file for _, files in found.values() for file in files], resources=EngineResources()
     ) as engine:
@@ -121,13 +121,13 @@ def _propose(root: Path, asked: list[str], progress: Progress, *, here: Path) ->
 
 
 def _files(proposal: Proposal) -> dict[str, str]:
-    from features.onboarding.answers import find_answer, may_tell
+    from features.onboarding.answers import find_answer, suspected_leaks
     from features.onboarding.render import feeds_yaml, scalar, views_yaml
     from serving.cli.starter_files import FEATURE_STORE, IGNORED, MLFLOW, OFFERS, ROLES, labels_yaml
 
     answer = find_answer(proposal)
     events = [feed.settings["event"].value for feed in proposal.of_kind("events") if "event" in feed.settings]
-    mixed = any("'purchase'" in said.value for feed in proposal.of_kind("events") for said in feed.fields.values())
+    mixed = any("'purchase'" in mapped.value for feed in proposal.of_kind("events") for mapped in feed.fields.values())
     event = "purchase" if mixed or "purchase" in events else next(iter(events), "")
     field, positive = answer or ("", "")
     texts = (feeds_yaml(proposal), views_yaml(proposal), FEATURE_STORE)
@@ -136,7 +136,7 @@ def _files(proposal: Proposal) -> dict[str, str]:
         field=field,
         positive=positive if number else scalar(positive),
         event=event,
-        excluded=[column for column in may_tell(proposal) if column != field],
+        excluded=[column for column in suspected_leaks(proposal) if column != field],
     )
     return dict(zip(CONFIGURATION, (*texts, labels, OFFERS, ROLES, MLFLOW), strict=True)) | {".gitignore": IGNORED}
 

@@ -140,7 +140,7 @@ def test_consents_holdings_interactions_items_and_places_are_told_from_events(tm
 def test_a_source_about_customers_without_a_time_is_left_out_with_what_is_missing(tmp_path: Path) -> None:
     campaigns = "account_no,campaign\n" + "".join(f"A{n % 40},K{n % 3}\n" for n in range(80))
     assert list(proposed(tmp_path, crm=CRM, campaigns=campaigns).feeds) == ["crm"]
-    assert "no column says when" in text(tmp_path)
+    assert "no column holds a time" in text(tmp_path)
 
 
 def test_mixed_dates_are_read_each_in_its_way_and_bad_ones_are_left_empty(tmp_path: Path) -> None:
