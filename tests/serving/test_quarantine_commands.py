@@ -23,7 +23,7 @@ def test_the_quarantine_is_listed_and_replayed(tmp_path: Path, capsys: pytest.Ca
     write(tmp_path, sales=[*SALES, "9,77,2026-01-06,1,web,GBP"], more=more)
     assert call(capsys, tmp_path, "unify")[0] == 0
     code, listed = call(capsys, tmp_path, "quarantine", "list", "--feed", "till")
-    group = {"feed": "till", "reason": "the customer that it names is unknown", "rows": 1}
+    group = {"feed": "till", "reason": "the customer that it refers to is unknown", "rows": 1}
     assert (code, listed) == (0, {"rows": 1, "groups": [group | {"places": ["record 9"], "earlier": 0}]})
     shown = call(capsys, tmp_path, "quarantine", "list", "--show-rows")[1]["groups"][0]
     assert '"customer_ref"' in shown["contents"][0] or '"__ref"' in shown["contents"][0]
