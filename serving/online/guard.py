@@ -97,6 +97,8 @@ class Guard:
 
     Parameters
     ----------
+    app : what it stands before, such as BentoML's app; without `routed` it answers the routes
+    routed : answers the routes, past everything else in `app`, whose own layers cost more than a route does
     gate : gives the roles once the service context is loaded
     routes : of the app; every other path is answered with 404
     meters : counts requests
@@ -107,6 +109,7 @@ class Guard:
         self,
         app: ASGIApp,
         *,
+        routed: ASGIApp | None = None,
         gate: ReadinessGate,
         routes: Sequence[Route],
         meters: Meters,
@@ -114,6 +117,7 @@ class Guard:
         new_id: Callable[[], str] = _new_id,
     ) -> None:
         self._app, self._gate, self._meters, self._limits, self._new_id = app, gate, meters, limits, new_id
+        self._routed = routed or app
         self._under_way: set[asyncio.Future[None]] = set()  # asyncio itself holds tasks only weakly
         self._paths = [(route.path_regex, route.path) for route in routes]
 
@@ -139,7 +143,7 @@ class Guard:
             if scope["method"] not in ("GET", "HEAD", "OPTIONS"):
                 receive = _replay(await self._body(headers, receive))
                 caller.deadline = Deadline(self._limits.deadline_s)  # the body had a deadline of its own
-            work = self._app({**scope, STATE: caller}, receive, answering)
+            work = self._routed({**scope, STATE: caller}, receive, answering)
             await self._within_deadline(work, answering, deadline=caller.deadline)
         except Refused as refused:
             await answering.fault(refused.fault)

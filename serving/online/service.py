@@ -45,4 +45,4 @@ class _Decisions:
 
 decisions: Any = _Decisions  # the decorators made it a bentoml.Service
 # Before all that BentoML answers: the guard refuses its own routes (/docs.json, /schema.json, /livez …).
-decisions.add_asgi_middleware(Guard, gate=gate, routes=routes_of(app), meters=meters)
+decisions.add_asgi_middleware(Guard, routed=app, gate=gate, routes=routes_of(app), meters=meters)

@@ -1,4 +1,4 @@
-"""JSON as it is meant: no key twice, no NaN, no number beyond a double, no broken text, no endless nesting."""
+"""Strict JSON: no key twice, no NaN, no number beyond a double, no lone surrogate, no deep nesting."""
 
 from __future__ import annotations
 
@@ -10,11 +10,19 @@ from serving.online.problems import Refused, refuse
 
 
 def check(body: bytes) -> None:
-    """Refuse a body that a lenient parser would take and another would read differently.
+    """Refuse a body that lenient parsers accept and read differently.
 
     Raises
     ------
     Refused : 400 with ``body.encoding``, ``body.json``, ``body.duplicate_key``, ``body.not_finite``
+
+    Examples
+    --------
+    >>> check(b'{"customer_id": "c1"}')
+    >>> check(b'{"customer_id": "c1", "customer_id": "c2"}')
+    Traceback (most recent call last):
+    ...
+    serving.online.problems.Refused: body.duplicate_key
     """
     try:
         text = body.decode("utf-8")
@@ -22,7 +30,8 @@ def check(body: bytes) -> None:
         raise refuse(400, "body.encoding", "the body is not UTF-8") from None
     try:
         value = json.loads(text, object_pairs_hook=_object, parse_constant=_constant, parse_float=_float)
-        json.dumps(value, ensure_ascii=False).encode("utf-8")
+        if "\\u" in text:  # only an escape can hold half a character
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
     except UnicodeEncodeError:
         raise refuse(400, "body.encoding", "a text holds half a character (a lone surrogate)") from None
     except (ValueError, RecursionError):
