@@ -8,7 +8,11 @@ from typing import Annotated
 import typer
 
 from features.base.clock import iso
+from features.consent.customer_consents import standing_of
+from features.pipeline.unify import last_report
+from features.views.declarations import load_feeds
 from serving.cli.options import AsJson, AsOf, Folder, moment_of, workspace_of
+from serving.cli.step_report import withheld_lines
 from serving.cli.terminal import Terminal
 
 app = typer.Typer(
@@ -33,9 +37,6 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Show every word of a customer, and what may be done with their data for each purpose."""
-    from features.consent.customer_consents import standing_of
-    from features.views.declarations import load_feeds
-
     place = workspace_of(workspace)
     feeds, _ = load_feeds(place)
     known = moment_of(known_at, option="--known-at")
@@ -77,12 +78,9 @@ def show(
 @app.command()
 def withheld(workspace: Folder = Path(), as_json: AsJson = False) -> None:
     """Count the customers who are withheld from each purpose, by reason."""
-    from features.pipeline.unify import last_report
-    from serving.cli.steps import told_withheld
-
     report = last_report(workspace_of(workspace))
     terminal = Terminal(as_json=as_json)
     terminal.answer({"customers": report.customers, "withheld_by": report.withheld_by})
-    for line in told_withheld(report.withheld_by) or ["nobody is withheld"]:
+    for line in withheld_lines(report.withheld_by) or ["nobody is withheld"]:
         terminal.say(line.strip())
     terminal.next_step("nextbest consent show CUSTOMER")

@@ -4,21 +4,29 @@ from __future__ import annotations
 
 import signal
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import asdict
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+from features.base.clock import system_clock
+from features.base.duration import parse_duration
 from features.base.errors import UsageError
+from features.store.online_backend import open_records
+from features.streaming.intake import PART, REASONS, Receipt, open_intake
+from features.streaming.open_event_log import has_log, open_log
+from features.streaming.removal import Pruned
+from features.streaming.removal import prune as take_out
+from features.streaming.worker import Followed
+from features.streaming.worker import follow as work
 from serving.cli.options import AsJson, Folder, workspace_of
 from serving.cli.terminal import Terminal
-
-if TYPE_CHECKING:
-    from features.streaming.intake import Receipt
 
 app = typer.Typer(
     name="events",
@@ -44,9 +52,6 @@ def append(
     as_json: AsJson = False,
 ) -> None:
     """Put events into the log, each once; those that cannot be used are kept aside with their reason."""
-    from features.base.clock import system_clock
-    from features.streaming.intake import PART, Receipt, open_intake
-
     terminal = Terminal(as_json=as_json)
     intake = open_intake(workspace_of(workspace))
     done, part = Receipt(), []
@@ -69,15 +74,6 @@ def follow(
     as_json: AsJson = False,
 ) -> None:
     """Keep the online features up with the log until Ctrl-C; one worker works, further ones wait to take over."""
-    import time
-    from dataclasses import asdict
-
-    from features.base.clock import system_clock
-    from features.store.online_backend import open_records
-    from features.streaming.open_event_log import open_log
-    from features.streaming.worker import Followed
-    from features.streaming.worker import follow as work
-
     terminal = Terminal(as_json=as_json)
     place = workspace_of(workspace)
     log, records, done = open_log(place), open_records(place.root), Followed()
@@ -112,9 +108,6 @@ def aside(
     as_json: AsJson = False,
 ) -> None:
     """Count what is kept aside, by reason; or take in what can be used by now."""
-    from features.base.clock import system_clock
-    from features.streaming.intake import REASONS, open_intake
-
     terminal = Terminal(as_json=as_json)
     intake = open_intake(workspace_of(workspace))
     try:
@@ -148,13 +141,6 @@ def prune(
     as_json: AsJson = False,
 ) -> None:
     """Take events out of the log that count no more, as a feed holds them; and, if asked for, old ones."""
-    from dataclasses import asdict
-
-    from features.base.clock import system_clock
-    from features.streaming.open_event_log import has_log, open_log
-    from features.streaming.removal import Pruned
-    from features.streaming.removal import prune as take_out
-
     terminal = Terminal(as_json=as_json)
     place = workspace_of(workspace)
     moment = _ago(before, now=system_clock())
@@ -181,8 +167,6 @@ def _ago(length: str | None, *, now: datetime) -> datetime | None:
     ------
     UsageError : it is no length of time
     """
-    from features.base.duration import parse_duration
-
     if length is None:
         return None
     try:

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+from features.base.charts import number
 from features.base.errors import UsageError
+from features.config.loading import did_you_mean
+from features.monitoring.feature_description import Described
+from features.monitoring.feature_description import describe as told
+from features.monitoring.feature_profile import profile_features
+from features.monitoring.profile_page import write_profile
+from features.snapshots.build_report import FeaturesReport, read_report
+from features.views.catalogue import Feature
 from serving.cli.options import AsJson, Folder, moment_of, workspace_of
 from serving.cli.terminal import Terminal
-
-if TYPE_CHECKING:
-    from features.monitoring.feature_description import Described
-    from features.snapshots.build_report import FeaturesReport
-    from features.views.catalogue import Feature
 
 _BAR = 24  # letters of the longest bar
 
@@ -27,10 +31,6 @@ def list_features(
     as_json: AsJson = False,
 ) -> None:
     """List the features that were built: type, unit, meaning, owner, purpose, and where each comes from."""
-    from dataclasses import asdict
-
-    from features.snapshots.build_report import read_report
-
     terminal = Terminal(as_json=as_json)
     report = read_report(workspace_of(workspace))
     found = _chosen(report, view, owner)
@@ -48,9 +48,6 @@ def describe(
     as_json: AsJson = False,
 ) -> None:
     """Tell all of one feature: its rule, the feeds' columns behind it, freshness, values today and drift."""
-    from features.monitoring.feature_description import describe as told
-    from features.snapshots.build_report import read_report
-
     terminal = Terminal(as_json=as_json)
     place = workspace_of(workspace)
     with terminal.progress() as progress:
@@ -69,10 +66,6 @@ def profile(
     as_json: AsJson = False,
 ) -> None:
     """Write one page of what every feature holds: its values, what is missing, its drift; and the same as JSON."""
-    from features.monitoring.feature_profile import profile_features
-    from features.monitoring.profile_page import write_profile
-    from features.snapshots.build_report import read_report
-
     terminal = Terminal(as_json=as_json)
     place = workspace_of(workspace)
     with terminal.progress() as progress:
@@ -100,8 +93,6 @@ def profile(
 
 
 def _chosen(report: FeaturesReport, view: str | None, owner: str | None) -> list[Feature]:
-    from features.config.loading import did_you_mean
-
     every = [feature for built in report.views for feature in built.features]
     for what, asked, known in (
         ("view", view, {feature.view for feature in every}),
@@ -152,8 +143,6 @@ def _described(found: Described) -> Iterator[str]:
 
 
 def _values(found: Described) -> Iterator[str]:
-    from features.base.charts import number
-
     quantiles: Any = found.held.now.quantiles
     if quantiles:
         low, half, high = (number(value) for value in quantiles)

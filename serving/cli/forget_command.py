@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from features.base.workspace import Workspace
+from features.base.workspace_lock import workspace_lock
+from features.store import feature_read_log
+from features.store.online_reader import open_reader
+from features.streaming.open_event_log import has_log, open_log
+from features.streaming.removal import erase, worker_aware
 from serving.cli.options import AsJson, Folder, workspace_of
 from serving.cli.terminal import Terminal
-
-if TYPE_CHECKING:
-    from features.base.workspace import Workspace
 
 
 def forget(
@@ -20,10 +24,6 @@ def forget(
     as_json: AsJson = False,
 ) -> None:
     """Forget one customer's events in motion and features; a build brings back what the feeds still hold of them."""
-    from features.base.workspace_lock import workspace_lock
-    from features.store import feature_read_log
-    from features.streaming.open_event_log import has_log
-
     terminal = Terminal(as_json=as_json)
     place = workspace_of(workspace)
     with terminal.progress() as progress, workspace_lock(place, "features forget"):
@@ -49,11 +49,6 @@ def forget(
 
 def _with_events(place: Workspace, customer: str) -> tuple[int, int, bool]:
     """Erase the events first: a worker that still held them would bring the features back."""
-    import time
-
-    from features.streaming.open_event_log import open_log
-    from features.streaming.removal import erase, worker_aware
-
     log = open_log(place)
     try:
         erased = erase(place, log, customer)
@@ -64,8 +59,6 @@ def _with_events(place: Workspace, customer: str) -> tuple[int, int, bool]:
 
 
 def _online(place: Workspace, customer: str) -> bool:
-    from features.store.online_reader import open_reader
-
     reader = open_reader(place.root)
     try:
         return reader.delete(customer)

@@ -6,17 +6,20 @@ import getpass
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from features.base.clock import iso, system_clock
 from features.base.errors import UsageError
+from features.base.workspace_lock import workspace_lock
+from features.identity.id_judgements import judge as enter
+from features.identity.id_judgements import undo as take_back
+from features.identity.id_ledger import Event
+from features.identity.ledger_files import read_ledger, write_ledger
+from features.identity.review_pairs import read_held
 from serving.cli.options import AsJson, AsOf, Folder, moment_of, workspace_of
 from serving.cli.terminal import Terminal
-
-if TYPE_CHECKING:
-    from features.identity.id_ledger import Event
 
 app = typer.Typer(
     name="identity",
@@ -40,8 +43,6 @@ class Verdict(StrEnum):
 @app.command()
 def resolve(customer: Customer, workspace: Folder = Path(), as_of: AsOf = None, as_json: AsJson = False) -> None:
     """Say which customers an id leads to: today's, or those of any moment."""
-    from features.identity.ledger_files import read_ledger
-
     ledger = read_ledger(workspace_of(workspace).identity).ledger
     moment = moment_of(as_of)
     ends = ledger.resolve(customer, as_of=moment)
@@ -54,8 +55,6 @@ def resolve(customer: Customer, workspace: Folder = Path(), as_of: AsOf = None, 
 @app.command()
 def history(customer: Customer, workspace: Folder = Path(), as_json: AsJson = False) -> None:
     """Show every entry of the ledger about an id."""
-    from features.identity.ledger_files import read_ledger
-
     ledger = read_ledger(workspace_of(workspace).identity).ledger
     ledger.resolve(customer)
     events = ledger.history(customer)
@@ -76,10 +75,6 @@ def judge(
     as_json: AsJson = False,
 ) -> None:
     """Say that two records are always, or never, one customer; it counts from the next run on."""
-    from features.base.workspace_lock import workspace_lock
-    from features.identity.id_judgements import judge as enter
-    from features.identity.ledger_files import read_ledger, write_ledger
-
     place = workspace_of(workspace)
     with workspace_lock(place, "identity judge"):
         kept = read_ledger(place.identity)
@@ -100,10 +95,6 @@ def undo(
     as_json: AsJson = False,
 ) -> None:
     """Undo a merge: give the lost id back to its records, and judge both sides never one customer."""
-    from features.base.workspace_lock import workspace_lock
-    from features.identity.id_judgements import undo as take_back
-    from features.identity.ledger_files import read_ledger, write_ledger
-
     place = workspace_of(workspace)
     with workspace_lock(place, "identity undo"):
         kept = read_ledger(place.identity)
@@ -120,8 +111,6 @@ def undo(
 @app.command()
 def held(workspace: Folder = Path(), as_json: AsJson = False) -> None:
     """List the pairs of records that guards kept apart though something ties them; they wait for a judgement."""
-    from features.identity.review_pairs import read_held
-
     rows = read_held(workspace_of(workspace).identity).to_pylist()
     pairs = [
         {

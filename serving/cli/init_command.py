@@ -5,18 +5,23 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from features.base.engine import EngineResources, open_engine
 from features.base.errors import UsageError
+from features.base.progress import Progress
+from features.base.storage import atomic_file
 from features.base.workspace import CONFIGURATION
+from features.onboarding.answers import find_answer, suspected_leaks
+from features.onboarding.proposal import Proposal
+from features.onboarding.render import feeds_yaml, scalar, views_yaml
+from features.onboarding.sampling import name_sources, read_sources, settings_of
+from features.onboarding.summary import propose
 from serving.cli.options import AsJson, Folder
+from serving.cli.starter_files import CUSTOMERS, FEATURE_STORE, IGNORED, MLFLOW, OFFERS, PURCHASES, ROLES, labels_yaml
 from serving.cli.terminal import Terminal
-
-if TYPE_CHECKING:
-    from features.base.progress import Progress
-    from features.onboarding.proposal import Proposal
 
 
 def init(
@@ -80,8 +85,6 @@ def new_workspace(root: Path, asked: list[str], progress: Progress, *, here: Pat
     UsageError : one of the files is there already, or a source is not
     BadData : a source cannot be read, or none tells of customers
     """
-    from serving.cli.starter_files import CUSTOMERS, PURCHASES
-
     there = [name for name in CONFIGURATION if (root / name).exists()]
     if there or (root.exists() and not root.is_dir()):
         raise UsageError(
@@ -105,10 +108,6 @@ def new_workspace(root: Path, asked: list[str], progress: Progress, *, here: Pat
 
 
 def _propose(root: Path, asked: list[str], progress: Progress, *, here: Path) -> Proposal:
-    from features.base.engine import EngineResources, open_engine
-    from features.onboarding.sampling import name_sources, read_sources, settings_of
-    from features.onboarding.summary import propose
-
     sources = name_sources(asked, here=here.resolve(), root=root.resolve())
     found = {name: settings_of(name, source, root=root.resolve()) for name, source in sources.items()}
     settings = {name: mapped for name, (mapped, _) in found.items()}
@@ -121,10 +120,6 @@ def _propose(root: Path, asked: list[str], progress: Progress, *, here: Path) ->
 
 
 def _files(proposal: Proposal) -> dict[str, str]:
-    from features.onboarding.answers import find_answer, suspected_leaks
-    from features.onboarding.render import feeds_yaml, scalar, views_yaml
-    from serving.cli.starter_files import FEATURE_STORE, IGNORED, MLFLOW, OFFERS, ROLES, labels_yaml
-
     answer = find_answer(proposal)
     events = [feed.settings["event"].value for feed in proposal.of_kind("events") if "event" in feed.settings]
     mixed = any("'purchase'" in mapped.value for feed in proposal.of_kind("events") for mapped in feed.fields.values())
@@ -142,8 +137,6 @@ def _files(proposal: Proposal) -> dict[str, str]:
 
 
 def _write(root: Path, files: Mapping[str, str]) -> None:
-    from features.base.storage import atomic_file
-
     for name, text in files.items():
         if name == ".gitignore" and (root / name).exists():
             continue

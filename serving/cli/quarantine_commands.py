@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from features.base.errors import UsageError
 from features.base.workspace import Workspace
+from features.config.loading import did_you_mean
+from features.pipeline.unify import unify
+from features.quality.quarantine_list import QuarantinedGroup, quarantined_groups
+from features.views.declarations import load_feeds
 from serving.cli.options import AsJson, Folder, workspace_of
 from serving.cli.terminal import Terminal
-
-if TYPE_CHECKING:
-    from features.quality.quarantine_list import QuarantinedGroup
 
 app = typer.Typer(
     name="quarantine",
@@ -34,8 +35,6 @@ def list_rows(
     as_json: AsJson = False,
 ) -> None:
     """Show what is kept aside, by feed and reason, with the rows' places."""
-    from features.quality.quarantine_list import quarantined_groups
-
     terminal = Terminal(as_json=as_json)
     place = workspace_of(workspace)
     groups = quarantined_groups(place, _feeds(place, feed), show_rows=show_rows)
@@ -48,9 +47,6 @@ def list_rows(
 @app.command()
 def replay(workspace: Folder = Path(), feed: OfFeed = None, as_json: AsJson = False) -> None:
     """Read the rows again, through the mapping as it is now; those that still cannot be used stay."""
-    from features.pipeline.unify import unify
-    from features.quality.quarantine_list import quarantined_groups
-
     terminal = Terminal(as_json=as_json)
     place = workspace_of(workspace)
     feeds = _feeds(place, feed)
@@ -67,9 +63,6 @@ def replay(workspace: Folder = Path(), feed: OfFeed = None, as_json: AsJson = Fa
 
 
 def _feeds(workspace: Workspace, feed: str | None) -> list[str]:
-    from features.config.loading import did_you_mean
-    from features.views.declarations import load_feeds
-
     known = list(load_feeds(workspace)[0].feeds)
     if feed is not None and feed not in known:
         raise UsageError("quarantine.unknown_feed", f"there is no feed {feed!r}", hint=did_you_mean(feed, known))

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from rich.table import Table
 
 from features.base.clock import iso, system_clock
 from features.base.errors import BadData, Problem
+from features.monitoring.consistency import Consistency, FeatureConsistency, prove
+from features.monitoring.reconciliation import Reconciled
+from features.monitoring.reconciliation import reconcile as hold
+from features.store.materialize import Difference
 from serving.cli.options import AsJson, Folder, workspace_of
 from serving.cli.terminal import Terminal
-
-if TYPE_CHECKING:
-    from features.monitoring.consistency import Consistency, FeatureConsistency
-    from features.monitoring.reconciliation import Reconciled
-    from features.store.materialize import Difference
 
 SHOWN = 30  # features of a page
 
@@ -28,8 +27,6 @@ def reconcile(
     as_json: AsJson = False,
 ) -> None:
     """Hold the whole online store against the last build's snapshots, and mend what differs."""
-    from features.monitoring.reconciliation import reconcile as hold  # imports Feast, which takes seconds
-
     terminal = Terminal(as_json=as_json)
     done = hold(workspace_of(workspace), mending=not dry_run, now=system_clock())
     problems = [] if not done.still_wrong else [_differs(done)]
@@ -53,8 +50,6 @@ def consistency(
     as_json: AsJson = False,
 ) -> None:
     """Compute logged served features again offline, and tell per feature what was wrong, missing or stale."""
-    from features.monitoring.consistency import prove
-
     terminal = Terminal(as_json=as_json)
     found = prove(workspace_of(workspace), newest=newest)
     limits = {"mismatch_rate": limit, "missing_rate": missing_limit, "stale_rate": stale_limit}

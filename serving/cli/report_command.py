@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from features.base.storage import read_json
+from features.pipeline.unify import last_report, report_quality
 from serving.cli.options import AsJson, Folder, workspace_of
 from serving.cli.terminal import Terminal
 
 
 def report(workspace: Folder = Path(), as_json: AsJson = False) -> None:
     """Write the quality report of the last `unify` anew, as a page and as JSON."""
-    from features.base.storage import read_json
-    from features.pipeline.unify import last_report, report_quality
-
     terminal = Terminal(as_json=as_json)
     place = workspace_of(workspace)
     page = report_quality(place, last_report(place))

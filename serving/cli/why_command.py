@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
+import pyarrow.parquet as pq
 import typer
 
 from features.base.clock import iso
+from features.base.masking import masked
+from features.config.engine_settings import engine_resources
+from features.identity.owner_views import FOLDER
+from features.identity.owner_views import owners as counted
+from features.identity.value_history import Candidate, Why
+from features.identity.value_history import why as told
+from features.views.declarations import load_feeds
 from serving.cli.options import AsJson, AsOf, Folder, moment_of, workspace_of
 from serving.cli.terminal import Terminal
-
-if TYPE_CHECKING:
-    from features.identity.value_history import Candidate, Why
 
 Show = Callable[[str | None], str | None]
 
@@ -27,9 +32,6 @@ def why(
     as_json: AsJson = False,
 ) -> None:
     """Say which record gave a customer's value, by which rule, and why the other records' values lost."""
-    from features.identity.value_history import why as told
-    from features.views.declarations import load_feeds
-
     place = workspace_of(workspace)
     feeds, _ = load_feeds(place)
     found = told(place, feeds, customer, field, as_of=moment_of(as_of))
@@ -43,13 +45,6 @@ def why(
 
 def owners(workspace: Folder = Path(), as_json: AsJson = False) -> None:
     """Show how many customers each owner counts, against how many they are."""
-    import pyarrow.parquet as pq
-
-    from features.config.engine_settings import engine_resources
-    from features.identity.owner_views import FOLDER
-    from features.identity.owner_views import owners as counted
-    from features.views.declarations import load_feeds
-
     place = workspace_of(workspace)
     feeds, _ = load_feeds(place)
     found = counted(place.unified, feeds, resources=engine_resources(place))
@@ -80,8 +75,6 @@ def owners(workspace: Folder = Path(), as_json: AsJson = False) -> None:
 
 
 def _document(found: Why, *, shown: bool) -> dict[str, Any]:
-    from features.base.masking import masked
-
     def value(text: str | None) -> str | None:
         return text if shown or text is None or not found.personal else masked(text)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import subprocess
@@ -11,9 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.core import TyperCommand
 
 from features.base.errors import BadData, NextbestError, StorageFailure, Unreachable
 from features.base.workspace import Workspace
+from serving.cli.feature_commands import FEATURES
+from serving.cli.lazy_commands import LazyCommand
+from serving.cli.main import COMMANDS as ROOT
 from serving.cli.main import _run, commands
 from serving.cli.terminal import DEFECT, Terminal, exit_code
 from tests.tiny import REPOSITORY, write_tiny
@@ -74,6 +79,26 @@ sys.exit(", ".join(name for name in {heavy!r} if name in sys.modules) or 0)
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(("name", "command"), [*ROOT.items(), *FEATURES.items()])
+def test_the_table_of_commands_has_the_help_of_each_command(name: str, command: LazyCommand) -> None:
+    built = command.build(name)
+    assert built.name == name
+    assert " ".join(built.help.split()).startswith(command.help)
+    assert built.get_short_help_str(60) == TyperCommand(name, help=command.help).get_short_help_str(60)
+
+
+def test_only_one_module_of_the_command_line_imports_lazily() -> None:
+    inside = [
+        f"{file.name}:{node.lineno}"
+        for file in sorted((REPOSITORY / "serving").rglob("*.py"))
+        for function in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
+        for node in ast.walk(function)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+    ]
+    assert inside == []
 
 
 def test_without_a_command_the_help_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
