@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import sqlite3
 import time
@@ -47,21 +48,35 @@ def transaction(connection: sqlite3.Connection, begin: str = "BEGIN IMMEDIATE") 
         raise
 
 
-class ThreadConnection:
-    """One thread's connection, closed when the thread ends.
+def file_id(path: Path) -> tuple[int, int] | None:
+    """Return what distinguishes a file from any other that has its path later (device and inode); None if absent.
 
-    A forked child must not use or close it, for SQLite's locks belong to the process: see `usable`.
+    An open connection keeps the inode of its file in use, so that no later file has the same one.
+    """
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+class ThreadConnection:
+    """One thread's connection, closed when the thread ends; `usable` before each use.
 
     Parameters
     ----------
     path : the file
-    mode : ``rwc`` makes the file where it is not there, ``rw`` does not
+    mode : ``rwc`` creates the file where it is absent, ``rw`` does not
     wait_s : how long a statement waits for a lock
     """
 
     def __init__(self, path: Path, *, mode: str, wait_s: float) -> None:
-        self._getpid = os.getpid  # held here: the module is gone when the interpreter ends
+        self._getpid = os.getpid  # an attribute, since the module is gone when the interpreter ends
         self._process = self._getpid()
+        self._path = path
+        if mode == "rwc":
+            _create(path)
+        before = file_id(path)
         self.sqlite = sqlite3.connect(
             f"{path.absolute().as_uri()}?mode={mode}",
             uri=True,
@@ -70,12 +85,36 @@ class ThreadConnection:
             # The garbage collector may close it from another thread; only its own thread ever uses it.
             check_same_thread=False,
         )
+        self._file = before if before == file_id(path) else None
 
     @property
     def usable(self) -> bool:
-        """Whether it is of this process."""
-        return self._process == self._getpid()
+        """Whether the connection belongs to this process, and its path still leads to the file that it opened.
+
+        A forked child must not use or close it, for SQLite's locks belong to the process. A connection to a deleted
+        or replaced file would read the values of the deleted file, and write where nobody reads.
+        """
+        return self._process == self._getpid() and self._file is not None and self._file == file_id(self._path)
 
     def __del__(self) -> None:
-        if getattr(self, "sqlite", None) is not None and self.usable:
+        if getattr(self, "sqlite", None) is not None and self._process == self._getpid():
             self.sqlite.close()
+
+
+def _create(path: Path) -> None:
+    """Create an empty file where none is, without the ``-wal`` and ``-shm`` that a deleted one left behind.
+
+    While another process has the deleted file open, SQLite would take these for those of the file of the same name,
+    and fail with "disk I/O error".
+    """
+    if path.exists():
+        return
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)  # or it would remove what another process has just begun
+        if not path.exists():
+            for ending in ("-wal", "-shm"):
+                path.with_name(path.name + ending).unlink(missing_ok=True)
+            path.touch()
+    finally:
+        os.close(folder)

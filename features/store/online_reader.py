@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -14,7 +15,7 @@ from features.base.errors import BadConfiguration, StorageFailure, Unreachable
 from features.config.loading import did_you_mean
 from features.store.definitions import view_of
 from features.store.online_backend import open_records
-from features.store.online_records import Block, Layout, OnlineRecords, Plain, Record
+from features.store.online_records import Layout, OnlineRecords, Plain, Record
 from features.store.payload import from_microseconds
 from features.store.served_features import Served, read_served
 from features.store.store_settings import read_settings
@@ -28,7 +29,6 @@ REFRESH_S = 60.0
 
 _FOR_THE_STORE = 0.8  # of the deadline: the rest is for giving the answer
 _LEAST_WAIT_S = 0.005
-_NOTHING: Mapping[str, tuple[int, str]] = {}
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,15 @@ class OnlineRow:
         return OnlineValue(self.values[feature], self.event_times[view_of(feature)], self.status[feature])
 
 
+@dataclass(frozen=True)
+class _CachedServed:
+    """What a store serves, which store it was (`OnlineRecords.store_id`), and when it was read."""
+
+    served: Served
+    store: Hashable
+    read_at: float
+
+
 @dataclass
 class OnlineReader:
     """Reads whole feature services, or some features, in one round trip and always within the deadline.
@@ -79,7 +88,7 @@ class OnlineReader:
 
     records: OnlineRecords
     deadline: timedelta
-    _held: tuple[float, Served] | None = field(default=None, repr=False)
+    _cached: _CachedServed | None = field(default=None, repr=False)
     _places: dict[str, Mapping[str, tuple[int, str]]] = field(default_factory=dict, repr=False)
 
     def read(
@@ -121,12 +130,26 @@ class OnlineReader:
             return [_unread(customer, names, "timeout") for customer in customers]
         except (Unreachable, StorageFailure):
             return [_unread(customer, names, "unreachable") for customer in customers]
-        ttls = {view: served.views[view].ttl for view in dict.fromkeys(map(view_of, names))}
+        ttls = {view: served.views[view].ttl for view in _by_view(tuple(names))}
         now = as_utc(as_of)
         return [
             self._row(customer, record, names, ttls=ttls, now=now)
             for customer, record in zip(customers, found, strict=True)
         ]
+
+    def availability(self, *, deadline: timedelta | None = None) -> Unread:
+        """Return why the store cannot be read now, as `OnlineRow.unread`; empty when it can.
+
+        Asks the store itself, within the deadline: for a readiness check. A store in which nothing is registered
+        (deleted and begun again, or never filled) is ``unreachable``, too.
+        """
+        until = time.monotonic() + _FOR_THE_STORE * (deadline or self.deadline).total_seconds()
+        try:
+            return "unreachable" if read_served(self.records, deadline_s=_left(until)) is None else ""
+        except TimeoutError:
+            return "timeout"
+        except (Unreachable, StorageFailure):
+            return "unreachable"
 
     def delete(self, customer: str) -> bool:
         """Forget exactly this customer; say whether there was a record."""
@@ -145,35 +168,39 @@ class OnlineReader:
         ttls: Mapping[str, timedelta | None],
         now: datetime,
     ) -> OnlineRow:
-        blocks: dict[str, tuple[Block | None, Mapping[str, tuple[int, str]]]] = {}
+        values: dict[str, Value] = dict.fromkeys(names)
+        status: dict[str, Freshness] = dict.fromkeys(names, "missing")
         times: dict[str, datetime | None] = {}
-        ages: dict[str, Freshness] = {}
-        for view, ttl in ttls.items():
+        for view, features in _by_view(tuple(names)).items():
             block = record.get(view)
-            blocks[view] = block, _NOTHING if block is None else self._places[block.layout]
-            times[view] = None if block is None else from_microseconds(block.event_us)
-            ages[view] = _freshness(times[view], ttl=ttl, now=now)
-        values: dict[str, Value] = {}
-        status: dict[str, Freshness] = {}
-        for name in names:
-            view = view_of(name)
-            block, places = blocks[view]
-            place = places.get(name)
-            if block is None or place is None:  # a block of before the view had this feature
-                values[name], status[name] = None, "missing"
-            else:
-                values[name], status[name] = _value(block.values[place[0]], place[1]), ages[view]
+            if block is None:
+                times[view] = None
+                continue
+            times[view] = moment = from_microseconds(block.event_us)
+            age, places = _freshness(moment, ttl=ttls[view], now=now), self._places[block.layout]
+            for name in features:
+                if name in places:  # or the block is older than the feature
+                    place, kind = places[name]
+                    values[name], status[name] = _value(block.values[place], kind), age
         return OnlineRow(customer, any(time is not None for time in times.values()), values, status, times)
 
     def _served(self, features: Sequence[str] | str, *, until: float) -> Served:
-        """Return what the store holds: as it was last told, unless that is old or lacks what is asked."""
-        if self._held is not None and time.monotonic() - self._held[0] < REFRESH_S:
-            served = self._held[1]
+        """Return what the store serves: as cached, unless that is old, lacks a feature or is of a replaced store."""
+        cached, store = self._cached, self.records.store_id()
+        if cached is not None and cached.store == store and time.monotonic() - cached.read_at < REFRESH_S:
+            served = cached.served
             if features in served.services if isinstance(features, str) else served.features.issuperset(features):
                 return served
-        served = read_served(self.records, deadline_s=_left(until))
-        self._held = time.monotonic(), served
-        return served
+        found = read_served(self.records, deadline_s=_left(until))
+        if found is None and cached is not None:
+            raise StorageFailure(
+                "store.online_empty",
+                "the online store was replaced by one in which nothing is registered",
+                hint="run `nextbest features`, which fills it",
+            )
+        if found is not None:
+            self._cached = _CachedServed(found, store, time.monotonic())
+        return found or Served()
 
 
 def open_reader(root: Path) -> OnlineReader:
@@ -195,6 +222,8 @@ def _asked(served: Served, features: Sequence[str] | str) -> list[str]:
                 hint=did_you_mean(features, sorted(served.services)),
             )
         return list(served.services[features])
+    if served.features.issuperset(features):
+        return list(features)
     for feature in features:
         view = view_of(feature)
         if view not in served.views:
@@ -213,6 +242,15 @@ def _asked(served: Served, features: Sequence[str] | str) -> list[str]:
     return list(features)
 
 
+@lru_cache(maxsize=256)
+def _by_view(features: tuple[str, ...]) -> Mapping[str, tuple[str, ...]]:
+    """Return the features of each view: the same lists are read again and again."""
+    views: dict[str, list[str]] = {}
+    for feature in features:
+        views.setdefault(view_of(feature), []).append(feature)
+    return {view: tuple(names) for view, names in views.items()}
+
+
 def _left(until: float) -> float:
     # Never nothing: a thread that waited for its turn in Python still takes an answer that is there.
     return max(until - time.monotonic(), _LEAST_WAIT_S)
@@ -228,14 +266,12 @@ def _unread(customer: str, names: Sequence[str], reason: Unread) -> OnlineRow:
         found=False,
         values=dict.fromkeys(names),
         status=dict.fromkeys(names, "missing"),
-        event_times=dict.fromkeys(map(view_of, names)),
+        event_times=dict.fromkeys(_by_view(tuple(names))),
         unread=reason,
     )
 
 
-def _freshness(moment: datetime | None, *, ttl: timedelta | None, now: datetime) -> Freshness:
-    if moment is None:
-        return "missing"
+def _freshness(moment: datetime, *, ttl: timedelta | None, now: datetime) -> Freshness:
     return "stale" if ttl is not None and now - moment > ttl else "fresh"
 
 

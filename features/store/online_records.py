@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -46,6 +46,9 @@ class OnlineRecords(Protocol):
     A write never replaces a block by an older one: of two, the one with the greater ``(event_us, created_us)`` stays,
     and an equal one replaces (so that doing a write again changes nothing).
     """
+
+    def store_id(self) -> Hashable:
+        """Return what distinguishes this store from another one that takes its place; cheap, asked at every read."""
 
     def read(self, customers: Sequence[str], *, deadline_s: float) -> list[Record]:
         """Return each customer's record, in order, in one round trip.

@@ -6,7 +6,7 @@ import itertools
 import os
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import redis
@@ -63,6 +63,10 @@ class RedisRecords:
         self._name = name
         self._local = threading.local()
         self._layouts: dict[str, Layout] = {}
+
+    def store_id(self) -> Hashable:
+        """Return the name that begins every key: a server is not replaced."""
+        return self._name
 
     def read(self, customers: Sequence[str], *, deadline_s: float) -> list[Record]:
         """Return each customer's record, in order, in one round trip."""

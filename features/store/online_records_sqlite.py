@@ -7,12 +7,12 @@ import json
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from features.base.errors import StorageFailure
-from features.base.sqlite import ThreadConnection, transaction, use_wal
+from features.base.sqlite import ThreadConnection, file_id, transaction, use_wal
 from features.store.online_records import WAIT_S, Block, Layout, Record
 from features.store.payload import layout_from, layout_text, payload, values_of
 
@@ -85,6 +85,10 @@ class SqliteRecords:
         self._path = path
         self._local = threading.local()
         self._layouts: dict[str, Layout] = {}
+
+    def store_id(self) -> Hashable:
+        """Return the identity of the file that the path leads to now; None where there is none."""
+        return file_id(self._path)
 
     def read(self, customers: Sequence[str], *, deadline_s: float) -> list[Record]:
         """Return each customer's record, in order, all of one snapshot."""

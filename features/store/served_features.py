@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import cached_property
 
 from features.store.definitions import view_of
 from features.store.online_records import Layout, OnlineRecords
@@ -34,14 +35,14 @@ class Served:
     views: Mapping[str, ServedView] = field(default_factory=dict)
     services: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def features(self) -> frozenset[str]:
-        """Every feature by its full name."""
+        """Every feature by its full name; built once, since every read checks its features against it."""
         return frozenset(name for view in self.views.values() for name, _ in view.layout if view_of(name) in self.views)
 
 
-def read_served(records: OnlineRecords, *, deadline_s: float | None = None) -> Served:
-    """Return what the store says that it holds; nothing where nothing was registered.
+def read_served(records: OnlineRecords, *, deadline_s: float | None = None) -> Served | None:
+    """Return what the store serves; None where nothing was registered yet.
 
     Raises
     ------
@@ -49,7 +50,7 @@ def read_served(records: OnlineRecords, *, deadline_s: float | None = None) -> S
     """
     text = records.fact(_FACT, deadline_s=deadline_s)
     if text is None:
-        return Served()
+        return None
     held = json.loads(text)
     return Served(
         views={
@@ -65,7 +66,7 @@ def read_served(records: OnlineRecords, *, deadline_s: float | None = None) -> S
 
 def change_served(records: OnlineRecords, *, views: Mapping[str, ServedView], gone: Iterable[str]) -> None:
     """Note what these views hold from now on, and that others are gone."""
-    held = read_served(records)
+    held = read_served(records) or Served()
     kept = {name: view for name, view in held.views.items() if name not in set(gone)}
     _put(records, replace(held, views={**kept, **views}), before=held)
 
