@@ -13,12 +13,12 @@ from features.base.errors import BadConfiguration, BadData
 from features.base.progress import Progress
 from features.base.storage import read_json, read_parquet, write_json
 from features.base.workspace import CONFIGURATION, Workspace
+from features.config.workspace_files import load_feeds
 from features.consent.customer_data import allowed_customers
 from features.identity.id_key import keep_key
 from features.identity.pair_metrics import PairScore, resolved_records, score_pairs
 from features.simulate import simulate, write
 from features.store.repository import open_store
-from features.views.declarations import load_feeds
 from serving.batch.published_list import PARQUET
 from serving.console.customer_story import Story, tell
 from serving.engine import Decider

@@ -16,9 +16,9 @@ from features.base.errors import BadConfiguration, BadData
 from features.base.storage import digest_of, read_json
 from features.base.workspace import Workspace
 from features.config.loading import load
+from features.config.workspace_files import load_feeds
 from features.snapshots.build_report import UNIFIED_REPORT, FeaturesReport, read_report
 from features.store.definitions import view_of
-from features.views.declarations import load_feeds
 from serving.decisioning.catalogue_checks import check
 from serving.decisioning.contact_history import ContactHistory
 from serving.decisioning.customer_inputs import CustomerBatch, Scores

@@ -25,10 +25,10 @@ from features.base.workspace_lock import locked
 from features.config.engine_settings import engine_resources
 from features.config.feeds_file import FeedsFile
 from features.config.loading import did_you_mean
+from features.config.workspace_files import load_feeds
 from features.consent.customer_data import by_purpose, open_customer_data
 from features.snapshots.build_report import FeaturesReport, read_report
 from features.store.repository import Store, open_store
-from features.views.declarations import load_feeds
 from training.baselines.peers import Past, Peer, aligned, binary_peers, ranking_peers
 from training.dataset.frame import Frame, build_frame
 from training.dataset.leaks.leak_report import Examined, examine_sides

@@ -24,10 +24,10 @@ from features.base.storage import read_json
 from features.base.workspace import Workspace
 from features.config.engine_settings import engine_resources
 from features.config.loading import did_you_mean
+from features.config.workspace_files import load_feeds
 from features.consent.customer_data import allowed_customers, open_customer_data, rows_of
 from features.snapshots.build_report import FeaturesReport, read_report
 from features.store.repository import Store, open_store
-from features.views.declarations import load_feeds
 from training.dataset.frame import Frame, build_frame
 from training.dataset.leaks.leak_report import Examined, LeakReport, Remake, examine
 from training.dataset.leaks.leak_report import Limits as LeakLimits

@@ -20,12 +20,12 @@ from features.config.feed import Feed
 from features.config.feeds_file import FeedsFile
 from features.config.loading import did_you_mean
 from features.config.views_file import View
+from features.config.workspace_files import load_feeds, load_views
 from features.monitoring.distributions import as_dict
 from features.monitoring.feature_profile import FeatureProfile, Profile, profile_features
 from features.quality.load_history import last_accepted
 from features.snapshots.build_report import BuiltView, FeaturesReport
 from features.views.catalogue import Feature
-from features.views.declarations import load_feeds, load_views
 
 #: What every view reads, and what says nothing about a feature.
 TIMES = ("event_time", "known_at")

@@ -19,12 +19,12 @@ from features.base.progress import Progress
 from features.base.workspace import Workspace
 from features.config.engine_settings import engine_resources
 from features.config.views_file import ViewsFile
+from features.config.workspace_files import load_views
 from features.monitoring.distributions import Spread, as_dict, counted, spread, yardstick
 from features.quality.load_profile import shift
 from features.snapshots.build_report import BuiltView, FeaturesReport
 from features.store.snapshot_files import rows_at_each
 from features.views.catalogue import Feature
-from features.views.declarations import load_views
 
 #: Cutoffs that drift is followed over; of more, so many are taken, evenly.
 CUTOFFS = 13

@@ -13,14 +13,16 @@ from features.base.engine import open_engine
 from features.base.workspace import Workspace
 from features.config.engine_settings import engine_resources
 from features.config.views_file import ViewsFile
+from features.config.workspace_files import load_feeds, load_views
 from features.consent.customer_data import open_customer_data
 from features.identity.customer_tables import Columns
 from features.identity.data_time import about_customers
 from features.store.online_records import Plain
 from features.views.compute import embedded, typed
-from features.views.declarations import load_feeds, load_functions, load_views
 from features.views.fitted import read_fitted
 from features.views.plan import PlannedView, plan_views
+from features.views.python_features import load_functions
+from features.views.view_checks import refuse_invalid_views
 
 MOMENTS_AT_ONCE = 128  # a view is computed for all of a batch's customers at all of its moments
 
@@ -55,13 +57,10 @@ def recompute(workspace: Workspace, asked: Mapping[str, Collection[Asked]]) -> R
     found: dict[str, dict[Asked, Values]] = {}
     with open_engine(folders=[workspace.state], resources=engine_resources(workspace)) as engine:
         access = open_customer_data(engine, workspace, feeds.purposes, purpose=views.purpose)
+        python = load_functions(workspace, views)
+        refuse_invalid_views(views, lines, feeds, access.columns, python)
         planned = plan_views(
-            views,
-            lines,
-            feeds,
-            columns=access.columns,
-            fitted=read_fitted(workspace.fitted),
-            python=load_functions(workspace, views),
+            views, lines, feeds, columns=access.columns, fitted=read_fitted(workspace.fitted), python=python
         )
         for purpose, members in _by_purpose(planned, views, wanted=asked):
             access = open_customer_data(engine, workspace, feeds.purposes, purpose=purpose)

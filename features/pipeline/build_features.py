@@ -10,12 +10,12 @@ from features.base.storage import write_json
 from features.base.workspace import Workspace
 from features.base.workspace_lock import locked
 from features.config.views_file import ViewsFile
+from features.config.workspace_files import load_views
 from features.pipeline.build_snapshots import build_snapshots
 from features.snapshots.build_report import REPORT, FeaturesReport, as_json
 from features.store.definitions import FeatureColumn, ServiceDefinition, SnapshotView
 from features.store.repository import Store, open_store
 from features.views.catalogue import Feature
-from features.views.declarations import load_views
 
 #: The feature service that holds every feature.
 EVERYTHING = "customer"

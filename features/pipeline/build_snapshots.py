@@ -16,6 +16,7 @@ from features.config.engine_settings import engine_resources
 from features.config.feeds_file import FeedsFile
 from features.config.loading import Lines
 from features.config.views_file import ViewsFile
+from features.config.workspace_files import load_feeds, load_views
 from features.consent.customer_data import Withheld, by_purpose, open_customer_data
 from features.identity.customer_tables import numbered_feeds, refuse_damaged_tables
 from features.identity.data_time import known_span
@@ -27,13 +28,15 @@ from features.streaming.compaction import settle_all
 from features.streaming.generation_stamp import cut_stamp
 from features.views.attributes import unread_ends
 from features.views.compute import cutoffs_between
-from features.views.declarations import faults_of_views, load_feeds, load_functions, load_views
+from features.views.declaration_check import faults_of_views
 from features.views.engines import declared_engine
 from features.views.fitted import as_json as as_json_fitted
 from features.views.fitted import read_fitted, write_fitted
 from features.views.fitting import learn_views, middle
-from features.views.plan import PlannedView, plan_views, refuse_unfit
+from features.views.plan import PlannedView, plan_views
+from features.views.python_features import load_functions
 from features.views.source_rows import refuse_unbound
+from features.views.view_checks import refuse_invalid_views
 
 
 def build_snapshots(
@@ -83,7 +86,7 @@ def build_snapshots(
         access = open_customer_data(engine, workspace, feeds.purposes, purpose=purpose, as_of=as_of)
         moment = as_utc(as_of) if as_of else access.moment
         cutoffs = cutoffs_between(known_span(engine, access.columns)[0], moment, views.snapshots)
-        refuse_unfit(views, lines, feeds, access.columns, python)
+        refuse_invalid_views(views, lines, feeds, access.columns, python)
         refuse_unbound(engine, views.views, lines, feeds)
         until = views.fit.until or middle(cutoffs)
         learnt = learn_views(engine, workspace, views, feeds, until=until, kept=fitted, as_of=as_of)

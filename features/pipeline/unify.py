@@ -20,6 +20,7 @@ from features.base.workspace_lock import locked
 from features.config.engine_settings import engine_resources
 from features.config.feeds_file import FeedsFile
 from features.config.loading import did_you_mean
+from features.config.workspace_files import load_feeds
 from features.consent.customer_data import withheld_by_purpose
 from features.consent.ledger import consent_digest
 from features.consent.statements import gather
@@ -45,7 +46,6 @@ from features.quality.repairs import repairs_of
 from features.quality.report import REPORT as QUALITY
 from features.quality.report import report_content, write_report
 from features.snapshots.build_report import UNIFIED_REPORT
-from features.views.declarations import load_feeds
 
 #: Raised when this module would write other bytes for the same input.
 VERSION = 6

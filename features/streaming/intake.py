@@ -11,13 +11,13 @@ from datetime import datetime
 from features.base.clock import as_utc
 from features.base.workspace import Workspace
 from features.config.feeds_file import FeedsFile
+from features.config.workspace_files import load_feeds
 from features.identity.customer_directory import Directory, open_directory
 from features.identity.customer_tables import numbered_feeds
 from features.streaming.event import Accepted, Event, parse_event, to_us
 from features.streaming.event_log import Aside, EventLog
 from features.streaming.generation_stamp import customers_stamp
 from features.streaming.open_event_log import open_log
-from features.views.declarations import load_feeds
 
 REASONS = {
     "malformed": "it is not an event as declared: a field is missing, unknown or cannot be what it says",

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from features.base.workspace import Workspace, reveal
+from features.config.workspace_files import load_feeds
 from features.streaming.event_log import EventLog
 from features.streaming.event_log_sqlite import SqliteLog
-from features.views.declarations import load_feeds
 
 
 def open_log(workspace: Workspace) -> EventLog:

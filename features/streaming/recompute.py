@@ -15,15 +15,17 @@ from features.base.workspace import Workspace
 from features.config.canonical import Kind
 from features.config.engine_settings import engine_resources
 from features.config.views_file import ViewsFile
+from features.config.workspace_files import load_feeds, load_views
 from features.consent.customer_data import find_allowed, open_customer_data
 from features.identity.data_time import next_midnight
 from features.snapshots.build_report import BuiltView, FeaturesReport, read_report
 from features.streaming.customer_rows import History
 from features.streaming.event import from_us
 from features.views.compute import embedded, too_large, typed
-from features.views.declarations import load_feeds, load_functions, load_views
 from features.views.fitted import read_fitted
 from features.views.plan import PlannedView, plan_views
+from features.views.python_features import load_functions
+from features.views.view_checks import refuse_invalid_views
 
 _TYPES = {"customer_id": pa.string(), "as_of": pa.int64()}
 EVENTS: Kind = "events"
@@ -58,13 +60,10 @@ class Views:
         with open_engine(folders=[workspace.state], resources=engine_resources(workspace)) as loading:
             # Everybody for whom anything may be done; what may be done for which view is asked batch by batch.
             access = open_customer_data(loading, workspace, feeds.purposes, purpose=None)
+            python = load_functions(workspace, views)
+            refuse_invalid_views(views, lines, feeds, access.columns, python)
             planned = plan_views(
-                views,
-                lines,
-                feeds,
-                columns=access.columns,
-                fitted=read_fitted(workspace.fitted),
-                python=load_functions(workspace, views),
+                views, lines, feeds, columns=access.columns, fitted=read_fitted(workspace.fitted), python=python
             )
             self._planned = _served(planned, views, report)
             wanted = " ".join(f"{view.source or ''} {view.select}" for view, _ in self._planned)

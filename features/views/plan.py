@@ -1,4 +1,4 @@
-"""Compile the declared views; what does not fit is said at once"""
+"""Compile the declared views to SQL and Ibis expressions."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ from features.config.loading import Lines
 from features.config.views_file import Aggregate, View, ViewsFile
 from features.consent.status import standing_select
 from features.identity.customer_tables import Columns
-from features.ingest.personal_columns import apart_attributes
 from features.views.attributes import attributes_select, context_select, holdings_select, holdings_source
 from features.views.catalogue import (
     CONSENT_VIEW,
@@ -35,7 +34,7 @@ from features.views.measures import rounded
 from features.views.python_features import ORDER, PythonFeature, check_python, python_features, python_select
 from features.views.source_rows import cast, rows_for, source_select
 from features.views.text_features import TextColumn, counts, lengths
-from features.views.view_checks import check_purposes, check_views, named_columns, python_types
+from features.views.view_checks import named_columns, python_types
 from features.views.windows import Windows, rounded_columns, windowed
 
 _SQL = {"float64": "DOUBLE", "string": "VARCHAR"}
@@ -78,18 +77,17 @@ def plan_views(
 
     Parameters
     ----------
-    file, lines, feeds : what is declared
+    file, lines, feeds : what is declared; the views are ones that `refuse_invalid_views` accepts
     columns : of the canonical tables
     fitted : what the views learnt (see `fit_views`); of the last build, to compute what it computed
     python : the functions that views name
 
     Raises
     ------
-    BadConfiguration : with every column that is unknown or of the wrong type
+    BadConfiguration : two features of a view would have one name
     BadData : a view has learnt nothing yet
     """
     functions = python or {}
-    refuse_unfit(file, lines, feeds, columns, functions)
     lineage = Lineage.of(feeds)
     planned = []
     for name, view in file.views.items():
@@ -104,22 +102,6 @@ def plan_views(
         )
         planned.append(PlannedView(CONSENT_VIEW, features, None, standing_select(CONSENT_VIEW, feeds.purposes)))
     return planned
-
-
-def refuse_unfit(
-    file: ViewsFile, lines: Lines, feeds: FeedsFile, columns: Columns, python: Mapping[str, PythonFeature]
-) -> None:
-    """Refuse views that name what is not there; see `check_views`.
-
-    Raises
-    ------
-    BadConfiguration : with every column that is unknown or of the wrong type, and every undeclared purpose
-    """
-    personal = apart_attributes(feeds)
-    problems = check_views(file.views, lines, columns, personal=personal, python=python, file=file.python or "")
-    problems += check_purposes(file.purpose, file.views, lines, feeds.purposes)
-    if problems:
-        raise BadConfiguration.of(problems)
 
 
 def _same_names(view: PlannedView, place: str) -> list[Problem]:

@@ -25,7 +25,9 @@ import ibis.expr.datatypes as dt
 import ibis.expr.operations as ops
 
 from features.base.errors import BadConfiguration, Problem
+from features.base.workspace import Workspace
 from features.config.loading import did_you_mean
+from features.config.views_file import ViewsFile
 from features.views.catalogue import Feature, FeatureType, feature_name
 from features.views.measures import EXACT
 
@@ -80,6 +82,16 @@ def feature(
         return PythonFeature(compute.__name__, type, unit, told, empty, compute, compute.__code__.co_firstlineno)
 
     return declare
+
+
+def load_functions(workspace: Workspace, views: ViewsFile) -> dict[str, PythonFeature]:
+    """Return the features that the workspace declares in Python, by the functions' names.
+
+    Raises
+    ------
+    BadConfiguration : the file is not there, or cannot be run
+    """
+    return load_python(workspace.file(views.python), name=views.python) if views.python else {}
 
 
 def load_python(path: Path, *, name: str) -> dict[str, PythonFeature]:

@@ -7,9 +7,11 @@ from collections.abc import Collection, Mapping
 from features.base.errors import BadConfiguration, Problem
 from features.base.expressions.expression import parse
 from features.config.canonical import CANONICAL, PERSONAL_FIELDS, Kind
+from features.config.feeds_file import FeedsFile
 from features.config.loading import Lines, did_you_mean
-from features.config.views_file import OF_NUMBERS, View
+from features.config.views_file import OF_NUMBERS, View, ViewsFile
 from features.identity.customer_tables import Columns
+from features.ingest.personal_columns import apart_attributes
 from features.views.python_features import ORDER, PythonFeature, check_python
 from features.views.text_features import lengths
 
@@ -66,6 +68,22 @@ def check_views(
         if python is not None and not unseen:
             problems += _unfit_python(name, view, place, columns, python, file, unread=unread)
     return problems
+
+
+def refuse_invalid_views(
+    file: ViewsFile, lines: Lines, feeds: FeedsFile, columns: Columns, python: Mapping[str, PythonFeature]
+) -> None:
+    """Refuse views that name what is not there; see `check_views`.
+
+    Raises
+    ------
+    BadConfiguration : with every column that is unknown or of the wrong type, and every undeclared purpose
+    """
+    personal = apart_attributes(feeds)
+    problems = check_views(file.views, lines, columns, personal=personal, python=python, file=file.python or "")
+    problems += check_purposes(file.purpose, file.views, lines, feeds.purposes)
+    if problems:
+        raise BadConfiguration.of(problems)
 
 
 def check_purposes(

@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 
 from features.base.clock import iso
+from features.config.workspace_files import load_feeds
 from features.consent.customer_consents import standing_of
 from features.pipeline.unify import last_report
-from features.views.declarations import load_feeds
 from serving.cli.options import AsJson, AsOf, Folder, moment_of, workspace_of
 from serving.cli.step_report import withheld_lines
 from serving.cli.terminal import Terminal

@@ -11,9 +11,9 @@ import typer
 from features.base.errors import UsageError
 from features.base.workspace import Workspace
 from features.config.loading import did_you_mean
+from features.config.workspace_files import load_feeds
 from features.pipeline.unify import unify
 from features.quality.quarantine_list import QuarantinedGroup, quarantined_groups
-from features.views.declarations import load_feeds
 from serving.cli.options import AsJson, Folder, workspace_of
 from serving.cli.terminal import Terminal
 

@@ -12,11 +12,11 @@ import typer
 from features.base.clock import iso
 from features.base.masking import masked
 from features.config.engine_settings import engine_resources
+from features.config.workspace_files import load_feeds
 from features.identity.owner_views import FOLDER
 from features.identity.owner_views import owners as counted
 from features.identity.value_history import Candidate, Why
 from features.identity.value_history import why as told
-from features.views.declarations import load_feeds
 from serving.cli.options import AsJson, AsOf, Folder, moment_of, workspace_of
 from serving.cli.terminal import Terminal
 

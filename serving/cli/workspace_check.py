@@ -10,10 +10,11 @@ from features.base.errors import BadConfiguration, Problem
 from features.base.expressions.expression import parse
 from features.base.workspace import Workspace
 from features.config.loading import Lines, did_you_mean, load
+from features.config.workspace_files import load_feeds
 from features.snapshots.build_report import REPORT, read_report
 from features.store.store_settings import read_settings
-from features.views.declarations import check as check_features
-from features.views.declarations import declared_features, load_feeds
+from features.views.declaration_check import check as check_features
+from features.views.declarations import declared_features
 from serving.decisioning.catalogue_checks import check as check_offers
 from serving.decisioning.offer_settings import OffersSettings
 from serving.decisioning.policy import FILE as OFFERS

@@ -15,8 +15,8 @@ from features.base.storage import read_parquet
 from features.base.workspace import Workspace
 from features.config.canonical import CANONICAL
 from features.config.purposes import Purpose
+from features.config.workspace_files import load_feeds
 from features.consent.customer_data import rows_of
-from features.views.declarations import load_feeds
 from serving.batch.published_list import PARQUET
 from serving.decisioning.decision import Decision
 from serving.decisioning.reason_codes import Reason

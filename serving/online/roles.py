@@ -13,8 +13,8 @@ from features.base.errors import BadConfiguration, Problem
 from features.base.expressions.expression import Expression, parse
 from features.base.workspace import Workspace, reveal
 from features.config.loading import Lines, did_you_mean, load
+from features.config.workspace_files import load_feeds
 from features.snapshots.build_report import read_report
-from features.views.declarations import load_feeds
 from serving.online.role_settings import FILE, NEEDED, ActionName, FieldName, RiskBands, RolesFile
 
 SHORTEST_KEY = 20

@@ -14,10 +14,10 @@ import structlog
 
 from features.base.errors import BadConfiguration, Unreachable
 from features.base.workspace import Workspace
+from features.config.workspace_files import load_views
 from features.store.online_reader import OnlineRow, open_reader
 from features.streaming.intake import Intake
 from features.streaming.open_event_log import open_log
-from features.views.declarations import load_views
 from serving.engine import Decider
 from serving.online.feature_read_logger import OnlineReads, log_reads
 from serving.online.role_settings import RiskBands

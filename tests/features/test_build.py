@@ -15,7 +15,7 @@ from features.base.progress import Silent
 from features.base.workspace import Workspace
 from features.pipeline.build_features import build_features
 from features.snapshots.build_report import read_report
-from features.views.declarations import check
+from features.views.declaration_check import check
 from tests.features.tiny import STORE, company, lines, table, unified
 
 FEEDS = """\

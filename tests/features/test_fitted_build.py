@@ -16,7 +16,8 @@ from features.base.progress import Silent
 from features.base.workspace import Workspace
 from features.pipeline.build_features import build_features
 from features.snapshots.build_report import FeaturesReport, read_report
-from features.views.declarations import check, declared_features
+from features.views.declaration_check import check
+from features.views.declarations import declared_features
 from features.views.fitted import read_fitted
 from tests.features.tiny import STORE, company, lines, table, unified
 

@@ -10,10 +10,11 @@ import pytest
 from features.base.engine import open_engine
 from features.base.progress import Silent
 from features.base.workspace import Workspace
+from features.config.workspace_files import load_feeds
 from features.consent.customer_data import open_customer_data
 from features.pipeline.build_features import build_features
 from features.pipeline.unify import unify
-from features.views.declarations import check, load_feeds
+from features.views.declaration_check import check
 from tests.features.tiny import STORE, company, groups, lines, table
 from training.labels.build import build
 from training.labels.label_settings import ModelSettings

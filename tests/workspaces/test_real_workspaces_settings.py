@@ -18,7 +18,7 @@ from features.config.loading import load
 from features.config.views_file import UNWINDOWED, ViewsFile
 from features.store.store_settings import SqliteOnline, read_settings
 from features.views.catalogue import aggregate_name, attribute_feature
-from features.views.declarations import check
+from features.views.declaration_check import check
 from serving.decisioning.offer_settings import OffersSettings
 from serving.decisioning.policy import Policy, compile_policy
 from training.labels.label_settings import Acquisition, LabelsFile, Recorded

@@ -11,9 +11,9 @@ from features.base.engine import open_engine
 from features.base.errors import BadConfiguration, BadData
 from features.base.progress import Silent
 from features.base.workspace import Workspace
+from features.config.workspace_files import load_feeds
 from features.consent.customer_data import Withheld, allowed_customers, open_customer_data, rows_of
 from features.pipeline.build_features import build_features
-from features.views.declarations import load_feeds
 from tests.features.consent.world import FEEDS, who, world
 from tests.features.tiny import STORE, table, unified
 

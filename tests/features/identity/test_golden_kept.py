@@ -13,10 +13,10 @@ import pytest
 from features.base.engine import open_engine
 from features.base.errors import BadData, StorageFailure
 from features.base.workspace import Workspace
+from features.config.workspace_files import load_feeds
 from features.identity.customer_tables import register
 from features.identity.owner_views import Owner, owners
 from features.identity.survivorship_rules import survivor
-from features.views.declarations import load_feeds
 from tests.features.tiny import company, lines, people, table, unified
 
 FEEDS = """\

@@ -10,8 +10,8 @@ import pytest
 from features.base.errors import BadData, UsageError
 from features.base.masking import masked
 from features.base.workspace import Workspace
+from features.config.workspace_files import load_feeds
 from features.identity.value_history import Why, why
-from features.views.declarations import load_feeds
 from tests.features.tiny import company, lines, people, table, unified
 
 FEEDS = """\

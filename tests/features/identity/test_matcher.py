@@ -14,12 +14,12 @@ from features.base.errors import BadConfiguration, BadData, StorageFailure
 from features.base.workspace import Workspace
 from features.config.feed import Feed
 from features.config.identity_settings import Identity
+from features.config.workspace_files import load_feeds
 from features.identity.judgements import Judgements, read_judgements
 from features.identity.matcher import MODEL, Matcher
 from features.identity.records import load_records
 from features.identity.resolve import Resolution, resolve
 from features.ingest.staging import stage
-from features.views.declarations import load_feeds
 from tests.features.tiny import company, lines
 
 HEAD = "id,first,last,full,mail,tel,born,street,zip,town,ssn"

@@ -10,8 +10,8 @@ import pytest
 
 from features.base.progress import Silent
 from features.base.workspace import Workspace
+from features.config.workspace_files import load_feeds
 from features.pipeline.unify import unify
-from features.views.declarations import load_feeds
 from serving.cli.init_command import new_workspace
 from serving.cli.workspace_check import check_workspace
 

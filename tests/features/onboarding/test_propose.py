@@ -11,8 +11,8 @@ from features.base.progress import Silent
 from features.base.workspace import Workspace
 from features.config.feed import Feed
 from features.config.feeds_file import FeedsFile
+from features.config.workspace_files import load_feeds
 from features.pipeline.unify import unify
-from features.views.declarations import load_feeds
 from serving.cli.init_command import new_workspace
 from serving.cli.workspace_check import check_workspace
 

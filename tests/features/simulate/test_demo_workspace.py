@@ -10,11 +10,12 @@ import pytest
 from features.base.workspace import CONFIGURATION, Workspace
 from features.config.canonical import CANONICAL
 from features.config.loading import load
+from features.config.workspace_files import load_feeds, load_views
 from features.ingest.staging import stage
 from features.simulate import simulate, write
 from features.simulate.products import GROUP_NAMES, SUBSCRIPTIONS
 from features.store.store_settings import SqliteOnline, read_settings
-from features.views.declarations import check, load_feeds, load_views
+from features.views.declaration_check import check
 from serving.decisioning.offer_settings import OffersSettings
 from training.labels.label_settings import Acquisition, Inactivity, LabelsFile
 from training.registry.mlflow_settings import load_mlflow

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from features.base.engine import open_engine
 from features.base.storage import write_json
 from features.base.workspace import Workspace
+from features.config.workspace_files import load_feeds
 from features.consent.customer_data import open_customer_data
 from features.snapshots.build_report import REPORT, as_json, read_report
 from features.streaming.compaction import settle
 from features.streaming.event_log import EventLog, Place
 from features.streaming.removal import erase, prune
-from features.views.declarations import load_feeds
 from tests.features.streaming.test_worker import emptied
 from tests.features.streaming.world import CUSTOMERS, NOW, SECOND, accept, customer, log_of, told, world
 

@@ -11,11 +11,11 @@ import pytest
 from features.base.engine import open_engine
 from features.base.errors import StorageFailure
 from features.base.workspace import Workspace
+from features.config.workspace_files import load_feeds
 from features.consent.customer_data import open_customer_data
 from features.identity.streamed_events import read_segments
 from features.streaming import compaction as settling
 from features.streaming.compaction import settle, settle_all
-from features.views.declarations import load_feeds
 from tests.features.streaming.world import FEEDS, NOW, SECOND, accept, built, customer, log_of, offline, told, world
 from tests.features.tiny import unified
 

@@ -12,6 +12,7 @@ from features.base.clock import as_utc, iso
 from features.base.engine import open_engine
 from features.base.storage import digest_of, write_json
 from features.base.workspace import Workspace
+from features.config.workspace_files import load_feeds, load_views
 from features.consent.customer_data import open_customer_data
 from features.snapshots.build_report import REPORT, BuiltView, FeaturesReport, as_json
 from features.store.online_records_sqlite import SqliteRecords
@@ -20,10 +21,10 @@ from features.streaming.event_log import EventLog
 from features.streaming.event_log_sqlite import SqliteLog
 from features.streaming.intake import Intake
 from features.views.compute import compute, make_spine
-from features.views.declarations import load_feeds, load_functions, load_views
 from features.views.fitted import read_fitted, write_fitted
 from features.views.fitting import learn_views
 from features.views.plan import plan_views
+from features.views.python_features import load_functions
 from tests.features.tiny import company, lines, people, table, unified
 
 NOW = datetime(2026, 3, 1, 9, tzinfo=UTC)

@@ -20,9 +20,10 @@ from features.config.views_file import ViewsFile
 from features.identity.customer_tables import Columns
 from features.views.compute import embedded, make_spine
 from features.views.fitting import fit_views, middle
-from features.views.plan import plan_views, refuse_unfit
+from features.views.plan import plan_views
 from features.views.python_features import PythonFeature
 from features.views.spark import Spark
+from features.views.view_checks import refuse_invalid_views
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -92,7 +93,7 @@ def snapshots(
     rows_of_view = embedded if spark is None else spark.rows
     with engine_with(threads, [spark.folder] if spark else [], **tables) as (engine, columns):
         lines = Lines("views.yaml")
-        refuse_unfit(file, lines, declared, columns, python or {})
+        refuse_invalid_views(file, lines, declared, columns, python or {})
         learnt = fit_views(engine, file.views, declared, until=file.fit.until or middle(cutoffs))
         fitted = {name: view.fitted for name, view in learnt.items()}
         make_spine(engine, columns, list(cutoffs))

@@ -23,15 +23,17 @@ from features.config.canonical import Kind
 from features.config.engine_settings import engine_resources
 from features.config.feeds_file import FeedsFile
 from features.config.views_file import View
+from features.config.workspace_files import load_feeds, load_views
 from features.consent.customer_data import open_customer_data
 from features.identity.customer_tables import Columns
 from features.identity.data_time import about_customers
 from features.snapshots.build_report import UNIFIED_REPORT, FeaturesReport
 from features.views.catalogue import Feature
 from features.views.compute import compute
-from features.views.declarations import load_feeds, load_functions, load_views
 from features.views.fitted import read_fitted
 from features.views.plan import PlannedView, plan_views
+from features.views.python_features import load_functions
+from features.views.view_checks import refuse_invalid_views
 
 #: Tables of what happened: a row of a later moment was not there, whenever it is said to have been known.
 _HAPPENED: tuple[Kind, ...] = ("events", "interactions", "consents")
@@ -98,13 +100,10 @@ class CompiledViews:
             access = open_customer_data(
                 engine, self.workspace, feeds.purposes, purpose=purpose, as_of=self.report.as_of
             )
+            python = load_functions(self.workspace, views)
+            refuse_invalid_views(views, lines, feeds, access.columns, python)
             planned = plan_views(
-                views,
-                lines,
-                feeds,
-                columns=access.columns,
-                fitted=read_fitted(self.workspace.fitted),
-                python=load_functions(self.workspace, views),
+                views, lines, feeds, columns=access.columns, fitted=read_fitted(self.workspace.fitted), python=python
             )
             wanted = [view for view in planned if view.name in named]
             of_all = [view for view in wanted if view.name in views.views and views.views[view.name].of == "company"]
