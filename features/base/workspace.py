@@ -105,9 +105,9 @@ class Workspace:
         return self.state / "fitted"
 
     @property
-    def motion(self) -> Path:
-        """The log of events in motion, and its rows as a canonical table; outlives every run."""
-        return self.state / "motion"
+    def streaming(self) -> Path:
+        """The log of streamed events, and its rows as a canonical table; outlives every run."""
+        return self.state / "streaming"
 
     @property
     def served(self) -> Path:

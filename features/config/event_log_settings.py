@@ -1,4 +1,4 @@
-"""Where events in motion are logged, as declared."""
+"""Where streamed events are logged, as declared."""
 
 from __future__ import annotations
 
@@ -10,15 +10,17 @@ from features.base.workspace import is_reference
 from features.config.loading import Settings
 
 
-class Motion(Settings):
-    """The log of events in motion."""
+class EventLogSettings(Settings):
+    """The log of streamed events."""
 
-    log: Literal["sqlite", "redis"] = Field(default="sqlite", description="a file under state/motion, or Redis Streams")
+    log: Literal["sqlite", "redis"] = Field(
+        default="sqlite", description="a file under state/streaming, or Redis Streams"
+    )
     address: str | None = Field(default=None, description="redis only: ${env:NAME} or ${file:PATH}, a redis:// address")
     name: str = Field(default="nextbest", pattern=r"^[a-z][a-z0-9_-]*$", description="redis only: of the log's keys")
 
     @model_validator(mode="after")
-    def _reached(self) -> Motion:
+    def _reached(self) -> EventLogSettings:
         if (self.log == "redis") != (self.address is not None):
             raise ValueError("address belongs to `log: redis`, which needs it")
         if self.address is not None and "@" in self.address and not is_reference(self.address):

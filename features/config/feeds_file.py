@@ -8,7 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from features.config.company import Company
 from features.config.engine_settings import EngineSettings
-from features.config.event_log_settings import Motion
+from features.config.event_log_settings import EventLogSettings
 from features.config.feed import LINK, Feed
 from features.config.identity_settings import Identity
 from features.config.loading import Faults, Location, Settings, did_you_mean
@@ -32,7 +32,9 @@ class FeedsFile(Settings):
     purposes: dict[str, Purpose] = Field(
         default_factory=dict, description="name: what customer data are used for, and its lawful basis"
     )
-    motion: Motion = Field(default_factory=Motion, description="where streamed events are logged")
+    event_log: EventLogSettings = Field(
+        default_factory=EventLogSettings, description="where streamed events are logged"
+    )
     engine: EngineSettings = Field(
         default_factory=EngineSettings, description="memory, threads and spill folder of the database engine"
     )

@@ -87,7 +87,7 @@ def open_customer_data(
     BadConfiguration : the purpose is not declared
     """
     check_purpose(purpose, purposes, where="purpose")
-    columns = register(engine, workspace.unified, motion=workspace.motion)
+    columns = register(engine, workspace.unified, streaming=workspace.streaming)
     moment = present(engine, columns, as_of=as_of)
     if not purposes:
         return Access(columns, (), moment)
@@ -96,7 +96,7 @@ def open_customer_data(
         return Access(columns, (), moment)
     allowed = "customer_id IN (SELECT customer_id FROM allowed)"
     about: dict[Kind, str] = dict.fromkeys(about_customers(columns), allowed)
-    return Access(register(engine, workspace.unified, motion=workspace.motion, where=about), withheld, moment)
+    return Access(register(engine, workspace.unified, streaming=workspace.streaming, where=about), withheld, moment)
 
 
 def present(engine: duckdb.DuckDBPyConnection, columns: Columns, *, as_of: datetime | None = None) -> datetime:

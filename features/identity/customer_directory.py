@@ -84,4 +84,4 @@ def names_of(workspace: Workspace, customer: str) -> Names:
 
 
 def _not_unified() -> BadData:
-    return BadData("motion.not_unified", "there are no customers yet", hint="run `nextbest unify` first")
+    return BadData("streaming.not_unified", "there are no customers yet", hint="run `nextbest unify` first")

@@ -25,7 +25,7 @@ from features.config.canonical import CANONICAL, Kind, attribute_name
 from features.config.feed import Feed
 from features.config.feeds_file import FeedsFile
 from features.identity.links import reference
-from features.identity.streamed_events import load_in_motion
+from features.identity.streamed_events import load_streamed_events
 from features.identity.survivorship_rules import refuse_unknown, with_marks
 from features.ingest.mapping import reference_name
 from features.ingest.personal_columns import apart_attributes, found_personal, personal_columns
@@ -270,7 +270,7 @@ def register(
     engine: duckdb.DuckDBPyConnection,
     folder: Path,
     *,
-    motion: Path | None = None,
+    streaming: Path | None = None,
     where: Mapping[Kind, str] | None = None,
 ) -> Columns:
     """Make the canonical tables of a folder known to the engine; return their columns and which of them hold numbers.
@@ -279,16 +279,16 @@ def register(
     ----------
     engine : may read `folder`
     folder : of the pseudonymous tables
-    motion : folder of the events in motion, which are among ``events`` as they are settled now; none if left out
+    streaming : folder of the streamed events, which are among ``events`` as they are compacted now; none if left out
     where : SQL condition on the rows of a table; all rows of a table that is not named
     """
     hold_generation(engine, folder)
     columns: dict[Kind, dict[str, bool]] = {}
-    moving = motion is not None and load_in_motion(engine, motion=motion, unified=folder)
+    moving = streaming is not None and load_streamed_events(engine, streaming=streaming, unified=folder)
     for kind in CANONICAL:
         path = folder / f"{kind}.parquet"
         parts = [f"SELECT * FROM read_parquet({literal(str(path))})"] if path.is_file() else []
-        parts += ["SELECT * FROM in_motion"] if moving and kind == "events" else []
+        parts += ["SELECT * FROM streamed_events"] if moving and kind == "events" else []
         if parts:
             condition = f" WHERE {where[kind]}" if where and kind in where else ""
             rows = f"({' UNION ALL BY NAME '.join(parts)})"

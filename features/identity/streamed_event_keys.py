@@ -1,4 +1,4 @@
-"""Settled events in motion by their keys: those that a feed has delivered, those of long ago, those of one customer."""
+"""Settled streamed events by their keys: those that a feed has delivered, those of long ago, those of one customer."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ def keys_delivered(workspace: Workspace, *, until: datetime | None) -> pa.Table:
     ------
     StorageFailure : a segment is gone or damaged
     """
-    segments, events = read_segments(workspace.motion), workspace.unified / "events.parquet"
+    segments, events = read_segments(workspace.streaming), workspace.unified / "events.parquet"
     if not segments.files or not events.is_file():
         return _NONE
     where = None if until is None else pc.field("known_at") <= until
     feeds = ", ".join(map(literal, segments.feeds))
     with open_engine(folders=[workspace.unified], resources=engine_resources(workspace)) as engine:
         try:
-            engine.register("settled", settled_rows(workspace.motion, segments, columns=KEY, where=where))
+            engine.register("settled", settled_rows(workspace.streaming, segments, columns=KEY, where=where))
             found: pa.Table = engine.sql(
                 f"""
                 SELECT feed, record_id FROM settled m
@@ -78,11 +78,11 @@ def without(rows: pa.Table, keys: pa.Table) -> pa.Table:
 
 
 def _keys(workspace: Workspace, where: ds.Expression) -> pa.Table:
-    segments = read_segments(workspace.motion)
+    segments = read_segments(workspace.streaming)
     if not segments.files:
         return _NONE
     try:
-        return settled_rows(workspace.motion, segments, columns=KEY, where=where).read_all()
+        return settled_rows(workspace.streaming, segments, columns=KEY, where=where).read_all()
     except (OSError, pa.ArrowException) as error:
         raise unreadable(error) from error
 

@@ -1,7 +1,7 @@
-"""Accepted events in motion among the canonical ``events``: where they lie as Parquet, and which of them count.
+"""Accepted streamed events among the canonical ``events``: where they lie as Parquet, and which of them count.
 
-The log's rows lie in segments under ``state/motion/events``, in the order of their acceptance; `MANIFEST` lists them. A
-row counts as long as its customer is there, and no feed has delivered the same (feed, record_id).
+The log's rows lie in segments under ``state/streaming/events``, in the order of their acceptance; `MANIFEST` lists
+them. A row counts as long as its customer is there, and no feed has delivered the same (feed, record_id).
 """
 
 from __future__ import annotations
@@ -67,9 +67,9 @@ class Segments:
     through: int = 0
 
 
-def read_segments(motion: Path) -> Segments:
+def read_segments(streaming: Path) -> Segments:
     """Return which rows are settled."""
-    path = motion / FOLDER / MANIFEST
+    path = streaming / FOLDER / MANIFEST
     if not path.is_file():
         return Segments()
     document = read_json(path)
@@ -78,33 +78,33 @@ def read_segments(motion: Path) -> Segments:
     return Segments(files, tuple(document["feeds"]), document["by_record"], document["stamp"], through)
 
 
-def write_segments(motion: Path, segments: Segments) -> None:
+def write_segments(streaming: Path, segments: Segments) -> None:
     """Let these be the rows that are settled, from now on, in one step."""
     document: dict[str, Any] = asdict(segments)
-    write_json(motion / FOLDER / MANIFEST, document)
+    write_json(streaming / FOLDER / MANIFEST, document)
 
 
-def load_in_motion(engine: duckdb.DuckDBPyConnection, *, motion: Path, unified: Path) -> bool:
-    """Create the table ``in_motion`` of the settled rows that count; say whether there are any files of them.
+def load_streamed_events(engine: duckdb.DuckDBPyConnection, *, streaming: Path, unified: Path) -> bool:
+    """Create the table ``streamed_events`` of the settled rows that count; say whether there are any files of them.
 
     Parameters
     ----------
     engine : may read `unified`
-    motion : folder of the segments, which the engine need not be able to read
+    streaming : folder of the segments, which the engine need not be able to read
     unified : folder of the canonical tables, and of where past ids lead
 
     Raises
     ------
     StorageFailure : a segment is gone or damaged
     """
-    segments = read_segments(motion)
+    segments = read_segments(streaming)
     while segments.files:
         try:
-            engine.register("settled", settled_rows(motion, segments))
-            engine.execute(f"CREATE OR REPLACE TEMP TABLE in_motion AS {_counting(segments, unified)}")
+            engine.register("settled", settled_rows(streaming, segments))
+            engine.execute(f"CREATE OR REPLACE TEMP TABLE streamed_events AS {_counting(segments, unified)}")
             return True
         except (OSError, pa.ArrowException, duckdb.InvalidInputException) as error:
-            before, segments = segments, read_segments(motion)
+            before, segments = segments, read_segments(streaming)
             if segments == before:  # else others have taken their place meanwhile
                 raise unreadable(error) from error
         finally:
@@ -113,21 +113,21 @@ def load_in_motion(engine: duckdb.DuckDBPyConnection, *, motion: Path, unified: 
 
 
 def settled_rows(
-    motion: Path, segments: Segments, *, columns: list[str] | None = None, where: ds.Expression | None = None
+    streaming: Path, segments: Segments, *, columns: list[str] | None = None, where: ds.Expression | None = None
 ) -> pa.RecordBatchReader:
     """Return the settled rows, of all columns where none is named, their page checksums verified as they are read."""
     checked = ds.ParquetFragmentScanOptions(page_checksum_verification=True)
     form = ds.ParquetFileFormat(default_fragment_scan_options=checked)
-    paths = [str(motion / FOLDER / segment.file) for segment in segments.files]
+    paths = [str(streaming / FOLDER / segment.file) for segment in segments.files]
     return ds.dataset(paths, schema=SCHEMA, format=form).scanner(columns=columns, filter=where).to_reader()
 
 
 def unreadable(error: Exception) -> StorageFailure:
     """Return the failure to say: a segment is gone or damaged."""
     return StorageFailure(
-        "motion.segment_unreadable",
-        f"the events in motion cannot be read ({type(error).__name__})",
-        where="state/motion/events",
+        "streaming.segment_unreadable",
+        f"the streamed events cannot be read ({type(error).__name__})",
+        where="state/streaming/events",
         hint="remove that folder: the log makes it again",
     )
 

@@ -24,7 +24,7 @@ from features.views.declarations import definition_of
 
 TOLERANCE = 1e-9  # relative, of numbers with a fraction; whole numbers and text are equal or they are not
 NEWEST = 10_000
-LAG = timedelta(seconds=5)  # how long after its acceptance an event in motion may be on its way into the online store
+LAG = timedelta(seconds=5)  # how long after its acceptance an streamed event may be on its way into the online store
 Outcome = Literal["equal", "mismatch", "behind", "missing", "gone", "nobody"]
 
 

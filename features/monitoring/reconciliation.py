@@ -69,11 +69,11 @@ def _held(workspace: Workspace, *, mending: bool, now: datetime) -> Reconciled:
         problems = [*_out_of_step(report, store.layouts()), *_otherwise(workspace, report)]
         if problems:
             raise BadData.of(problems)
-        found = store.reconcile(as_of=report.as_of, now=now, through=report.motion, mending=mending)
+        found = store.reconcile(as_of=report.as_of, now=now, through=report.last_event, mending=mending)
         wrong = any(view.wrong for view in found)
         left = found
         if mending and wrong:
-            left = store.reconcile(as_of=report.as_of, now=now, through=report.motion, mending=False)
+            left = store.reconcile(as_of=report.as_of, now=now, through=report.last_event, mending=False)
     finally:
         store.close()
     return Reconciled(found, left)

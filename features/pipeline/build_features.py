@@ -84,7 +84,7 @@ def _publish(
             [ServiceDefinition(EVERYTHING, report.features)],
             allow_type_change=allow_type_change,
         )
-        filled = store.materialize(as_of=report.as_of, through=report.motion)
+        filled = store.materialize(as_of=report.as_of, through=report.last_event)
     finally:
         store.close()
     online = max((view.customers for view in filled), default=0)

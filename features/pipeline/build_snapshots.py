@@ -129,7 +129,7 @@ def build_snapshots(
                 online_customers=0,
                 digest=digest_of([*declared, as_json_fitted(fitted)]),
                 withheld_by=by_purpose(withheld),
-                motion=settled,
+                last_event=settled,
                 unified=read_json(unified)["digest"],
             )
             renewal.close()

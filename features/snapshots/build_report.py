@@ -50,7 +50,7 @@ class FeaturesReport:
     online_customers : customers that can be read online
     digest : equal digests mean equal snapshots
     withheld_by : purpose → reason → customers who are left out of the views that serve it
-    motion : the number of the last event in motion that was seen; 0 for none
+    last_event : the number of the last streamed event that was seen; 0 for none
     unified : the digest of the unification that it rests on
     """
 
@@ -60,7 +60,7 @@ class FeaturesReport:
     online_customers: int
     digest: str
     withheld_by: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
-    motion: int = 0
+    last_event: int = 0
     unified: str = ""
 
     @property
@@ -108,7 +108,7 @@ def _report(document: Mapping[str, Any]) -> FeaturesReport:
         online_customers=document["online_customers"],
         digest=document["digest"],
         withheld_by=document.get("withheld_by", {}),  # a build of before purposes counted nobody
-        motion=document.get("motion", 0),  # nor was anything in motion
+        last_event=document.get("last_event", 0),  # nor were there streamed events
         unified=document.get("unified", ""),
     )
 

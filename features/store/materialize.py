@@ -88,7 +88,7 @@ def materialize(
     sources : all views
     as_of : nothing later than this is written, whatever the files hold
     resources : what the engine may use
-    through : the number of the last event in motion that the snapshots have seen
+    through : the number of the last streamed event that the snapshots have seen
     """
     done: dict[str, Materialized] = {}
     due: list[Snapshot] = []

@@ -45,7 +45,7 @@ class Snapshot:
     source : of which it is the newest cutoff
     cutoff_us : microseconds since 1970
     digest : of the bytes of the files that hold it
-    through : the number of the last event in motion that it has seen; of blocks of one moment, the one that has seen
+    through : the number of the last streamed event that it has seen; of blocks of one moment, the one that has seen
         more is the newer one
     """
 

@@ -20,7 +20,7 @@ KINDS: dict[Kind, str] = {
     "different": "the same moment, other values or another layout",
     "gone": "the online store holds a later snapshot that there is no more: it was built of what has been corrected",
     "future": "the online store holds a moment that has not come yet: nothing could be written over it until then",
-    "ahead": "the online store holds a newer moment, from events in motion; this is as it should be",
+    "ahead": "the online store holds a newer moment, from streamed events; this is as it should be",
 }
 CUSTOMERS_AT_ONCE = 2_000
 

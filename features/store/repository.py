@@ -165,7 +165,7 @@ class Store:
 
         Parameters
         ----------
-        through : the number of the last event in motion that the snapshots have seen
+        through : the number of the last streamed event that the snapshots have seen
         """
         put_served(self._records, registration.served_of(self.feast))  # its file may be a new one
         views = {view.name: view for view in self.feast.list_feature_views()}

@@ -1,1 +1,1 @@
-"""Events in motion: a durable log of what arrives, and the worker that keeps the online features up with it."""
+"""Streamed events: a durable log of what arrives, and the worker that keeps the online features up with it."""

@@ -36,8 +36,8 @@ def settle(workspace: Workspace, log: EventLog) -> int:
     last = log.last()
     if not last:
         return 0
-    with alone(workspace.motion):
-        held, stamp = read_segments(workspace.motion), customers_stamp(workspace)
+    with alone(workspace.streaming):
+        held, stamp = read_segments(workspace.streaming), customers_stamp(workspace)
         begun = held if held.stamp == stamp or not held.by_record else Segments()
         if begun.through >= last:
             return begun.through
@@ -45,19 +45,19 @@ def settle(workspace: Workspace, log: EventLog) -> int:
         files, feeds, by_record = begun.files, set(begun.feeds), begun.by_record
         rows, through, first = SCHEMA.empty_table(), begun.through, begun.through + 1
         if files and files[-1].last - files[-1].first + 1 < ROWS:
-            rows, first = read_parquet(workspace.motion / FOLDER / files[-1].file), files[-1].first
+            rows, first = read_parquet(workspace.streaming / FOLDER / files[-1].file), files[-1].first
         while entries := log.read(after=through, limit=ROWS - rows.num_rows):
             through = entries[-1].seq
             rows = pa.concat_tables([rows, _rows(entries, directory)])
             segment = Segment(f"{first:012d}-{through:012d}-{stamp[:8]}.parquet", first, through)
-            write_parquet(rows.combine_chunks(), workspace.motion / FOLDER / segment.file)
+            write_parquet(rows.combine_chunks(), workspace.streaming / FOLDER / segment.file)
             files = (*(file for file in files if file.first < first), segment)
             feeds |= {entry.event.feed for entry in entries}
             by_record = by_record or any(entry.event.record is not None for entry in entries)
             rows, first = SCHEMA.empty_table(), through + 1
         settled = Segments(files, tuple(sorted(feeds)), by_record, stamp, max(through, last))
-        write_segments(workspace.motion, settled)
-        sweep(workspace.motion / FOLDER, keep=(held, settled))
+        write_segments(workspace.streaming, settled)
+        sweep(workspace.streaming / FOLDER, keep=(held, settled))
         return settled.through
 
 

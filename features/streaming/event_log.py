@@ -1,4 +1,4 @@
-"""The log of events in motion: what every backend keeps, and what it promises."""
+"""The log of streamed events: what every backend keeps, and what it promises."""
 
 from __future__ import annotations
 

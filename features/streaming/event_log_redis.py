@@ -99,7 +99,7 @@ class RedisLog:
 
     def __init__(self, client: redis.Redis, *, name: str = "nextbest") -> None:
         self._redis: Any = client
-        self._keys = {part: f"{{{name}:motion}}:{part}" for part in _PARTS}  # in a cluster all lie on one node
+        self._keys = {part: f"{{{name}:streaming}}:{part}" for part in _PARTS}  # in a cluster all lie on one node
         self._token = secrets.token_hex(16)
 
     @classmethod
@@ -204,8 +204,8 @@ def _explained() -> Iterator[None]:
         yield
     except redis.RedisError as error:
         raise Unreachable(
-            "motion.log_unreachable",
+            "streaming.log_unreachable",
             f"the Redis server of the event log does not answer ({type(error).__name__})",
             where="features/feeds.yaml",
-            hint="see `motion: address`; what was not answered for may be sent again, it is kept once",
+            hint="see `event_log: address`; what was not answered for may be sent again, it is kept once",
         ) from error

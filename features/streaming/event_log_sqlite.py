@@ -129,9 +129,9 @@ class SqliteLog:
             (busy, *_) = self._connection().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         if busy:
             raise StorageFailure(
-                "motion.log_busy",
+                "streaming.log_busy",
                 "events were taken out, and the write-ahead file of the log, which others use, still holds them",
-                where=f"state/motion/{self._path.name}",
+                where=f"state/streaming/{self._path.name}",
                 hint="run the command again",
             )
         return gone
@@ -206,9 +206,9 @@ class SqliteLog:
             yield
         except (sqlite3.Error, OSError) as error:
             raise StorageFailure(
-                "motion.log_unusable",
+                "streaming.log_unusable",
                 f"the event log cannot be used ({type(error).__name__})",
-                where=f"state/motion/{self._path.name}",
+                where=f"state/streaming/{self._path.name}",
                 hint="check the free space and the permissions of the folder; nothing that was accepted is lost",
             ) from error
 

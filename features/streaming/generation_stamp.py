@@ -25,7 +25,7 @@ def features_stamp(workspace: Workspace) -> str:
 
 def note_cut(workspace: Workspace) -> None:
     """Tell that rows are gone: the next build looks again, and a worker loads everything anew before its next batch."""
-    write_json(workspace.motion / CUT, {"number": sum(_cuts(workspace)) + 1})
+    write_json(workspace.streaming / CUT, {"number": sum(_cuts(workspace)) + 1})
 
 
 def cut_stamp(workspace: Workspace) -> list[str]:
@@ -34,5 +34,5 @@ def cut_stamp(workspace: Workspace) -> list[str]:
 
 
 def _cuts(workspace: Workspace) -> list[int]:
-    path = workspace.motion / CUT
+    path = workspace.streaming / CUT
     return [int(read_json(path)["number"])] if path.is_file() else []

@@ -174,7 +174,7 @@ def _placed(event: Event, directory: Directory, closed: frozenset[str], *, at_us
 
 
 def _closed(feeds: FeedsFile) -> frozenset[str]:
-    """Return the declared feeds whose rows an event in motion could not be told to be one of.
+    """Return the declared feeds whose rows an streamed event could not be told to be one of.
 
     Only where both carry the source's own key is an event that is delivered later, as a row, seen to be the same. A key
     that names the customer is kept as an ordinal outside of `personal`, so it does not serve.

@@ -1,4 +1,4 @@
-"""The event log that a workspace declares: SQLite under ``state/motion``, or Redis."""
+"""The event log that a workspace declares: SQLite under ``state/streaming``, or Redis."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ def open_log(workspace: Workspace) -> EventLog:
     BadConfiguration : the address of a Redis server cannot be found out
     StorageFailure, Unreachable : the log cannot be reached
     """
-    motion = load_feeds(workspace)[0].motion
-    if motion.log == "sqlite":
-        return SqliteLog(workspace.motion)
+    declared = load_feeds(workspace)[0].event_log
+    if declared.log == "sqlite":
+        return SqliteLog(workspace.streaming)
     from features.streaming.event_log_redis import RedisLog  # its client is only loaded where it is used
 
     where = "features/feeds.yaml"
-    return RedisLog.at(reveal(motion.address or "", root=workspace.root, where=where), name=motion.name)
+    return RedisLog.at(reveal(declared.address or "", root=workspace.root, where=where), name=declared.name)
 
 
 def has_log(workspace: Workspace) -> bool:
     """Say whether there is a log to read; a workspace in which nothing ever moved is left without one."""
-    return load_feeds(workspace)[0].motion.log == "redis" or (workspace.motion / "events.db").is_file()
+    return load_feeds(workspace)[0].event_log.log == "redis" or (workspace.streaming / "events.db").is_file()

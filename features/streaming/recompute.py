@@ -150,7 +150,7 @@ def _served(
         names = {feature.name for feature in view.features} if view is not None else set()
         if view is None or not names.issuperset(feature.name for feature in built.features):
             raise BadData(
-                "motion.out_of_step",
+                "streaming.out_of_step",
                 "the features that were built last are not those that are declared now",
                 where=f"view {built.name}",
                 hint="run `nextbest features`; events wait in their log",

@@ -75,8 +75,8 @@ def prune(workspace: Workspace, log: EventLog, *, before: datetime | None = None
     StorageFailure, Unreachable : the log or a segment cannot be used; run again, it goes on
     """
     settle(workspace, log)
-    seen = read_report(workspace).motion if (workspace.snapshots / REPORT).is_file() else 0
-    with alone(workspace.motion):
+    seen = read_report(workspace).last_event if (workspace.snapshots / REPORT).is_file() else 0
+    with alone(workspace.streaming):
         # After a build the worker takes again what that has not seen: so far back the log has to reach.
         later = log.read(after=min(log.place().seq, seen), limit=1)
         until = from_us(later[0].known_us - 1) if later else None
@@ -109,7 +109,7 @@ def erase(workspace: Workspace, log: EventLog, customer: str) -> Erased:
     if not log.last() and not log.aside():  # nobody needs to be known for that
         return Erased(0, 0)
     settle(workspace, log)
-    with alone(workspace.motion):
+    with alone(workspace.streaming):
         names = names_of(workspace, customer)
         keys = keys_about(workspace, names.ids)
         aside = [one for one in log.aside() if _names(one.payload, names)]
@@ -141,9 +141,9 @@ def worker_aware(workspace: Workspace, log: EventLog, *, pause: Callable[[float]
         pause(PAUSE_S)
     else:
         raise Unreachable(
-            "motion.worker_unaware",
+            "streaming.worker_unaware",
             "a worker is at a batch and does not end it",
-            where="state/motion",
+            where="state/streaming",
             hint="stop it, or wait for it, and run the command again",
         )
     try:
@@ -155,7 +155,7 @@ def worker_aware(workspace: Workspace, log: EventLog, *, pause: Callable[[float]
 
 def _cut(workspace: Workspace, keys: pa.Table) -> None:
     """Let the settled rows be those without these keys, and remove every file that held them."""
-    folder, settled = workspace.motion / FOLDER, read_segments(workspace.motion)
+    folder, settled = workspace.streaming / FOLDER, read_segments(workspace.streaming)
     files: list[Segment] = []
     for segment in settled.files if keys.num_rows else ():
         rows = read_parquet(folder / segment.file)
@@ -168,7 +168,7 @@ def _cut(workspace: Workspace, keys: pa.Table) -> None:
             files.append(replace(segment, file=name))
     if keys.num_rows:
         settled = replace(settled, files=tuple(files))
-        write_segments(workspace.motion, settled)
+        write_segments(workspace.streaming, settled)
     sweep(folder, keep=[settled])
     for left in folder.glob(".*.part"):  # of somebody who was killed
         left.unlink()

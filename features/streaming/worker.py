@@ -56,7 +56,7 @@ class _Loaded:
         self.stamp = stamp
         self._open = ExitStack()
         settle(workspace, log)
-        self.through = read_segments(workspace.motion).through
+        self.through = read_segments(workspace.streaming).through
         self.directory: Directory = open_directory(workspace)
         self.views: Views = self._open.enter_context(open_views(workspace))
         self.as_of_us = to_us(self.views.report.as_of)
@@ -142,7 +142,7 @@ class Worker:
             loaded = self._load()
             self._intake.replay(at=self._clock(), reasons=_LATER)
         if place.stamp != loaded.stamp:
-            place = Place(min(place.seq, loaded.views.report.motion), loaded.stamp)
+            place = Place(min(place.seq, loaded.views.report.last_event), loaded.stamp)
             self._log.move(place)
         while loaded.through < place.seq:  # another worker has been at work since
             entries = self._log.read(after=loaded.through, limit=min(BATCH, place.seq - loaded.through))
@@ -163,7 +163,7 @@ class Worker:
             if features_stamp(self._workspace) == stamp:  # else it is partly of another build
                 return loaded
         raise StorageFailure(
-            "motion.unsteady", "customers or features are built anew all the time", hint="let one build end"
+            "streaming.unsteady", "customers or features are built anew all the time", hint="let one build end"
         )
 
     def _tend(self, *, idle: bool) -> None:

@@ -30,7 +30,7 @@ from serving.cli.terminal import Terminal
 
 app = typer.Typer(
     name="events",
-    help="Events in motion: take them in, have them online a moment later, look at what is kept aside, prune the log.",
+    help="Streamed events: take them in, have them online a moment later, look at what is kept aside, prune the log.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )

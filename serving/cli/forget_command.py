@@ -1,4 +1,4 @@
-"""``nextbest features forget``: one customer out of the events in motion, the online store, what was served."""
+"""``nextbest features forget``: one customer out of the streamed events, the online store, what was served."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def forget(
     workspace: Folder = Path(),
     as_json: AsJson = False,
 ) -> None:
-    """Forget one customer's events in motion and features; a build brings back what the feeds still hold of them."""
+    """Forget one customer's streamed events and features; a build brings back what the feeds still hold of them."""
     terminal = Terminal(as_json=as_json)
     place = workspace_of(workspace)
     with terminal.progress() as progress, workspace_lock(place, "features forget"):
@@ -41,7 +41,7 @@ def forget(
         terminal.say("the online store no longer holds this customer, and still holds all others")
     else:
         terminal.say("the online store does not hold this customer")
-    terminal.say(f"{events} events in motion are gone, and {aside} that were kept aside; told again, they stay away")
+    terminal.say(f"{events} streamed events are gone, and {aside} that were kept aside; told again, they stay away")
     terminal.say(f"{served} vectors of the log of served features are gone")
     terminal.say("a later build of the features brings back what the feeds still hold of this customer")
     terminal.next_step("nextbest features")

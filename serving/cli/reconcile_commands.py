@@ -115,7 +115,7 @@ def _above(found: Consistency, limits: dict[str, float]) -> Iterator[Problem]:
 _HINTS = {
     "mismatch": "`nextbest features reconcile` tells whether the online store differs now; see what fills it otherwise",
     "missing": "`nextbest features reconcile` fills in what is missing online",
-    "stale": "build more often, or let the worker follow the events in motion",
+    "stale": "build more often, or let the worker follow the streamed events",
 }
 
 

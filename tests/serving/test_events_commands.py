@@ -89,7 +89,7 @@ def test_what_a_feed_holds_is_pruned_and_what_is_old_if_that_is_asked_for(
     workspace: Workspace, call: Call, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert call("prune") == (0, {"delivered": 0, "old": 0, "aside": 0})
-    assert not workspace.motion.exists(), "nothing ever moved"
+    assert not workspace.streaming.exists(), "nothing ever moved"
     path = _written(workspace, told(1, "A1"), told(2, "A1", feed="till", id="2"), told(3, "secret-id"))
     call("append", "--from", str(path))
     built(workspace)
@@ -123,16 +123,16 @@ def test_before_features_are_built_the_worker_says_so(workspace: Workspace, call
 
 def test_a_redis_server_that_is_not_there_is_69(workspace: Workspace, call: Call) -> None:
     feeds = workspace.file("features/feeds.yaml")
-    text = feeds.read_text(encoding="utf-8") + 'motion: {log: redis, address: "redis://127.0.0.1:1/0"}\n'
+    text = feeds.read_text(encoding="utf-8") + 'event_log: {log: redis, address: "redis://127.0.0.1:1/0"}\n'
     feeds.write_text(text, encoding="utf-8")
     for command in (["append", "--from", str(_written(workspace, told(1, "A1")))], ["prune"]):
         code, document = call(*command)
-        assert (code, document["error"]["code"]) == (69, "motion.log_unreachable")
+        assert (code, document["error"]["code"]) == (69, "streaming.log_unreachable")
 
 
 def test_a_password_in_the_address_is_refused(workspace: Workspace, call: Call) -> None:
     feeds = workspace.file("features/feeds.yaml")
-    text = feeds.read_text(encoding="utf-8") + 'motion: {log: redis, address: "redis://:hunter2@host/0"}\n'
+    text = feeds.read_text(encoding="utf-8") + 'event_log: {log: redis, address: "redis://:hunter2@host/0"}\n'
     feeds.write_text(text, encoding="utf-8")
     code, document = call("aside")
     assert code == 78

@@ -1,4 +1,4 @@
-"""``nextbest features forget``: one customer less online and in motion, and all the others as they were."""
+"""``nextbest features forget``: one customer less online and among streamed events, and the others as they were."""
 
 from __future__ import annotations
 
@@ -99,6 +99,6 @@ def test_while_a_worker_is_busy_with_rows_of_before_it_is_69_and_the_events_are_
     assert log.hold()
     monkeypatch.setattr(removal, "LOOKS", 1)
     assert _run(["features", "forget", customer(workspace, "A1"), "--workspace", str(tmp_path), "--json"]) == 69
-    assert json.loads(capsys.readouterr().out)["error"]["code"] == "motion.worker_unaware"
+    assert json.loads(capsys.readouterr().out)["error"]["code"] == "streaming.worker_unaware"
     assert log.read(after=0, limit=9) == []
     log.close()

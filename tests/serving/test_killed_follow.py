@@ -48,7 +48,7 @@ def test_killed_at_any_moment_no_event_is_lost_and_none_counts_twice(tmp_path: P
 def _nothing_lost_or_doubled(workspace: Workspace, events: int) -> None:
     entries = log_of(workspace).read(after=0, limit=10_000)
     assert [entry.event.id for entry in entries] == [f"e{number}" for number in range(events)]
-    segments = [workspace.motion / "events" / segment.file for segment in read_segments(workspace.motion).files]
+    segments = [workspace.streaming / "events" / segment.file for segment in read_segments(workspace.streaming).files]
     assert [row["record_id"] for path in segments for row in table(path)] == [entry.event.id for entry in entries]
     records = open_records(workspace.root)
     last = {entry.event.customer_id: entry.known_us for entry in entries}

@@ -58,7 +58,7 @@ def online(records: OnlineRecords) -> dict[str, dict[str, tuple[Plain, ...]]]:
 
 
 def push(records: OnlineRecords, customer: str, values: tuple[Plain, ...], *, at: datetime) -> None:
-    """Write one block as the worker of events in motion does."""
+    """Write one block as the worker of streamed events does."""
     layout = records.put_layout(tuple(SPEND.items()))
     records.write([(customer, {"spend": Block(to_microseconds(at), to_microseconds(at), layout, values)})])
 
@@ -114,7 +114,7 @@ def test_an_older_snapshot_changes_nothing_online(records, write_view, tmp_path:
     assert online(records) == {"ann": {"spend": (2.0, 2)}}
 
 
-def test_what_events_in_motion_wrote_later_stays_until_a_later_snapshot(records, write_view, tmp_path: Path) -> None:
+def test_what_streamed_events_wrote_later_stays_until_a_later_snapshot(records, write_view, tmp_path: Path) -> None:
     views = {JAN: [("ann", 1.0, 1)], FEB: [("ann", 2.0, 2)]}
     spend = write_view("spend", SPEND, views)
     push(records, "ann", (9.0, 9), at=JAN + DAY)

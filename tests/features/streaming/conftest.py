@@ -32,7 +32,7 @@ def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OpenLog]:
 
     def open_one() -> EventLog:
         if request.param == "sqlite":
-            logs.append(SqliteLog(tmp_path / "motion"))
+            logs.append(SqliteLog(tmp_path / "streaming"))
         else:
             logs.append(RedisLog(redis.Redis(unix_socket_path=socket), name="tests"))
         return logs[-1]

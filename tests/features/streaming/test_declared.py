@@ -1,4 +1,4 @@
-"""What was chosen on training time, counted in texts or written in Python is no other in motion than in a snapshot."""
+"""What was chosen on training time, counted in texts or written in Python is the same in streaming as in a snapshot."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def newest(rows):
 """
 
 
-def test_declared_features_are_the_same_in_motion(tmp_path: Path) -> None:
+def test_declared_features_are_the_same_in_streaming(tmp_path: Path) -> None:
     (tmp_path / "features").mkdir()
     (tmp_path / "features" / "mine.py").write_text(MINE)
     workspace = world(tmp_path, views=VIEWS)

@@ -27,7 +27,7 @@ def company(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 @pytest.fixture
 def workspace(company: Workspace) -> Workspace:
     """Return the company with an empty log."""
-    for path in company.motion.glob("*") if company.motion.is_dir() else ():
+    for path in company.streaming.glob("*") if company.streaming.is_dir() else ():
         if path.is_file():
             path.unlink()
     return company
@@ -151,4 +151,4 @@ def test_before_there_are_customers_nothing_is_taken(tmp_path: Path) -> None:
     (tmp_path / "crm.csv").write_text(lines("id,changed,mail,town", []), encoding="utf-8")
     with pytest.raises(BadData) as caught:
         open_intake(Workspace(tmp_path))
-    assert caught.value.first.code == "motion.not_unified"
+    assert caught.value.first.code == "streaming.not_unified"

@@ -148,7 +148,7 @@ def test_a_log_that_is_read_all_the_time_is_told_to_be_and_can_be_taken_out_of_a
     reader.execute("SELECT count(*) FROM events").fetchone()
     with pytest.raises(StorageFailure) as caught:
         log.take_out([("app", "e1")])
-    assert caught.value.first.code == "motion.log_busy"
+    assert caught.value.first.code == "streaming.log_busy"
     reader.close()
     assert log.take_out([("app", "e1")]) == 0
     assert (tmp_path / "events.db-wal").stat().st_size == 0
@@ -197,7 +197,7 @@ def test_a_worker_whose_lease_ran_out_moves_nothing(redis_socket: str) -> None:
     client = redis.Redis(unix_socket_path=redis_socket)
     one, other = RedisLog(client, name="lease"), RedisLog(client, name="lease")
     assert one.hold()
-    client.delete("{lease:motion}:lease")  # as when a machine slept longer than the lease lasts
+    client.delete("{lease:streaming}:lease")  # as when a machine slept longer than the lease lasts
     assert other.hold()
     with pytest.raises(LeaseLost):
         one.move(Place(9, "old"))
@@ -210,21 +210,21 @@ def test_a_server_that_is_not_there_is_told_and_nobodys_data_with_it() -> None:
     log = RedisLog.at("redis://127.0.0.1:1/0")
     with pytest.raises(Unreachable) as caught:
         log.append([event(1, text="secret")], at_us=AT)
-    assert caught.value.first.code == "motion.log_unreachable"
+    assert caught.value.first.code == "streaming.log_unreachable"
     assert "secret" not in str(caught.value)
 
 
 def test_a_log_that_cannot_be_opened_is_a_failure_of_storage(tmp_path: Path) -> None:
-    (tmp_path / "motion").mkdir()
-    (tmp_path / "motion" / "events.db").write_bytes(b"no database at all, but long enough to look like one" * 40)
+    (tmp_path / "streaming").mkdir()
+    (tmp_path / "streaming" / "events.db").write_bytes(b"no database at all, but long enough to look like one" * 40)
     with pytest.raises(StorageFailure) as caught:
-        SqliteLog(tmp_path / "motion")
+        SqliteLog(tmp_path / "streaming")
     assert caught.value.exit_code == 74
 
 
 def test_the_log_is_for_its_owners_eyes_only(tmp_path: Path) -> None:
-    log = SqliteLog(tmp_path / "motion")
+    log = SqliteLog(tmp_path / "streaming")
     log.append([event(1)], at_us=AT)
     log.close()
-    assert stat.S_IMODE((tmp_path / "motion").stat().st_mode) == 0o700
-    assert stat.S_IMODE((tmp_path / "motion" / "events.db").stat().st_mode) == 0o600
+    assert stat.S_IMODE((tmp_path / "streaming").stat().st_mode) == 0o700
+    assert stat.S_IMODE((tmp_path / "streaming" / "events.db").stat().st_mode) == 0o600

@@ -19,7 +19,7 @@ from tests.features.tiny import STORE, unified
 
 @pytest.fixture
 def workspace(tmp_path: Path) -> Workspace:
-    """Return a built company, of whose three events in motion a feed has delivered one, the other two being its own."""
+    """Return a built company, of whose three streamed events a feed has delivered one, the other two being its own."""
     made = world(tmp_path, build=False)
     made.file("features/feature_store.yaml").write_text(STORE, encoding="utf-8")
     build_features(made, Silent())
@@ -52,7 +52,7 @@ def test_after_old_events_went_a_build_renews_whom_they_were_about_as_if_built_a
     report = build_features(workspace, Silent())
     renewed = snapshots(workspace)
     assert renewed != files
-    assert report.motion == 3
+    assert report.last_event == 3
     shutil.rmtree(workspace.snapshots)
     build_features(workspace, Silent())
     assert snapshots(workspace) == renewed
@@ -65,7 +65,7 @@ def test_after_one_customer_was_erased_a_build_is_one_that_never_saw_the_events(
     build_features(workspace, Silent())
     renewed = snapshots(workspace)
     log.close()
-    shutil.rmtree(workspace.motion)
+    shutil.rmtree(workspace.streaming)
     shutil.rmtree(workspace.snapshots)
     accept(workspace, [told(1, "A1"), told(9, "A1", feed="till", id="9")])
     build_features(workspace, Silent())

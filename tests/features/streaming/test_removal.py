@@ -52,7 +52,7 @@ def company(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 
 @pytest.fixture
 def workspace(company: Workspace) -> Iterator[Workspace]:
-    """Return the company as it was built, with nothing in motion and nothing online."""
+    """Return the company as it was built, with no streamed events and nothing online."""
     emptied(company)
     report = read_report(company)
     yield company
@@ -61,8 +61,10 @@ def workspace(company: Workspace) -> Iterator[Workspace]:
 
 def seen(workspace: Workspace, log: EventLog, *, at: datetime = NOW) -> None:
     """Let a build and a worker see all that the log holds."""
-    report = replace(read_report(workspace), motion=settle(workspace, log))
-    write_json(workspace.snapshots / REPORT, as_json(replace(report, digest=digest_of([report.digest, report.motion]))))
+    report = replace(read_report(workspace), last_event=settle(workspace, log))
+    write_json(
+        workspace.snapshots / REPORT, as_json(replace(report, digest=digest_of([report.digest, report.last_event])))
+    )
     caught_up(workspace, at=at, log=log)
     log.release()
 
@@ -78,7 +80,7 @@ def test_what_a_feed_holds_goes_and_no_feature_changes(workspace: Workspace, log
     assert prune(workspace, log) == Pruned(delivered=1, old=0, aside=0)
     assert ids(log) == ["e1", "e3"]
     assert (offline(workspace, NOW + DAY), rows(workspace)) == before
-    assert read_segments(workspace.motion).through == 3
+    assert read_segments(workspace.streaming).through == 3
     assert prune(workspace, log) == Pruned(0, 0, 0)
 
 
@@ -99,7 +101,7 @@ def test_what_the_worker_or_the_last_build_has_not_seen_stays(workspace: Workspa
     accept(workspace, [told(2, "A1", **OF_THE_TILL)], log=log)
     caught_up(workspace, log=log)
     log.release()
-    assert prune(workspace, log, before=NOW + DAY) == Pruned(0, 0, 0), "the last build has seen nothing in motion"
+    assert prune(workspace, log, before=NOW + DAY) == Pruned(0, 0, 0), "the last build has seen no streamed event"
     seen(workspace, log)
     log.hold()
     log.move(Place(0, ""))
@@ -145,7 +147,7 @@ def test_killed_anywhere_it_is_run_again(
         settle(workspace, log)
         run()
     assert [row[1] for row in rows(workspace)] == ids(log) == ["e3", "e4", "e9"]
-    assert len(list((workspace.motion / "events").iterdir())) == 2, "one file of rows, and their list"
+    assert len(list((workspace.streaming / "events").iterdir())) == 2, "one file of rows, and their list"
     after = offline(workspace, NOW + DAY)
     dora = customer(workspace, "D1")
     assert after[dora] == before[dora]
@@ -204,11 +206,11 @@ def test_nothing_of_the_erased_stays_in_any_file(workspace: Workspace) -> None:
     log = log_of(workspace)
     accept(workspace, [told(1, "A1", text="a secret"), told(2, "B1"), told(3, ann, NOW + DAY, text="secret")], log=log)
     settle(workspace, log)
-    left = workspace.motion / "events" / ".0-1.parquet.1.part"
+    left = workspace.streaming / "events" / ".0-1.parquet.1.part"
     left.write_bytes(b"secret")
     log.take_out([], barred=[])
     erase(workspace, log, ann)
-    found = [path for path in workspace.motion.rglob("*") if path.is_file()]
+    found = [path for path in workspace.streaming.rglob("*") if path.is_file()]
     assert left not in found
     assert not [path for path in found if b"secret" in path.read_bytes() or ann.encode() in path.read_bytes()]
     log.close()
@@ -331,7 +333,7 @@ def test_settling_anew_after_everything_was_taken_out_keeps_its_number(tmp_path:
     crm.write_text(crm.read_text(encoding="utf-8") + "E1,2026-01-01,e1@x.org,Town E1\n", encoding="utf-8")
     unified(workspace)
     assert settle(workspace, log) == 2
-    assert read_segments(workspace.motion).files == ()
+    assert read_segments(workspace.streaming).files == ()
     accept(workspace, [told(3, "A1", record="crm:E1")], at=NOW + SECOND, log=log)
     assert settle(workspace, log) == 3
     assert [row[1] for row in rows(workspace)] == ["e3"]

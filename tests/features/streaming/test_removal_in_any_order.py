@@ -44,7 +44,7 @@ def test_whatever_happens_in_whatever_order_every_event_counts_once_but_the_eras
     emptied(workspace)
     delivered = {("till", str(number)) for number in range(1, 5)}
     ann, log, report = customer(workspace, "A1"), log_of(workspace), read_report(workspace)
-    write_json(workspace.snapshots / REPORT, as_json(replace(report, motion=0)))
+    write_json(workspace.snapshots / REPORT, as_json(replace(report, last_event=0)))
     theirs: dict[tuple[str, str], str] = {}  # whose an event is: of those who told it first
     barred: set[tuple[str, str]] = set()
     for number, step in enumerate([*steps, "settle"]):
@@ -56,7 +56,7 @@ def test_whatever_happens_in_whatever_order_every_event_counts_once_but_the_eras
                     theirs.setdefault((feed, str(n)), who)
         elif step == "see":
             seq = settle(workspace, log)
-            write_json(workspace.snapshots / REPORT, as_json(replace(report, motion=seq)))
+            write_json(workspace.snapshots / REPORT, as_json(replace(report, last_event=seq)))
             log.move(Place(seq, ""))
         elif step == "settle":
             settle(workspace, log)

@@ -21,7 +21,7 @@ from tests.features.tiny import unified
 
 
 def rows(workspace: Workspace, purpose: str | None = None, as_of: datetime | None = None) -> list[tuple[Any, ...]]:
-    """Return the events in motion as batch sees them."""
+    """Return the streamed events as batch sees them."""
     purposes = load_feeds(workspace)[0].purposes
     with open_engine(folders=[workspace.unified]) as engine:
         open_customer_data(engine, workspace, purposes, purpose=purpose, as_of=as_of)
@@ -36,9 +36,9 @@ def workspace(tmp_path: Path) -> Workspace:
     return world(tmp_path, build=False)
 
 
-def test_nothing_in_motion_changes_nothing(workspace: Workspace) -> None:
+def test_no_streamed_event_changes_nothing(workspace: Workspace) -> None:
     assert settle_all(workspace) == 0
-    assert not workspace.motion.exists()
+    assert not workspace.streaming.exists()
     assert rows(workspace) == []
 
 
@@ -80,12 +80,12 @@ def test_settling_goes_on_where_it_ended_and_full_segments_are_left_alone(
     monkeypatch.setattr(settling, "ROWS", 3)
     accept(workspace, [told(number, "A1") for number in range(4)])
     settle_all(workspace)
-    first = read_segments(workspace.motion).files
+    first = read_segments(workspace.streaming).files
     assert [(segment.first, segment.last) for segment in first] == [(1, 3), (4, 4)]
     accept(workspace, [told(number, "A1") for number in range(4, 8)], at=NOW + SECOND)
     settle_all(workspace)
     assert settle_all(workspace) == 8
-    second = read_segments(workspace.motion).files
+    second = read_segments(workspace.streaming).files
     assert [(segment.first, segment.last) for segment in second] == [(1, 3), (4, 6), (7, 8)]
     assert second[0] == first[0]
     assert [row[1] for row in rows(workspace)] == [f"e{number}" for number in range(8)]
@@ -132,14 +132,14 @@ def test_after_a_merge_and_a_split_events_are_with_the_customers_of_today(worksp
 def test_a_damaged_segment_is_told_and_made_again(workspace: Workspace) -> None:
     accept(workspace, [told(number, "A1") for number in range(50)])
     settle_all(workspace)
-    folder = workspace.motion / "events"
+    folder = workspace.streaming / "events"
     (path,) = folder.glob("*.parquet")
     content = bytearray(path.read_bytes())
     content[len(content) // 3] ^= 0xFF
     path.write_bytes(content)
     with pytest.raises(StorageFailure) as caught:
         rows(workspace)
-    assert caught.value.first.code == "motion.segment_unreadable"
+    assert caught.value.first.code == "streaming.segment_unreadable"
     for left in folder.iterdir():
         left.unlink()
     log = log_of(workspace)

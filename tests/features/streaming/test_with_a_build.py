@@ -1,4 +1,4 @@
-"""Events in motion and a build together: it sees them, Feast serves them, and neither undoes the other."""
+"""Streamed events and a build together: it sees them, Feast serves them, and neither undoes the other."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_an_event_is_served_before_the_next_build_and_part_of_it_then(workspace:
     assert served(workspace, ann, NOW) == 7.5
     before = read_report(workspace)
     report = build_features(workspace, Silent())
-    assert (before.motion, report.motion) == (0, 1)
+    assert (before.last_event, report.last_event) == (0, 1)
     assert report.as_of == NOW.replace(hour=0) + timedelta(days=1)
     assert served(workspace, ann, NOW) == 7.5
     assert build_features(workspace, Silent()).digest == report.digest

@@ -52,13 +52,13 @@ def company(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 
 @pytest.fixture
 def workspace(company: Workspace) -> Workspace:
-    """Return the company as it was built, with nothing in motion and nothing online."""
+    """Return the company as it was built, with no streamed events and nothing online."""
     emptied(company)
     return company
 
 
 def emptied(workspace: Workspace) -> None:
-    for path in sorted([*workspace.motion.rglob("*"), *(workspace.state / "online").rglob("*")]):
+    for path in sorted([*workspace.streaming.rglob("*"), *(workspace.state / "online").rglob("*")]):
         if path.is_file():
             path.unlink()
 
@@ -187,7 +187,7 @@ def test_events_that_a_build_has_not_seen_are_taken_again_after_it(tmp_path: Pat
     log.move(Place(2, log.place().stamp))  # as if it had been taken before the build ended
     log.close()
     found = caught_up(workspace, at=NOW + SECOND)
-    assert report.motion == 1
+    assert report.last_event == 1
     assert found[ann]["purchases"][0] == 15.0
     (block,) = {block.event_us for block in dict(records.scan())[ann].values()}
     assert from_us(block) == report.as_of == NOW.replace(hour=0) + DAY, "served as of tonight, as the build was"
@@ -220,7 +220,7 @@ def test_views_that_are_declared_and_not_built_are_told(tmp_path: Path) -> None:
     accept(workspace, [told(1, "A1")])
     with pytest.raises(BadData) as caught:
         caught_up(workspace)
-    assert caught.value.first.code == "motion.out_of_step"
+    assert caught.value.first.code == "streaming.out_of_step"
     assert log_of(workspace).place().seq == 0
 
 
@@ -289,7 +289,7 @@ def test_an_interrupted_worker_settles_what_it_took(workspace: Workspace) -> Non
 
     with pytest.raises(KeyboardInterrupt):
         follow(workspace, log, records, clock=lambda: NOW, pause=interrupt)
-    assert log.place().seq == read_segments(workspace.motion).through == 1
+    assert log.place().seq == read_segments(workspace.streaming).through == 1
     assert log_of(workspace).hold(), "the lease is given back"
     log.close()
     records.close()

@@ -1,4 +1,4 @@
-"""A small company with events in motion: unified, its features built as far as the worker needs, without Feast."""
+"""A small company with streamed events: unified, its features built as far as the worker needs, without Feast."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def built(workspace: Workspace, as_of: datetime | None = None) -> FeaturesReport
             cutoffs=(moment,),
             online_customers=0,
             digest=digest_of([iso(moment), settled, views.model_dump(mode="json")]),
-            motion=settled,
+            last_event=settled,
         )
     workspace.snapshots.mkdir(parents=True, exist_ok=True)
     write_json(workspace.snapshots / REPORT, as_json(report))
@@ -152,12 +152,12 @@ def told(number: int, who: str, at: datetime = NOW, **more: Any) -> str:
 
 
 def records_of(workspace: Workspace) -> SqliteRecords:
-    """Return the online records; in the tests of motion always of SQLite."""
+    """Return the online records; in the tests of streaming always of SQLite."""
     return SqliteRecords(workspace.state / "online" / "records.db")
 
 
 def log_of(workspace: Workspace) -> SqliteLog:
-    return SqliteLog(workspace.motion)
+    return SqliteLog(workspace.streaming)
 
 
 def accept(workspace: Workspace, events: Iterable[str], *, at: datetime = NOW, log: EventLog | None = None) -> Any:

@@ -60,7 +60,7 @@ def make(keyed: Workspace, decider: Decider, tmp_path: Path) -> Callable[..., Ru
     ) -> Running:
         roles, risk = read_roles(keyed)
         profile = frozenset({"profile__region"})
-        intake = Intake(keyed, SqliteLog(tmp_path / "motion"))
+        intake = Intake(keyed, SqliteLog(tmp_path / "streaming"))
         read = reads or open_reader(keyed.root)
         context = ServiceContext(decider=decider, reader=read, roles=roles, risk=risk, profile=profile, intake=intake)
         gate, meters = ReadinessGate(context), Meters()

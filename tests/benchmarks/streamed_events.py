@@ -207,8 +207,8 @@ def lost_and_doubled(workspace: Workspace, source: Told, intake: Intake) -> tupl
     log = intake.log
     entries = log.read(after=0, limit=10_000_000)
     settle_all(workspace)
-    files = read_segments(workspace.motion).files
-    settled = [row["record_id"] for file in files for row in rows_of(workspace.motion / "events" / file.file)]
+    files = read_segments(workspace.streaming).files
+    settled = [row["record_id"] for file in files for row in rows_of(workspace.streaming / "events" / file.file)]
     lost = doubled = 0
     for ids in ([entry.event.id for entry in entries], settled):
         lost += source.events - len(set(ids))
@@ -279,7 +279,7 @@ def main(arguments: list[str]) -> int:
     """Measure, print, and say what falls short; ``--short`` for a look at whether it runs."""
     short_run = "--short" in arguments
     customers, history, seconds, times = (500, 20_000, 5, 3) if short_run else (CUSTOMERS, HISTORY, SECONDS, KILLS)
-    with tempfile.TemporaryDirectory(prefix="nextbest-motion-") as name:
+    with tempfile.TemporaryDirectory(prefix="nextbest-streaming-") as name:
         workspace = make(Path(name) / "company", customers=customers, history=history)
         intake = open_intake(workspace)
         source = Told(workspace, intake)

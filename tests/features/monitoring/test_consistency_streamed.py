@@ -24,7 +24,7 @@ OWN = ("buys__amount_sum_7d", "buys__count_30d", "buys__recency", "profile__city
 
 @pytest.fixture
 def log(workspace: Workspace) -> Iterator[SqliteLog]:
-    opened = SqliteLog(workspace.motion)
+    opened = SqliteLog(workspace.streaming)
     yield opened
     opened.close()
 
