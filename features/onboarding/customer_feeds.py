@@ -8,9 +8,9 @@ from dataclasses import replace
 from features.config.canonical import PERSONAL_FIELDS
 from features.onboarding.column_names import may_leak, names_person, plain
 from features.onboarding.column_profile import ColumnProfile, TableProfile
+from features.onboarding.customer_links import LINKED, Overlaps, customer_columns, naming_columns
 from features.onboarding.fields import birth_parts, map_fields
 from features.onboarding.kinds import key_of
-from features.onboarding.links import LINKED, Overlaps, customer_columns, naming_columns
 from features.onboarding.proposal import CustomerLink, ProfiledSource, ProposedFeed, Reasoned, columns_read, reference
 from features.onboarding.time_formats import find_moments, zone_reason
 

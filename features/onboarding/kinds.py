@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from features.config.canonical import PERSONAL_FIELDS, Kind, snake_case
 from features.onboarding.column_names import names_id, names_item, names_person, names_place
 from features.onboarding.column_profile import ColumnProfile, TableProfile
+from features.onboarding.customer_links import customer_columns
 from features.onboarding.fields import map_fields
-from features.onboarding.links import customer_columns
 from features.onboarding.proposal import ProfiledSource
 from features.onboarding.time_formats import find_moments
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from features.config.canonical import PERSONAL_FIELDS, attribute_name, snake_case
 from features.onboarding.column_names import may_leak, names_id
-from features.onboarding.links import customer_columns
+from features.onboarding.customer_links import customer_columns
 from features.onboarding.proposal import Proposal, ProposedFeed, Reasoned, SkippedSource, columns_read
 from features.onboarding.summary import is_usable_feature
 from features.onboarding.time_formats import find_moments

@@ -12,6 +12,7 @@ from features.config.canonical import Kind
 from features.onboarding.column_names import names_customer, names_id, plain
 from features.onboarding.column_profile import ColumnProfile, TableProfile
 from features.onboarding.customer_feeds import ROW, customers_of, personal_columns, propose_customers
+from features.onboarding.customer_links import COMPLETE, LINKED, Overlaps, customer_columns
 from features.onboarding.fields import map_fields
 from features.onboarding.kinds import (
     event_type,
@@ -21,7 +22,6 @@ from features.onboarding.kinds import (
     key_of,
     kind_of_activity,
 )
-from features.onboarding.links import COMPLETE, LINKED, Overlaps, customer_columns
 from features.onboarding.proposal import (
     CustomerLink,
     ProfiledSource,

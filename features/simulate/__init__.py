@@ -10,7 +10,7 @@ Nobody in it exists: towns are invented, their postcode areas begin with Q, V or
 valid to a parser but is not a mobile number.
 """
 
-from features.simulate.company import SimulatedCompany, simulate
+from features.simulate.simulated_company import SimulatedCompany, simulate
 from features.simulate.write import write
 
 __all__ = ["SimulatedCompany", "simulate", "write"]

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from features.base.errors import StorageFailure
 from features.simulate.arrays import Table
-from features.simulate.company import SimulatedCompany
+from features.simulate.simulated_company import SimulatedCompany
 
 AS_PARQUET = {"web_clicks"}
 BY_MONTH = {"till": "sold_at"}

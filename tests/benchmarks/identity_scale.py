@@ -34,8 +34,8 @@ from features.identity.incremental_matching import Memory, gather_again
 from features.identity.judgements import Judgements
 from features.identity.ledger_files import read_ledger, write_ledger
 from features.identity.resolve import join
-from features.simulate.many_records import many_records
 from tests.benchmarks._run import closing, table
+from tests.features.simulate.many_records import many_records
 
 SIZES = (100_000, 1_000_000)
 MOST_TIMES_SPLINK, MOST_OF_FULL, LINEAR = 1.2, 0.10, 1.25

@@ -16,7 +16,7 @@ from features.config.identity_settings import Identity
 from features.identity.incremental_matching import Gathered, Memory, gather_again
 from features.identity.judgements import Judgements
 from features.identity.resolve import Resolution, gather, join
-from features.simulate.days import days
+from tests.features.simulate.days import days
 
 # So few records may share a contact point that shared ones cross the limit from day to day.
 PEOPLE = Identity(rules="people", shared_by_at_most=2)

@@ -10,9 +10,9 @@ import pyarrow.compute as pc
 import pytest
 
 from features.base.errors import UsageError
-from features.simulate.days import SETTINGS, Day, days
 from features.simulate.dirt import DIRT
-from features.simulate.many_records import Crowd, many_records
+from tests.features.simulate.days import SETTINGS, Day, days
+from tests.features.simulate.many_records import Crowd, many_records
 from tests.features.tiny import company, unified
 
 N = 20_000

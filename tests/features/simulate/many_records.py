@@ -15,7 +15,7 @@ from features.simulate.dirt import DIRT, Dirt, misspelt, noisy, put, without, wr
 from features.simulate.names import FIRST_NAMES, LAST_NAMES, SHORT_NAMES, STREETS
 from features.simulate.places import TOWNS, Places, places
 from features.simulate.random_streams import rng_for
-from features.simulate.records import email, phone_number, phone_spelt, postcode
+from features.simulate.source_records import email, phone_number, phone_spelt, postcode
 from features.simulate.truth import person_names
 
 FEEDS = ("crm_sales", "crm_service")

@@ -22,7 +22,7 @@ from features.simulate.people import People, people
 from features.simulate.places import Places, open_data, places
 from features.simulate.products import catalogue
 from features.simulate.random_streams import rng_for
-from features.simulate.records import SourceRecords, logins, moves, sales_crm, service_crm, source_records
+from features.simulate.source_records import SourceRecords, logins, moves, sales_crm, service_crm, source_records
 from features.simulate.surveys import survey_feed
 from features.simulate.tickets import ticket_feed
 from features.simulate.till import till_feed

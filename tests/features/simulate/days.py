@@ -17,10 +17,10 @@ from features.base.storage import atomic_file
 from features.simulate.arrays import Flags, Ints, Table, instants, joined, text, word
 from features.simulate.calendar import DAY
 from features.simulate.dirt import put
-from features.simulate.many_records import END, FEEDS, family_names, many_records
 from features.simulate.names import STREETS
 from features.simulate.random_streams import rng_for
-from features.simulate.records import DOMAINS
+from features.simulate.source_records import DOMAINS
+from tests.features.simulate.many_records import END, FEEDS, family_names, many_records
 
 ARRIVE, CHANGE, LEAVE = 0.01, 0.01, 0.005
 """Shares a day, of the records there are on the first."""
