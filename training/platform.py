@@ -29,12 +29,11 @@ from features.consent.customer_data import allowed_customers, open_customer_data
 from features.snapshots.build_report import FeaturesReport, read_report
 from features.store.repository import Store, open_store
 from training.dataset.frame import Frame, build_frame
-from training.dataset.leaks.leak_report import Examined, LeakReport, Remake, examine
-from training.dataset.leaks.leak_report import Limits as LeakLimits
+from training.dataset.leaks.leak_report import ExaminedFrame, LeakLimits, LeakReport, Recompute, examine
 from training.dataset.leaks.recompute_features import CompiledViews
 from training.labels.build import build
 from training.labels.label_settings import LabelsFile, load_labels
-from training.models.classifier import Classifier
+from training.models.scorers import Classifier
 from training.registry.bundle import Bundle, load
 from training.registry.champions import Deployment, read_champions, read_deployments
 from training.registry.mlflow_settings import load_mlflow
@@ -44,7 +43,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Learnt:
+class TrainingSummary:
     """What the last training of a model found.
 
     Parameters
@@ -184,16 +183,16 @@ class Platform:
         -------
         one row a customer, in the given order, indexed by customer
         """
-        asked = pd.DataFrame({"customer_id": list(customers), "as_of": as_utc(moment or self.built.as_of)})
-        history = self.store.historical(asked, list(features or self.built.features))
-        return history.frame[list(features or self.built.features)].set_index(asked["customer_id"])
+        requested = pd.DataFrame({"customer_id": list(customers), "as_of": as_utc(moment or self.built.as_of)})
+        history = self.store.historical(requested, list(features or self.built.features))
+        return history.frame[list(features or self.built.features)].set_index(requested["customer_id"])
 
     def feature_history(self, feature: str, customers: Sequence[str]) -> pd.DataFrame:
         """Return one feature at every cutoff: a row a cutoff, a column a customer."""
-        asked = pd.DataFrame(
+        requested = pd.DataFrame(
             [(customer, cutoff) for cutoff in self.cutoffs for customer in customers], columns=["customer_id", "as_of"]
         )
-        values = self.store.historical(asked, [feature]).frame[feature].to_numpy()
+        values = self.store.historical(requested, [feature]).frame[feature].to_numpy()
         return pd.DataFrame(
             values.reshape(len(self.cutoffs), len(customers)),
             index=pd.DatetimeIndex(self.cutoffs, name="as_of"),
@@ -221,33 +220,37 @@ class Platform:
         features: pd.DataFrame,
         target: NDArray[np.float64] | None = None,
         *,
-        remake: Remake | None = None,
+        recompute: Recompute | None = None,
     ) -> LeakReport:
         """Return the leak report of any frame, also of one that was joined by hand.
 
         Parameters
         ----------
         rows : ``customer_id`` and ``as_of``, one line each
-        features : the same rows; columns named as declared features are made anew from what was known by ``as_of``
+        features : the same rows; columns named as declared features are recomputed from what was known by ``as_of``
         target : the same rows
-        remake : computes other columns again, such as `tables_as_of.remade` gives; replaces the declared features
+        recompute : computes other columns again, such as `tables_as_of.recomputed` gives;
+            replaces the declared features
         """
         declared = [name for name in features if name in self.built.features]
         views = CompiledViews(self.workspace, self.built)
-        known = remake or (views.remake if declared and views.in_step else None)
-        return examine(Examined(rows, features, target, remake=known, born=views.born(declared)), self._limits())
+        known = recompute or (views.recompute if declared and views.in_step else None)
+        return examine(
+            ExaminedFrame(rows, features, target, recompute=known, first_known=views.first_known(declared)),
+            self._limits(),
+        )
 
     def leaks(self, model: str) -> LeakReport:
         """Return the leak report of the rows that a model learns from."""
         return self._frame(model, views=CompiledViews(self.workspace, self.built)).leaks
 
-    def trained(self, model: str) -> Learnt:
+    def trained(self, model: str) -> TrainingSummary:
         """Return what the last training of a model found: metrics beside the peers', verdict, every rule's answer."""
         path = self.workspace.models / self._declared(model) / "trained.json"
         if not path.is_file():
             raise BadData("platform.not_trained", f"{model} has not been trained", hint=f"run `nextbest train {model}`")
         found = read_json(path)["trained"]
-        return Learnt(
+        return TrainingSummary(
             version=found["version"],
             verdict=found["verdict"],
             scores=pd.DataFrame({"nextbest": found["metrics"], **found["peers"]}).T,

@@ -14,8 +14,8 @@ from features.base.workspace import Workspace
 from serving.cli.options import AsJson, Folder, workspace_of
 from serving.cli.step_report import StepReport, withheld_lines
 from serving.cli.terminal import Terminal
-from training.pipeline import Trained
 from training.pipeline import train as train_models
+from training.registry.trained_models import TrainedModel
 
 
 def train(
@@ -33,7 +33,7 @@ def train(
 def train_step(workspace: Workspace, models: Sequence[str], progress: Progress, *, clock: Clock) -> StepReport:
     """Run ``train``."""
 
-    def told(name: str, model: Trained) -> list[str]:
+    def told(name: str, model: TrainedModel) -> list[str]:
         main = [key for key in ("auc", "lift_10", "hit_5", "ndcg_5", "log_loss", "ece") if key in model.metrics]
         width = max(len(peer) for peer in ["nextbest", *model.peers])
         rows = [("nextbest", model.metrics), *sorted(model.peers.items())]

@@ -14,7 +14,7 @@ from features.base.workspace import Workspace
 from features.config.loading import did_you_mean
 from serving.decisioning.customer_inputs import Scores
 from serving.decisioning.reason_codes import Reason
-from training.models.explanation import Reason as Driver
+from training.models.explanation import FeatureContribution as Driver
 from training.registry.bundle import Bundle, load
 from training.registry.champions import read_champions
 

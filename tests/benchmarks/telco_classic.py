@@ -1,4 +1,4 @@
-"""Recorded churn on the classic telecom table: ours beside logistic regression and LightGBM as it comes.
+"""RecordedField churn on the classic telecom table: ours beside logistic regression and LightGBM as it comes.
 
 Stratified 5 folds × 2 repeats; encoding, trees, early stopping and calibration see the training folds only.
 Run it from the repository root: ``python -m tests.benchmarks.telco_classic``.
@@ -19,7 +19,7 @@ from training.baselines import classifiers
 from training.dataset import folds
 from training.evaluate import calibration, ranking
 from training.models import classifier
-from training.models.encoding import Encoding, Matrix
+from training.models.feature_encoding import Encoding, Matrix
 
 DATA = Path(os.environ.get("NEXTBEST_DATA", Path(__file__).resolve().parents[3] / "shared" / "data"))
 TABLE = "ibm_telco_classic/telco_customer_churn.parquet"

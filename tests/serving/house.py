@@ -21,6 +21,7 @@ from features.views.catalogue import Feature
 from tests.features.tiny import STORE
 from training.models import classifier, golden_rows, ranker
 from training.models.booster import BoosterSettings
+from training.models.scorers import Classifier, Ranker
 from training.registry import bundle
 from training.registry.bundle import About, Bundle
 from training.registry.champions import Champion, bundle_folder, set_champion
@@ -213,9 +214,7 @@ def _kind(kind: ColumnType) -> Any:
     return kind
 
 
-def _promote(
-    workspace: Workspace, model: str, scorer: classifier.Classifier | ranker.Ranker, frame: pd.DataFrame
-) -> None:
+def _promote(workspace: Workspace, model: str, scorer: Classifier | Ranker, frame: pd.DataFrame) -> None:
     rows = golden_rows.synthetic_rows(scorer.encoding, scorer.encoding.matrix(frame))
     made = Bundle.of(scorer, about=About(model=model, label="made up"), rows=rows)
     folder = workspace.models / "new" / model

@@ -12,7 +12,8 @@ from training.baselines.peers import Peer
 from training.dataset.splits import Fold, by_time
 from training.evaluate import ranking
 from training.models.booster import BoosterSettings
-from training.validation.assessment import Assessment, _AreaOf, assess_binary
+from training.models.fitting import FitSettings
+from training.validation.assessment import Assessment, _ResampledAuc, assess
 
 QUICK = BoosterSettings(learning_rate=0.2, max_rounds=20, patience=5, folds=2, num_threads=1, min_positives=5)
 FRAME = frame_of(np.random.default_rng(3).integers(0, 2, 900).astype(float), days=[0, 30, 60])
@@ -22,14 +23,11 @@ def judged() -> Assessment:
     def constant(fold: Fold) -> list[Peer]:
         return [Peer("constant", np.zeros(int(fold.test.sum())), is_probability=False)]
 
-    return assess_binary(
+    return assess(
         FRAME,
         by_time(FRAME, parts=2, embargo=timedelta(days=30)),
         constant,
-        settings=QUICK,
-        half_life=timedelta(days=30),
-        champion=None,
-        seed=1,
+        fitting=FitSettings(QUICK, half_life=timedelta(days=30), seed=1),
         advance=lambda: None,
     )
 
@@ -51,4 +49,4 @@ def test_the_area_of_drawn_rows_is_the_area_of_those_rows() -> None:
     chance = np.random.default_rng(2)
     target, score = chance.integers(0, 2, 200).astype(float), chance.integers(0, 9, 200).astype(float)
     rows = chance.integers(0, 200, 300)
-    assert _AreaOf(target, score)(rows) == pytest.approx(ranking.auc(target[rows], score[rows]))
+    assert _ResampledAuc(target, score)(rows) == pytest.approx(ranking.auc(target[rows], score[rows]))

@@ -14,6 +14,7 @@ import pytest
 from features.base.errors import BadData, StorageFailure
 from training.models import classifier, golden_rows, ranker
 from training.models.booster import BoosterSettings
+from training.models.scorers import Classifier, Ranker
 from training.registry import bundle
 from training.registry.bundle import About, Bundle
 
@@ -38,7 +39,7 @@ ROWS = frame(300)
 
 def made(kind: str) -> Bundle:
     chance = np.random.default_rng(2)
-    scorer: classifier.Classifier | ranker.Ranker
+    scorer: Classifier | Ranker
     if kind == "binary":
         target = (ROWS["n__wine"].to_numpy() + chance.normal(size=300) > 1).astype(float)
         scorer = classifier.fit(ROWS, target, settings=QUICK, seed=1)

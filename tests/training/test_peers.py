@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from tests.training.rows import frame_of
-from training.baselines.peers import Past, binary_peers, ranking_peers
+from training.baselines.peers import PurchaseHistory, binary_peers, ranking_peers
 from training.dataset.splits import Fold
 
 CHANCE = np.random.default_rng(5)
@@ -16,14 +16,14 @@ EARLY = np.repeat([True, False], CUSTOMERS)
 FOLD = Fold("last", EARLY, ~EARLY)
 
 
-def past(*, strangers: bool) -> Past:
+def past(*, strangers: bool) -> PurchaseHistory:
     """Return histories of the population, and perhaps of strangers who came twice long ago and never since."""
     count = CHANCE.integers(0, 9, 2 * CUSTOMERS)
     known = FRAME.rows.assign(frequency=count, recency=np.where(count > 0, 300.0, 0.0), age=330.0)
     if not strangers:
-        return Past(known, ahead=90.0)
+        return PurchaseHistory(known, ahead=90.0)
     gone = known.assign(customer_id="gone_" + known["customer_id"], frequency=1, recency=5.0)
-    return Past(pd.concat([known, gone], ignore_index=True), ahead=90.0)
+    return PurchaseHistory(pd.concat([known, gone], ignore_index=True), ahead=90.0)
 
 
 def test_an_inactivity_is_compared_with_rules_and_a_recorded_label_is_not() -> None:

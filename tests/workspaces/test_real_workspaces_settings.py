@@ -21,7 +21,7 @@ from features.views.catalogue import aggregate_name, attribute_feature
 from features.views.declaration_check import check
 from serving.decisioning.offer_settings import OffersSettings
 from serving.decisioning.policy import Policy, compile_policy
-from training.labels.label_settings import Acquisition, LabelsFile, Recorded
+from training.labels.label_settings import Acquisition, LabelsFile, RecordedField
 from training.registry.mlflow_settings import load_mlflow
 
 HERE = Path(__file__).parent
@@ -184,7 +184,7 @@ def test_what_the_telco_knows_only_with_the_answer_is_excluded() -> None:
 
 def test_tech_support_is_not_learnt_from_itself_or_from_a_price_that_holds_it() -> None:
     model = labels("telco").models["tech_support"]
-    assert isinstance(model.label, Recorded)
+    assert isinstance(model.label, RecordedField)
     assert {model.label.field, "services.monthly_charge", "services.total_charges"} <= set(model.exclude)
     shown = {field for view in views("telco").views.values() for field in view.fields}
     assert "services.total_revenue" not in shown

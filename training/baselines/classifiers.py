@@ -15,7 +15,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from features.base.errors import BadData
-from training.models.encoding import Encoding, Matrix
+from training.models.feature_encoding import Encoding, Matrix
 
 Array = NDArray[np.float64]
 

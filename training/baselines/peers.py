@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
+import duckdb
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -12,7 +14,9 @@ from numpy.typing import NDArray
 from training.baselines import bgnbd, classifiers
 from training.dataset.frame import Frame
 from training.dataset.splits import Fold
-from training.models.encoding import Encoding
+from training.labels.label_settings import Acquisition, Inactivity, Label
+from training.labels.purchase_history import purchase_history, taken_before
+from training.models.feature_encoding import Encoding
 
 Array = NDArray[np.float64]
 
@@ -34,8 +38,8 @@ class Peer:
 
 
 @dataclass(frozen=True)
-class Past:
-    """What the rules for inactivity know.
+class PurchaseHistory:
+    """What the rules for inactivity are computed from.
 
     Parameters
     ----------
@@ -47,7 +51,34 @@ class Past:
     ahead: float
 
 
-def binary_peers(frame: Frame, fold: Fold, past: Past | None, *, seed: int) -> list[Peer]:
+def peers_of_label(
+    engine: duckdb.DuckDBPyConnection, label: Label, frame: Frame, *, seed: int
+) -> Callable[[Fold], Sequence[Peer]]:
+    """Return a function that fits and scores the peers of a label on a fold.
+
+    Parameters
+    ----------
+    engine : with the canonical tables; it is read at once
+    label : what is predicted
+    frame : the rows that are learnt from and scored
+    seed : for LightGBM
+    """
+    cutoffs = [moment.to_pydatetime() for moment in pd.DatetimeIndex(frame.rows["as_of"].unique())]
+    match label:
+        case Acquisition():
+            counts = taken_before(engine, label, cutoffs, frame.candidates)
+            before = aligned(frame, counts, fill=dict.fromkeys(frame.candidates, 0.0))
+            matrix = before[list(frame.candidates)].to_numpy(dtype=np.float64)
+            return lambda fold: ranking_peers(frame, fold, matrix)
+        case Inactivity():
+            days = (label.gap + label.horizon) / timedelta(days=1)
+            past = PurchaseHistory(purchase_history(engine, label.event, cutoffs), ahead=days)
+            return lambda fold: binary_peers(frame, fold, past, seed=seed)
+        case _:
+            return lambda fold: binary_peers(frame, fold, None, seed=seed)
+
+
+def binary_peers(frame: Frame, fold: Fold, past: PurchaseHistory | None, *, seed: int) -> list[Peer]:
     """Return the peers of a binary model: logistic regression, default LightGBM, and for inactivity the rules.
 
     Parameters
@@ -68,7 +99,7 @@ def binary_peers(frame: Frame, fold: Fold, past: Past | None, *, seed: int) -> l
     return peers if past is None else [*peers, *_rules(test, past)]
 
 
-def _rules(test: Frame, past: Past) -> list[Peer]:
+def _rules(test: Frame, past: PurchaseHistory) -> list[Peer]:
     """Return recency and BG/NBD, which learns from histories alone.
 
     It needs no outcome, so it is fitted on all that was known at the last test cutoff. A population that was

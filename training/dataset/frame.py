@@ -16,10 +16,10 @@ from features.config.loading import did_you_mean
 from features.snapshots.build_report import FeaturesReport
 from features.store.repository import History, Store
 from features.views.catalogue import CONSENT_VIEW, Feature
-from training.dataset.leaks.leak_report import Examined, LeakReport, Limits, examine
+from training.dataset.leaks.leak_report import ExaminedFrame, LeakLimits, LeakReport, examine
 from training.dataset.leaks.recompute_features import CompiledViews
 from training.labels.build import Labels
-from training.labels.label_settings import ModelSettings, Recorded
+from training.labels.label_settings import ModelSettings, RecordedField
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def learnable(features: Sequence[Feature], settings: ModelSettings, exclude: Seq
                 "label.unknown_view", f"no view {view!r} to learn from", hint=did_you_mean(view, views)
             )
     hidden = {*exclude, *settings.exclude}
-    if isinstance(settings.label, Recorded):
+    if isinstance(settings.label, RecordedField):
         hidden.add(settings.label.field)
     columns = {snake_case(name) for name in hidden if "__" not in name}
     allowed = set(settings.features or views)
@@ -108,7 +108,7 @@ def build_frame(
     *,
     exclude: Sequence[str],
     views: CompiledViews | None = None,
-    limits: Limits | None = None,
+    limits: LeakLimits | None = None,
 ) -> Frame:
     """Read the features of every label from Feast as of its cutoff, keep the declared population, look for leaks.
 
@@ -129,15 +129,15 @@ def build_frame(
         if settings.population.where
         else None
     )
-    asked = list(dict.fromkeys([*names, *(sorted(where.columns) if where else [])]))
-    unknown = sorted(set(asked) - set(report.features))
+    requested = list(dict.fromkeys([*names, *(sorted(where.columns) if where else [])]))
+    unknown = sorted(set(requested) - set(report.features))
     if unknown:
         raise BadConfiguration(
             "label.unknown_feature",
             f"population.where: no feature {unknown[0]!r}",
             hint=did_you_mean(unknown[0], list(report.features)),
         )
-    history = store.historical(labels.rows, asked)
+    history = store.historical(labels.rows, requested)
     values = history.frame
     kept = (
         np.ones(len(values), dtype=np.bool_)
@@ -151,13 +151,13 @@ def build_frame(
         target=target,
         candidates=labels.candidates,
         leaks=examine(
-            Examined(
+            ExaminedFrame(
                 rows=values.loc[kept, ["customer_id", "as_of"]].reset_index(drop=True),
                 features=features,
                 target=target,
-                asked=labels.rows[kept],
-                remake=views.remake if views is not None and views.in_step else None,
-                born=views.born(names) if views is not None else None,
+                requested=labels.rows[kept],
+                recompute=views.recompute if views is not None and views.in_step else None,
+                first_known=views.first_known(names) if views is not None else None,
                 snapshots=_snapshots(history, settings, kept),
             ),
             limits,
@@ -167,4 +167,4 @@ def build_frame(
 
 def _snapshots(history: History, settings: ModelSettings, kept: NDArray[np.bool_]) -> pd.DataFrame | None:
     """Return the snapshots that were joined; none where all rows are of the present, which need no cutoff of theirs."""
-    return None if isinstance(settings.label, Recorded) else history.snapshot_times[kept].reset_index(drop=True)
+    return None if isinstance(settings.label, RecordedField) else history.snapshot_times[kept].reset_index(drop=True)

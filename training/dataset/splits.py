@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 import numpy as np
@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from features.base.errors import BadData
 from training.dataset import folds
 from training.dataset.frame import Frame
+from training.dataset.leaks.leak_report import ExaminedFrame, LeakLimits, examine_splits
+from training.labels.label_settings import ModelSettings, RecordedField, Validation
 
 Rows = NDArray[np.bool_]
 Array = NDArray[np.float64]
@@ -30,6 +32,34 @@ class Fold:
     name: str
     train: Rows
     test: Rows
+
+
+def split(frame: Frame, settings: ModelSettings, validation: Validation, *, embargo: timedelta) -> list[Fold]:
+    """Return a model's folds: by customer where the label is recorded once, else forward in time.
+
+    Parameters
+    ----------
+    frame : the rows
+    settings, validation : as declared; how many folds, and the seed of a split by customer
+    embargo : from a cutoff to the end of its outcome window
+
+    Raises
+    ------
+    BadData : the rows cannot be split
+    """
+    if isinstance(settings.label, RecordedField):
+        return by_customer(frame, parts=validation.folds, seed=settings.seed)
+    return by_time(frame, parts=validation.folds, embargo=embargo)
+
+
+def check_split(frame: Frame, folds: Sequence[Fold], settings: ModelSettings, limits: LeakLimits) -> Frame:
+    """Return the frame, with LK005 answered in its leak report where the split is by customer."""
+    if not isinstance(settings.label, RecordedField):
+        return frame
+    examined = ExaminedFrame(
+        rows=frame.rows, features=frame.features, splits=[(fold.train, fold.test) for fold in folds]
+    )
+    return replace(frame, leaks=frame.leaks.with_result(examine_splits(examined, limits)))
 
 
 def by_time(frame: Frame, *, parts: int, embargo: timedelta) -> list[Fold]:

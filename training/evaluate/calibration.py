@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
+from sklearn import metrics
 
 from features.base.errors import BadData
 from training.evaluate.array_checks import Array, probabilities
@@ -16,14 +17,13 @@ SMALLEST = 1e-15  # a certain and wrong probability costs 34.5 nats, not infinit
 def log_loss(target: ArrayLike, probability: ArrayLike) -> float:
     """Return the mean negative log-likelihood, in nats."""
     y, p = probabilities(target, probability)
-    p = np.clip(p, SMALLEST, 1 - SMALLEST)
-    return float(-np.mean(y * np.log(p) + (1 - y) * np.log1p(-p)))
+    return float(metrics.log_loss(y, np.clip(p, SMALLEST, 1 - SMALLEST), labels=[0, 1]))
 
 
 def brier(target: ArrayLike, probability: ArrayLike) -> float:
     """Return the mean squared error of the probabilities. Brier (1950)."""
     y, p = probabilities(target, probability)
-    return float(np.mean((p - y) ** 2))
+    return float(metrics.mean_squared_error(y, p))
 
 
 @dataclass(frozen=True)

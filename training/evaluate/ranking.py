@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.stats import rankdata
+from sklearn.metrics import average_precision_score, roc_auc_score
 
 from features.base.errors import BadData
 from training.evaluate.array_checks import Array, target_and_score
@@ -24,17 +26,29 @@ def auc(target: ArrayLike, score: ArrayLike) -> float:
     Hanley and McNeil (1982).
     """
     y, s = target_and_score(target, score)
-    positives = y.sum()
-    above = (_mid_ranks(s)[y == 1].sum()) - positives * (positives + 1) / 2
-    return float(above / (positives * (len(y) - positives)))
+    return float(roc_auc_score(y, s if np.isfinite(s).all() else rankdata(s)))
+
+
+def auc_of_counts(positives: ArrayLike, negatives: ArrayLike) -> float:
+    """Return the AUC of rows that were counted by score; it equals scikit-learn's of the rows one by one.
+
+    Parameters
+    ----------
+    positives, negatives : shape (scores,), how many rows of each label have each score, from the lowest score up
+
+    Examples
+    --------
+    >>> auc_of_counts([0, 1, 3], [4, 1, 1])
+    0.833...
+    """
+    hits, misses = np.asarray(positives, dtype=np.float64), np.asarray(negatives, dtype=np.float64)
+    return float(hits @ (np.cumsum(misses) - misses / 2) / (hits.sum() * misses.sum()))
 
 
 def average_precision(target: ArrayLike, score: ArrayLike) -> float:
     """Return the precision averaged over the positives, from the top down; ties are taken together."""
     y, s = target_and_score(target, score)
-    taken, hits = _cumulative(y, s)
-    gained = np.diff(hits, prepend=0.0)
-    return float((gained * hits / taken).sum() / y.sum())
+    return float(average_precision_score(y, s if np.isfinite(s).all() else rankdata(s)))
 
 
 def lift(target: ArrayLike, score: ArrayLike, *, share: float = 0.10) -> float:
@@ -90,12 +104,6 @@ def single_feature_aucs(matrix: NDArray[np.float64], target: ArrayLike, *, categ
             ends = (auc(y, np.nan_to_num(values, nan=end)) for end in (-np.inf, np.inf))
             out[at] = max(max(reached, 1 - reached) for reached in ends)
     return out
-
-
-def _mid_ranks(score: Array) -> Array:
-    _, group, size = np.unique(score, return_inverse=True, return_counts=True)
-    last = np.cumsum(size)
-    return np.asarray((last - (size - 1) / 2)[group], dtype=np.float64)
 
 
 def _cumulative(target: Array, score: Array) -> tuple[Array, Array]:

@@ -16,7 +16,7 @@ from features.base.errors import BadConfiguration, BadData
 from features.config.canonical import category_name
 from features.config.feeds_file import FeedsFile
 from features.identity.survivorship_rules import survivor
-from training.labels.label_settings import Acquisition, Inactivity, Label, ModelSettings, Recorded
+from training.labels.label_settings import Acquisition, Inactivity, Label, ModelSettings, RecordedField
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -43,7 +43,7 @@ class Labels:
 
 def closes_after(label: Label) -> timedelta:
     """Return how long after a cutoff its outcome window has closed."""
-    return timedelta(0) if isinstance(label, Recorded) else label.gap + label.horizon
+    return timedelta(0) if isinstance(label, RecordedField) else label.gap + label.horizon
 
 
 def usable_cutoffs(cutoffs: Sequence[datetime], settings: ModelSettings) -> list[datetime]:
@@ -54,7 +54,7 @@ def usable_cutoffs(cutoffs: Sequence[datetime], settings: ModelSettings) -> list
     BadData : no cutoff is left
     """
     first, now = cutoffs[0], cutoffs[-1]
-    if isinstance(settings.label, Recorded):
+    if isinstance(settings.label, RecordedField):
         return [now]
     closed = [
         cutoff
@@ -95,7 +95,7 @@ def build(
             labels = _inactivity(engine, label, settings, usable)
         case Acquisition() as label:
             labels = _acquisition(engine, label, settings, usable)
-        case Recorded() as label:
+        case RecordedField() as label:
             labels = _recorded(engine, label, usable[-1], feeds)
     if labels.rows.empty:
         raise BadData("label.empty", "nobody is in the population", hint="widen population.active_within")
@@ -216,7 +216,7 @@ def _acquisition(
     )
 
 
-def _recorded(engine: duckdb.DuckDBPyConnection, label: Recorded, as_of: datetime, feeds: FeedsFile) -> Labels:
+def _recorded(engine: duckdb.DuckDBPyConnection, label: RecordedField, as_of: datetime, feeds: FeedsFile) -> Labels:
     columns = [row[0] for row in engine.execute("DESCRIBE customers").fetchall()]
     if label.field not in columns:
         raise BadConfiguration(

@@ -36,7 +36,7 @@ class Acquisition(Settings):
     gap: Duration = Field(default=timedelta(0), description="how long after the cutoff the outcome window begins")
 
 
-class Recorded(Settings):
+class RecordedField(Settings):
     """Positive when a recorded field has this value: one row per customer, no history."""
 
     kind: Literal["recorded"] = Field(description="a field that holds the outcome")
@@ -44,7 +44,7 @@ class Recorded(Settings):
     positive: str | int | float | bool = Field(description="the value that counts as positive")
 
 
-Label = Annotated[Inactivity | Acquisition | Recorded, Field(discriminator="kind")]
+Label = Annotated[Inactivity | Acquisition | RecordedField, Field(discriminator="kind")]
 
 
 class Population(Settings):

@@ -1,67 +1,20 @@
-"""A model's scores → probabilities that mean what they say, kept as a table of knots (no pickle)."""
+"""Fit the calibration of a model's scores, and choose the method that predicts held-out rows best."""
 
 from __future__ import annotations
-
-from collections.abc import Mapping
-from dataclasses import dataclass
-from itertools import pairwise
-from math import isfinite
-from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import expit, log_expit
+from sklearn.isotonic import IsotonicRegression
 
-from features.base.errors import BadData
+from training.models.calibration_table import EDGE, IDENTITY, METHODS, CalibrationTable, Method
 
 Array = NDArray[np.float64]
-Method = Literal["identity", "platt", "beta", "isotonic"]
-METHODS: tuple[Method, ...] = ("identity", "platt", "beta", "isotonic")
-EDGE = 40.0  # log-odds; beyond it a float64 probability is 0 or 1
 MIN_GAIN = 2e-4  # nats per row that a more flexible method must win before it displaces a simpler one
 
 
-@dataclass(frozen=True)
-class Calibration:
-    """A non-decreasing, piecewise linear map from raw to calibrated log-odds."""
-
-    method: Method
-    raw: tuple[float, ...]
-    calibrated: tuple[float, ...]
-
-    def __post_init__(self) -> None:
-        pairs = (self.raw, self.calibrated)
-        if len(self.raw) != len(self.calibrated) or len(self.raw) < 2 or not all(map(isfinite, (*pairs[0], *pairs[1]))):
-            raise BadData("calibration.table", "a calibration needs two finite knots at least, in pairs")
-        if any(b <= a for a, b in pairwise(self.raw)) or any(b < a for a, b in pairwise(self.calibrated)):
-            raise BadData("calibration.table", "the knots of a calibration must rise")
-
-    def apply(self, raw: Array) -> Array:
-        """Return calibrated probabilities of raw log-odds, any shape."""
-        log_odds = np.interp(raw, self.raw, self.calibrated)
-        return np.asarray(expit(log_odds), dtype=np.float64)
-
-    def to_json(self) -> dict[str, Any]:
-        return {"method": self.method, "raw": list(self.raw), "calibrated": list(self.calibrated)}
-
-    @classmethod
-    def from_json(cls, document: Mapping[str, Any]) -> Calibration:
-        """Return the calibration that ``to_json`` described; BadData ``calibration.*`` where it is none."""
-        method = next((known for known in METHODS if known == document.get("method")), None)
-        try:
-            raw, calibrated = (tuple(float(v) for v in document[key]) for key in ("raw", "calibrated"))
-        except (KeyError, TypeError, ValueError) as error:
-            raise BadData("calibration.table", "this does not describe a calibration") from error
-        if method is None:
-            raise BadData("calibration.method", f"a calibration is one of {', '.join(METHODS)}")
-        return cls(method, raw, calibrated)
-
-
-IDENTITY = Calibration("identity", (-EDGE, EDGE), (-EDGE, EDGE))
-
-
-def fit(raw: Array, target: Array, *, fold: NDArray[np.int64], weight: Array | None = None) -> Calibration:
+def fit(raw: Array, target: Array, *, fold: NDArray[np.int64], weight: Array | None = None) -> CalibrationTable:
     """Choose and fit the calibration that predicts held-out rows best.
 
     Each method is fitted on all folds but one and judged on that one by log loss; a more flexible method
@@ -92,7 +45,7 @@ def fit(raw: Array, target: Array, *, fold: NDArray[np.int64], weight: Array | N
     return fit_method(best, raw, target, weights)
 
 
-def fit_method(method: Method, raw: Array, target: Array, weight: Array) -> Calibration:
+def fit_method(method: Method, raw: Array, target: Array, weight: Array) -> CalibrationTable:
     """Return one method's knots, fitted on all rows given."""
     raw = np.clip(raw, -EDGE + 1.0, EDGE - 1.0)
     match method:
@@ -129,20 +82,16 @@ def _logistic(design: Array, target: Array, weight: Array) -> Array:
     return np.asarray(found.x, dtype=np.float64)
 
 
-def _isotonic(raw: Array, target: Array, weight: Array) -> Calibration:
-    """Pool adjacent violators; one knot at each pool's centre, so that ranks inside a pool survive."""
-    order = np.argsort(raw, kind="stable")
-    pools: list[tuple[float, float, float]] = []  # weight, weighted target, weighted raw
-    for w, y, x in zip(weight[order].tolist(), target[order].tolist(), raw[order].tolist(), strict=True):
-        pool = (w, w * y, w * x)
-        while pools and pools[-1][1] * pool[0] >= pool[1] * pools[-1][0]:
-            last = pools.pop()
-            pool = (last[0] + pool[0], last[1] + pool[1], last[2] + pool[2])
-        pools.append(pool)
-    mass, hits, centre = np.array(pools).T
-    prior = target @ weight / weight.sum()
-    unit = weight.mean()  # one row's worth of prior keeps a pure pool off 0 and 1
-    rate = np.maximum.accumulate((hits + prior * unit) / (mass + unit))
+def _isotonic(raw: Array, target: Array, weight: Array) -> CalibrationTable:
+    """Fit scikit-learn's isotonic regression; one knot at each pool's centre, so that ranks inside a pool survive.
+
+    A pool's rate is drawn towards the mean of all rows by one row, which keeps a pure pool off 0 and 1.
+    """
+    fitted = IsotonicRegression().fit_transform(raw, target, sample_weight=weight)
+    _, pool = np.unique(fitted, return_inverse=True)
+    mass, hits, centre = (np.bincount(pool, weights=values) for values in (weight, weight * target, weight * raw))
+    unit, mean = weight.mean(), target @ weight / weight.sum()
+    rate = np.maximum.accumulate((hits + mean * unit) / (mass + unit))
     x, y = centre / mass, np.log(rate) - np.log1p(-rate)
     distinct = np.append(True, np.diff(x) > 1e-9)
     x, y = x[distinct], y[distinct]
@@ -154,6 +103,6 @@ def _isotonic(raw: Array, target: Array, weight: Array) -> Calibration:
     )
 
 
-def _table(method: Method, raw: Array, calibrated: Array) -> Calibration:
+def _table(method: Method, raw: Array, calibrated: Array) -> CalibrationTable:
     rising = np.maximum.accumulate(calibrated)
-    return Calibration(method, tuple(raw.tolist()), tuple(rising.tolist()))
+    return CalibrationTable(method, tuple(raw.tolist()), tuple(rising.tolist()))

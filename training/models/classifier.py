@@ -13,8 +13,9 @@ from features.base.errors import BadData
 from training.dataset import folds
 from training.models import booster, calibrator
 from training.models.booster import BoosterSettings, Task, Trees
-from training.models.calibrator import Calibration
-from training.models.encoding import Encoding, Matrix
+from training.models.calibration_table import CalibrationTable
+from training.models.feature_encoding import Encoding, Matrix
+from training.models.scorers import Classifier
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,24 +25,11 @@ DEFAULTS = BoosterSettings()
 
 
 @dataclass(frozen=True)
-class Classifier:
-    """Encoding, trees and calibration: all that a score needs."""
-
-    encoding: Encoding
-    trees: Trees
-    calibration: Calibration
-
-    def score(self, matrix: Matrix, *, threads: int = 1) -> Array:
-        """Return calibrated probabilities, shape (rows,), of rows that ``encoding.matrix`` made."""
-        return self.calibration.apply(self.trees.raw(matrix, threads=threads))
-
-
-@dataclass(frozen=True)
-class Fitted:
+class FittedTrees:
     """Trees and their calibration, with the held-out scores that both were chosen by."""
 
     trees: Trees
-    calibration: Calibration
+    calibration: CalibrationTable
     rounds: int
     held_out: Array
     """Calibrated probability of each training row by trees that did not see its customer, shape (rows,).
@@ -103,7 +91,7 @@ def fit_matrix(
     groups: Sequence[Any] | NDArray[Any] | None = None,
     settings: BoosterSettings = DEFAULTS,
     seed: int,
-) -> Fitted:
+) -> FittedTrees:
     """Learn from numbers that are already encoded; see `fit`."""
     if weight is not None and not (weight.shape == target.shape and np.isfinite(weight).all() and (weight > 0).all()):
         raise BadData("weight.values", "weights must be positive, finite, and one per row")
@@ -112,7 +100,7 @@ def fit_matrix(
     raw, rounds = booster.cross_fit(task, settings=settings, seed=seed)
     calibrated = calibrator.fit(raw, target, fold=fold, weight=weight)
     trees = booster.train(task, rounds=rounds, settings=settings, seed=seed)
-    return Fitted(trees, calibrated, rounds, calibrated.apply(raw))
+    return FittedTrees(trees, calibrated, rounds, calibrated.apply(raw))
 
 
 def labels(target: Sequence[Any] | Array, *, rows: int, min_positives: int) -> Array:

@@ -8,13 +8,13 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from training.models.encoding import Encoding, Matrix
+from training.models.feature_encoding import Encoding, Matrix
 
 Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Reason:
+class FeatureContribution:
     """One feature's part in one score."""
 
     feature: str
@@ -30,7 +30,7 @@ class Reason:
 
 def reasons(
     contributions: Array, matrix: Matrix, encoding: Encoding, *, top: int = 3
-) -> tuple[tuple[Reason, ...], ...]:
+) -> tuple[tuple[FeatureContribution, ...], ...]:
     """Return, per row, the ``top`` features by absolute contribution, strongest first.
 
     Parameters
@@ -46,7 +46,9 @@ def reasons(
     order = np.argsort(-np.abs(moved), axis=1, kind="stable")[:, :top]
     return tuple(
         tuple(
-            Reason(encoding.columns[at].name, encoding.columns[at].decode(matrix[row, at]), float(moved[row, at]))
+            FeatureContribution(
+                encoding.columns[at].name, encoding.columns[at].decode(matrix[row, at]), float(moved[row, at])
+            )
             for at in best
             if moved[row, at] != 0.0
         )

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from training.models.encoding import Column, Encoding, Matrix
+from training.models.feature_encoding import Column, Encoding, Matrix
 
 ROWS = 16
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)

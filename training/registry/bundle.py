@@ -19,12 +19,11 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from features.base.errors import BadData, StorageFailure
 from training.models.booster import Trees
-from training.models.calibrator import Calibration
-from training.models.classifier import Classifier
-from training.models.encoding import Encoding
-from training.models.explanation import Reason, reasons
+from training.models.calibration_table import CalibrationTable
+from training.models.explanation import FeatureContribution, reasons
+from training.models.feature_encoding import Encoding
 from training.models.golden_rows import SyntheticRows
-from training.models.ranker import Pairs, Ranker, Stem
+from training.models.scorers import Classifier, Pairs, Ranker, Stem
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -134,7 +133,7 @@ class Bundle:
 
     def reasons(
         self, columns: Columns, *, top: int = 3, candidates: Sequence[str] | None = None
-    ) -> tuple[tuple[Reason, ...], ...]:
+    ) -> tuple[tuple[FeatureContribution, ...], ...]:
         """Return the ``top`` reasons of each row's score.
 
         Parameters
@@ -275,7 +274,7 @@ def _contents(bundle: Bundle) -> dict[str, bytes]:
 
 def _assemble(manifest: Manifest, contents: Mapping[str, bytes]) -> Bundle:
     encoding = Encoding.from_json(json.loads(contents[ENCODING]))
-    calibration = Calibration.from_json(json.loads(contents[CALIBRATION]))
+    calibration = CalibrationTable.from_json(json.loads(contents[CALIBRATION]))
     golden = json.loads(contents[GOLDEN])
     trees = Trees.load(contents[TREES].decode())  # its digest has been verified
     scorer: Classifier | Ranker

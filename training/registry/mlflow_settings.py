@@ -8,7 +8,7 @@ from pydantic import Field, field_validator
 
 from features.base.workspace import Workspace, reveal
 from features.config.loading import Lines, Settings, load
-from training.validation.gates import Limits
+from training.validation.gates import GateLimits
 
 NAME = "mlflow.yaml"
 _SQLITE = "sqlite:///"
@@ -25,7 +25,7 @@ class MlflowFile(Settings):
         default="state/mlflow/artifacts", description="folder or URI of a new experiment's artifacts"
     )
     experiment: str = Field(default="nextbest", min_length=1, description="experiment, and prefix of registered models")
-    gates: Limits = Field(default_factory=Limits, description="limits of the promotion rules TG001 and on")
+    gates: GateLimits = Field(default_factory=GateLimits, description="limits of the promotion rules TG001 and on")
 
     @field_validator("tracking_uri")
     @classmethod

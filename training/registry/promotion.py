@@ -16,10 +16,11 @@ from training.registry import bundle as bundles
 from training.registry.champions import Champion, Deployment, Move, bundle_folder, previous_champion, set_champion
 from training.registry.mlflow_settings import MlflowFile
 from training.registry.mlflow_sink import mlflow_errors
+from training.registry.run_record import BUNDLE_DIGEST
 
 Client = MlflowClient
 CHAMPION = "champion"
-DIGEST = "bundle_digest"
+DIGEST = BUNDLE_DIGEST
 
 
 def find_version(client: MlflowClient, settings: MlflowFile, model: str, *, digest: str) -> int | None:

@@ -1,13 +1,25 @@
-"""What a training run has to say, as a value; the sink writes it."""
+"""What is logged of a training run, as a value; `mlflow_sink` writes it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from importlib.metadata import version as library
 from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
+
+from features.base.clock import iso
+from training.dataset.frame import Frame
+from training.models.scorers import Classifier, Ranker
+from training.registry import run_plots
+from training.registry.training_task import TrainingTask
+from training.validation.assessment import Assessment
+from training.validation.gates import PromotionDecision
+
+#: The tag of a run and of a registered version that names its bundle.
+BUNDLE_DIGEST = "bundle_digest"
 
 
 @dataclass(frozen=True)
@@ -23,7 +35,7 @@ class TrainingRun:
     figures : plots by file name
     documents : JSON documents by file name
     booster : LightGBM's Booster
-    bundle : the exported folder, kept as an artifact
+    bundle : the exported folder, logged as an artifact
     """
 
     name: str
@@ -34,3 +46,58 @@ class TrainingRun:
     documents: Mapping[str, Any]
     booster: Any
     bundle: Path
+
+
+def training_run(
+    task: TrainingTask,
+    frame: Frame,
+    assessment: Assessment,
+    decision: PromotionDecision,
+    scorer: Classifier | Ranker,
+    *,
+    bundle: Path,
+    bundle_digest: str,
+) -> TrainingRun:
+    """Return what is logged of one training.
+
+    Parameters
+    ----------
+    task : what was trained
+    frame, assessment, decision, scorer, bundle : what the training's steps gave
+    bundle_digest : of the bundle; versions are found again by it
+    """
+    name, settings, fitting = task.name, task.settings, task.fitting
+    names = scorer.pairs.encoding.names if isinstance(scorer, Ranker) else scorer.encoding.names
+    figures = {"importance.png": run_plots.importance(names, scorer.trees.gain(), title=f"{name}: importance")}
+    if assessment.reliability is not None:
+        figures["calibration.png"] = run_plots.calibration(assessment.reliability, title=f"{name}: calibration")
+    if assessment.curves:
+        figures["lift.png"] = run_plots.lift(assessment.curves, title=f"{name}: lift")
+    peers = {f"{peer}.{metric}": value for peer, row in assessment.peers.items() for metric, value in row.items()}
+    return TrainingRun(
+        name=name,
+        parameters={
+            **{key: str(value) for key, value in fitting.boosting.model_dump().items()},
+            "label": str(settings.label.kind),
+            "rows": str(len(frame.rows)),
+            "features": str(len(names)),
+            "seed": str(settings.seed),
+        },
+        metrics={**assessment.metrics, **peers},
+        tags={
+            BUNDLE_DIGEST: bundle_digest,
+            "training_digest": task.digest,
+            "features_digest": task.report.digest,
+            "features_as_of": iso(task.report.as_of),
+            "code_version": library("nextbest"),
+            "verdict": decision.verdict,
+        },
+        figures=figures,
+        documents={
+            "gates.json": [asdict(rule) for rule in decision.rules],
+            "leaks.json": frame.leaks.as_dicts(),
+            "label.json": settings.model_dump(mode="json"),
+        },
+        booster=scorer.trees.booster,
+        bundle=bundle,
+    )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,19 +11,18 @@ from numpy.typing import NDArray
 from features.base.errors import BadData
 from training.baselines.peers import Peer
 from training.dataset.frame import Frame
-from training.dataset.splits import Fold, recency_weights
+from training.dataset.splits import Fold
 from training.evaluate import bootstrap, calibration, profit, ranking, recommendation
 from training.evaluate.calibration import Reliability
 from training.evaluate.ranking import GainCurve
 from training.evaluate.recommendation import PerCustomer
-from training.models import classifier
-from training.models import ranker as ranker
-from training.models.booster import BoosterSettings
-from training.validation.gates import Evidence, Versus
+from training.models.fitting import FitSettings, fit
+from training.validation.gates import Comparison, GateEvidence
 
 Array = NDArray[np.float64]
 Rows = NDArray[np.int64]
 TOP = 5
+CHAMPION = "champion"  # the name of the champion among the peers
 ROUNDS = 200  # bootstrap draws of a difference
 
 
@@ -36,7 +34,7 @@ class Assessment:
     ----------
     metrics : ours, the mean over the folds
     peers : the same for each peer
-    evidence : what the promotion rules look at
+    evidence : what the promotion rules decide on
     curves : gain curves by name, ours as ``model``; empty for a ranking
     reliability : ours; None for a ranking
     folds : names of the folds
@@ -44,155 +42,114 @@ class Assessment:
 
     metrics: Mapping[str, float]
     peers: Mapping[str, Mapping[str, float]]
-    evidence: Evidence
+    evidence: GateEvidence
     curves: Mapping[str, GainCurve]
     reliability: Reliability | None
     folds: tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class _Judged:
-    """One fold's test rows with everybody's scores."""
+class _HeldOut:
+    """One fold's test rows with the scores of the model and of its peers."""
 
     target: Array
     customers: NDArray[np.object_]
     ours: Peer
     peers: Sequence[Peer]
+    single_aucs: Array | None
 
 
-def assess_binary(
-    frame: Frame,
-    folds: Sequence[Fold],
-    peers_of: Callable[[Fold], Sequence[Peer]],
-    *,
-    settings: BoosterSettings,
-    half_life: timedelta | None,
-    champion: Callable[[Frame], Array] | None,
-    seed: int,
-    advance: Callable[[], None],
-) -> Assessment:
-    """Fit and judge a binary model once a fold.
+@dataclass(frozen=True)
+class _Measures:
+    """What is computed of scores.
 
     Parameters
     ----------
-    frame : all labelled rows
-    folds : which of them to learn from and judge by
-    peers_of : the peers' scores of a fold
-    settings : how trees are grown
-    half_life : of a cutoff's weight; None when all count alike
-    champion : scores of the present champion, or None when there is none
-    seed : of the fits and the bootstrap
-    advance : called after each fold
+    primary : the metric that promotion is decided by
+    metrics : all metrics of a peer's scores by name
+    resampled : the primary metric as a function of drawn rows
     """
-    judged, single = [], np.zeros(frame.features.shape[1])
-    for fold in folds:
-        train, test = frame.take(fold.train), frame.take(fold.test)
-        model = classifier.fit(
-            train.features,
-            train.target,
-            weight=recency_weights(train, half_life=half_life),
-            groups=train.customers,
-            settings=settings,
-            seed=seed,
-        )
-        matrix = model.encoding.matrix(test.features)
-        ours = Peer("model", model.score(matrix, threads=settings.num_threads), is_probability=True)
-        peers = list(peers_of(fold))
-        if champion is not None:
-            peers.append(Peer("champion", champion(test), is_probability=True))
-        judged.append(_Judged(test.target, test.customers, ours, peers))
-        alone = ranking.single_feature_aucs(matrix, test.target, categorical=model.encoding.categorical)
-        single = np.maximum(single, np.maximum(alone, 1 - alone))
-        advance()
-    target = np.concatenate([each.target for each in judged])
-    own = np.concatenate([each.ours.score for each in judged])
-    names = [peer.name for peer in judged[0].peers]
-    curves = {"model": ranking.gain_curve(target, own)} | {
-        name: ranking.gain_curve(target, np.concatenate([each.peers[at].score for each in judged]))
-        for at, name in enumerate(names)
-    }
-    metrics = _mean([_binary(each.target, each.ours) for each in judged])
-    versus, left = _versus(judged, names, lambda each, peer: _AreaOf(each.target, peer.score), seed)
-    return Assessment(
-        metrics=metrics,
-        peers={name: _mean([_binary(each.target, each.peers[at]) for each in judged]) for at, name in enumerate(names)},
-        evidence=Evidence(
-            metric="auc",
-            value=metrics["auc"],
-            positives=int(target.sum()),
-            peers=versus,
-            ece=metrics["ece"],
-            single_aucs={str(name): float(auc) for name, auc in zip(frame.features.columns, single, strict=True)},
-            leaks=frame.leaks.found,
-            champion=left,
-            folds=tuple(ranking.auc(each.target, each.ours.score) for each in judged),
-        ),
-        curves=curves,
-        reliability=calibration.reliability(target, own),
-        folds=tuple(fold.name for fold in folds),
-    )
+
+    primary: str
+    metrics: Callable[[Array, Peer], dict[str, float]]
+    resampled: Callable[[Array, Peer], Callable[[Rows], float]]
 
 
-def assess_ranking(
+def assess(
     frame: Frame,
     folds: Sequence[Fold],
     peers_of: Callable[[Fold], Sequence[Peer]],
     *,
-    settings: BoosterSettings,
-    half_life: timedelta | None,
-    champion: Callable[[Frame], Array] | None,
-    seed: int,
+    fitting: FitSettings,
     advance: Callable[[], None],
 ) -> Assessment:
-    """Fit and judge a ranking of candidates once a fold; the parameters are those of `assess_binary`."""
-    judged = []
+    """Fit a model once a fold and compare its held-out scores with those of its peers.
+
+    Parameters
+    ----------
+    frame : all labelled rows; with candidates a ranking is fitted, else a binary model
+    folds : the rows that are learnt from and those that are scored
+    peers_of : the peers' scores of a fold, the champion's among them under the name ``champion``
+    fitting : how the model is fitted; its seed is also the bootstrap's
+    advance : called after each fold
+    """
+    held_out = []
     for fold in folds:
-        train, test = frame.take(fold.train), frame.take(fold.test)
-        model = ranker.fit(
-            train.features,
-            train.target,
-            candidates=frame.candidates,
-            weight=recency_weights(train, half_life=half_life),
-            groups=train.customers,
-            settings=settings,
-            seed=seed,
-        )
-        score = model.score(model.encoding.matrix(test.features), threads=settings.num_threads)
-        peers = list(peers_of(fold))
-        if champion is not None:
-            peers.append(Peer("champion", champion(test), is_probability=True))
-        judged.append(_Judged(test.target, test.customers, Peer("model", score, is_probability=True), peers))
+        held_out.append(_held_out(frame, fold, peers_of, fitting))
         advance()
-    names = [peer.name for peer in judged[0].peers]
-    metrics = _mean([_ranking(each.target, each.ours) for each in judged])
-    versus, left = _versus(
-        judged, names, lambda each, peer: _MeanOf(recommendation.ndcg(peer.score, each.target, k=TOP)), seed
-    )
+    names = [peer.name for peer in held_out[0].peers]
+    measures = _RANKING if frame.candidates else _BINARY
+    by_fold = [measures.metrics(each.target, each.ours) for each in held_out]
+    metrics = _mean(by_fold)
+    compared = _compared(held_out, names, measures.resampled, fitting.seed)
+    target = np.concatenate([each.target.ravel() for each in held_out])
+    scores = {"model": np.concatenate([each.ours.score.ravel() for each in held_out])} | {
+        name: np.concatenate([each.peers[at].score.ravel() for each in held_out]) for at, name in enumerate(names)
+    }
     return Assessment(
         metrics=metrics,
         peers={
-            name: _mean([_ranking(each.target, each.peers[at]) for each in judged]) for at, name in enumerate(names)
+            name: _mean([measures.metrics(each.target, each.peers[at]) for each in held_out])
+            for at, name in enumerate(names)
         },
-        evidence=Evidence(
-            metric=f"ndcg_{TOP}",
-            value=metrics[f"ndcg_{TOP}"],
-            positives=int(sum(each.target.sum() for each in judged)),
-            peers=versus,
+        evidence=GateEvidence(
+            metric=measures.primary,
+            value=metrics[measures.primary],
+            positives=int(target.sum()),
+            peers={name: found for name, found in compared.items() if name != CHAMPION},
             ece=metrics["ece"],
-            leaks=frame.leaks.found,
-            champion=left,
-            folds=tuple(_ranking(each.target, each.ours)[f"ndcg_{TOP}"] for each in judged),
+            single_aucs=_largest_single_aucs(frame, held_out),
+            leaks=frame.leaks.findings,
+            champion=compared.get(CHAMPION),
+            folds=tuple(found[measures.primary] for found in by_fold),
         ),
-        curves={},
-        reliability=calibration.reliability(
-            np.concatenate([each.target.ravel() for each in judged]),
-            np.concatenate([each.ours.score.ravel() for each in judged]),
-        ),
+        curves={} if frame.candidates else {name: ranking.gain_curve(target, each) for name, each in scores.items()},
+        reliability=calibration.reliability(target, scores["model"]),
         folds=tuple(fold.name for fold in folds),
     )
 
 
-def _binary(target: Array, peer: Peer) -> dict[str, float]:
+def _held_out(frame: Frame, fold: Fold, peers_of: Callable[[Fold], Sequence[Peer]], fitting: FitSettings) -> _HeldOut:
+    test = frame.take(fold.test)
+    model = fit(frame.take(fold.train), fitting)
+    matrix = model.encoding.matrix(test.features)
+    score = model.score(matrix, threads=fitting.boosting.num_threads)
+    single = None
+    if not frame.candidates:
+        single = ranking.single_feature_aucs(matrix, test.target, categorical=model.encoding.categorical)
+    ours = Peer("model", score, is_probability=True)
+    return _HeldOut(test.target, test.customers, ours, list(peers_of(fold)), single)
+
+
+def _largest_single_aucs(frame: Frame, held_out: Sequence[_HeldOut]) -> dict[str, float] | None:
+    found = [np.maximum(each.single_aucs, 1 - each.single_aucs) for each in held_out if each.single_aucs is not None]
+    if not found:
+        return None
+    largest = np.maximum.reduce(found)
+    return {str(name): float(auc) for name, auc in zip(frame.features.columns, largest, strict=True)}
+
+
+def _binary_metrics(target: Array, peer: Peer) -> dict[str, float]:
     numbers = {
         "auc": ranking.auc(target, peer.score),
         "average_precision": ranking.average_precision(target, peer.score),
@@ -208,7 +165,7 @@ def _binary(target: Array, peer: Peer) -> dict[str, float]:
     return numbers
 
 
-def _ranking(target: Array, peer: Peer) -> dict[str, float]:
+def _ranking_metrics(target: Array, peer: Peer) -> dict[str, float]:
     numbers = {
         f"hit_{TOP}": recommendation.hit(peer.score, target, k=TOP).mean,
         "hit_1": recommendation.hit(peer.score, target, k=1).mean,
@@ -228,7 +185,7 @@ def _mean(folds: Sequence[Mapping[str, float]]) -> dict[str, float]:
     return {name: float(np.mean([fold[name] for fold in folds])) for name in folds[0]}
 
 
-class _AreaOf:
+class _ResampledAuc:
     """AUC of drawn rows; the scores are ranked once for all draws."""
 
     def __init__(self, target: Array, score: Array) -> None:
@@ -238,14 +195,14 @@ class _AreaOf:
 
     def __call__(self, rows: Rows) -> float:
         rank, positive = self._rank[rows], self._positive[rows]
-        hits = np.bincount(rank[positive], minlength=self._ranks)
-        misses = np.bincount(rank[~positive], minlength=self._ranks)
-        if not hits.any() or not misses.any():
+        positives = np.bincount(rank[positive], minlength=self._ranks)
+        negatives = np.bincount(rank, minlength=self._ranks) - positives
+        if not positives.any() or not negatives.any():
             raise BadData("metric.one_class", "the rows drawn have one label only")
-        return float(hits @ (np.cumsum(misses) - misses / 2) / (hits.sum() * misses.sum()))
+        return ranking.auc_of_counts(positives, negatives)
 
 
-class _MeanOf:
+class _ResampledMean:
     """The mean of a metric of each row over drawn rows; those without a value are passed over."""
 
     def __init__(self, found: PerCustomer) -> None:
@@ -259,27 +216,37 @@ class _MeanOf:
         return float(np.nanmean(value))
 
 
-def _versus(
-    judged: Sequence[_Judged],
+_BINARY = _Measures("auc", _binary_metrics, lambda target, peer: _ResampledAuc(target, peer.score))
+_RANKING = _Measures(
+    f"ndcg_{TOP}",
+    _ranking_metrics,
+    lambda target, peer: _ResampledMean(recommendation.ndcg(peer.score, target, k=TOP)),
+)
+
+
+def _compared(
+    held_out: Sequence[_HeldOut],
     names: Sequence[str],
-    metric: Callable[[_Judged, Peer], Callable[[Rows], float]],
+    resampled: Callable[[Array, Peer], Callable[[Rows], float]],
     seed: int,
-) -> tuple[dict[str, Versus], Versus | None]:
-    """Return every peer's metric (mean over folds) with the interval of ours minus theirs; the champion apart."""
-    sizes = np.cumsum([0, *(len(each.target) for each in judged)])
-    customers = np.concatenate([each.customers for each in judged])
+) -> dict[str, Comparison]:
+    """Return every peer's primary metric (mean over folds) with the interval of ours minus theirs."""
+    sizes = np.cumsum([0, *(len(each.target) for each in held_out)])
+    customers = np.concatenate([each.customers for each in held_out])
     everything = np.arange(sizes[-1])
-    own = [metric(each, each.ours) for each in judged]
-    found: dict[str, Versus] = {}
+
+    def mean_over_folds(metrics: Sequence[Callable[[Rows], float]], rows: Rows) -> float:
+        fold = np.searchsorted(sizes, rows, side="right") - 1
+        return float(np.mean([metric(rows[fold == at] - sizes[at]) for at, metric in enumerate(metrics)]))
+
+    ours = [resampled(each.target, each.ours) for each in held_out]
+    found: dict[str, Comparison] = {}
     for at, name in enumerate(names):
-        other = [metric(each, each.peers[at]) for each in judged]
+        theirs = [resampled(each.target, each.peers[at]) for each in held_out]
 
-        def mean_over_folds(rows: Rows, ours: bool, other: list[Callable[[Rows], float]] = other) -> float:
-            fold = np.searchsorted(sizes, rows, side="right") - 1
-            judges = own if ours else other
-            return float(np.mean([judge(rows[fold == at] - sizes[at]) for at, judge in enumerate(judges)]))
+        def metric(rows: Rows, is_ours: bool, theirs: list[Callable[[Rows], float]] = theirs) -> float:
+            return mean_over_folds(ours if is_ours else theirs, rows)
 
-        drawn = bootstrap.difference(mean_over_folds, customers=customers, rounds=ROUNDS, seed=seed)
-        found[name] = Versus(mean_over_folds(everything, False), drawn.low, drawn.high)
-    champion = found.pop("champion", None)
-    return found, champion
+        drawn = bootstrap.difference(metric, customers=customers, rounds=ROUNDS, seed=seed)
+        found[name] = Comparison(mean_over_folds(theirs, everything), drawn.low, drawn.high)
+    return found

@@ -1,4 +1,4 @@
-"""Named promotion rules: what a challenger must show before it becomes champion."""
+"""Named promotion rules (TG001 and on): what a challenger must reach before it becomes champion."""
 
 from __future__ import annotations
 
@@ -10,14 +10,20 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from features.base.errors import BadConfiguration, BadData
 from training.dataset.leaks.leak_report import RULES as LEAKS
-from training.dataset.leaks.leak_report import Limits as LeakLimits
+from training.dataset.leaks.leak_report import LeakLimits
 
 Outcome = Literal["passed", "failed", "not_applicable"]
 LOWER_IS_BETTER = frozenset({"log_loss", "brier", "ece", "rmse", "mae"})
 
 
-class Limits(BaseModel):
-    """Where the rules draw their lines; stands under ``gates:`` in mlflow.yaml."""
+class GateLimits(BaseModel):
+    """The limits of the promotion rules, ``gates:`` in mlflow.yaml.
+
+    Examples
+    --------
+    >>> GateLimits(max_ece=0.03).max_ece
+    0.03
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -44,11 +50,11 @@ class Limits(BaseModel):
     @property
     def of_leaks(self) -> LeakLimits:
         """The limits of the leak report."""
-        return LeakLimits(max_alone=self.max_single_auc, off=self.off)
+        return LeakLimits(max_single_auc=self.max_single_auc, off=self.off)
 
 
 @dataclass(frozen=True)
-class Versus:
+class Comparison:
     """Another model on the same rows: its metric, and the interval of ours minus theirs where it was drawn."""
 
     value: float
@@ -57,29 +63,29 @@ class Versus:
 
 
 @dataclass(frozen=True)
-class Evidence:
-    """What is known of a challenger, all on rows later than those it learnt from.
+class GateEvidence:
+    """What is known of a challenger, measured on rows that it did not learn from.
 
-    ``None`` says that a thing was not looked at; an empty mapping or tuple that nothing was found.
+    ``None`` means that a thing was not measured; an empty mapping or tuple that nothing was found.
     """
 
     metric: str
     """The primary metric: auc, ndcg_5, log_loss, …"""
     value: float
     positives: int
-    peers: Mapping[str, Versus] = field(default_factory=dict)
+    peers: Mapping[str, Comparison] = field(default_factory=dict)
     ece: float | None = None
     single_aucs: Mapping[str, float] | None = None
     leaks: tuple[str, ...] | None = None
     """What the leak report of the training frame found."""
-    champion: Versus | None = None
+    champion: Comparison | None = None
     folds: tuple[float, ...] = ()
     """The primary metric in each fold."""
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """What one rule says, and why."""
+class GateResult:
+    """The outcome of one rule, and why."""
 
     code: str
     title: str
@@ -88,20 +94,20 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class Rule:
+class PromotionRule:
     """A promotion rule; ``apply`` gives an outcome and its detail."""
 
     code: str
     title: str
-    apply: Callable[[Evidence, Limits], tuple[Outcome, str]]
+    apply: Callable[[GateEvidence, GateLimits], tuple[Outcome, str]]
 
 
 @dataclass(frozen=True)
-class Judgement:
-    """The verdict on a challenger, with every rule's own."""
+class PromotionDecision:
+    """Whether a challenger is promoted, with the result of every rule."""
 
     verdict: Literal["promote", "hold"]
-    rules: tuple[Verdict, ...]
+    rules: tuple[GateResult, ...]
 
     @property
     def reasons(self) -> tuple[str, ...]:
@@ -109,13 +115,21 @@ class Judgement:
         return tuple(f"{v.code} {v.title}: {v.detail}" for v in self.rules if v.outcome == "failed")
 
 
-def judge(evidence: Evidence, limits: Limits) -> Judgement:
-    """Apply every rule; one that fails holds the challenger.
+def apply_gates(evidence: GateEvidence, limits: GateLimits) -> PromotionDecision:
+    """Apply every promotion rule; one that fails holds the challenger.
 
     Raises
     ------
     BadConfiguration : ``gates.unknown`` if ``off`` names no rule
     BadData : ``evidence.missing`` if a number is NaN
+
+    Examples
+    --------
+    >>> weak = GateEvidence(metric="auc", value=0.7, positives=20, ece=0.01)
+    >>> apply_gates(weak, GateLimits()).verdict
+    'hold'
+    >>> apply_gates(weak, GateLimits()).reasons
+    ('TG001 enough positives to evaluate on: 20 positives, 50 are needed',)
     """
     unknown = sorted(set(limits.off) - {rule.code for rule in RULES} - {check.code for check in LEAKS})
     if unknown:
@@ -131,99 +145,102 @@ def judge(evidence: Evidence, limits: Limits) -> Judgement:
         raise BadData("evidence.missing", f"{evidence.metric} is not a number", where=evidence.metric)
     verdicts = [_apply(rule, evidence, limits) for rule in RULES]
     held = any(verdict.outcome == "failed" for verdict in verdicts)
-    return Judgement("hold" if held else "promote", tuple(verdicts))
+    return PromotionDecision("hold" if held else "promote", tuple(verdicts))
 
 
-def _apply(rule: Rule, evidence: Evidence, limits: Limits) -> Verdict:
+def _apply(rule: PromotionRule, evidence: GateEvidence, limits: GateLimits) -> GateResult:
     if rule.code in limits.off:
-        return Verdict(rule.code, rule.title, "not_applicable", "switched off")
+        return GateResult(rule.code, rule.title, "not_applicable", "switched off")
     outcome, detail = rule.apply(evidence, limits)
-    return Verdict(rule.code, rule.title, outcome, detail)
+    return GateResult(rule.code, rule.title, outcome, detail)
 
 
-def _said(passed: bool, detail: str) -> tuple[Outcome, str]:
+def _outcome(passed: bool, detail: str) -> tuple[Outcome, str]:
     return ("passed" if passed else "failed"), detail
 
 
-def _gain(evidence: Evidence, other: Versus) -> float:
+def _gain(evidence: GateEvidence, other: Comparison) -> float:
     """Return by how much ours is better, whichever way the metric runs."""
     ours = evidence.value - other.value
     return -ours if evidence.metric in LOWER_IS_BETTER else ours
 
 
-def _sure_gain(evidence: Evidence, other: Versus) -> float | None:
+def _sure_gain(evidence: GateEvidence, other: Comparison) -> float | None:
     """Return the unfavourable end of the interval of ours minus theirs, as a gain."""
     if other.low is None or other.high is None:
         return None
     return -other.high if evidence.metric in LOWER_IS_BETTER else other.low
 
 
-def _enough_positives(evidence: Evidence, limits: Limits) -> tuple[Outcome, str]:
+def _enough_positives(evidence: GateEvidence, limits: GateLimits) -> tuple[Outcome, str]:
     if evidence.metric == "rmse":
         return "not_applicable", "an amount has no positives"
     found = f"{evidence.positives} positives, {limits.min_positives} are needed"
-    return _said(evidence.positives >= limits.min_positives, found)
+    return _outcome(evidence.positives >= limits.min_positives, found)
 
 
-def _beats_peers(evidence: Evidence, limits: Limits) -> tuple[Outcome, str]:
+def _beats_peers(evidence: GateEvidence, limits: GateLimits) -> tuple[Outcome, str]:
     if not evidence.peers:
         return "not_applicable", "no peer was fitted"
-    told, passed = [], True
+    behind, passed = [], True
     for name, peer in sorted(evidence.peers.items()):
         sure = _sure_gain(evidence, peer) if limits.peer_confidence else _gain(evidence, peer)
         if sure is None:
-            told.append(f"{name} has no interval")
+            behind.append(f"{name} has no interval")
         elif sure <= 0 or sure < limits.peer_margin:
-            told.append(f"{name} reaches {peer.value:.4f}")
+            behind.append(f"{name} reaches {peer.value:.4f}")
         else:
             continue
         passed = False
-    return _said(passed, f"{evidence.metric} {evidence.value:.4f}; " + (", ".join(told) or "all peers are below"))
+    return _outcome(passed, f"{evidence.metric} {evidence.value:.4f}; " + (", ".join(behind) or "all peers are below"))
 
 
-def _calibrated(evidence: Evidence, limits: Limits) -> tuple[Outcome, str]:
+def _calibrated(evidence: GateEvidence, limits: GateLimits) -> tuple[Outcome, str]:
     if evidence.ece is None:
-        return "not_applicable", "its scores are no probabilities"
-    return _said(evidence.ece <= limits.max_ece, f"ece {evidence.ece:.4f}, at most {limits.max_ece}")
+        return "not_applicable", "its scores are not probabilities"
+    return _outcome(evidence.ece <= limits.max_ece, f"ece {evidence.ece:.4f}, at most {limits.max_ece}")
 
 
-def _no_giveaway(evidence: Evidence, limits: Limits) -> tuple[Outcome, str]:
+def _no_single_feature(evidence: GateEvidence, limits: GateLimits) -> tuple[Outcome, str]:
     if evidence.single_aucs is None:
-        return "not_applicable", "features were not judged one by one"
+        return "not_applicable", "features were not measured one by one"
     high = sorted(name for name, reached in evidence.single_aucs.items() if reached > limits.max_single_auc)
-    return _said(not high, f"too good alone: {', '.join(high)}" if high else "no feature is too good alone")
+    return _outcome(
+        not high,
+        f"above {limits.max_single_auc} alone: {', '.join(high)}" if high else "no feature is above the limit alone",
+    )
 
 
-def _no_leak(evidence: Evidence, _: Limits) -> tuple[Outcome, str]:
+def _no_leak(evidence: GateEvidence, _: GateLimits) -> tuple[Outcome, str]:
     if evidence.leaks is None:
         return "not_applicable", "there is no leak report"
-    return _said(not evidence.leaks, "; ".join(evidence.leaks) or "the leak report is clean")
+    return _outcome(not evidence.leaks, "; ".join(evidence.leaks) or "the leak report is clean")
 
 
-def _keeps_up(evidence: Evidence, limits: Limits) -> tuple[Outcome, str]:
+def _not_worse_than_champion(evidence: GateEvidence, limits: GateLimits) -> tuple[Outcome, str]:
     if evidence.champion is None:
         return "not_applicable", "there is no champion"
     behind = -_gain(evidence, evidence.champion)
     detail = f"{evidence.metric} {evidence.value:.4f}, champion {evidence.champion.value:.4f} on the same rows"
-    return _said(behind <= limits.champion_tolerance, detail)
+    return _outcome(behind <= limits.champion_tolerance, detail)
 
 
-def _steady(evidence: Evidence, limits: Limits) -> tuple[Outcome, str]:
+def _stable(evidence: GateEvidence, limits: GateLimits) -> tuple[Outcome, str]:
     if len(evidence.folds) < 2:
         return "not_applicable", "there are fewer than two folds"
     mean = sum(evidence.folds) / len(evidence.folds)
     lower = evidence.metric in LOWER_IS_BETTER
     worst = max(evidence.folds) if lower else min(evidence.folds)
     detail = f"mean {mean:.4f}, worst fold {worst:.4f}, {limits.max_fold_spread} apart at most"
-    return _said(abs(mean - worst) <= limits.max_fold_spread, detail)
+    return _outcome(abs(mean - worst) <= limits.max_fold_spread, detail)
 
 
-RULES: tuple[Rule, ...] = (
-    Rule("TG001", "enough positives to judge on", _enough_positives),
-    Rule("TG002", "beats every named peer on later rows", _beats_peers),
-    Rule("TG003", "says what comes true", _calibrated),
-    Rule("TG004", "no feature gives the answer away", _no_giveaway),
-    Rule("TG005", "the leak report is clean", _no_leak),
-    Rule("TG006", "keeps up with the champion", _keeps_up),
-    Rule("TG007", "steady over the folds", _steady),
+RULES: tuple[PromotionRule, ...] = (
+    PromotionRule("TG001", "enough positives to evaluate on", _enough_positives),
+    PromotionRule("TG002", "beats every peer on held-out rows", _beats_peers),
+    PromotionRule("TG003", "is calibrated", _calibrated),
+    PromotionRule("TG004", "no single feature separates the labels", _no_single_feature),
+    PromotionRule("TG005", "the leak report is clean", _no_leak),
+    PromotionRule("TG006", "not worse than the champion", _not_worse_than_champion),
+    PromotionRule("TG007", "stable over the folds", _stable),
 )

@@ -9,7 +9,7 @@ import pytest
 from features.base.errors import BadData
 from training.baselines import classifiers
 from training.evaluate.ranking import auc
-from training.models.encoding import Encoding
+from training.models.feature_encoding import Encoding
 
 
 def world() -> tuple[Encoding, np.ndarray, np.ndarray]:

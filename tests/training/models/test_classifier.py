@@ -15,7 +15,7 @@ from training.evaluate.calibration import ece
 from training.evaluate.ranking import auc
 from training.models import classifier, explanation
 from training.models.booster import BoosterSettings
-from training.models.encoding import Encoding
+from training.models.feature_encoding import Encoding
 
 QUICK = BoosterSettings(learning_rate=0.1, max_rounds=150, patience=10, folds=3, num_threads=1)
 

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from features.base.errors import BadData
-from training.models.encoding import Encoding
+from training.models.feature_encoding import Encoding
 
 NA = np.nan
 
@@ -145,7 +145,7 @@ def test_what_describes_no_encoding_is_refused(document: list[object]) -> None:
 
 def test_the_serving_worker_needs_numpy_alone() -> None:
     program = (
-        "import sys; from training.models.encoding import Encoding\n"
+        "import sys; from training.models.feature_encoding import Encoding\n"
         "e = Encoding.from_json([{'name':'a','kind':'categorical','levels':['x'],'other':False}])\n"
         "assert e.matrix({'a':['x', None]})[0, 0] == 0.0\n"
         "print(sorted({'pandas','sklearn','lightgbm','scipy','mlflow','feast'} & set(sys.modules)))"

@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import expit
+from sklearn.isotonic import IsotonicRegression
 
 from features.base.errors import BadData
 from training.models import calibrator
-from training.models.calibrator import EDGE, IDENTITY, METHODS, Calibration
+from training.models.calibration_table import EDGE, IDENTITY, METHODS, CalibrationTable, Method
 
 
 def world(slope: float, shift: float, rows: int = 6000) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -59,9 +60,7 @@ def test_weights_count_as_repeated_rows() -> None:
     st.sampled_from(METHODS),
     st.lists(st.tuples(st.floats(-60, 60), st.booleans()), min_size=4, max_size=40),
 )
-def test_every_method_keeps_the_order_and_gives_probabilities(
-    method: calibrator.Method, rows: list[tuple[float, bool]]
-) -> None:
+def test_every_method_keeps_the_order_and_gives_probabilities(method: Method, rows: list[tuple[float, bool]]) -> None:
     raw, target = np.array([r for r, _ in rows]), np.array([float(t) for _, t in rows])
     target[:2] = [0.0, 1.0]
     found = calibrator.fit_method(method, raw, target, np.ones(len(raw)))
@@ -78,11 +77,29 @@ def test_isotonic_does_not_tie_customers_above_the_last_pool() -> None:
     assert p[0] < p[1] < p[2] < 1
 
 
+def test_isotonic_pools_equal_scores_as_scikit_learn_does() -> None:
+    rng = np.random.default_rng(4)
+    raw = rng.choice([-2.0, -1.0, 0.0, 1.0], 4000)
+    target = (rng.random(4000) < expit(1.3 * raw - 0.4)).astype(float)
+    found = calibrator.fit_method("isotonic", raw, target, np.ones(4000)).apply(raw)
+    wanted = IsotonicRegression().fit(raw, target).predict(raw)
+    np.testing.assert_allclose(found, wanted, atol=1e-3)
+
+
+def test_the_order_of_rows_with_equal_scores_does_not_change_the_isotonic_fit() -> None:
+    raw, target = np.repeat([-1.0, 1.0], 50), np.tile([1.0, 0.0, 0.0, 1.0, 0.0], 20)
+    again = np.lexsort((-target, raw))
+    first, second = (
+        calibrator.fit_method("isotonic", raw[at], target[at], np.ones(100)) for at in (slice(None), again)
+    )
+    assert first == second
+
+
 def test_a_table_survives_json_exactly() -> None:
     raw, target, _ = world(slope=0.3, shift=0.2, rows=500)
     for method in METHODS:
         found = calibrator.fit_method(method, raw, target, np.ones(500))
-        assert Calibration.from_json(json.loads(json.dumps(found.to_json()))) == found
+        assert CalibrationTable.from_json(json.loads(json.dumps(found.to_json()))) == found
 
 
 @pytest.mark.parametrize(
@@ -99,5 +116,5 @@ def test_a_table_survives_json_exactly() -> None:
 )
 def test_a_table_that_is_none_is_refused(document: dict[str, object], code: str) -> None:
     with pytest.raises(BadData) as error:
-        Calibration.from_json(document)
+        CalibrationTable.from_json(document)
     assert error.value.first.code == code

@@ -10,10 +10,10 @@ from features.base.errors import BadData
 from training.baselines import classifiers
 from training.evaluate import recommendation
 from training.evaluate.calibration import ece
-from training.models import ranker
+from training.models import ranker, scorers
 from training.models.booster import BoosterSettings
-from training.models.encoding import Encoding
-from training.models.ranker import Pairs, Stem
+from training.models.feature_encoding import Encoding
+from training.models.scorers import Pairs, Stem
 
 QUICK = BoosterSettings(learning_rate=0.15, max_rounds=120, patience=10, folds=2, num_leaves=8, num_threads=1)
 GROUPS = ("bakery", "dairy", "wine", "toys")
@@ -98,7 +98,7 @@ def test_scoring_in_blocks_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> N
     frame, taken = world(300, seed=1)
     model = ranker.fit(frame, taken, candidates=GROUPS, settings=QUICK, seed=3)
     matrix = model.encoding.matrix(frame)
-    monkeypatch.setattr(ranker, "BLOCK_PAIRS", 28)
+    monkeypatch.setattr(scorers, "BLOCK_PAIRS", 28)
     assert (model.score(matrix) == np.vstack([model.score(matrix[at : at + 1]) for at in range(300)])).all()
 
 

@@ -1,4 +1,4 @@
-"""Named checks on a training frame: what would make a model look better than it can be."""
+"""Named checks for leaks: what makes a model look better on a training frame than it can be later."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from features.base.errors import BadData
-from training.dataset.leaks.single_column import alone, is_binary
+from training.dataset.leaks.single_column import is_binary, single_column_scores
 
 Outcome = Literal["passed", "failed", "not_applicable"]
 Array = NDArray[np.float64]
-#: Makes the features of some rows (``customer_id``, ``as_of``) anew, in their order, from what was known by each
+#: Recomputes the features of some rows (``customer_id``, ``as_of``), in their order, from what was known by each
 #: row's moment and nothing else.
-Remake = Callable[[pd.DataFrame], pd.DataFrame]
+Recompute = Callable[[pd.DataFrame], pd.DataFrame]
 KEYS = ["customer_id", "as_of"]
-#: Rows that are made anew: of so many cutoffs, so many of each.
+#: Rows that are recomputed: of so many cutoffs, so many of each.
 CUTOFFS, ROWS = 3, 100
 #: Sums may differ by the order in which they were added, and by nothing else.
 TOLERANCE = 1e-9
@@ -28,45 +28,45 @@ _SHOWN = 5
 
 
 @dataclass(frozen=True)
-class Limits:
-    """Where the checks draw their lines.
+class LeakLimits:
+    """The limits of the checks.
 
     Parameters
     ----------
-    max_alone : AUC (or R² of an amount) that one column alone may reach on customers held out
-    chance : how improbable it must be that a column is filled for rows of one label only
-    off : codes of checks that are not asked
+    max_single_auc : AUC (or R² of an amount) that one column alone may reach on customers held out
+    one_sided_probability : how improbable it must be that a column is filled for rows of one label only
+    off : codes of checks that are not applied
     """
 
-    max_alone: float = 0.98
-    chance: float = 1e-9
+    max_single_auc: float = 0.98
+    one_sided_probability: float = 1e-9
     off: Collection[str] = ()
 
 
 @dataclass(frozen=True)
-class Examined:
-    """A frame, and what is known of how it was made; what is None was not looked at.
+class ExaminedFrame:
+    """A frame with what is known of how it was made; a check whose input is None does not apply.
 
     Parameters
     ----------
     rows : ``customer_id`` and ``as_of``, one each
     features : the same rows, a column each
     target : shape (rows,) or (rows, candidates)
-    asked : the rows that the frame should hold
-    remake : makes features anew from tables that end at each row's moment; columns it does not know it leaves out
-    born : by column, the moment from which on its source has ever held anything
+    requested : the rows that the frame should hold
+    recompute : computes features again from tables that end at each row's moment; it may leave columns out
+    first_known : by column, the first moment at which its source held a value
     snapshots : the same rows; for each view the moment of the snapshot that the features were taken from
-    sides : the rows that each split learns from and is judged by, where it keeps customers apart
+    splits : the training and the test rows of each split that keeps customers apart
     """
 
     rows: pd.DataFrame
     features: pd.DataFrame
     target: Array | None = None
-    asked: pd.DataFrame | None = None
-    remake: Remake | None = None
-    born: Mapping[str, datetime] | None = None
+    requested: pd.DataFrame | None = None
+    recompute: Recompute | None = None
+    first_known: Mapping[str, datetime] | None = None
     snapshots: pd.DataFrame | None = None
-    sides: Sequence[tuple[NDArray[np.bool_], NDArray[np.bool_]]] | None = None
+    splits: Sequence[tuple[NDArray[np.bool_], NDArray[np.bool_]]] | None = None
 
     def __post_init__(self) -> None:
         lacking = [name for name in KEYS if name not in self.rows]
@@ -89,8 +89,8 @@ class Examined:
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What one check says, why, and of which columns."""
+class LeakResult:
+    """The outcome of one check, why, and for which columns."""
 
     code: str
     title: str
@@ -100,54 +100,69 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Rule:
+class LeakCheck:
     """A check; ``apply`` gives an outcome, its detail, and the columns that it is about."""
 
     code: str
     title: str
-    apply: Callable[[Examined, Limits], tuple[Outcome, str, Sequence[str]]]
+    apply: Callable[[ExaminedFrame, LeakLimits], tuple[Outcome, str, Sequence[str]]]
 
 
 @dataclass(frozen=True)
 class LeakReport:
-    """Every check's answer; `found` tells those that failed."""
+    """The result of every check.
 
-    answers: tuple[Answer, ...] = field(default=())
+    Examples
+    --------
+    >>> rows = pd.DataFrame({"customer_id": ["ann", "ann"], "as_of": ["2026-01-01", "2026-01-01"]})
+    >>> examine(ExaminedFrame(rows, pd.DataFrame({"visits": [1, 2]}))).findings
+    ('LK004 every requested row is present, once: 1 customers stand twice at one cutoff',)
+    """
+
+    results: tuple[LeakResult, ...] = field(default=())
 
     @property
-    def found(self) -> tuple[str, ...]:
-        """What was found; nothing if the frame is clean."""
-        return tuple(f"{a.code} {a.title}: {a.detail}" for a in self.answers if a.outcome == "failed")
+    def findings(self) -> tuple[str, ...]:
+        """The checks that failed; empty if the frame is clean."""
+        return tuple(f"{a.code} {a.title}: {a.detail}" for a in self.results if a.outcome == "failed")
 
-    def answered(self, answer: Answer) -> LeakReport:
-        """Return the report with one answer in the place of the one before."""
-        return replace(self, answers=tuple(answer if a.code == answer.code else a for a in self.answers))
+    def with_result(self, answer: LeakResult) -> LeakReport:
+        """Return the report with the result of one check replaced."""
+        return replace(self, results=tuple(answer if a.code == answer.code else a for a in self.results))
 
     def as_dicts(self) -> list[dict[str, Any]]:
-        return [asdict(answer) | {"features": list(answer.features)} for answer in self.answers]
+        return [asdict(answer) | {"features": list(answer.features)} for answer in self.results]
 
     def table(self) -> pd.DataFrame:
         """Return the answers as a table, by code."""
-        rows = [(a.code, a.title, a.outcome, a.detail) for a in self.answers]
+        rows = [(a.code, a.title, a.outcome, a.detail) for a in self.results]
         return pd.DataFrame(rows, columns=["code", "title", "outcome", "detail"]).set_index("code")
 
 
-def examine(frame: Examined, limits: Limits | None = None) -> LeakReport:
-    """Ask every check of a frame, whoever made it."""
-    drawn = limits or Limits()
-    return LeakReport(tuple(_asked(rule, frame, drawn) for rule in RULES))
+def examine(frame: ExaminedFrame, limits: LeakLimits | None = None) -> LeakReport:
+    """Apply every check to a frame, whoever made it.
+
+    Examples
+    --------
+    >>> rows = pd.DataFrame({"customer_id": ["ann", "bob"], "as_of": ["2026-01-01", "2026-01-01"]})
+    >>> report = examine(ExaminedFrame(rows, pd.DataFrame({"visits": [1, 2]})))
+    >>> report.findings, report.table().loc["LK004", "detail"]
+    ((), '2 rows')
+    """
+    drawn = limits or LeakLimits()
+    return LeakReport(tuple(_apply(rule, frame, drawn) for rule in RULES))
 
 
-def examine_sides(frame: Examined, limits: Limits | None = None) -> Answer:
-    """Ask of a frame that was split only whether a customer stands on both sides."""
-    return _asked(next(rule for rule in RULES if rule.code == "LK005"), frame, limits or Limits())
+def examine_splits(frame: ExaminedFrame, limits: LeakLimits | None = None) -> LeakResult:
+    """Apply only LK005: whether a customer is on both sides of a split."""
+    return _apply(next(rule for rule in RULES if rule.code == "LK005"), frame, limits or LeakLimits())
 
 
-def _asked(rule: Rule, frame: Examined, limits: Limits) -> Answer:
+def _apply(rule: LeakCheck, frame: ExaminedFrame, limits: LeakLimits) -> LeakResult:
     if rule.code in limits.off:
-        return Answer(rule.code, rule.title, "not_applicable", "switched off")
+        return LeakResult(rule.code, rule.title, "not_applicable", "switched off")
     outcome, detail, features = rule.apply(frame, limits)
-    return Answer(rule.code, rule.title, outcome, detail, tuple(features))
+    return LeakResult(rule.code, rule.title, outcome, detail, tuple(features))
 
 
 def _keys(rows: pd.DataFrame) -> pd.DataFrame:
@@ -167,32 +182,32 @@ def _named(names: Sequence[str]) -> str:
 # ── LK001 ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _unmoved(frame: Examined, _: Limits) -> tuple[Outcome, str, Sequence[str]]:
-    if frame.remake is None:
+def _unmoved(frame: ExaminedFrame, _: LeakLimits) -> tuple[Outcome, str, Sequence[str]]:
+    if frame.recompute is None:
         return (
             "not_applicable",
-            "the features cannot be made anew (or the customers were unified since)",
+            "the features cannot be recomputed (or `nextbest unify` ran since they were built)",
             (),
         )
     chosen = _sample(frame.moments)
     if not len(chosen):
         return "not_applicable", "there are no rows", ()
-    remade = frame.remake(frame.rows.iloc[chosen].reset_index(drop=True)).reset_index(drop=True)
-    if len(remade) != len(chosen):
-        return "failed", f"{len(chosen)} rows were to be made anew, and {len(remade)} came back", ()
-    shared = [name for name in frame.features if name in remade]
+    recomputed = frame.recompute(frame.rows.iloc[chosen].reset_index(drop=True)).reset_index(drop=True)
+    if len(recomputed) != len(chosen):
+        return "failed", f"{len(chosen)} rows were to be recomputed, and {len(recomputed)} came back", ()
+    shared = [name for name in frame.features if name in recomputed]
     if not shared:
-        return "not_applicable", "no column could be made anew", ()
+        return "not_applicable", "no column could be recomputed", ()
     given = frame.features.iloc[chosen].reset_index(drop=True)
-    moved = {str(name): n for name in shared if (n := int(_differ(given[name], remade[name]).sum()))}
-    looked = f"{len(chosen)} rows at {frame.moments.iloc[chosen].nunique()} cutoffs"
+    moved = {str(name): n for name in shared if (n := int(_differ(given[name], recomputed[name]).sum()))}
+    checked = f"{len(chosen)} rows at {frame.moments.iloc[chosen].nunique()} cutoffs"
     unknown = frame.features.shape[1] - len(shared)
-    rest = f"; {unknown} columns could not be made anew" if unknown else ""
+    rest = f"; {unknown} columns could not be recomputed" if unknown else ""
     if not moved:
-        return "passed", f"{len(shared)} columns are the same without what came later, in {looked}{rest}", ()
+        return "passed", f"{len(shared)} columns are the same when later data are removed, in {checked}{rest}", ()
     worst = sorted(moved, key=lambda name: (-moved[name], name))
-    told = _named([f"{name} ({moved[name]})" for name in worst])
-    return "failed", f"{len(moved)} of {len(shared)} columns knew what came later, of {looked}: {told}", worst
+    shown = _named([f"{name} ({moved[name]})" for name in worst])
+    return "failed", f"{len(moved)} of {len(shared)} columns hold later data, in {checked}: {shown}", worst
 
 
 def _sample(moments: pd.Series[pd.Timestamp]) -> NDArray[np.int64]:
@@ -204,67 +219,69 @@ def _sample(moments: pd.Series[pd.Timestamp]) -> NDArray[np.int64]:
     return np.concatenate([*even, np.empty(0, dtype=np.int64)]).astype(np.int64)
 
 
-def _differ(given: pd.Series, remade: pd.Series) -> NDArray[np.bool_]:
-    numbers = [pd.to_numeric(column, errors="coerce") for column in (given, remade)]
-    if all((number.isna() == column.isna()).all() for number, column in zip(numbers, (given, remade), strict=True)):
+def _differ(given: pd.Series, recomputed: pd.Series) -> NDArray[np.bool_]:
+    numbers = [pd.to_numeric(column, errors="coerce") for column in (given, recomputed)]
+    if all((number.isna() == column.isna()).all() for number, column in zip(numbers, (given, recomputed), strict=True)):
         a, b = (number.to_numpy(dtype=np.float64, na_value=np.nan) for number in numbers)
         return np.asarray(~np.isclose(a, b, rtol=TOLERANCE, atol=TOLERANCE, equal_nan=True), dtype=np.bool_)
-    words = [column.astype("string").fillna("").to_numpy(dtype=object) for column in (given, remade)]
-    return np.asarray((words[0] != words[1]) | (given.isna() != remade.isna()).to_numpy(), dtype=np.bool_)
+    words = [column.astype("string").fillna("").to_numpy(dtype=object) for column in (given, recomputed)]
+    return np.asarray((words[0] != words[1]) | (given.isna() != recomputed.isna()).to_numpy(), dtype=np.bool_)
 
 
 # ── LK002, LK003 ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _no_giveaway(frame: Examined, limits: Limits) -> tuple[Outcome, str, Sequence[str]]:
+def _no_giveaway(frame: ExaminedFrame, limits: LeakLimits) -> tuple[Outcome, str, Sequence[str]]:
     if frame.target is None or not len(frame.target) or frame.features.empty:
         return "not_applicable", "there is no target", ()
-    reached = alone(frame.features, frame.target, frame.customers)
+    reached = single_column_scores(frame.features, frame.target, frame.customers)
     measure = "AUC" if is_binary(frame.target) else "R²"
-    high = reached[reached > limits.max_alone].sort_values(ascending=False)
+    high = reached[reached > limits.max_single_auc].sort_values(ascending=False)
     if high.empty:
-        best = f"{reached.idxmax()} reaches {measure} {reached.max():.3f} alone, {limits.max_alone} at most"
+        best = f"{reached.idxmax()} reaches {measure} {reached.max():.3f} alone, {limits.max_single_auc} at most"
         return "passed", best, ()
-    told = _named([f"{name} ({measure} {value:.3f})" for name, value in high.items()])
-    return "failed", f"foretells alone, on customers held out: {told}", [str(name) for name in high.index]
+    shown = _named([f"{name} ({measure} {value:.3f})" for name, value in high.items()])
+    return "failed", f"predicts the target alone, on held-out customers: {shown}", [str(name) for name in high.index]
 
 
-def _known_by_then(frame: Examined, limits: Limits) -> tuple[Outcome, str, Sequence[str]]:
+def _known_by_then(frame: ExaminedFrame, limits: LeakLimits) -> tuple[Outcome, str, Sequence[str]]:
     early = _before_birth(frame)
     later = _later_snapshots(frame)
-    one_sided = _one_sided(frame, limits.chance)
-    told = [
+    one_sided = _one_sided(frame, limits.one_sided_probability)
+    found = [
         *([f"filled before its source held anything: {_named(list(early.values()))}"] if early else []),
         *([f"taken from snapshots later than the cutoff: {_named(list(later.values()))}"] if later else []),
         *([f"filled only where the outcome is the same: {_named(list(one_sided.values()))}"] if one_sided else []),
     ]
-    if told:
-        return "failed", "; ".join(told), list(dict.fromkeys([*early, *later, *one_sided]))
-    looked = "" if frame.born is None else f", and {len(frame.born)} against the first row of their sources"
+    if found:
+        return "failed", "; ".join(found), list(dict.fromkeys([*early, *later, *one_sided]))
+    checked = (
+        "" if frame.first_known is None else f", and {len(frame.first_known)} against the first row of their sources"
+    )
     begin = _late_beginners(frame)
     note = f"; missing for everybody at the first cutoffs: {_named(begin)}" if begin else ""
-    return "passed", f"{frame.features.shape[1]} columns were looked at{looked}{note}", begin
+    return "passed", f"{frame.features.shape[1]} columns were checked{checked}{note}", begin
 
 
 def _filled(column: pd.Series) -> NDArray[np.bool_]:
-    """Say where a column says anything: a count or a sum of nothing is 0."""
+    """Return where a column holds a value; a count or a sum of nothing is 0 and counts as none."""
     there = column.notna()
     if pd.api.types.is_numeric_dtype(column):
         there &= column.fillna(0) != 0
     return there.to_numpy(dtype=np.bool_)
 
 
-def _late_beginners(frame: Examined) -> list[str]:
-    """Return columns that are missing for everybody at the first cutoff only: they tell old rows from new."""
+def _late_beginners(frame: ExaminedFrame) -> list[str]:
+    """Return columns that are missing for everybody at the first cutoff only: they separate old rows from new."""
     if frame.moments.nunique() < 2:
         return []
     there = frame.features.notna().groupby(frame.moments.to_numpy()).any()
     return [str(name) for name in there if not there[name].iloc[0] and there[name].any()]
 
 
-def _before_birth(frame: Examined) -> dict[str, str]:
+def _before_birth(frame: ExaminedFrame) -> dict[str, str]:
     found = {}
-    for name, moment in (frame.born or {}).items():
+    for name, moment in (frame.first_known or {}).items():
         if name in frame.features:
             early = (frame.moments < pd.Timestamp(moment)).to_numpy()
             rows = int((early & _filled(frame.features[name])).sum())
@@ -273,7 +290,7 @@ def _before_birth(frame: Examined) -> dict[str, str]:
     return found
 
 
-def _later_snapshots(frame: Examined) -> dict[str, str]:
+def _later_snapshots(frame: ExaminedFrame) -> dict[str, str]:
     found = {}
     for view in frame.snapshots if frame.snapshots is not None else ():
         rows = int((_utc(frame, view) > frame.moments).sum())
@@ -282,7 +299,7 @@ def _later_snapshots(frame: Examined) -> dict[str, str]:
     return found
 
 
-def _one_sided(frame: Examined, chance: float) -> dict[str, str]:
+def _one_sided(frame: ExaminedFrame, probability: float) -> dict[str, str]:
     """Return columns that are filled for rows of one label only, where chance would not do that.
 
     What is written down because of the outcome (a reason for leaving, the day an account was closed) is filled for some
@@ -302,7 +319,7 @@ def _one_sided(frame: Examined, chance: float) -> dict[str, str]:
         number = len(np.unique(customers[filled]))
         for at, rate in enumerate(rates):
             label = targets[filled, at]
-            if 0 < rate < 1 and label.min() == label.max() and (rate if label[0] else 1 - rate) ** number < chance:
+            if 0 < rate < 1 and label.min() == label.max() and (rate if label[0] else 1 - rate) ** number < probability:
                 found[str(name)] = f"{name}, {number} customers, all {label[0]:.0f}"
     return found
 
@@ -310,55 +327,59 @@ def _one_sided(frame: Examined, chance: float) -> dict[str, str]:
 # ── LK004, LK005, LK006 ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _all_rows_once(frame: Examined, _: Limits) -> tuple[Outcome, str, Sequence[str]]:
+def _all_rows_once(frame: ExaminedFrame, _: LeakLimits) -> tuple[Outcome, str, Sequence[str]]:
     there = frame.rows.groupby(KEYS, dropna=False).size()
     twice = int((there - 1).sum())
-    told = [f"{twice} customers stand twice at one cutoff"] if twice else []
-    if frame.asked is not None:
-        asked = _keys(frame.asked).groupby(KEYS, dropna=False).size()
-        both = pd.concat([asked, there], axis="columns", keys=["asked", "there"]).fillna(0)
-        lost = int((both["asked"] - both["there"]).clip(lower=0).sum())
-        more = int((both["there"] - both["asked"]).clip(lower=0).sum())
+    found = [f"{twice} customers stand twice at one cutoff"] if twice else []
+    if frame.requested is not None:
+        requested = _keys(frame.requested).groupby(KEYS, dropna=False).size()
+        both = pd.concat([requested, there], axis="columns", keys=["requested", "there"]).fillna(0)
+        lost = int((both["requested"] - both["there"]).clip(lower=0).sum())
+        more = int((both["there"] - both["requested"]).clip(lower=0).sum())
         if lost or more:
-            told.append(f"{len(frame.asked)} rows were asked for, {lost} of them are lost and {more} came on top")
-    if told:
-        return "failed", "; ".join(told), ()
-    return "passed", f"{len(frame.rows)} rows" + ("" if frame.asked is None else " in, and as many out"), ()
+            found.append(f"{len(frame.requested)} rows were requested, {lost} are missing and {more} were added")
+    if found:
+        return "failed", "; ".join(found), ()
+    return "passed", f"{len(frame.rows)} rows" + ("" if frame.requested is None else " in, and as many out"), ()
 
 
-def _apart(frame: Examined, _: Limits) -> tuple[Outcome, str, Sequence[str]]:
-    if frame.sides is None:
+def _apart(frame: ExaminedFrame, _: LeakLimits) -> tuple[Outcome, str, Sequence[str]]:
+    if frame.splits is None:
         return "not_applicable", "rows are not split by customer", ()
-    shared = [len(np.intersect1d(frame.customers[train], frame.customers[test])) for train, test in frame.sides]
+    shared = [len(np.intersect1d(frame.customers[train], frame.customers[test])) for train, test in frame.splits]
     if any(shared):
-        return "failed", f"{sum(shared)} customers are learnt from and judged by, over {len(shared)} splits", ()
+        return (
+            "failed",
+            f"{sum(shared)} customers are in both the training and the test rows, over {len(shared)} splits",
+            (),
+        )
     return "passed", f"{len(shared)} splits", ()
 
 
-def _own_cutoff(frame: Examined, _: Limits) -> tuple[Outcome, str, Sequence[str]]:
+def _own_cutoff(frame: ExaminedFrame, _: LeakLimits) -> tuple[Outcome, str, Sequence[str]]:
     if frame.snapshots is None:
         return "not_applicable", "the features come from no snapshots, or rows have no cutoffs of their own", ()
     older = {str(view): int((_utc(frame, view) < frame.moments).sum()) for view in frame.snapshots}
-    told = [f"{view} in {rows} rows" for view, rows in older.items() if rows]
-    if told:
+    found = [f"{view} in {rows} rows" for view, rows in older.items() if rows]
+    if found:
         return (
             "failed",
-            f"features of an earlier cutoff: {_named(told)}",
+            f"features of an earlier cutoff: {_named(found)}",
             [view for view, rows in older.items() if rows],
         )
     return "passed", f"{len(older)} views", ()
 
 
-def _utc(frame: Examined, view: Any) -> pd.Series[pd.Timestamp]:
+def _utc(frame: ExaminedFrame, view: Any) -> pd.Series[pd.Timestamp]:
     times = pd.DataFrame() if frame.snapshots is None else frame.snapshots
     return pd.Series(pd.to_datetime(times[view].to_numpy(), utc=True)).astype("datetime64[us, UTC]")
 
 
-RULES: tuple[Rule, ...] = (
-    Rule("LK001", "features stay the same when the future is taken away", _unmoved),
-    Rule("LK002", "no feature foretells the target alone", _no_giveaway),
-    Rule("LK003", "every column was there by the cutoff", _known_by_then),
-    Rule("LK004", "every row that was asked for is there, once", _all_rows_once),
-    Rule("LK005", "no customer stands on both sides of a split by customer", _apart),
-    Rule("LK006", "features are those of the row's own cutoff", _own_cutoff),
+RULES: tuple[LeakCheck, ...] = (
+    LeakCheck("LK001", "features do not change when later data are removed", _unmoved),
+    LeakCheck("LK002", "no single feature predicts the target", _no_giveaway),
+    LeakCheck("LK003", "every column was known by the cutoff", _known_by_then),
+    LeakCheck("LK004", "every requested row is present, once", _all_rows_once),
+    LeakCheck("LK005", "no customer is on both sides of a split by customer", _apart),
+    LeakCheck("LK006", "features come from the row's own cutoff", _own_cutoff),
 )

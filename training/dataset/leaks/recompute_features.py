@@ -1,4 +1,4 @@
-"""The declared features of a few rows made anew, by the compiled views, from tables that end at each row's moment."""
+"""Recompute the declared features of some rows from tables that end at each row's moment."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class CompiledViews:
         """Whether the features were built from the customers as they are unified now."""
         return bool(self.report.unified == read_json(self.workspace.unified / UNIFIED_REPORT)["digest"])
 
-    def remake(self, rows: pd.DataFrame) -> pd.DataFrame:
+    def recompute(self, rows: pd.DataFrame) -> pd.DataFrame:
         """Return every feature of some rows (``customer_id``, ``as_of``), in their order, as it could be known by then.
 
         The tables are cut at each moment before a view looks at them: rows that became known or happened later are
@@ -70,7 +70,7 @@ class CompiledViews:
             parts.append(self._of_purpose(rows, purpose or None, named))
         return pd.concat(parts, axis="columns")[list(self.report.features)].set_axis(rows.index, axis="index")
 
-    def born(self, features: Collection[str]) -> dict[str, datetime]:
+    def first_known(self, features: Collection[str]) -> dict[str, datetime]:
         """Return by feature when the company first knew a value of the column that it is made of; left out: unknown."""
         feeds, _ = load_feeds(self.workspace)
         views, _ = load_views(self.workspace)

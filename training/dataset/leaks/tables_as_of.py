@@ -8,7 +8,7 @@ from datetime import datetime
 import pandas as pd
 
 from features.base.errors import BadData
-from training.dataset.leaks.leak_report import Remake
+from training.dataset.leaks.leak_report import Recompute
 
 #: Makes features of rows (``customer_id``, ``as_of``) from tables by name: one line a row, in the rows' order.
 Build = Callable[[Mapping[str, pd.DataFrame], pd.DataFrame], pd.DataFrame]
@@ -39,7 +39,7 @@ def _cut(name: str, table: pd.DataFrame, moment: pd.Timestamp) -> pd.DataFrame:
 _CHANGED = ("customers", "event_time")
 
 
-def remade(build: Build, tables: Mapping[str, pd.DataFrame]) -> Remake:
+def recomputed(build: Build, tables: Mapping[str, pd.DataFrame]) -> Recompute:
     """Return what makes features anew with `build` from tables that end at each row's moment.
 
     Raises
@@ -47,7 +47,7 @@ def remade(build: Build, tables: Mapping[str, pd.DataFrame]) -> Remake:
     BadData : when called, if `build` does not give one line for each row
     """
 
-    def remake(rows: pd.DataFrame) -> pd.DataFrame:
+    def recompute(rows: pd.DataFrame) -> pd.DataFrame:
         parts = []
         for moment in rows["as_of"].drop_duplicates():
             asked = rows[rows["as_of"] == moment]
@@ -59,4 +59,4 @@ def remade(build: Build, tables: Mapping[str, pd.DataFrame]) -> Remake:
             parts.append(made.set_axis(asked.index, axis="index"))
         return pd.concat(parts).loc[rows.index] if parts else pd.DataFrame(index=rows.index)
 
-    return remake
+    return recompute

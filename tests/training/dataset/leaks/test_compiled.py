@@ -56,7 +56,7 @@ def platform(shop: Workspace) -> Iterator[Platform]:
 
 
 def outcomes(report: LeakReport) -> dict[str, str]:
-    return {answer.code: answer.outcome for answer in report.answers}
+    return {answer.code: answer.outcome for answer in report.results}
 
 
 def test_the_features_of_a_models_frame_are_the_same_when_the_tables_end_at_each_cutoff(platform: Platform) -> None:
@@ -67,16 +67,16 @@ def test_todays_features_joined_to_labels_of_the_past_are_caught(platform: Platf
     frame = platform.frame("churn")
     latest = platform.latest(list(map(str, frame.features))).loc[frame.rows["customer_id"]].reset_index(drop=True)
     report = platform.examine(frame.rows, latest, frame.target)
-    moved = next(answer for answer in report.answers if answer.code == "LK001")
+    moved = next(answer for answer in report.results if answer.code == "LK001")
     assert moved.outcome == "failed"
     assert {"orders__recency", "orders__count_90d"} <= set(moved.features)
     assert "profile__city" not in moved.features
 
 
 def test_a_feature_of_a_customer_who_was_not_known_yet_is_missing(platform: Platform) -> None:
-    asked = pd.DataFrame({"customer_id": platform.customers(3), "as_of": pd.Timestamp("2001-01-01", tz="UTC")})
+    requested = pd.DataFrame({"customer_id": platform.customers(3), "as_of": pd.Timestamp("2001-01-01", tz="UTC")})
     features = pd.DataFrame({"orders__count_30d": [None] * 3, "profile__city": [None] * 3})
-    assert outcomes(platform.examine(asked, features))["LK001"] == "passed"
+    assert outcomes(platform.examine(requested, features))["LK001"] == "passed"
 
 
 def test_features_of_customers_that_were_unified_since_are_not_taken_for_leaking(

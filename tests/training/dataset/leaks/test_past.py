@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from features.base.errors import BadData
-from training.dataset.leaks.leak_report import Examined, examine
-from training.dataset.leaks.tables_as_of import as_known, remade
+from training.dataset.leaks.leak_report import ExaminedFrame, examine
+from training.dataset.leaks.tables_as_of import as_known, recomputed
 
 MARCH, APRIL, MAY = (pd.Timestamp(datetime(2026, month, 1, tzinfo=UTC)) for month in (3, 4, 5))
 TABLES = {
@@ -57,11 +57,11 @@ def test_what_came_or_was_known_later_is_not_there_and_an_outcome_is_blank_until
 
 
 def test_a_naive_join_is_caught_and_one_that_looks_at_the_moment_passes() -> None:
-    naive = Examined(ROWS, everything(TABLES, ROWS), remake=remade(everything, TABLES))
-    answer = examine(naive).answers[0]
+    naive = ExaminedFrame(ROWS, everything(TABLES, ROWS), recompute=recomputed(everything, TABLES))
+    answer = examine(naive).results[0]
     assert (answer.outcome, answer.features) == ("failed", ("spent",))
-    right = Examined(ROWS, until_then(TABLES, ROWS), remake=remade(until_then, TABLES))
-    assert examine(right).answers[0].outcome == "passed"
+    right = ExaminedFrame(ROWS, until_then(TABLES, ROWS), recompute=recomputed(until_then, TABLES))
+    assert examine(right).results[0].outcome == "passed"
 
 
 def test_whoever_makes_too_few_lines_is_told() -> None:
@@ -69,4 +69,4 @@ def test_whoever_makes_too_few_lines_is_told() -> None:
         return everything(tables, rows).iloc[:1]
 
     with pytest.raises(BadData, match="2 rows were asked for, 1 were made"):
-        remade(one_line, TABLES)(ROWS)
+        recomputed(one_line, TABLES)(ROWS)

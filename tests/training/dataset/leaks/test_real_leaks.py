@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from training.dataset.leaks.leak_report import Examined, examine
-from training.dataset.leaks.tables_as_of import remade
+from training.dataset.leaks.leak_report import ExaminedFrame, examine
+from training.dataset.leaks.tables_as_of import recomputed
 
 
 def test_the_columns_that_were_written_down_on_leaving_are_found_and_no_other(shared_data: Path) -> None:
@@ -20,13 +20,13 @@ def test_the_columns_that_were_written_down_on_leaving_are_found_and_no_other(sh
     known = services.loc[status["Customer ID"], ["Contract", "Tenure in Months", "Monthly Charge", "Internet Type"]]
     told = status[["Customer Status", "Churn Label", "Churn Category", "Churn Reason", "CLTV"]]
     report = examine(
-        Examined(
+        ExaminedFrame(
             rows,
             pd.concat([known.reset_index(drop=True), told], axis="columns"),
             status["Churn Value"].to_numpy(dtype=np.float64),
         )
     )
-    found = {answer.code: set(answer.features) for answer in report.answers if answer.outcome == "failed"}
+    found = {answer.code: set(answer.features) for answer in report.results if answer.outcome == "failed"}
     given_away = {"Customer Status", "Churn Label", "Churn Category", "Churn Reason"}
     assert found["LK002"] == given_away
     assert found["LK003"] == {"Churn Category", "Churn Reason"}
@@ -68,7 +68,9 @@ def test_a_sum_without_a_window_is_caught_on_a_shops_invoices(shared_data: Path)
         ignore_index=True,
     )
     tables = {"events": events}
-    caught = examine(Examined(rows, spent(tables, rows), remake=remade(spent, tables))).answers[0]
+    caught = examine(ExaminedFrame(rows, spent(tables, rows), recompute=recomputed(spent, tables))).results[0]
     assert (caught.code, caught.outcome, caught.features) == ("LK001", "failed", ("spent",))
-    honest = examine(Examined(rows, spent_until_then(tables, rows), remake=remade(spent_until_then, tables))).answers[0]
+    honest = examine(
+        ExaminedFrame(rows, spent_until_then(tables, rows), recompute=recomputed(spent_until_then, tables))
+    ).results[0]
     assert honest.outcome == "passed"

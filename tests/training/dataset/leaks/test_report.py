@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from features.base.errors import BadData
-from training.dataset.leaks.leak_report import RULES, Answer, Examined, Limits, examine, examine_sides
+from training.dataset.leaks.leak_report import RULES, ExaminedFrame, LeakLimits, LeakResult, examine, examine_splits
 
 CUSTOMERS = 300
 DAYS = [datetime(2026, month, 1, tzinfo=UTC) for month in (3, 4, 5, 6)]
@@ -19,7 +19,7 @@ LABEL = (np.random.default_rng(1).random(CUSTOMERS * len(DAYS)) < 0.2).astype(np
 NOISE = np.random.default_rng(2).normal(size=len(LABEL))
 
 
-def clean() -> Examined:
+def clean() -> ExaminedFrame:
     """Return a frame as it should be: what it learns from leans towards the target, and no more than that."""
     chance = np.random.default_rng(4)
     rows = pd.DataFrame(
@@ -35,41 +35,41 @@ def clean() -> Examined:
             "town": chance.choice(["York", "Hull", "Leeds"], len(rows)),
         }
     )
-    sides = [
+    splits = [
         (np.arange(len(rows)) % CUSTOMERS % 3 != part, np.arange(len(rows)) % CUSTOMERS % 3 == part)
         for part in (0, 1, 2)
     ]
-    return Examined(
+    return ExaminedFrame(
         rows=rows,
         features=features,
         target=LABEL,
-        asked=rows,
-        remake=lambda asked: asked.merge(pd.concat([rows, features], axis="columns"))[list(features)],
-        born=dict.fromkeys(map(str, features), datetime(2025, 1, 1, tzinfo=UTC)),
+        requested=rows,
+        recompute=lambda requested: requested.merge(pd.concat([rows, features], axis="columns"))[list(features)],
+        first_known=dict.fromkeys(map(str, features), datetime(2025, 1, 1, tzinfo=UTC)),
         snapshots=pd.DataFrame({"shop": rows["as_of"], "profile": rows["as_of"]}),
-        sides=sides,
+        splits=splits,
     )
 
 
-def answer(code: str, frame: Examined, limits: Limits | None = None) -> Answer:
-    return next(given for given in examine(frame, limits).answers if given.code == code)
+def answer(code: str, frame: ExaminedFrame, limits: LeakLimits | None = None) -> LeakResult:
+    return next(given for given in examine(frame, limits).results if given.code == code)
 
 
-def with_column(frame: Examined, name: str, values: Any) -> Examined:
+def with_column(frame: ExaminedFrame, name: str, values: Any) -> ExaminedFrame:
     return replace(frame, features=frame.features.assign(**{name: values}))
 
 
 def test_a_clean_frame_passes_every_check() -> None:
     report = examine(clean())
-    assert [given.outcome for given in report.answers] == ["passed"] * len(RULES)
-    assert report.found == ()
+    assert [given.outcome for given in report.results] == ["passed"] * len(RULES)
+    assert report.findings == ()
     assert list(report.table().index) == [rule.code for rule in RULES]
 
 
 def test_a_frame_of_which_nothing_is_known_is_looked_at_all_the_same() -> None:
     frame = clean()
-    report = examine(Examined(frame.rows, frame.features))
-    outcomes = {given.code: given.outcome for given in report.answers}
+    report = examine(ExaminedFrame(frame.rows, frame.features))
+    outcomes = {given.code: given.outcome for given in report.results}
     assert outcomes == {
         "LK001": "not_applicable",
         "LK002": "not_applicable",
@@ -78,7 +78,7 @@ def test_a_frame_of_which_nothing_is_known_is_looked_at_all_the_same() -> None:
         "LK005": "not_applicable",
         "LK006": "not_applicable",
     }
-    assert all(given.detail for given in report.answers)
+    assert all(given.detail for given in report.results)
 
 
 def test_lk001_a_column_that_knew_what_came_later_is_found_and_no_other() -> None:
@@ -104,12 +104,14 @@ def test_lk001_the_order_of_a_sum_is_no_leak_and_a_column_nobody_can_make_is_cou
     summed = frame.features.assign(spent=frame.features["spent"] * (1 + 1e-13), mine=1.0)
     found = answer("LK001", replace(frame, features=summed))
     assert found.outcome == "passed"
-    assert "1 columns could not be made anew" in found.detail
+    assert "1 columns could not be recomputed" in found.detail
 
 
 def test_lk001_rows_that_are_lost_when_made_anew_are_a_failure() -> None:
     frame = clean()
-    assert answer("LK001", replace(frame, remake=lambda rows: frame.features.iloc[: len(rows) - 1])).outcome == "failed"
+    assert (
+        answer("LK001", replace(frame, recompute=lambda rows: frame.features.iloc[: len(rows) - 1])).outcome == "failed"
+    )
 
 
 @pytest.mark.parametrize(
@@ -145,14 +147,14 @@ def test_lk002_of_an_amount_is_asked_by_r2_and_of_several_candidates_by_the_best
 
 
 def test_lk002_draws_its_line_where_it_is_told_to() -> None:
-    assert answer("LK002", clean(), Limits(max_alone=0.6)).features == ("visits",)
+    assert answer("LK002", clean(), LeakLimits(max_single_auc=0.6)).features == ("visits",)
 
 
 def test_lk003_a_value_from_before_its_source_began_is_found_and_a_count_of_nothing_is_none() -> None:
     frame = clean()
-    born = {"spent": DAYS[2], "tickets": DAYS[2]}
+    first_known = {"spent": DAYS[2], "tickets": DAYS[2]}
     late = np.where(frame.rows["as_of"] < pd.Timestamp(DAYS[2]), 0, 4)
-    found = answer("LK003", replace(with_column(frame, "tickets", late), born=born))
+    found = answer("LK003", replace(with_column(frame, "tickets", late), first_known=first_known))
     assert (found.outcome, found.features) == ("failed", ("spent",))
     assert "before 2026-05-01" in found.detail
 
@@ -190,21 +192,21 @@ def test_lk003_what_few_have_may_be_theirs_by_chance() -> None:
 
 def test_lk004_lost_added_and_doubled_rows_are_found() -> None:
     frame = clean()
-    lost = Examined(frame.rows.iloc[5:], frame.features.iloc[5:], asked=frame.rows)
-    assert "5 of them are lost and 0 came on top" in answer("LK004", lost).detail
+    lost = ExaminedFrame(frame.rows.iloc[5:], frame.features.iloc[5:], requested=frame.rows)
+    assert "5 are missing and 0 were added" in answer("LK004", lost).detail
     twice = np.r_[np.arange(len(frame.rows)), np.arange(7)]
-    fanned = Examined(frame.rows.loc[twice], frame.features.loc[twice], asked=frame.rows)
+    fanned = ExaminedFrame(frame.rows.loc[twice], frame.features.loc[twice], requested=frame.rows)
     found = answer("LK004", fanned)
     assert found.outcome == "failed"
     assert "7 customers stand twice at one cutoff" in found.detail
-    assert "0 of them are lost and 7 came on top" in found.detail
-    assert answer("LK004", replace(fanned, asked=None)).outcome == "failed"
+    assert "0 are missing and 7 were added" in found.detail
+    assert answer("LK004", replace(fanned, requested=None)).outcome == "failed"
 
 
 def test_lk004_the_order_of_the_rows_and_the_zone_of_their_times_do_not_matter() -> None:
     frame = clean()
     local = frame.rows.assign(as_of=frame.rows["as_of"].dt.tz_convert("Europe/London")).iloc[::-1]
-    assert answer("LK004", replace(frame, asked=local)).outcome == "passed"
+    assert answer("LK004", replace(frame, requested=local)).outcome == "passed"
 
 
 def test_lk005_a_customer_on_both_sides_is_found() -> None:
@@ -212,7 +214,7 @@ def test_lk005_a_customer_on_both_sides_is_found() -> None:
     half = (
         np.arange(len(frame.rows)) < len(frame.rows) // 2
     )  # earlier cutoffs against later ones: all customers in both
-    found = examine_sides(replace(frame, sides=[(half, ~half)]))
+    found = examine_splits(replace(frame, splits=[(half, ~half)]))
     assert found.outcome == "failed"
     assert found.detail.startswith(f"{CUSTOMERS} customers")
 
@@ -231,15 +233,15 @@ def test_lk006_features_of_an_earlier_cutoff_are_found() -> None:
 def test_a_check_that_is_switched_off_is_not_asked() -> None:
     leaky = with_column(clean(), "late", LABEL)
     assert answer("LK002", leaky).outcome == "failed"
-    assert answer("LK002", leaky, Limits(off=("LK002",))).outcome == "not_applicable"
+    assert answer("LK002", leaky, LeakLimits(off=("LK002",))).outcome == "not_applicable"
 
 
 def test_rows_that_do_not_belong_together_are_refused() -> None:
     frame = clean()
     with pytest.raises(BadData, match="not equally many"):
-        Examined(frame.rows, frame.features.iloc[1:])
+        ExaminedFrame(frame.rows, frame.features.iloc[1:])
     with pytest.raises(BadData, match="no as_of"):
-        Examined(frame.rows[["customer_id"]], frame.features)
+        ExaminedFrame(frame.rows[["customer_id"]], frame.features)
 
 
 def test_every_check_has_its_own_code() -> None:

@@ -1,0 +1,40 @@
+"""Write a fitted model as a bundle under its own digest."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pandas as pd
+
+from features.base.clock import iso
+from features.base.workspace import Workspace
+from training.dataset.frame import Frame
+from training.labels.build import Labels
+from training.models.golden_rows import synthetic_rows
+from training.models.scorers import Classifier, Ranker
+from training.registry.bundle import About, Bundle, write
+from training.registry.champions import bundle_folder
+from training.registry.training_task import library_versions
+
+
+def export(
+    workspace: Workspace, model: str, scorer: Classifier | Ranker, frame: Frame, labels: Labels
+) -> tuple[str, Path]:
+    """Write the bundle of a fitted model and return its digest and folder; the same model is not written twice."""
+    about = About(
+        model=model,
+        label=labels.description,
+        cutoffs=tuple(iso(moment.to_pydatetime()) for moment in pd.DatetimeIndex(frame.rows["as_of"].unique())),
+        libraries=library_versions(),
+    )
+    rows = synthetic_rows(scorer.encoding, scorer.encoding.matrix(frame.features))
+    part = workspace.models / model / ".part"
+    shutil.rmtree(part, ignore_errors=True)
+    digest = write(Bundle.of(scorer, about=about, rows=rows), part)
+    folder = bundle_folder(workspace, model, digest)
+    if folder.is_dir():
+        shutil.rmtree(part)
+    else:
+        part.rename(folder)
+    return digest, folder

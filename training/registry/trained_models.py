@@ -1,0 +1,94 @@
+"""What the last training of each model found, as ``state/models/MODEL/trained.json`` holds it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from features.base.storage import read_json, write_json
+from features.base.workspace import Workspace
+from training.dataset.frame import Frame
+from training.validation.assessment import Assessment
+from training.validation.gates import PromotionDecision
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """What became of one model.
+
+    Parameters
+    ----------
+    version : in the registry
+    digest : of the exported bundle
+    metrics, peers : on held-out rows, the mean over the folds
+    verdict : whether the gates let it become champion
+    reasons : the rules that held it
+    rules : every promotion rule's code, title, outcome and detail
+    rows, positives : what it learnt from
+    withheld_by : purpose → reason → customers whom it may not learn from
+    leaks : every check of the training frame's leak report
+    """
+
+    version: int
+    digest: str
+    metrics: dict[str, float]
+    peers: dict[str, dict[str, float]]
+    verdict: Literal["promote", "hold"]
+    reasons: tuple[str, ...]
+    rules: tuple[dict[str, str], ...]
+    rows: int
+    positives: int
+    withheld_by: dict[str, dict[str, int]] = field(default_factory=dict)
+    leaks: tuple[dict[str, Any], ...] = ()
+
+
+def trained_model(
+    version: int,
+    digest: str,
+    assessment: Assessment,
+    decision: PromotionDecision,
+    frame: Frame,
+    withheld_by: dict[str, dict[str, int]],
+) -> TrainedModel:
+    """Return what became of a model as plain values."""
+    return TrainedModel(
+        version=version,
+        digest=digest,
+        metrics=dict(assessment.metrics),
+        peers={name: dict(numbers) for name, numbers in assessment.peers.items()},
+        verdict=decision.verdict,
+        reasons=decision.reasons,
+        rules=tuple(asdict(rule) for rule in decision.rules),
+        rows=len(frame.rows),
+        positives=int(frame.target.sum()),
+        withheld_by=withheld_by,
+        leaks=tuple(frame.leaks.as_dicts()),
+    )
+
+
+def read_trained(workspace: Workspace, model: str, *, training_digest: str | None = None) -> TrainedModel | None:
+    """Return what the last training of a model found; None where there was none.
+
+    Parameters
+    ----------
+    training_digest : of what it must have been trained from; any when left out
+    """
+    path = _path(workspace, model)
+    if not path.is_file():
+        return None
+    document: Mapping[str, Any] = read_json(path)
+    if training_digest is not None and document["digest"] != training_digest:
+        return None
+    outcome = document["trained"]
+    return TrainedModel(**outcome | {name: tuple(outcome[name]) for name in ("reasons", "rules", "leaks")})
+
+
+def write_trained(workspace: Workspace, model: str, outcome: TrainedModel, *, training_digest: str) -> None:
+    """Write what a training found, with the digest of what it was trained from."""
+    write_json(_path(workspace, model), {"digest": training_digest, "trained": asdict(outcome)})
+
+
+def _path(workspace: Workspace, model: str) -> Path:
+    return workspace.models / model / "trained.json"
