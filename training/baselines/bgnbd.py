@@ -37,6 +37,12 @@ class BgNbd:
         """Return the probability that each customer has not dropped out, shape (customers,).
 
         A customer who bought once only (``frequency`` 0) is alive by the model's definition.
+
+        Examples
+        --------
+        >>> model = BgNbd(r=0.24, alpha=4.4, a=0.8, b=2.4, log_likelihood=0.0)
+        >>> model.p_alive(np.array([2.0, 0.0]), np.array([30.0, 0.0]), np.array([39.0, 39.0])).round(2).tolist()
+        [0.72, 1.0]
         """
         with np.errstate(over="ignore"):
             odds = self._log_dropout_odds(frequency, recency, age)
@@ -48,6 +54,13 @@ class BgNbd:
         Where the equation has no finite value (regular buyers, such as payers of monthly bills, drive ``r`` and
         ``alpha`` beyond what it can be computed for, and ``a`` = 1 divides by zero), the expected rate stands in:
         ``p_alive * ahead * (r + frequency) / (alpha + age)``, without dropping out meanwhile.
+
+        Examples
+        --------
+        >>> model = BgNbd(r=0.24, alpha=4.4, a=0.8, b=2.4, log_likelihood=0.0)
+        >>> expected = model.expected_purchases(np.array([2.0]), np.array([30.0]), np.array([39.0]), ahead=39.0)
+        >>> bool(0 < expected[0] < 2)
+        True
         """
         r, alpha, a, b = self.r, self.alpha, self.a, self.b
         x = frequency

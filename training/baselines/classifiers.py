@@ -27,6 +27,11 @@ def recency(days_since: Array, *, never: float = np.inf) -> Array:
     ----------
     days_since : array of shape (rows,), days since the last event; NaN if there was none
     never : days that stand for "none"
+
+    Examples
+    --------
+    >>> recency(np.array([3.0, 40.0, np.nan])).tolist()
+    [3.0, 40.0, inf]
     """
     return np.where(np.isnan(days_since), never, days_since)
 
@@ -82,6 +87,11 @@ def popularity(taken: Array, *, rows: int) -> Array:
     Returns
     -------
     array of shape (rows, candidates)
+
+    Examples
+    --------
+    >>> popularity(np.array([[1.0, 0.0], [1.0, 1.0]]), rows=1).tolist()
+    [[1.0, 0.5]]
     """
     could = (~np.isnan(taken)).sum(axis=0)
     share = np.divide(np.nansum(taken, axis=0), could, out=np.zeros(taken.shape[1]), where=could > 0)
@@ -95,6 +105,11 @@ def own_most_frequent(counts: Array, *, popular: Array) -> Array:
     ----------
     counts : array of shape (rows, candidates), how often each was taken before the cutoff; NaN is 0
     popular : array of shape (rows, candidates), as `popularity` gives, within [0, 1]
+
+    Examples
+    --------
+    >>> own_most_frequent(np.array([[0.0, 3.0]]), popular=np.array([[1.0, 0.5]])).tolist()
+    [[0.5, 3.25]]
     """
     if counts.shape != popular.shape:
         raise BadData("baseline.shape", f"counts of shape {counts.shape}, popularity of shape {popular.shape}")

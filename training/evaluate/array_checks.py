@@ -18,6 +18,16 @@ def target_and_score(target: ArrayLike, score: ArrayLike, *, both_labels: bool =
     Raises
     ------
     BadData : ``metric.shape``, ``metric.empty``, ``metric.missing``, ``metric.labels``, ``metric.one_class``
+
+    Examples
+    --------
+    >>> target_and_score([0, 1], [0.2, 0.8])
+    (array([0., 1.]), array([0.2, 0.8]))
+    >>> target_and_score([1, 1], [0.2, 0.8])
+    Traceback (most recent call last):
+    ...
+    features.base.errors.BadData: all 2 labels are 1: this metric needs both [metric.one_class]
+      → judge on a longer period or more customers
     """
     y, s = np.asarray(target, dtype=np.float64), np.asarray(score, dtype=np.float64)
     if y.ndim != 1 or y.shape != s.shape:
@@ -39,7 +49,13 @@ def target_and_score(target: ArrayLike, score: ArrayLike, *, both_labels: bool =
 
 
 def probabilities(target: ArrayLike, probability: ArrayLike) -> tuple[Array, Array]:
-    """Return both as `target_and_score` does; ``metric.range`` if a probability is outside [0, 1]."""
+    """Return both as `target_and_score` does; ``metric.range`` if a probability is outside [0, 1].
+
+    Examples
+    --------
+    >>> probabilities([0, 1], [0.2, 0.8])
+    (array([0., 1.]), array([0.2, 0.8]))
+    """
     y, p = target_and_score(target, probability, both_labels=False)
     if (p < 0).any() or (p > 1).any():
         raise BadData("metric.range", "a probability lies outside [0, 1]", hint="give calibrated scores, not log-odds")
@@ -47,7 +63,14 @@ def probabilities(target: ArrayLike, probability: ArrayLike) -> tuple[Array, Arr
 
 
 def matrices(score: ArrayLike, relevant: ArrayLike) -> tuple[Array, NDArray[Any]]:
-    """Return a score matrix and a relevance matrix of equal shape (customers, candidates)."""
+    """Return a score matrix and a relevance matrix of equal shape (customers, candidates).
+
+    Examples
+    --------
+    >>> score, relevant = matrices([[0.9, 0.1]], [[1, 0]])
+    >>> relevant
+    array([[ True, False]])
+    """
     s, r = np.asarray(score, dtype=np.float64), np.asarray(relevant)
     if s.ndim != 2 or s.shape != r.shape or not s.size:
         raise BadData("metric.shape", f"scores of shape {s.shape} and relevance of shape {r.shape}")

@@ -15,13 +15,25 @@ SMALLEST = 1e-15  # a certain and wrong probability costs 34.5 nats, not infinit
 
 
 def log_loss(target: ArrayLike, probability: ArrayLike) -> float:
-    """Return the mean negative log-likelihood, in nats."""
+    """Return the mean negative log-likelihood, in nats.
+
+    Examples
+    --------
+    >>> round(log_loss([1, 0], [0.8, 0.2]), 4)
+    0.2231
+    """
     y, p = probabilities(target, probability)
     return float(metrics.log_loss(y, np.clip(p, SMALLEST, 1 - SMALLEST), labels=[0, 1]))
 
 
 def brier(target: ArrayLike, probability: ArrayLike) -> float:
-    """Return the mean squared error of the probabilities. Brier (1950)."""
+    """Return the mean squared error of the probabilities. Brier (1950).
+
+    Examples
+    --------
+    >>> round(brier([1, 0], [0.8, 0.2]), 4)
+    0.04
+    """
     y, p = probabilities(target, probability)
     return float(metrics.mean_squared_error(y, p))
 
@@ -41,6 +53,12 @@ def reliability(target: ArrayLike, probability: ArrayLike, *, bins: int = 10) ->
     Raises
     ------
     BadData : ``metric.bins`` if there are no bins, ``metric.*`` as everywhere
+
+    Examples
+    --------
+    >>> curve = reliability([0, 0, 0, 1, 1, 1], [0.1, 0.1, 0.1, 0.8, 0.8, 0.8], bins=2)
+    >>> curve.observed.tolist(), curve.rows.tolist()
+    ([0.0, 1.0], [3.0, 3.0])
     """
     if bins < 1:
         raise BadData("metric.bins", f"{bins} bins: one at least")
@@ -55,6 +73,11 @@ def reliability(target: ArrayLike, probability: ArrayLike, *, bins: int = 10) ->
 
 def ece(target: ArrayLike, probability: ArrayLike, *, bins: int = 10) -> float:
     """Return the expected calibration error: the mean gap between said and come true, over equal-mass bins.
+
+    Examples
+    --------
+    >>> round(ece([0, 0, 0, 1, 1, 1], [0.1, 0.1, 0.1, 0.8, 0.8, 0.8], bins=2), 4)
+    0.15
 
     References
     ----------

@@ -57,6 +57,12 @@ def empc(target: ArrayLike, score: ArrayLike, *, campaign: Campaign = DEFAULTS) 
     -------
     profit in the currency of ``clv`` per customer of the base; never below 0 (approaching nobody)
 
+    Examples
+    --------
+    >>> found = empc([1, 0, 0, 0], [0.9, 0.2, 0.1, 0.1])
+    >>> round(found.profit, 2), round(found.share, 2)
+    (14.0, 0.25)
+
     References
     ----------
     Verbraken, Verbeke and Baesens (2013), "A novel profit maximizing metric for measuring classification
@@ -86,7 +92,14 @@ def empc(target: ArrayLike, score: ArrayLike, *, campaign: Campaign = DEFAULTS) 
 
 
 def roc_hull(target: Array, score: Array) -> tuple[Array, Array]:
-    """Return the corners of the ROC curve's upper convex hull from (0, 0) to (1, 1): hit rate, false alarm rate."""
+    """Return the corners of the ROC curve's upper convex hull from (0, 0) to (1, 1): hit rate, false alarm rate.
+
+    Examples
+    --------
+    >>> hit, false_alarm = roc_hull(np.array([1.0, 0.0, 1.0, 0.0]), np.array([4.0, 3.0, 2.0, 1.0]))
+    >>> hit.tolist(), false_alarm.tolist()
+    ([0.0, 0.5, 1.0, 1.0], [0.0, 0.0, 0.5, 1.0])
+    """
     order = np.argsort(-score, kind="stable")
     ends = np.append(np.flatnonzero(np.diff(score[order]) != 0), len(score) - 1)
     hits = np.append(0.0, np.cumsum(target[order])[ends]) / target.sum()

@@ -22,11 +22,24 @@ class PerCustomer:
 
     @property
     def mean(self) -> float:
+        """Return the mean over judged customers.
+
+        Examples
+        --------
+        >>> hit([[0.9, 0.1], [0.2, 0.8]], [[1, 0], [1, 0]], k=1).mean
+        0.5
+        """
         return float(self.value.mean())
 
     @property
     def excluded(self) -> int:
-        """Return how many customers took nothing: no order of candidates could have been right."""
+        """Return how many customers took nothing: no order of candidates could have been right.
+
+        Examples
+        --------
+        >>> hit([[0.9, 0.1], [0.2, 0.8]], [[1, 0], [0, 0]], k=1).excluded
+        1
+        """
         return int((~self.judged).sum())
 
 
@@ -42,19 +55,35 @@ def hit(score: ArrayLike, relevant: ArrayLike, *, k: int) -> PerCustomer:
     Raises
     ------
     BadData : ``metric.k``, ``metric.no_positive`` if nobody took anything, ``metric.*``
+
+    Examples
+    --------
+    >>> hit([[0.9, 0.5, 0.1]], [[0, 1, 0]], k=2).value.tolist()
+    [1.0]
     """
     ordered, judged = _ordered(score, relevant, k)
     return PerCustomer(np.asarray(ordered[:, :k].any(axis=1), dtype=np.float64), judged)
 
 
 def recall(score: ArrayLike, relevant: ArrayLike, *, k: int) -> PerCustomer:
-    """Return the share of what a customer took that the top ``k`` holds; see `hit`."""
+    """Return the share of what a customer took that the top ``k`` holds; see `hit`.
+
+    Examples
+    --------
+    >>> recall([[0.9, 0.5, 0.1]], [[0, 1, 1]], k=2).value.tolist()
+    [0.5]
+    """
     ordered, judged = _ordered(score, relevant, k)
     return PerCustomer(np.divide(ordered[:, :k].sum(axis=1), ordered.sum(axis=1)), judged)
 
 
 def ndcg(score: ArrayLike, relevant: ArrayLike, *, k: int) -> PerCustomer:
     """Return the discounted gain of the top ``k`` over the best possible; see `hit`.
+
+    Examples
+    --------
+    >>> ndcg([[0.9, 0.5, 0.1]], [[0, 1, 0]], k=2).value.round(4).tolist()
+    [0.6309]
 
     References
     ----------
@@ -68,7 +97,13 @@ def ndcg(score: ArrayLike, relevant: ArrayLike, *, k: int) -> PerCustomer:
 
 
 def reciprocal_rank(score: ArrayLike, relevant: ArrayLike) -> PerCustomer:
-    """Return 1 / the rank of the first candidate taken; its mean is MRR; see `hit`."""
+    """Return 1 / the rank of the first candidate taken; its mean is MRR; see `hit`.
+
+    Examples
+    --------
+    >>> reciprocal_rank([[0.9, 0.5, 0.1]], [[0, 1, 0]]).value.tolist()
+    [0.5]
+    """
     ordered, judged = _ordered(score, relevant, 1)
     return PerCustomer(1.0 / (ordered.argmax(axis=1) + 1.0), judged)
 

@@ -42,7 +42,14 @@ class Labels:
 
 
 def closes_after(label: Label) -> timedelta:
-    """Return how long after a cutoff its outcome window has closed."""
+    """Return how long after a cutoff its outcome window has closed.
+
+    Examples
+    --------
+    >>> from training.labels.label_settings import Inactivity
+    >>> closes_after(Inactivity(kind="inactivity", event="purchase", horizon="90d", gap="7d")).days
+    97
+    """
     return timedelta(0) if isinstance(label, RecordedField) else label.gap + label.horizon
 
 
@@ -103,12 +110,24 @@ def build(
 
 
 def moments(cutoffs: Sequence[datetime]) -> str:
-    """Return the cutoffs as rows of a VALUES list, in microseconds since 1970."""
+    """Return the cutoffs as rows of a VALUES list, in microseconds since 1970.
+
+    Examples
+    --------
+    >>> moments([datetime(1970, 1, 2, tzinfo=UTC)])
+    '(86400000000)'
+    """
     return ", ".join(f"({micros(cutoff - _EPOCH):d})" for cutoff in cutoffs)
 
 
 def micros(span: timedelta) -> int:
-    """Return a length of time in whole microseconds."""
+    """Return a length of time in whole microseconds.
+
+    Examples
+    --------
+    >>> micros(timedelta(seconds=1))
+    1000000
+    """
     return span // timedelta(microseconds=1)
 
 
@@ -164,7 +183,13 @@ def _inactivity(
 
 
 def category_sql(of: str) -> tuple[str, str]:
-    """Return SQL of a relation of events with the column ``category``, and the name of what is taken."""
+    """Return SQL of a relation of events with the column ``category``, and the name of what is taken.
+
+    Examples
+    --------
+    >>> category_sql("item")
+    ('(SELECT *, CAST("item" AS VARCHAR) AS category FROM events)', 'item')
+    """
     if of.startswith("items."):
         field = quoted(of.removeprefix("items."))
         relation = (

@@ -57,19 +57,43 @@ class BoosterSettings(BaseModel):
     )
 
     def leaves(self, rows: int) -> int:
-        """Return the leaves per tree for a table of this many rows."""
+        """Return the leaves per tree for a table of this many rows.
+
+        Examples
+        --------
+        >>> BoosterSettings().leaves(5_000), BoosterSettings().leaves(20_000), BoosterSettings().leaves(1_000_000)
+        (8, 20, 31)
+        """
         return self.num_leaves if self.num_leaves is not None else max(8, min(31, rows // 1000))
 
     def step(self, rows: int) -> float:
-        """Return the learning rate for a table of this many rows."""
+        """Return the learning rate for a table of this many rows.
+
+        Examples
+        --------
+        >>> BoosterSettings().step(5_000), BoosterSettings().step(50_000)
+        (0.03, 0.06)
+        """
         return self.learning_rate if self.learning_rate is not None else (0.06 if rows >= LARGE else 0.03)
 
     def wait(self, rows: int) -> int:
-        """Return the trees without improvement after which a table of this many rows is done."""
+        """Return the trees without improvement after which a table of this many rows is done.
+
+        Examples
+        --------
+        >>> BoosterSettings().wait(5_000), BoosterSettings(patience=5).wait(5_000)
+        (60, 5)
+        """
         return self.patience if self.patience is not None else (30 if rows >= LARGE else 60)
 
     def parts(self, rows: int) -> int:
-        """Return the parts into which a table of this many rows is cut."""
+        """Return the parts into which a table of this many rows is cut.
+
+        Examples
+        --------
+        >>> BoosterSettings().parts(5_000), BoosterSettings().parts(50_000)
+        (5, 3)
+        """
         return self.folds if self.folds is not None else (3 if rows >= LARGE else 5)
 
 

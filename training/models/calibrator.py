@@ -46,7 +46,15 @@ def fit(raw: Array, target: Array, *, fold: NDArray[np.int64], weight: Array | N
 
 
 def fit_method(method: Method, raw: Array, target: Array, weight: Array) -> CalibrationTable:
-    """Return one method's knots, fitted on all rows given."""
+    """Return one method's knots, fitted on all rows given.
+
+    Examples
+    --------
+    >>> raw, target = np.repeat([-1.0, 1.0], 50), np.tile([1.0, 0.0, 0.0, 0.0, 0.0], 20)
+    >>> table = fit_method("isotonic", raw, target, np.ones(100))
+    >>> table.apply(raw[:1]).round(3).tolist()
+    [0.2]
+    """
     raw = np.clip(raw, -EDGE + 1.0, EDGE - 1.0)
     match method:
         case "identity":
@@ -95,6 +103,12 @@ def _isotonic(raw: Array, target: Array, weight: Array) -> CalibrationTable:
     x, y = centre / mass, np.log(rate) - np.log1p(-rate)
     distinct = np.append(True, np.diff(x) > 1e-9)
     x, y = x[distinct], y[distinct]
+    # the outer halves of the end pools rise as the curve beside them does, so that each pool's mean stays its rate
+    low, high = (min(1.0, rise) for rise in (np.diff(y) / np.diff(x))[[0, -1]]) if len(x) > 1 else (0.0, 0.0)
+    if x[0] - raw.min() > 1e-9:
+        x, y = np.append(raw.min(), x), np.append(y[0] - low * (x[0] - raw.min()), y)
+    if raw.max() - x[-1] > 1e-9:
+        x, y = np.append(x, raw.max()), np.append(y, y[-1] + high * (raw.max() - x[-1]))
     # outside the rows seen, a step in raw log-odds is a step in calibrated ones
     return _table(
         "isotonic",

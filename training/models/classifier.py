@@ -109,6 +109,11 @@ def labels(target: Sequence[Any] | Array, *, rows: int, min_positives: int) -> A
     Raises
     ------
     BadData : ``label.values`` (length, missing, other than 0 and 1), ``label.one_class``, ``label.few_positives``
+
+    Examples
+    --------
+    >>> labels([0, 1, 1, 0], rows=4, min_positives=2).tolist()
+    [0.0, 1.0, 1.0, 0.0]
     """
     answers = np.asarray(target, dtype=np.float64)
     if answers.shape != (rows,):

@@ -41,6 +41,14 @@ def reasons(
     Returns
     -------
     tuple of rows; a row has fewer than ``top`` reasons where fewer features moved its score
+
+    Examples
+    --------
+    >>> from training.models.feature_encoding import Column
+    >>> encoding = Encoding((Column("age", "numeric"), Column("spend", "numeric")))
+    >>> (row,) = reasons(np.array([[0.1, -0.7, 0.2]]), np.array([[30.0, 5.0]]), encoding, top=1)
+    >>> row[0].feature, row[0].value, row[0].direction
+    ('spend', 5.0, 'lowers')
     """
     moved = contributions[:, :-1]
     order = np.argsort(-np.abs(moved), axis=1, kind="stable")[:, :top]

@@ -48,7 +48,14 @@ class Column:
         return float(len(self.levels)) if self.other else np.nan
 
     def decode(self, value: float) -> float | str | None:
-        """Return what stood in the column: a number, a level, ``"other"``, or ``None`` for missing."""
+        """Return what stood in the column: a number, a level, ``"other"``, or ``None`` for missing.
+
+        Examples
+        --------
+        >>> city = Column("city", "categorical", levels=("Bath", "York"), other=True)
+        >>> [city.decode(code) for code in (1.0, 2.0, float("nan"))]
+        ['York', 'other', None]
+        """
         if isnan(value):
             return None
         if self.kind == "numeric":
@@ -84,6 +91,13 @@ class Encoding:
         Raises
         ------
         BadData : ``features.none``, ``features.duplicate``, ``features.type`` (a date, a list, …)
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> frame = pd.DataFrame({"age": [30, 40] * 5, "city": ["Bath", "York"] * 5})
+        >>> [(column.name, column.kind, column.levels) for column in Encoding.fit(frame).columns]
+        [('age', 'numeric', ()), ('city', 'categorical', ('Bath', 'York'))]
         """
         names = [str(name) for name in frame.columns]
         if not names:
@@ -109,6 +123,13 @@ class Encoding:
         Raises
         ------
         BadData : ``features.missing``, ``features.length``, ``features.type``, ``features.infinite``
+
+        Examples
+        --------
+        >>> encoding = Encoding((Column("age", "numeric"), Column("city", "categorical", ("Bath", "York"))))
+        >>> encoding.matrix({"age": [30, None], "city": ["York", "Oslo"]})
+        array([[30.,  1.],
+               [nan, nan]])
         """
         absent = [name for name in self.names if name not in columns]
         if absent:
@@ -129,7 +150,13 @@ class Encoding:
         return out
 
     def select(self, names: Sequence[str]) -> Encoding:
-        """Return the encoding of some of the features, in the order asked."""
+        """Return the encoding of some of the features, in the order asked.
+
+        Examples
+        --------
+        >>> Encoding((Column("age", "numeric"), Column("spend", "numeric"))).select(["spend"]).names
+        ('spend',)
+        """
         by_name = {column.name: column for column in self.columns}
         return Encoding(tuple(by_name[name] for name in names))
 

@@ -30,6 +30,12 @@ def synthetic_rows(encoding: Encoding, matrix: Matrix, *, rows: int = ROWS) -> S
     Parameters
     ----------
     matrix : array of shape (training rows, features), made by ``encoding.matrix``
+
+    Examples
+    --------
+    >>> encoding = Encoding((Column("age", "numeric"),))
+    >>> synthetic_rows(encoding, np.array([[20.0], [30.0], [40.0]]), rows=4).columns
+    {'age': [21.0, 25.0, 30.0, None]}
     """
     return SyntheticRows(
         {

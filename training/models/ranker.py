@@ -37,7 +37,13 @@ DEFAULTS = BoosterSettings(
 
 
 def stems(columns: Sequence[str], candidates: Sequence[str]) -> tuple[Stem, ...]:
-    """Return the per-candidate features among ``columns``: those named ``<stem>__<candidate>``."""
+    """Return the per-candidate features among ``columns``: those named ``<stem>__<candidate>``.
+
+    Examples
+    --------
+    >>> stems(["spend__wine", "spend__toys", "age"], ["toys", "wine"])
+    (Stem(name='spend', columns=('spend__toys', 'spend__wine')),)
+    """
     found: dict[str, dict[str, str]] = {}
     for column in columns:
         for candidate in candidates:
@@ -47,7 +53,13 @@ def stems(columns: Sequence[str], candidates: Sequence[str]) -> tuple[Stem, ...]
 
 
 def declared(columns: Mapping[str, Mapping[str, str]], candidates: Sequence[str]) -> tuple[Stem, ...]:
-    """Return per-candidate features from a mapping of stem → {candidate: column}."""
+    """Return per-candidate features from a mapping of stem → {candidate: column}.
+
+    Examples
+    --------
+    >>> declared({"spend": {"wine": "wine_total"}}, ["toys", "wine"])
+    (Stem(name='spend', columns=(None, 'wine_total')),)
+    """
     return tuple(Stem(name, tuple(own.get(c) for c in candidates)) for name, own in columns.items())
 
 

@@ -55,12 +55,24 @@ class Deployment:
 
 
 def bundle_folder(workspace: Workspace, model: str, digest: str) -> Path:
-    """Return where the bundle of one version of a model lies."""
+    """Return where the bundle of one version of a model lies.
+
+    Examples
+    --------
+    >>> bundle_folder(Workspace(Path("shop")), "churn", "0123456789abcdef" * 4).name
+    '0123456789abcdef'
+    """
     return workspace.models / model / digest[:16]
 
 
 def read_champions(workspace: Workspace) -> dict[str, Champion]:
-    """Return the champion of every model that has one, by model name."""
+    """Return the champion of every model that has one, by model name.
+
+    Examples
+    --------
+    >>> read_champions(Workspace(Path("an empty folder")))
+    {}
+    """
     path = _present(workspace)
     if not path.is_file():
         return {}
@@ -73,6 +85,11 @@ def read_deployments(workspace: Workspace) -> list[Deployment]:
     Raises
     ------
     StorageFailure : when a line of it is damaged
+
+    Examples
+    --------
+    >>> read_deployments(Workspace(Path("an empty folder")))
+    []
     """
     path = _ledger(workspace)
     if not path.is_file():

@@ -50,7 +50,13 @@ class MlflowFile(Settings):
         return Path(workspace.root / self.artifacts).resolve().as_uri()
 
     def registered(self, model: str) -> str:
-        """Return the name under which a model is registered."""
+        """Return the name under which a model is registered.
+
+        Examples
+        --------
+        >>> MlflowFile(experiment="shop").registered("churn")
+        'shop.churn'
+        """
         return f"{self.experiment}.{model}"
 
 

@@ -74,6 +74,11 @@ def read_trained(workspace: Workspace, model: str, *, training_digest: str | Non
     Parameters
     ----------
     training_digest : of what it must have been trained from; any when left out
+
+    Examples
+    --------
+    >>> read_trained(Workspace(Path("an empty folder")), "churn") is None
+    True
     """
     path = _path(workspace, model)
     if not path.is_file():

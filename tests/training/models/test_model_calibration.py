@@ -86,6 +86,12 @@ def test_isotonic_pools_equal_scores_as_scikit_learn_does() -> None:
     np.testing.assert_allclose(found, wanted, atol=1e-3)
 
 
+def test_scores_that_order_nothing_get_the_mean_rate_as_scikit_learn_gives_it() -> None:
+    raw, target = np.repeat([-1.0, 1.0], 50), np.tile([1.0, 0.0, 0.0, 0.0, 0.0], 20)
+    found = calibrator.fit_method("isotonic", raw, target, np.ones(100))
+    assert found.apply(raw) == pytest.approx(IsotonicRegression().fit(raw, target).predict(raw))
+
+
 def test_the_order_of_rows_with_equal_scores_does_not_change_the_isotonic_fit() -> None:
     raw, target = np.repeat([-1.0, 1.0], 50), np.tile([1.0, 0.0, 0.0, 1.0, 0.0], 20)
     again = np.lexsort((-target, raw))

@@ -21,6 +21,12 @@ def as_known(tables: Mapping[str, pd.DataFrame], moment: datetime) -> dict[str, 
 
     A table is cut by its ``known_at`` and, unless it is ``customers`` (where that is the last change), its
     ``event_time``; one that has neither is taken to have been known always. An outcome is blank until its time.
+
+    Examples
+    --------
+    >>> events = pd.DataFrame({"known_at": pd.to_datetime(["2026-01-01", "2026-03-01"], utc=True), "amount": [5, 7]})
+    >>> as_known({"events": events}, pd.Timestamp("2026-02-01", tz="UTC"))["events"]["amount"].tolist()
+    [5]
     """
     return {name: _cut(name, table, pd.Timestamp(moment)) for name, table in tables.items()}
 
