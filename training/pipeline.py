@@ -26,7 +26,7 @@ from training.dataset.leaks.recompute_features import CompiledViews
 from training.dataset.splits import Fold, check_split, split
 from training.labels.build import Labels, build
 from training.labels.label_settings import load_labels
-from training.models.fitting import fit
+from training.models.frame_fit import fit
 from training.registry import promotion
 from training.registry.bundle_export import export
 from training.registry.champion_peer import champion_scores

@@ -1,4 +1,4 @@
-"""The few lines that a data scientist types in a notebook: one façade over a workspace, read only.
+"""The façade for notebooks: read a workspace's customers, features, training frames and champions.
 
 >>> platform = Platform(".")                               # doctest: +SKIP
 >>> platform.features_as_of(platform.customers(3))         # doctest: +SKIP
@@ -71,7 +71,7 @@ class Platform:
     Parameters
     ----------
     folder : the workspace's
-    purpose : what the data is looked at for: customers without a basis for it are not there. Any declared purpose
+    purpose : what the data is used for; customers without a basis for it are left out. Any declared purpose
         will do when left out
 
     Raises
@@ -134,7 +134,7 @@ class Platform:
         Parameters
         ----------
         customer : the pseudonymous id
-        personal : whether to add what identifies the person, which lies apart
+        personal : whether to add the fields that identify the person, which are stored separately
         """
         known = self._rows("golden", customer).iloc[0]
         if personal:
@@ -264,7 +264,7 @@ class Platform:
         champion = read_champions(self.workspace).get(self._declared(model))
         if champion is None:
             raise BadData(
-                "platform.no_champion", f"{model} has no champion", hint="`nextbest train` says what held it back"
+                "platform.no_champion", f"{model} has no champion", hint="`nextbest train` lists the rules that failed"
             )
         return load(champion.folder(self.workspace), expected_digest=champion.digest)
 
@@ -272,7 +272,9 @@ class Platform:
         """Return each feature's part in a binary champion's log-odds: a row a row of `features`, the base left out."""
         scorer = self.champion(model).scorer
         if not isinstance(scorer, Classifier):
-            raise BadData("platform.ranking", f"{model} ranks: ask its champion for the reasons of a candidate")
+            raise BadData(
+                "platform.ranking", f"{model} ranks candidates: use champion(model).reasons(..., candidates=...)"
+            )
         parts = scorer.trees.contributions(scorer.encoding.matrix(features))
         return pd.DataFrame(np.asarray(parts)[:, :-1], index=features.index, columns=list(scorer.encoding.names))
 

@@ -12,7 +12,7 @@ from training.baselines.peers import Peer
 from training.dataset.splits import Fold, by_time
 from training.evaluate import ranking
 from training.models.booster import BoosterSettings
-from training.models.fitting import FitSettings
+from training.models.frame_fit import FitSettings
 from training.validation.assessment import Assessment, _ResampledAuc, assess
 
 QUICK = BoosterSettings(learning_rate=0.2, max_rounds=20, patience=5, folds=2, num_threads=1, min_positives=5)
@@ -46,7 +46,7 @@ def test_the_same_seed_gives_the_same_judgement() -> None:
 
 
 def test_the_area_of_drawn_rows_is_the_area_of_those_rows() -> None:
-    chance = np.random.default_rng(2)
-    target, score = chance.integers(0, 2, 200).astype(float), chance.integers(0, 9, 200).astype(float)
-    rows = chance.integers(0, 200, 300)
+    rng = np.random.default_rng(2)
+    target, score = rng.integers(0, 2, 200).astype(float), rng.integers(0, 9, 200).astype(float)
+    rows = rng.integers(0, 200, 300)
     assert _ResampledAuc(target, score)(rows) == pytest.approx(ranking.auc(target[rows], score[rows]))

@@ -23,13 +23,13 @@ ABOUT = About(model="churn", label="no purchase in 90 days", cutoffs=("2026-01-0
 
 
 def frame(rows: int) -> pd.DataFrame:
-    chance = np.random.default_rng(1)
+    rng = np.random.default_rng(1)
     return pd.DataFrame(
         {
-            "age": np.where(chance.random(rows) < 0.1, np.nan, chance.uniform(18, 90, rows)),
-            "city": chance.choice(["Köln", "york", "bath"], rows),
-            "n__wine": chance.poisson(1.0, rows).astype(float),
-            "n__toys": chance.poisson(0.5, rows).astype(float),
+            "age": np.where(rng.random(rows) < 0.1, np.nan, rng.uniform(18, 90, rows)),
+            "city": rng.choice(["Köln", "york", "bath"], rows),
+            "n__wine": rng.poisson(1.0, rows).astype(float),
+            "n__toys": rng.poisson(0.5, rows).astype(float),
         }
     )
 
@@ -38,13 +38,13 @@ ROWS = frame(300)
 
 
 def made(kind: str) -> Bundle:
-    chance = np.random.default_rng(2)
+    rng = np.random.default_rng(2)
     scorer: Classifier | Ranker
     if kind == "binary":
-        target = (ROWS["n__wine"].to_numpy() + chance.normal(size=300) > 1).astype(float)
+        target = (ROWS["n__wine"].to_numpy() + rng.normal(size=300) > 1).astype(float)
         scorer = classifier.fit(ROWS, target, settings=QUICK, seed=1)
     else:
-        taken = (chance.random((300, 2)) < 0.2 + 0.2 * (ROWS[["n__wine", "n__toys"]].to_numpy() > 0)).astype(float)
+        taken = (rng.random((300, 2)) < 0.2 + 0.2 * (ROWS[["n__wine", "n__toys"]].to_numpy() > 0)).astype(float)
         scorer = ranker.fit(ROWS, taken, candidates=("wine", "toys"), settings=QUICK, seed=1)
     rows = golden_rows.synthetic_rows(scorer.encoding, scorer.encoding.matrix(ROWS))
     return Bundle.of(scorer, about=ABOUT, rows=rows)
@@ -209,9 +209,9 @@ def test_reasons_name_features_of_the_model() -> None:
         "age",
         "city",
     }
-    with pytest.raises(BadData, match=r"candidates\.asked"):
+    with pytest.raises(BadData, match=r"candidates\.required"):
         ranked.reasons(ROWS.head(2))
-    with pytest.raises(BadData, match=r"candidates\.asked"):
+    with pytest.raises(BadData, match=r"candidates\.required"):
         ranked.reasons(ROWS.head(2), candidates=["wine", "hats"])
-    with pytest.raises(BadData, match=r"candidates\.asked"):
+    with pytest.raises(BadData, match=r"candidates\.required"):
         binary.reasons(ROWS.head(2), candidates=["wine", "toys"])

@@ -8,20 +8,20 @@ import pytest
 from pydantic import ValidationError
 
 from features.base.errors import BadConfiguration, BadData
-from training.validation.gates import RULES, Comparison, GateEvidence, GateLimits, apply_gates
+from training.validation.gates import RULES, GateEvidence, GateLimits, PeerComparison, apply_gates
 
 GOOD = GateEvidence(
     metric="auc",
     value=0.80,
     positives=500,
-    peers={"logistic": Comparison(0.78, low=0.01, high=0.03), "recency": Comparison(0.70, low=0.08, high=0.12)},
+    peers={"logistic": PeerComparison(0.78, low=0.01, high=0.03), "recency": PeerComparison(0.70, low=0.08, high=0.12)},
     ece=0.02,
     single_aucs={"tenure": 0.7},
     leaks=(),
-    champion=Comparison(0.79),
+    champion=PeerComparison(0.79),
     folds=(0.79, 0.80, 0.81),
 )
-LOSS = replace(GOOD, metric="log_loss", value=0.40, folds=(0.39, 0.41), champion=Comparison(0.41))
+LOSS = replace(GOOD, metric="log_loss", value=0.40, folds=(0.39, 0.41), champion=PeerComparison(0.41))
 
 
 def outcome(code: str, evidence: GateEvidence, limits: GateLimits | None = None) -> str:
@@ -38,14 +38,14 @@ def test_a_challenger_that_shows_everything_is_promoted_without_reasons() -> Non
     ("code", "evidence"),
     [
         ("TG001", replace(GOOD, positives=49)),
-        ("TG002", replace(GOOD, peers={"logistic": Comparison(0.81)})),
-        ("TG002", replace(GOOD, peers={"logistic": Comparison(0.80)})),
-        ("TG002", replace(LOSS, peers={"logistic": Comparison(0.39)})),
+        ("TG002", replace(GOOD, peers={"logistic": PeerComparison(0.81)})),
+        ("TG002", replace(GOOD, peers={"logistic": PeerComparison(0.80)})),
+        ("TG002", replace(LOSS, peers={"logistic": PeerComparison(0.39)})),
         ("TG003", replace(GOOD, ece=0.051)),
         ("TG004", replace(GOOD, single_aucs={"closed_on": 0.99})),
         ("TG005", replace(GOOD, leaks=("status.churn_score is known later",))),
-        ("TG006", replace(GOOD, champion=Comparison(0.81))),
-        ("TG006", replace(LOSS, champion=Comparison(0.39))),
+        ("TG006", replace(GOOD, champion=PeerComparison(0.81))),
+        ("TG006", replace(LOSS, champion=PeerComparison(0.39))),
         ("TG007", replace(GOOD, folds=(0.85, 0.85, 0.70))),
         ("TG007", replace(LOSS, folds=(0.35, 0.35, 0.50))),
     ],
@@ -84,7 +84,7 @@ def test_every_rule_has_its_own_code_and_title() -> None:
 def test_the_failing_peer_and_the_telling_feature_are_named() -> None:
     assert (
         "recency reaches 0.9000"
-        in apply_gates(replace(GOOD, peers={"recency": Comparison(0.9)}), GateLimits()).reasons[0]
+        in apply_gates(replace(GOOD, peers={"recency": PeerComparison(0.9)}), GateLimits()).reasons[0]
     )
     assert "closed_on" in apply_gates(replace(GOOD, single_aucs={"closed_on": 1.0}), GateLimits()).reasons[0]
 
@@ -92,13 +92,13 @@ def test_the_failing_peer_and_the_telling_feature_are_named() -> None:
 def test_with_confidence_asked_the_interval_decides() -> None:
     sure, unsure = (
         GateLimits(peer_confidence=True),
-        replace(GOOD, peers={"logistic": Comparison(0.78, low=-0.01, high=0.05)}),
+        replace(GOOD, peers={"logistic": PeerComparison(0.78, low=-0.01, high=0.05)}),
     )
     assert outcome("TG002", GOOD, sure) == "passed"
     assert outcome("TG002", unsure) == "passed"
     assert outcome("TG002", unsure, sure) == "failed"
-    assert outcome("TG002", replace(GOOD, peers={"logistic": Comparison(0.78)}), sure) == "failed"
-    better = {"logistic": Comparison(0.42, low=-0.03, high=-0.01)}
+    assert outcome("TG002", replace(GOOD, peers={"logistic": PeerComparison(0.78)}), sure) == "failed"
+    better = {"logistic": PeerComparison(0.42, low=-0.03, high=-0.01)}
     assert outcome("TG002", replace(LOSS, peers=better), sure) == "passed"
 
 
@@ -108,8 +108,10 @@ def test_a_margin_must_be_won() -> None:
 
 
 def test_a_little_below_the_champion_is_still_the_same() -> None:
-    assert outcome("TG006", replace(GOOD, champion=Comparison(0.804))) == "passed"
-    assert outcome("TG006", replace(GOOD, champion=Comparison(0.804)), GateLimits(champion_tolerance=0.0)) == "failed"
+    assert outcome("TG006", replace(GOOD, champion=PeerComparison(0.804))) == "passed"
+    assert (
+        outcome("TG006", replace(GOOD, champion=PeerComparison(0.804)), GateLimits(champion_tolerance=0.0)) == "failed"
+    )
 
 
 def test_a_rule_can_be_switched_off_by_its_code_only() -> None:
@@ -119,7 +121,7 @@ def test_a_rule_can_be_switched_off_by_its_code_only() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"value": float("nan")}, {"ece": float("nan")}, {"champion": Comparison(float("nan"))}]
+    "wrong", [{"value": float("nan")}, {"ece": float("nan")}, {"champion": PeerComparison(float("nan"))}]
 )
 def test_a_number_that_is_none_is_no_evidence(wrong: dict[str, object]) -> None:
     with pytest.raises(BadData, match=r"evidence\.missing"):

@@ -1,4 +1,4 @@
-"""BG/NBD: is a customer without a contract still alive, from three numbers each.
+"""BG/NBD: the probability that a customer without a contract is still active, from three numbers each.
 
 References
 ----------
@@ -22,7 +22,7 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class BgNbd:
-    """Purchase rates are Gamma(r, alpha); after each purchase a customer drops out with a Beta(a, b) chance.
+    """Purchase rates are Gamma(r, alpha); after each purchase a customer drops out with a Beta(a, b) probability.
 
     ``alpha`` is in the unit of time that the customers' histories are in.
     """

@@ -29,7 +29,7 @@ class Peer:
     ----------
     name : as it stands in the report
     score : shape (test rows,) or (test rows, candidates), higher is likelier
-    is_probability : whether log loss and calibration mean anything for it
+    is_probability : whether its scores are probabilities, for log loss and calibration
     """
 
     name: str

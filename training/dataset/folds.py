@@ -1,4 +1,4 @@
-"""Which part holds each training row out: a customer is never on both sides."""
+"""The part in which each training row is held out: a customer is never in two parts."""
 
 from __future__ import annotations
 

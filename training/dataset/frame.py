@@ -32,7 +32,7 @@ class Frame:
     features : one row each, the columns that may be learnt from
     target : shape (rows,) or (rows, candidates)
     candidates : of an acquisition, else empty
-    leaks : what the leak report says
+    leaks : the leak report
     """
 
     rows: pd.DataFrame
@@ -116,8 +116,8 @@ def build_frame(
     ----------
     store, labels, report, settings : what is joined, and for which model
     exclude : ``feed.column`` or full feature names
-    views : to make some rows' features anew without what came later; left out, that check does not apply
-    limits : where the checks draw their lines
+    views : recompute some rows' features without later data (LK001); left out, that check does not apply
+    limits : of the leak checks
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What every metric checks first, so that a wrong array is named and not averaged."""
+"""Checks of a metric's arrays: shape, missing values, labels."""
 
 from __future__ import annotations
 

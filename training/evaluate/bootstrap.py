@@ -1,4 +1,4 @@
-"""How sure a difference between two models is."""
+"""The bootstrap interval of a difference between two models."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def difference(
     level: float = 0.95,
     seed: int,
 ) -> Interval:
-    """Return the interval of ``metric(ours) - metric(theirs)`` when customers are drawn anew.
+    """Return the interval of ``metric(ours) - metric(theirs)`` when customers are resampled.
 
     Both models are judged on the same drawn customers, with all the rows of each: so rows of one customer
     stay together, and what is hard for both cancels out.
@@ -65,11 +65,11 @@ def difference(
     by_customer = np.argsort(member, kind="stable")
     size = np.bincount(member)
     start = np.cumsum(size) - size
-    chance = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     everyone = np.arange(len(member))
     found: list[float] = []
     for _ in range(2 * rounds):
-        drawn = chance.integers(len(size), size=len(size))
+        drawn = rng.integers(len(size), size=len(size))
         lengths = size[drawn]
         within = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
         rows = by_customer[np.repeat(start[drawn], lengths) + within]

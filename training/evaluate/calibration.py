@@ -1,4 +1,4 @@
-"""Whether a probability of 0.2 comes true one time in five."""
+"""Log loss, Brier score, reliability curve and expected calibration error of probabilities."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def brier(target: ArrayLike, probability: ArrayLike) -> float:
 
 @dataclass(frozen=True)
 class Reliability:
-    """Per bin of the predicted probability, from low to high: what was said, what came, how many rows."""
+    """Per bin of the predicted probability, from low to high: mean prediction, observed share, number of rows."""
 
     predicted: Array
     observed: Array
@@ -65,14 +65,14 @@ def reliability(target: ArrayLike, probability: ArrayLike, *, bins: int = 10) ->
     y, p = probabilities(target, probability)
     order = np.argsort(p, kind="stable")
     sorted_p = p[order]
-    asked = np.linspace(0, len(p), min(bins, len(p)) + 1).round().astype(np.int64)[:-1]
-    starts = np.unique(np.searchsorted(sorted_p, sorted_p[asked], side="left"))  # never cut through a tie
+    wanted = np.linspace(0, len(p), min(bins, len(p)) + 1).round().astype(np.int64)[:-1]
+    starts = np.unique(np.searchsorted(sorted_p, sorted_p[wanted], side="left"))  # never cut through a tie
     rows = np.diff(np.append(starts, len(p))).astype(np.float64)
     return Reliability(np.add.reduceat(sorted_p, starts) / rows, np.add.reduceat(y[order], starts) / rows, rows)
 
 
 def ece(target: ArrayLike, probability: ArrayLike, *, bins: int = 10) -> float:
-    """Return the expected calibration error: the mean gap between said and come true, over equal-mass bins.
+    """Return the expected calibration error: the mean gap between predicted and observed share, over equal-mass bins.
 
     Examples
     --------

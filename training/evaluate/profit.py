@@ -1,4 +1,4 @@
-"""What a churn ranking is worth when the best share of customers is approached."""
+"""The profit of a churn ranking when the best share of customers is contacted."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from training.evaluate.array_checks import Array, target_and_score
 class Campaign:
     """What a retention campaign costs and saves.
 
-    The chance ``gamma`` that a leaving customer accepts the offer and stays is unknown:
+    The probability ``gamma`` that a leaving customer accepts the offer and stays is unknown:
     Beta(``alpha``, ``beta``), with mean 0.3 by default.
     """
 
@@ -44,7 +44,7 @@ DEFAULTS = Campaign()
 def empc(target: ArrayLike, score: ArrayLike, *, campaign: Campaign = DEFAULTS) -> MaximumProfit:
     """Return the expected maximum profit measure for customer churn (EMPC).
 
-    A customer approached costs ``f``; a leaving one accepts with chance gamma, costs ``d`` and is worth
+    A customer approached costs ``f``; a leaving one accepts with probability gamma, costs ``d`` and is worth
     ``clv``; a staying one accepts always and costs ``d``. For each gamma the best cut is taken (a corner of
     the ROC curve's convex hull), and the profit is averaged over gamma in closed form.
 
@@ -77,7 +77,7 @@ def empc(target: ArrayLike, score: ArrayLike, *, campaign: Campaign = DEFAULTS) 
     stayers = 1.0 - leavers
     delta, phi = campaign.d / campaign.clv, campaign.f / campaign.clv
     hit, false = roc_hull(y, s)
-    # the chance of acceptance from which the next corner of the hull pays, in [0, 1] and rising
+    # the probability of acceptance from which the next corner of the hull pays, in [0, 1] and rising
     with np.errstate(divide="ignore"):
         turns = (phi + (delta + phi) * stayers * np.diff(false) / (leavers * np.diff(hit))) / (1 - delta)
     edges = np.concatenate([[0.0], np.clip(turns, 0.0, 1.0), [1.0]])

@@ -1,4 +1,4 @@
-"""How well scores put those who will before those who will not."""
+"""How well scores rank positives above negatives: AUC, average precision, lift, gain."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from training.evaluate.array_checks import Array, target_and_score
 
 
 def auc(target: ArrayLike, score: ArrayLike) -> float:
-    """Return the chance that a random positive scores above a random negative; a tie counts half.
+    """Return the probability that a random positive scores above a random negative; a tie counts half.
 
     Parameters
     ----------
@@ -105,7 +105,7 @@ def gain_curve(target: ArrayLike, score: ArrayLike, *, points: int = 101) -> Gai
 
 
 def single_feature_aucs(matrix: NDArray[np.float64], target: ArrayLike, *, categorical: tuple[int, ...] = ()) -> Array:
-    """Return what each feature alone would reach as a score, in [0.5, 1]: near 1 smells of a leak.
+    """Return what each feature alone would reach as a score, in [0.5, 1]: a value near 1 suggests a leak.
 
     A number is taken in its better direction. A category is scored by its share of positives. Missing values
     form a group of their own, placed at whichever end is better. A constant is 0.5.

@@ -86,7 +86,7 @@ def build(
 
     Parameters
     ----------
-    engine : knows the canonical tables
+    engine : with the canonical tables
     settings : the model's declaration
     cutoffs : all snapshot cutoffs, oldest first; the last is now
     feeds : whose rules choose the value of a recorded field

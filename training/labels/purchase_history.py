@@ -1,4 +1,4 @@
-"""What the simple peers know of each customer at each cutoff: when and what they bought before."""
+"""When and what each customer bought before each cutoff, for the simple peers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""LightGBM's trees behind three calls: train, raw scores, contributions. Text in, text out."""
+"""Train LightGBM trees; raw scores and contributions of stored ones."""
 
 from __future__ import annotations
 

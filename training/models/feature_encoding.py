@@ -1,4 +1,4 @@
-"""Columns → one float64 matrix: the same few lines in training and in the serving worker (numpy alone)."""
+"""Encode feature columns as one float64 matrix, in training and in serving alike (numpy only)."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _MISSING_TYPES = frozenset({"NoneType", "NAType", "NaTType"})  # pandas' own, wi
 class Column:
     """How one feature becomes a number.
 
-    A categorical value becomes the position of its level. ``other`` says that training also met levels too
+    A categorical value becomes the position of its level. ``other``: training also met levels too
     rare to keep: they, and levels never met, share the code ``len(levels)``. Without it (every level was kept)
     a level never met is missing, because no tree could have learnt anything about it.
     """
@@ -144,13 +144,15 @@ class Encoding:
         out = np.empty((rows, len(found)), dtype=np.float64)
         for at, (column, values) in enumerate(zip(self.columns, found, strict=True)):
             if len(values) != rows:
-                raise BadData("features.length", f"{len(values)} values where {rows} rows are asked", where=column.name)
+                raise BadData(
+                    "features.length", f"{len(values)} values where {rows} rows are expected", where=column.name
+                )
             out[:, at] = _numbers(column.name, values) if column.kind == "numeric" else _codes(column, values)
         _refuse_infinity(self.names, out)  # once for all columns: a single row must stay cheap to encode
         return out
 
     def select(self, names: Sequence[str]) -> Encoding:
-        """Return the encoding of some of the features, in the order asked.
+        """Return the encoding of some of the features, in the given order.
 
         Examples
         --------

@@ -1,4 +1,4 @@
-"""Rows that no customer ever had, to prove that a stored model still scores as it did.
+"""Made-up rows that check whether a stored model still scores as it did.
 
 Every number is a quantile of its column rounded to two digits, every category one of the levels that the
 encoding names anyway, and each column walks through its values at a pace of its own: so a row combines

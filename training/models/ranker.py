@@ -78,7 +78,7 @@ def fit(
 ) -> Ranker:
     """Learn which candidate a customer takes next.
 
-    Popularity is counted in ``taken`` alone, so it knows nothing of later rows. Above ``max_pairs`` pairs,
+    Popularity is counted in ``taken`` alone, so later rows have no part in it. Above ``max_pairs`` pairs,
     whole rows are drawn. Of the customer's own columns the ``max_customer_columns`` that a quick first
     model gains most from are kept.
 
@@ -98,35 +98,37 @@ def fit(
     names = tuple(candidates)
     if len(names) < 2 or len(set(names)) < len(names):
         raise BadData("candidates.names", f"{len(set(names))} different candidates: two at least, each named once")
-    asked = np.asarray(taken, dtype=np.float64)
-    if asked.shape != (len(frame), len(names)):
-        raise BadData("label.values", f"labels of shape {asked.shape} for {len(frame)} rows × {len(names)} candidates")
+    target = np.asarray(taken, dtype=np.float64)
+    if target.shape != (len(frame), len(names)):
+        raise BadData("label.values", f"labels of shape {target.shape} for {len(frame)} rows × {len(names)} candidates")
     found = stems([str(c) for c in frame.columns], names) if per_candidate is None else tuple(per_candidate)
     everything = Encoding.fit(frame, max_levels=settings.max_levels)
     own = {column for stem in found for column in stem.columns if column is not None}
     _check(everything, own)
     customer = tuple(name for name in everything.names if name not in own)
-    counts = np.ones(len(asked)) if weight is None else np.asarray(weight, dtype=np.float64)
-    if counts.shape != (len(asked),) or not (np.isfinite(counts).all() and (counts > 0).all()):
+    counts = np.ones(len(target)) if weight is None else np.asarray(weight, dtype=np.float64)
+    if counts.shape != (len(target),) or not (np.isfinite(counts).all() and (counts > 0).all()):
         raise BadData("weight.values", "weights must be positive, finite, and one per row")
-    pairs = _pairs(names, _popularity(asked, counts), found, customer, everything)
+    pairs = _pairs(names, _popularity(target, counts), found, customer, everything)
     wide = everything.matrix(frame)
-    classifier.labels(asked[~np.isnan(asked)], rows=int((~np.isnan(asked)).sum()), min_positives=settings.min_positives)
-    member = np.arange(len(asked)) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
-    chance = np.random.default_rng(seed)
+    classifier.labels(
+        target[~np.isnan(target)], rows=int((~np.isnan(target)).sum()), min_positives=settings.min_positives
+    )
+    member = np.arange(len(target)) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
+    rng = np.random.default_rng(seed)
     if len(customer) > max_customer_columns:
-        row, candidate = _sample(asked, PRESELECTION_PAIRS, chance)
+        row, candidate = _sample(target, PRESELECTION_PAIRS, rng)
         first = _gather(pairs, wide, everything.names, row, candidate)
         part = np.zeros(len(row), dtype=np.int64)  # one fit on all of them: nothing is held out
-        task = Task(first, asked[row, candidate], part, pairs.encoding.categorical, counts[row])
+        task = Task(first, target[row, candidate], part, pairs.encoding.categorical, counts[row])
         gain = booster.train(task, rounds=PRESELECTION_ROUNDS, settings=settings, seed=seed).gain()[-len(customer) :]
         best = set(np.argsort(-gain, kind="stable")[:max_customer_columns].tolist())
         customer = tuple(name for at, name in enumerate(customer) if at in best)
         pairs = _pairs(names, pairs.popularity, found, customer, everything)
-    row, candidate = _sample(asked, max_pairs, chance)
+    row, candidate = _sample(target, max_pairs, rng)
     fitted = classifier.fit_matrix(
         _gather(pairs, wide, everything.names, row, candidate),
-        asked[row, candidate],
+        target[row, candidate],
         categorical=pairs.encoding.categorical,
         weight=counts[row],
         groups=member[row],
@@ -170,14 +172,14 @@ def _check(wide: Encoding, own: set[str]) -> None:
             raise BadData("candidates.type", "a per-candidate column must be a number", where=column.name)
 
 
-def _sample(asked: Array, at_most: int, chance: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _sample(target: Array, at_most: int, rng: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return row and candidate of the pairs in question of as many whole rows as give at most so many pairs.
 
     Whole rows, drawn alike, and not single pairs: what a customer took stays beside what the same customer left.
     """
-    rows = max(1, at_most // asked.shape[1])
-    chosen = np.arange(len(asked)) if rows >= len(asked) else np.sort(chance.choice(len(asked), rows, replace=False))
-    row, candidate = np.nonzero(~np.isnan(asked[chosen]))
+    rows = max(1, at_most // target.shape[1])
+    chosen = np.arange(len(target)) if rows >= len(target) else np.sort(rng.choice(len(target), rows, replace=False))
+    row, candidate = np.nonzero(~np.isnan(target[chosen]))
     return chosen[row], candidate
 
 

@@ -1,6 +1,6 @@
-"""A model as a folder of text files: verified byte by byte before any of it is believed.
+"""A model as a folder of text files: every byte is verified before it is loaded.
 
-Loading needs numpy and LightGBM only. Nothing in a bundle is code, and nothing says when it was made: the
+Loading needs numpy and LightGBM only. Nothing in a bundle is code, and it holds no time of creation: the
 same model gives the same bytes, hence the same digest.
 """
 
@@ -44,7 +44,7 @@ TOLERANCE = 1e-9
 
 
 class About(BaseModel):
-    """What a bundle says of itself, besides its files."""
+    """The description of a bundle's model."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -52,7 +52,7 @@ class About(BaseModel):
     label: str
     """The label in words, as the label contract describes it."""
     cutoffs: tuple[str, ...] = ()
-    """ISO 8601, UTC: the moments that the training rows looked at the world from."""
+    """ISO 8601, UTC: the cutoffs of the training rows."""
     libraries: dict[str, str] = {}
     """Versions of what trained it."""
 
@@ -92,7 +92,7 @@ class Golden:
 
 @dataclass(frozen=True)
 class Bundle:
-    """A model that can score and explain, with what it says of itself."""
+    """A model that can score and explain, with its description and golden rows."""
 
     about: About
     scorer: Classifier | Ranker
@@ -142,17 +142,17 @@ class Bundle:
 
         Raises
         ------
-        BadData : ``candidates.asked`` if a ranking model is not told which, or a binary model is
+        BadData : ``candidates.required`` if a ranking model is given no candidates, or a binary model is given some
         """
         matrix = self.scorer.encoding.matrix(columns)
         if isinstance(self.scorer, Classifier):
             if candidates is not None:
-                raise BadData("candidates.asked", "this model ranks no candidates", where=self.about.model)
+                raise BadData("candidates.required", "this model ranks no candidates", where=self.about.model)
             return reasons(self.scorer.trees.contributions(matrix), matrix, self.scorer.encoding, top=top)
         position = {name: at for at, name in enumerate(self.candidates)}
         if candidates is None or len(candidates) != len(matrix) or any(name not in position for name in candidates):
             raise BadData(
-                "candidates.asked",
+                "candidates.required",
                 "name one known candidate for each row",
                 where=self.about.model,
                 hint=f"known: {', '.join(self.candidates[:10])}",

@@ -1,4 +1,4 @@
-"""What a training run looks like: lift, calibration, importance. Values in, figures out."""
+"""Figures of a training run: lift, calibration, importance. Values in, figures out."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def lift(curves: Mapping[str, GainCurve], *, title: str) -> Figure:
 
 
 def calibration(reliability: Reliability, *, title: str) -> Figure:
-    """Draw how often it happened against how often it was said to."""
+    """Draw the observed share against the predicted probability."""
     figure = Figure(figsize=_SIZE, layout="constrained")
     axes = figure.add_subplot()
     top = float(max(reliability.predicted.max(), reliability.observed.max())) * 1.05

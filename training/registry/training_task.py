@@ -12,7 +12,7 @@ from features.config.feeds_file import FeedsFile
 from features.snapshots.build_report import FeaturesReport
 from training.labels.label_settings import Acquisition, LabelsFile, ModelSettings
 from training.models import classifier, ranker
-from training.models.fitting import FitSettings
+from training.models.frame_fit import FitSettings
 from training.registry.mlflow_settings import MlflowFile
 
 #: Raised when the pipeline would train another model from the same input.

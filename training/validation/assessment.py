@@ -16,8 +16,8 @@ from training.evaluate import bootstrap, calibration, profit, ranking, recommend
 from training.evaluate.calibration import Reliability
 from training.evaluate.ranking import GainCurve
 from training.evaluate.recommendation import PerCustomer
-from training.models.fitting import FitSettings, fit
-from training.validation.gates import Comparison, GateEvidence
+from training.models.frame_fit import FitSettings, fit
+from training.validation.gates import GateEvidence, PeerComparison
 
 Array = NDArray[np.float64]
 Rows = NDArray[np.int64]
@@ -229,7 +229,7 @@ def _compared(
     names: Sequence[str],
     resampled: Callable[[Array, Peer], Callable[[Rows], float]],
     seed: int,
-) -> dict[str, Comparison]:
+) -> dict[str, PeerComparison]:
     """Return every peer's primary metric (mean over folds) with the interval of ours minus theirs."""
     sizes = np.cumsum([0, *(len(each.target) for each in held_out)])
     customers = np.concatenate([each.customers for each in held_out])
@@ -240,7 +240,7 @@ def _compared(
         return float(np.mean([metric(rows[fold == at] - sizes[at]) for at, metric in enumerate(metrics)]))
 
     ours = [resampled(each.target, each.ours) for each in held_out]
-    found: dict[str, Comparison] = {}
+    found: dict[str, PeerComparison] = {}
     for at, name in enumerate(names):
         theirs = [resampled(each.target, each.peers[at]) for each in held_out]
 
@@ -248,5 +248,5 @@ def _compared(
             return mean_over_folds(ours if is_ours else theirs, rows)
 
         drawn = bootstrap.difference(metric, customers=customers, rounds=ROUNDS, seed=seed)
-        found[name] = Comparison(mean_over_folds(theirs, everything), drawn.low, drawn.high)
+        found[name] = PeerComparison(mean_over_folds(theirs, everything), drawn.low, drawn.high)
     return found

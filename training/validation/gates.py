@@ -54,7 +54,7 @@ class GateLimits(BaseModel):
 
 
 @dataclass(frozen=True)
-class Comparison:
+class PeerComparison:
     """Another model on the same rows: its metric, and the interval of ours minus theirs where it was drawn."""
 
     value: float
@@ -73,12 +73,12 @@ class GateEvidence:
     """The primary metric: auc, ndcg_5, log_loss, …"""
     value: float
     positives: int
-    peers: Mapping[str, Comparison] = field(default_factory=dict)
+    peers: Mapping[str, PeerComparison] = field(default_factory=dict)
     ece: float | None = None
     single_aucs: Mapping[str, float] | None = None
     leaks: tuple[str, ...] | None = None
     """What the leak report of the training frame found."""
-    champion: Comparison | None = None
+    champion: PeerComparison | None = None
     folds: tuple[float, ...] = ()
     """The primary metric in each fold."""
 
@@ -159,13 +159,13 @@ def _outcome(passed: bool, detail: str) -> tuple[Outcome, str]:
     return ("passed" if passed else "failed"), detail
 
 
-def _gain(evidence: GateEvidence, other: Comparison) -> float:
+def _gain(evidence: GateEvidence, other: PeerComparison) -> float:
     """Return by how much ours is better, whichever way the metric runs."""
     ours = evidence.value - other.value
     return -ours if evidence.metric in LOWER_IS_BETTER else ours
 
 
-def _sure_gain(evidence: GateEvidence, other: Comparison) -> float | None:
+def _sure_gain(evidence: GateEvidence, other: PeerComparison) -> float | None:
     """Return the unfavourable end of the interval of ours minus theirs, as a gain."""
     if other.low is None or other.high is None:
         return None

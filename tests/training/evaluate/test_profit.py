@@ -53,11 +53,11 @@ def test_a_ranking_upside_down_earns_no_less_than_doing_nothing_or_everything() 
 
 
 def test_only_the_order_of_the_scores_counts() -> None:
-    chance = np.random.default_rng(1)
-    s = chance.normal(size=300)
-    y = (s + chance.normal(size=300) > 0.8).astype(float)
+    rng = np.random.default_rng(1)
+    s = rng.normal(size=300)
+    y = (s + rng.normal(size=300) > 0.8).astype(float)
     assert empc(y, s) == empc(y, np.exp(s))
-    assert empc(y, s).profit > empc(y, chance.permutation(s)).profit
+    assert empc(y, s).profit > empc(y, rng.permutation(s)).profit
 
 
 @pytest.mark.parametrize(

@@ -32,8 +32,8 @@ def test_customers_who_took_nothing_are_left_out_and_counted() -> None:
 
 @pytest.mark.parametrize("k", [1, 3, 10, 50])
 def test_ndcg_equals_scikit_learns(k: int) -> None:
-    chance = np.random.default_rng(k)
-    score, taken = chance.random((200, 12)), (chance.random((200, 12)) < 0.2).astype(float)
+    rng = np.random.default_rng(k)
+    score, taken = rng.random((200, 12)), (rng.random((200, 12)) < 0.2).astype(float)
     found = recommendation.ndcg(score, taken, k=k)
     assert found.mean == pytest.approx(metrics.ndcg_score(taken[found.judged], score[found.judged], k=k))
 

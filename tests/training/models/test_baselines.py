@@ -13,16 +13,16 @@ from training.models.feature_encoding import Encoding
 
 
 def world() -> tuple[Encoding, np.ndarray, np.ndarray]:
-    chance = np.random.default_rng(1)
-    number = chance.normal(size=800)
+    rng = np.random.default_rng(1)
+    number = rng.normal(size=800)
     frame = pd.DataFrame(
         {
-            "number": np.where(chance.random(800) < 0.2, np.nan, number),
-            "level": chance.choice(["a", "b", "c"], 800),
+            "number": np.where(rng.random(800) < 0.2, np.nan, number),
+            "level": rng.choice(["a", "b", "c"], 800),
             "empty": np.full(800, np.nan),
         }
     )
-    target = (number + (frame["level"] == "a").to_numpy() + chance.normal(size=800) > 0.5).astype(float)
+    target = (number + (frame["level"] == "a").to_numpy() + rng.normal(size=800) > 0.5).astype(float)
     encoding = Encoding.fit(frame)
     return encoding, encoding.matrix(frame), target
 

@@ -16,19 +16,19 @@ CDNOW = BgNbd(r=0.243, alpha=4.414, a=0.793, b=2.426, log_likelihood=-9582.4)  #
 
 def simulate(model: BgNbd, customers: int, age: float, seed: int) -> tuple[np.ndarray, ...]:
     """Return frequency, recency, age and whether each is alive, drawn from the model's own story."""
-    chance = np.random.default_rng(seed)
-    rate = chance.gamma(model.r, 1 / model.alpha, customers)
-    drop = chance.beta(model.a, model.b, customers)
-    ages = chance.uniform(age / 2, age, customers)
+    rng = np.random.default_rng(seed)
+    rate = rng.gamma(model.r, 1 / model.alpha, customers)
+    drop = rng.beta(model.a, model.b, customers)
+    ages = rng.uniform(age / 2, age, customers)
     x, last, alive = np.zeros(customers), np.zeros(customers), np.ones(customers, dtype=bool)
     for c in range(customers):
         now = 0.0
         while True:
-            now += chance.exponential(1 / rate[c])
+            now += rng.exponential(1 / rate[c])
             if now > ages[c]:
                 break
             x[c], last[c] = x[c] + 1, now
-            if chance.random() < drop[c]:
+            if rng.random() < drop[c]:
                 alive[c] = False
                 break
     return x, last, ages, alive

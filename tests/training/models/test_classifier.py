@@ -22,13 +22,13 @@ QUICK = BoosterSettings(learning_rate=0.1, max_rounds=150, patience=10, folds=3,
 
 def world(rows: int, seed: int) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
     """Return features, labels, and the true probabilities: by tenure (missing for some) and plan."""
-    chance = np.random.default_rng(seed)
-    tenure = chance.uniform(0, 10, rows)
-    plan = chance.choice(["basic", "plus", "max"], rows)
+    rng = np.random.default_rng(seed)
+    tenure = rng.uniform(0, 10, rows)
+    plan = rng.choice(["basic", "plus", "max"], rows)
     truth = expit(1.5 - 0.5 * tenure + 1.5 * (plan == "basic"))
-    seen = np.where(chance.random(rows) < 0.1, np.nan, tenure)
-    frame = pd.DataFrame({"tenure, months": seen, "plan": plan, "noise": chance.normal(size=rows)})
-    return frame, (chance.random(rows) < truth).astype(float), truth
+    seen = np.where(rng.random(rows) < 0.1, np.nan, tenure)
+    frame = pd.DataFrame({"tenure, months": seen, "plan": plan, "noise": rng.normal(size=rows)})
+    return frame, (rng.random(rows) < truth).astype(float), truth
 
 
 def test_a_model_orders_new_customers_and_its_probabilities_come_true() -> None:
@@ -60,10 +60,10 @@ def test_rows_of_one_customer_cannot_vouch_for_each_other() -> None:
     apart: list[float] = []
     mixed: list[float] = []
     for seed in range(4):
-        chance = np.random.default_rng(seed)
+        rng = np.random.default_rng(seed)
         customers = np.repeat(np.arange(300), 4)
-        target = chance.integers(0, 2, 300).astype(float)[customers]
-        matrix = chance.normal(size=300)[customers][:, None]
+        target = rng.integers(0, 2, 300).astype(float)[customers]
+        matrix = rng.normal(size=300)[customers][:, None]
         for groups, found in ((customers, apart), (None, mixed)):
             fitted = classifier.fit_matrix(matrix, target, categorical=(), groups=groups, settings=QUICK, seed=1)
             found.append(auc(target, fitted.held_out))

@@ -17,9 +17,9 @@ from training.models.calibration_table import EDGE, IDENTITY, METHODS, Calibrati
 
 
 def world(slope: float, shift: float, rows: int = 6000) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    chance = np.random.default_rng(5)
-    truth = chance.normal(-1.0, 1.5, rows)
-    target = (chance.random(rows) < expit(truth)).astype(float)
+    rng = np.random.default_rng(5)
+    truth = rng.normal(-1.0, 1.5, rows)
+    target = (rng.random(rows) < expit(truth)).astype(float)
     return (truth - shift) / slope, target, np.arange(rows) % 5
 
 
@@ -38,9 +38,9 @@ def test_overconfident_scores_are_pulled_back_to_the_truth() -> None:
 
 
 def test_a_step_that_no_curve_follows_is_met_by_isotonic() -> None:
-    chance = np.random.default_rng(2)
-    raw = chance.uniform(-4, 4, 8000)
-    target = (chance.random(8000) < np.where(raw > 1.0, 0.9, 0.1)).astype(float)
+    rng = np.random.default_rng(2)
+    raw = rng.uniform(-4, 4, 8000)
+    target = (rng.random(8000) < np.where(raw > 1.0, 0.9, 0.1)).astype(float)
     found = calibrator.fit(raw, target, fold=np.arange(8000) % 5)
     assert found.method == "isotonic"
     assert found.apply(np.array([-2.0, 3.0])) == pytest.approx([0.1, 0.9], abs=0.03)

@@ -21,13 +21,13 @@ GROUPS = ("bakery", "dairy", "wine", "toys")
 
 def world(rows: int, seed: int) -> tuple[pd.DataFrame, np.ndarray]:
     """Return what customers bought before and what they take next: mostly more of the same; toys by parents."""
-    chance = np.random.default_rng(seed)
-    bought = chance.poisson([2.0, 1.0, 0.5, 0.2], size=(rows, 4)).astype(float)
-    parent = chance.integers(0, 2, rows)
+    rng = np.random.default_rng(seed)
+    bought = rng.poisson([2.0, 1.0, 0.5, 0.2], size=(rows, 4)).astype(float)
+    parent = rng.integers(0, 2, rows)
     rate = 0.03 + 0.1 * bought + np.outer(parent, [0, 0, 0, 0.3])
-    taken = (chance.random((rows, 4)) < np.minimum(rate, 0.9)).astype(float)
+    taken = (rng.random((rows, 4)) < np.minimum(rate, 0.9)).astype(float)
     own = {f"buys__count_90d__{name}": bought[:, at] for at, name in enumerate(GROUPS)}
-    noise = {f"noise_{n}": chance.normal(size=rows) for n in range(5)}
+    noise = {f"noise_{n}": rng.normal(size=rows) for n in range(5)}
     return pd.DataFrame({**own, **noise, "parent": np.where(parent == 1, "yes", "no")}), taken
 
 

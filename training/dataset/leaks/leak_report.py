@@ -300,7 +300,7 @@ def _later_snapshots(frame: ExaminedFrame) -> dict[str, str]:
 
 
 def _one_sided(frame: ExaminedFrame, probability: float) -> dict[str, str]:
-    """Return columns that are filled for rows of one label only, where chance would not do that.
+    """Return columns that are filled for rows of one label only, where that is too improbable.
 
     What is written down because of the outcome (a reason for leaving, the day an account was closed) is filled for some
     of those who left and for nobody else: too few for a high AUC, and a leak all the same. Customers are counted, since

@@ -35,7 +35,7 @@ from features.views.plan import PlannedView, plan_views
 from features.views.python_features import load_functions
 from features.views.view_checks import refuse_invalid_views
 
-#: Tables of what happened: a row of a later moment was not there, whenever it is said to have been known.
+#: Tables of what happened: a row of a later moment is removed, whatever its ``known_at``.
 _HAPPENED: tuple[Kind, ...] = ("events", "interactions", "consents")
 
 
@@ -60,7 +60,7 @@ class CompiledViews:
     def recompute(self, rows: pd.DataFrame) -> pd.DataFrame:
         """Return every feature of some rows (``customer_id``, ``as_of``), in their order, as it could be known by then.
 
-        The tables are cut at each moment before a view looks at them: rows that became known or happened later are
+        The tables are cut at each moment before a view reads them: rows that became known or happened later are
         not there, an outcome that came later is blank, and what was still held has no end.
         """
         views, _ = load_views(self.workspace)
@@ -109,10 +109,10 @@ class CompiledViews:
             of_all = [view for view in wanted if view.name in views.views and views.views[view.name].of == "company"]
             own = [view for view in wanted if view not in of_all]
             made = []
-            asked = _asked(rows)
-            for moment in sorted(set(asked["at"].tolist())):
-                customers = asked.loc[asked["at"] == moment, "customer_id"]
-                _ask(engine, customers, moment)
+            requested = _requested(rows)
+            for moment in sorted(set(requested["at"].tolist())):
+                customers = requested.loc[requested["at"] == moment, "customer_id"]
+                _register_requested(engine, customers, moment)
                 parts = []
                 for group, everybody in ((own, False), (of_all, True)):
                     _cut(engine, access.columns, moment, feeds, everybody=everybody)
@@ -133,15 +133,15 @@ def _first_known(engine: duckdb.DuckDBPyConnection, table: str, column: str) -> 
     return None if found is None else as_utc(found)
 
 
-def _asked(rows: pd.DataFrame) -> pd.DataFrame:
+def _requested(rows: pd.DataFrame) -> pd.DataFrame:
     moments = pd.to_datetime(rows["as_of"], utc=True).dt.tz_localize(None).astype("datetime64[us]").astype("int64")
     return pd.DataFrame({"customer_id": rows["customer_id"], "at": moments})
 
 
-def _ask(engine: duckdb.DuckDBPyConnection, customers: pd.Series[str], moment: int) -> None:
-    """Create ``asked`` (customer_id) and ``cutoffs`` (as_of)."""
+def _register_requested(engine: duckdb.DuckDBPyConnection, customers: pd.Series[str], moment: int) -> None:
+    """Create ``requested`` (customer_id) and ``cutoffs`` (as_of)."""
     engine.register("given", pa.table({"customer_id": pa.array(customers.unique(), pa.string())}))
-    engine.execute("CREATE OR REPLACE TEMP TABLE asked AS SELECT customer_id FROM given")
+    engine.execute("CREATE OR REPLACE TEMP TABLE requested AS SELECT customer_id FROM given")
     engine.unregister("given")
     engine.execute(f"CREATE OR REPLACE TEMP TABLE cutoffs AS SELECT CAST({moment:d} AS BIGINT) AS as_of")
 
@@ -151,7 +151,7 @@ def _cut(
 ) -> None:
     """Put in front of each canonical table one that ends at a moment (microseconds since 1970).
 
-    Without `everybody` only the rows of those in ``asked`` are there: no customer's own features need another's rows.
+    Without `everybody` only the rows of those in ``requested`` are kept: own features need no other customer's rows.
     A catalogue of items that bears no time at all is taken to have been known always.
     """
     about = [] if everybody else about_customers(columns)
@@ -162,7 +162,7 @@ def _cut(
     for kind in columns:
         known = f"(known_at <= {at} OR {always})" if kind == "items" else f"known_at <= {at}"
         there = [known, *([f"event_time <= {at}"] if kind in _HAPPENED else [])]
-        there += ["customer_id IN (SELECT customer_id FROM asked)"] if kind in about else []
+        there += ["customer_id IN (SELECT customer_id FROM requested)"] if kind in about else []
         later = {
             "interactions": f"REPLACE (CASE WHEN outcome_time <= {at} THEN outcome END AS outcome, "
             f"CASE WHEN outcome_time <= {at} THEN outcome_time END AS outcome_time)",
@@ -187,7 +187,7 @@ def _computed(
     engine.execute(
         f"""
         CREATE OR REPLACE TEMP TABLE spine AS
-        SELECT customer_id, as_of FROM asked CROSS JOIN cutoffs
+        SELECT customer_id, as_of FROM requested CROSS JOIN cutoffs
         WHERE customer_id IN (SELECT customer_id FROM ({known}))
         """
     )

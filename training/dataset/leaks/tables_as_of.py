@@ -12,7 +12,7 @@ from training.dataset.leaks.leak_report import Recompute
 
 #: Makes features of rows (``customer_id``, ``as_of``) from tables by name: one line a row, in the rows' order.
 Build = Callable[[Mapping[str, pd.DataFrame], pd.DataFrame], pd.DataFrame]
-#: Cells that tell of a later moment than their row does: the column that says when, and those not known until then.
+#: Columns that are filled later than their row: the column with the time, and those not known until then.
 LATER_CELLS = {"outcome_time": ("outcome", "outcome_time")}
 
 
@@ -46,7 +46,7 @@ _CHANGED = ("customers", "event_time")
 
 
 def recomputed(build: Build, tables: Mapping[str, pd.DataFrame]) -> Recompute:
-    """Return what makes features anew with `build` from tables that end at each row's moment.
+    """Return a function that recomputes features with `build` from tables that end at each row's moment.
 
     Raises
     ------
@@ -56,13 +56,15 @@ def recomputed(build: Build, tables: Mapping[str, pd.DataFrame]) -> Recompute:
     def recompute(rows: pd.DataFrame) -> pd.DataFrame:
         parts = []
         for moment in rows["as_of"].drop_duplicates():
-            asked = rows[rows["as_of"] == moment]
-            made = build(as_known(tables, moment), asked.reset_index(drop=True))
-            if len(made) != len(asked):
+            requested = rows[rows["as_of"] == moment]
+            made = build(as_known(tables, moment), requested.reset_index(drop=True))
+            if len(made) != len(requested):
                 raise BadData(
-                    "leaks.build", f"{len(asked)} rows were asked for, {len(made)} were made", hint="one line for each"
+                    "leaks.build",
+                    f"{len(requested)} rows were requested, {len(made)} were returned",
+                    hint="one line for each",
                 )
-            parts.append(made.set_axis(asked.index, axis="index"))
+            parts.append(made.set_axis(requested.index, axis="index"))
         return pd.concat(parts).loc[rows.index] if parts else pd.DataFrame(index=rows.index)
 
     return recompute

@@ -35,9 +35,9 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """Return the README's shop with closed accounts: of some, somebody wrote down why they were closed."""
     workspace = write_tiny(tmp_path_factory.mktemp("shop"))
     people = pd.read_csv(workspace.root / "data" / "people.csv", dtype=str)
-    chance = np.random.default_rng(5)
-    closed = chance.random(len(people)) < 0.35
-    told = closed & (chance.random(len(people)) < 0.5)
+    rng = np.random.default_rng(5)
+    closed = rng.random(len(people)) < 0.35
+    told = closed & (rng.random(len(people)) < 0.5)
     people = people.assign(closed=np.where(closed, "yes", "no"), reason=np.where(told, "price", ""))
     people.to_csv(workspace.root / "data" / "people.csv", index=False)
     views = workspace.file("features/views.yaml")

@@ -68,5 +68,5 @@ def test_whoever_makes_too_few_lines_is_told() -> None:
     def one_line(tables: Mapping[str, pd.DataFrame], rows: pd.DataFrame) -> pd.DataFrame:
         return everything(tables, rows).iloc[:1]
 
-    with pytest.raises(BadData, match="2 rows were asked for, 1 were made"):
+    with pytest.raises(BadData, match="2 rows were requested, 1 were returned"):
         recomputed(one_line, TABLES)(ROWS)

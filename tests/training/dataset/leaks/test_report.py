@@ -21,7 +21,7 @@ NOISE = np.random.default_rng(2).normal(size=len(LABEL))
 
 def clean() -> ExaminedFrame:
     """Return a frame as it should be: what it learns from leans towards the target, and no more than that."""
-    chance = np.random.default_rng(4)
+    rng = np.random.default_rng(4)
     rows = pd.DataFrame(
         {
             "customer_id": [f"c{at:03}" for at in range(CUSTOMERS)] * len(DAYS),
@@ -30,9 +30,9 @@ def clean() -> ExaminedFrame:
     )
     features = pd.DataFrame(
         {
-            "visits": chance.poisson(3 - 1.5 * LABEL),
-            "spent": np.where(chance.random(len(rows)) < 0.3, np.nan, chance.normal(50 - 10 * LABEL, 20)),
-            "town": chance.choice(["York", "Hull", "Leeds"], len(rows)),
+            "visits": rng.poisson(3 - 1.5 * LABEL),
+            "spent": np.where(rng.random(len(rows)) < 0.3, np.nan, rng.normal(50 - 10 * LABEL, 20)),
+            "town": rng.choice(["York", "Hull", "Leeds"], len(rows)),
         }
     )
     splits = [
