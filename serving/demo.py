@@ -15,7 +15,7 @@ from features.base.storage import read_json, read_parquet, write_json
 from features.base.workspace import CONFIGURATION, Workspace
 from features.config.workspace_files import load_feeds
 from features.consent.customer_data import allowed_customers
-from features.identity.id_key import keep_key
+from features.identity.keyed_digest import store_key
 from features.identity.pair_metrics import PairScore, resolved_records, score_pairs
 from features.simulate import simulate, write
 from features.store.repository import open_store
@@ -46,8 +46,8 @@ def prepare_demo(workspace: Workspace, progress: Progress, *, customers: int, se
     """
     _configure(workspace)
     _simulate(workspace, progress, customers=customers, seed=seed)
-    keep_key(workspace.pseudonym_key, f"{seed:064d}")
-    keep_key(workspace.identity_key, f"{seed:064d}")  # invented people need no secret: the same seed, the same ids
+    store_key(workspace.pseudonym_key, f"{seed:064d}")
+    store_key(workspace.identity_key, f"{seed:064d}")  # invented people need no secret: the same seed, the same ids
     ensure_keys(workspace)
 
 

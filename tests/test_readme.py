@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from features.identity.id_key import keep_key
+from features.identity.keyed_digest import store_key
 from tests.console_blocks import run_steps, steps_of
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -48,8 +48,8 @@ def copy_of_the_repository(folder: Path) -> Path:
         if name and source.is_file():
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source, target)
-    keep_key(folder / "shop" / "state" / "keys" / "identity.key", "the same ids in every run of this test")
-    keep_key(folder / "shop" / "state" / "keys" / "pseudonym.key", "the same entries in every run of this test")
+    store_key(folder / "shop" / "state" / "keys" / "identity.key", "the same ids in every run of this test")
+    store_key(folder / "shop" / "state" / "keys" / "pseudonym.key", "the same entries in every run of this test")
     return folder
 
 

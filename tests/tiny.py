@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from features.base.workspace import Workspace
-from features.identity.id_key import keep_key
+from features.identity.keyed_digest import store_key
 from tests.console_blocks import files_of
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -59,6 +59,6 @@ def write_tiny(folder: Path, *, customers: int = CUSTOMERS) -> Workspace:
         (folder / name).write_text(text, encoding="utf-8")
     shutil.copyfile(REPOSITORY / "features" / "feature_store.yaml", folder / "features" / "feature_store.yaml")
     subprocess.run([sys.executable, "make_data.py"], cwd=folder, check=True)
-    keep_key(Workspace(folder).identity_key, "the same ids in every copy of the shop")
-    keep_key(Workspace(folder).pseudonym_key, "the same entries in every copy of the shop")
+    store_key(Workspace(folder).identity_key, "the same ids in every copy of the shop")
+    store_key(Workspace(folder).pseudonym_key, "the same entries in every copy of the shop")
     return Workspace(folder)

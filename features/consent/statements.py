@@ -9,11 +9,12 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
+from features.base.errors import StorageFailure
 from features.base.workspace import Workspace
 from features.config.feed import Feed
 from features.consent.ledger import append_words, new_words, read_words
-from features.consent.pseudonym import pseudonym_key
 from features.consent.subjects import remember_subjects, subjects_today, words_of, write_consents
+from features.identity.keyed_digest import load_key
 
 
 @dataclass(frozen=True)
@@ -59,9 +60,31 @@ def gather(
     ledger = read_words(workspace.consent)
     if not ledger.num_rows and all(feed.kind != "consents" for feed in feeds.values()):
         return None
-    key = pseudonym_key(workspace.pseudonym_key, needed=ledger.num_rows > 0)
+    key = _pseudonym_key(workspace.pseudonym_key, needed=ledger.num_rows > 0)
     fresh = new_words(ledger, words_of(engine, feeds, workspace.staged, key=key))
     subjects = subjects_today(engine, feeds, staged=workspace.staged, remembered=workspace.consent, past=past, key=key)
     whole = pa.concat_tables([ledger, fresh])
     waiting = write_consents(engine, whole, subjects, folder / "consents.parquet")
     return Words(ledger, fresh, subjects, waiting)
+
+
+def _pseudonym_key(path: Path, *, needed: bool) -> bytes:
+    """Return the key of the pseudonyms; where there is none yet, a new random one.
+
+    Parameters
+    ----------
+    path : of the key
+    needed : whether the ledger holds pseudonyms, which only the old key can match
+
+    Raises
+    ------
+    StorageFailure : the key cannot be read or written, or is missing though it is needed
+    """
+    if needed and not path.is_file():
+        raise StorageFailure(
+            "consent.key",
+            "the key of the consent ledger's subjects is missing: no statement in it can be matched with its customer",
+            where=path.name,
+            hint="restore state/keys/pseudonym.key from a copy",
+        )
+    return load_key(path)

@@ -12,11 +12,12 @@ from features.base.engine import literal, one_row
 from features.base.storage import read_parquet, stream_parquet, write_parquet
 from features.config.feed import Feed
 from features.consent.ledger import SAID, SCHEMA
-from features.consent.pseudonym import pseudonyms
 from features.identity.customer_tables import comparable
+from features.identity.keyed_digest import keyed_digest, register_key
 from features.identity.links import reference
 
 SUBJECTS = "subjects.parquet"
+_KEY, _LETTERS = "consent", 32
 _SUBJECT = pa.schema([("subject", pa.string()), ("customer_id", pa.string())])
 
 
@@ -30,6 +31,7 @@ def words_of(engine: duckdb.DuckDBPyConnection, feeds: Mapping[str, Feed], stage
     staged : folder of the staged feeds
     key : the workspace's secret
     """
+    register_key(engine, _KEY, key)
     schema = pa.schema([SCHEMA.field(name) for name in SAID])
     parts = [schema.empty_table()]
     for name, feed in sorted(feeds.items()):
@@ -37,17 +39,14 @@ def words_of(engine: duckdb.DuckDBPyConnection, feeds: Mapping[str, Feed], stage
         if feed.kind != "consents" or link is None:
             continue
         owner, column, _ = link
-        said = engine.sql(
+        table = engine.sql(
             f"""
-            SELECT {comparable(feeds[owner], column, "customer_ref")} AS reference,
+            SELECT {_pseudonym(feeds[owner], owner, column, "customer_ref")} AS subject, {literal(name)} AS feed,
                    trim(purpose) AS purpose, trim(status) AS status, basis, notice, event_time, known_at
             FROM read_parquet({literal(str(staged / name / "rows.parquet"))})
-            WHERE reference IS NOT NULL
+            WHERE subject IS NOT NULL
             """
         ).to_arrow_table()
-        subjects = pseudonyms(said["reference"].to_pylist(), domain=f"{owner}.{column}", key=key)
-        table = said.append_column("subject", pa.array(subjects, pa.string()))
-        table = table.append_column("feed", pa.array([name] * len(table), pa.string()))
         parts.append(table.select(SAID).cast(schema))
     return pa.concat_tables(parts)
 
@@ -72,23 +71,21 @@ def subjects_today(
     past : where past ids lead (past_id, customer_id)
     key : the workspace's secret
     """
+    register_key(engine, _KEY, key)
     links = [feed.link(name) for name, feed in feeds.items() if feed.kind == "consents"]
     parts = [_SUBJECT.empty_table()]
     for owner, column in sorted({(link[0], link[1]) for link in links if link is not None}):
         known = engine.sql(
             f"""
-            SELECT DISTINCT {comparable(feeds[owner], column, reference(feeds[owner], column))} AS reference,
+            SELECT DISTINCT {_pseudonym(feeds[owner], owner, column, reference(feeds[owner], column))} AS subject,
                    r.customer_id
             FROM read_parquet({literal(str(staged / owner / "rows.parquet"))}) o
             JOIN (SELECT feed, record_id AS rid, customer_id FROM records) r
               ON r.feed = {literal(owner)} AND r.rid = o.record_id
-            WHERE reference IS NOT NULL
+            WHERE subject IS NOT NULL
             """
         ).to_arrow_table()
-        subjects = pseudonyms(known["reference"].to_pylist(), domain=f"{owner}.{column}", key=key)
-        parts.append(
-            pa.table({"subject": pa.array(subjects, pa.string()), "customer_id": known["customer_id"]}).cast(_SUBJECT)
-        )
+        parts.append(known.cast(_SUBJECT))
     engine.register("subjects_by_record", pa.concat_tables(parts))
     path = remembered / SUBJECTS
     engine.register("subjects_before", read_parquet(path) if path.is_file() else _SUBJECT.empty_table())
@@ -103,6 +100,12 @@ def subjects_today(
         ORDER BY ALL
         """
     ).to_arrow_table()
+
+
+def _pseudonym(feed: Feed, owner: str, column: str, sql: str) -> str:
+    """Return SQL of the pseudonym of what a row names a customer by: equal ones of one column have equal pseudonyms."""
+    digest = keyed_digest(comparable(feed, column, sql), domain=literal(f"{owner}.{column}"), key=_KEY)
+    return f"left({digest}, {_LETTERS:d})"
 
 
 def remember_subjects(folder: Path, subjects: pa.Table) -> None:

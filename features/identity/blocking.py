@@ -12,6 +12,8 @@ from features.identity.presets import Compared
 
 #: Pairs, for each record, that one key may propose; its largest blocks are passed over until it keeps to this.
 PAIRS_PER_RECORD = 4
+#: SQL between the two parts of a key.
+KEY_SEPARATOR = " || '|' || "
 #: Records that a small table is counted as having on top, since it can afford more pairs a record.
 SMALL = 2_000
 
@@ -39,7 +41,7 @@ def keys(found: Sequence[Compared]) -> tuple[str, ...]:
             case "place" | "street" | "postcode" | "name":
                 parts.append((c, c))
     pairs = [
-        f"{one} || '|' || {other}"
+        f"{one}{KEY_SEPARATOR}{other}"
         for (a, one), (b, other) in combinations(parts, 2)
         if a != b and {a, b} != {"given", "family"}
     ]

@@ -1,22 +1,25 @@
-"""What becomes of the ids when the groups of records are other ones than before: ledger and partition → ledger."""
+"""Carry the customer ids over to new groups of records: id ledger and partition → id ledger.
+
+What grows with the number of records stays in tables of the engine, which can spill to disk; only ids whose records
+changed groups become objects of Python.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import duckdb
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features.base.engine import EngineResources, open_engine
+from features.base.engine import EngineResources, one_row, open_engine
 from features.identity.id_assignment import Overlap, keepers
-from features.identity.id_key import new_ids
 from features.identity.id_ledger import ASSIGNMENTS, EVENTS, IdLedger
+from features.identity.keyed_digest import keyed_digest, register_key
 
 #: What ties two records of a partition: a table of these, of any number of rows; `weight` may be empty.
 EVIDENCE = pa.schema(
@@ -29,6 +32,8 @@ EVIDENCE = pa.schema(
         ("weight", pa.float64()),
     ]
 )
+_LETTERS = 16
+_KEY = "ids"
 _ORDER = {kind: place for place, kind in enumerate(("returned", "split", "moved", "merged", "retired"))}
 
 
@@ -43,18 +48,18 @@ def apply(
 ) -> IdLedger:
     """Carry the ids over to a new partition of the records.
 
-    A group keeps the id that most of its records had (see `id_keeping.keepers`); one without an id to keep gets a new
-    one. An id that no group keeps was merged into the group that took most of its records, or is retired when all of
-    them left; retired, it comes back with its records. A kept id of which records are in another group was split when
-    that group is a new customer, and lost them to it (moved) when it had an id before. Pure: the same arguments give
-    the same ledger, and a partition that changes nothing gives `ledger` itself.
+    A group keeps the id that most of its records had (see `id_assignment.keepers`); one without an id to keep gets a
+    new one. An id that no group keeps was merged into the group that took most of its records, or is retired when all
+    of them left; retired, it comes back with its records. A kept id of which records are in another group was split
+    when that group is a new customer, and lost them to it (moved) when it had an id before. Pure: the same arguments
+    give the same ledger, and a partition that changes nothing gives `ledger` itself.
 
     Parameters
     ----------
-    ledger : what is known
+    ledger : the id ledger before
     partition : ``feed``, ``record_id``, ``known_at``, ``group`` (a number) of all records that there are now
     at : the moment from which this counts; the ledger's last moment, where that is later
-    key : the secret that new ids are made of
+    key : the secret that new ids are computed with
     evidence : what tied the records together (`EVIDENCE`), for the causes of merges
     resources : what the engine may use
 
@@ -64,90 +69,154 @@ def apply(
     """
     at = max(at, ledger.at)
     with open_engine(folders=[], resources=resources) as engine:
+        register_key(engine, _KEY, key)
         present = ledger.assignments.append_column("row", pa.array(np.arange(ledger.assignments.num_rows)))
         engine.register("assignments", present)
+        engine.register("events", ledger.events)
         engine.register("partition", partition)
-        _join(engine)
-        touched, gone = _touched(engine), _gone(engine)
-        if not touched.num_rows and not gone.num_rows:
+        for statement in _COMPARE:
+            engine.execute(statement)
+        if one_row(engine, "SELECT (SELECT count(*) FROM touched) + (SELECT count(*) FROM gone)") == (0,):
             return ledger
-        moves = _moves(ledger, touched, gone, key=key)
-        causes = _causes(engine, evidence, touched, moves) if evidence is not None and moves.takes_in else {}
-    events = _events(moves, causes, never=_never(ledger, touched, moves), at=at, first=ledger.events.num_rows + 1)
-    return IdLedger(
-        assignments=_assigned(ledger.assignments, touched, gone, moves, at=at),
-        events=pa.concat_tables([ledger.events, events]),
-        judgements=ledger.judgements,
+        overlaps = [Overlap(*row) for row in engine.execute(_OVERLAPS).fetchall()]
+        kept = keepers(overlaps)
+        _name_groups(engine, kept)
+        moves = _moves(engine, overlaps, kept)
+        causes = _causes(engine, evidence) if evidence is not None and moves.takes_in else {}
+        found = _events(moves, causes, never=_never(engine, ledger))
+        births = _births(engine, at=at, first=ledger.events.num_rows + 1)
+        first = ledger.events.num_rows + births.num_rows + 1
+        rows = [{"event": first + place, "at": at, **event} for place, event in enumerate(found)]
+        assignments = _assigned(engine, ledger.assignments, at=at)
+    changes = pa.Table.from_pylist(rows, schema=EVENTS)
+    return IdLedger(assignments, pa.concat_tables([ledger.events, births, changes]), ledger.judgements)
+
+
+def new_id(record: str, ordinal: str, *, key: str) -> str:
+    """Return SQL of the pseudonymous id of a customer that begins with a record: ``c`` and 16 hexadecimal letters.
+
+    Parameters
+    ----------
+    record : SQL of the customer's first record, as ``feed:key``
+    ordinal : SQL of a text: how many ids were tried before for the same record; another ordinal gives another id
+    key : the name under which the key is registered; without the key nobody can find an id by trying records
+
+    Examples
+    --------
+    >>> with open_engine(folders=[]) as engine:
+    ...     register_key(engine, "demo", b"a key that is no secret, for tests")
+    ...     engine.execute("SELECT " + new_id("'crm:1'", "'0'", key="demo")).fetchall()
+    [('ce7e46bd2255dc245',)]
+    """
+    return f"'c' || left({keyed_digest(ordinal, domain=record, key=key)}, {_LETTERS:d})"
+
+
+#: ``open_rows``: present assignments. ``joined``: the partition with each record's present id. ``touched``: the records
+#: of all groups that are not exactly what one id held before; ``place`` orders them, the one known first first.
+#: ``gone``: the assignments of records that are there no more.
+_COMPARE = (
+    "CREATE TEMP TABLE open_rows AS SELECT feed, record_id, customer_id, row FROM assignments WHERE to_at IS NULL",
+    """
+    CREATE TEMP TABLE joined AS
+    SELECT p.feed, p.record_id, p.known_at, p."group" AS grp, h.customer_id AS prior, h.row
+    FROM partition p LEFT JOIN open_rows h ON h.feed = p.feed AND h.record_id = p.record_id
+    """,
+    """
+    CREATE TEMP TABLE touched AS
+    WITH sizes AS (SELECT customer_id, count(*) AS records FROM open_rows GROUP BY customer_id),
+    groups AS (
+      SELECT grp, count(*) AS records, count(prior) AS had, min(prior) AS low, max(prior) AS high
+      FROM joined GROUP BY grp
+    ),
+    same AS (
+      SELECT grp FROM groups g JOIN sizes s ON s.customer_id = g.low
+      WHERE g.low = g.high AND g.records = g.had AND g.records = s.records
+    ),
+    other AS (SELECT * FROM joined ANTI JOIN same USING (grp)),
+    past AS (
+      SELECT feed, record_id, arg_max(customer_id, row) AS last
+      FROM assignments SEMI JOIN (SELECT feed, record_id FROM other WHERE prior IS NULL) USING (feed, record_id)
+      GROUP BY ALL
     )
+    SELECT other.*, last, row_number() OVER (ORDER BY known_at, feed, record_id) AS place
+    FROM other LEFT JOIN past USING (feed, record_id)
+    """,
+    "DROP TABLE joined",
+    """
+    CREATE TEMP TABLE gone AS
+    SELECT customer_id, row FROM open_rows ANTI JOIN partition USING (feed, record_id)
+    """,
+)
+
+#: What each group holds of each id before, in the order of `Overlap`; of ids that ended, only those that are retired.
+_OVERLAPS = """
+    WITH states AS (
+      SELECT customer_id, arg_max(kind, event) AS kind
+      FROM events SEMI JOIN (SELECT last AS customer_id FROM touched WHERE prior IS NULL) USING (customer_id)
+      WHERE kind IN ('created', 'returned', 'merged', 'retired') GROUP BY customer_id
+    ),
+    firsts AS (SELECT grp, min(place) AS first FROM touched GROUP BY grp),
+    found AS (
+      SELECT grp, coalesce(prior, states.customer_id) AS customer_id, count(prior) AS live,
+             count(*) - count(prior) AS returned
+      FROM touched LEFT JOIN states ON states.customer_id = last AND states.kind = 'retired' AND prior IS NULL
+      WHERE coalesce(prior, states.customer_id) IS NOT NULL GROUP BY ALL
+    )
+    SELECT grp, customer_id, live, returned, event, first
+    FROM found JOIN firsts USING (grp) JOIN events USING (customer_id) WHERE kind = 'created'
+    ORDER BY grp, customer_id
+    """
 
 
-def _join(engine: duckdb.DuckDBPyConnection) -> None:
-    """Create ``held`` (present assignments) and ``joined`` (the partition with each record's present id)."""
+def _name_groups(engine: duckdb.DuckDBPyConnection, kept: Mapping[int, str]) -> None:
+    """Write ``fresh`` (groups with a new id: none that was ever given, and none twice) and ``named`` (all groups)."""
+    table = pa.table({"grp": pa.array(kept.keys(), pa.int64()), "customer_id": pa.array(kept.values(), pa.string())})
+    engine.register("kept", table)
     engine.execute(
-        "CREATE TEMP TABLE held AS SELECT feed, record_id, customer_id, row FROM assignments WHERE to_at IS NULL"
-    )
-    engine.execute(
-        """
-        CREATE TEMP TABLE joined AS
-        SELECT p.feed, p.record_id, p.known_at, p."group" AS grp, h.customer_id AS prior, h.row
-        FROM partition p LEFT JOIN held h ON h.feed = p.feed AND h.record_id = p.record_id
-        """
-    )
-
-
-def _touched(engine: duckdb.DuckDBPyConnection) -> pa.Table:
-    """Return the records of all groups that are not exactly what one id held before, the one known first first."""
-    return engine.sql(
-        """
-        WITH sizes AS (SELECT customer_id, count(*) AS records FROM held GROUP BY customer_id),
-        groups AS (
-          SELECT grp, count(*) AS records, count(prior) AS had, min(prior) AS low, max(prior) AS high
-          FROM joined GROUP BY grp
-        ),
-        same AS (
-          SELECT grp FROM groups g JOIN sizes s ON s.customer_id = g.low
-          WHERE g.low = g.high AND g.records = g.had AND g.records = s.records
-        ),
-        other AS (SELECT * FROM joined ANTI JOIN same USING (grp)),
-        past AS (
-          SELECT feed, record_id, arg_max(customer_id, row) AS last
-          FROM assignments SEMI JOIN (SELECT feed, record_id FROM other WHERE prior IS NULL) USING (feed, record_id)
-          GROUP BY ALL
+        f"""
+        CREATE TEMP TABLE fresh AS
+        SELECT grp, first, name, {new_id("name", "'0'", key=_KEY)} AS customer_id
+        FROM (
+          SELECT grp, min(place) AS first, arg_min(feed || ':' || record_id, place) AS name
+          FROM touched ANTI JOIN kept USING (grp) GROUP BY grp
         )
-        SELECT other.*, last FROM other LEFT JOIN past USING (feed, record_id)
-        ORDER BY known_at, feed, record_id
         """
-    ).to_arrow_table()
-
-
-def _gone(engine: duckdb.DuckDBPyConnection) -> pa.Table:
-    """Return the assignments of records that are there no more."""
-    return engine.sql(
-        """
-        SELECT feed, record_id, customer_id, row
-        FROM held ANTI JOIN partition USING (feed, record_id)
-        ORDER BY row
-        """
-    ).to_arrow_table()
+    )
+    ordinal = 0
+    while True:
+        engine.execute(
+            """
+            CREATE OR REPLACE TEMP TABLE again AS
+            SELECT grp FROM fresh SEMI JOIN (FROM events WHERE kind = 'created') USING (customer_id)
+            UNION ALL
+            SELECT f.grp FROM fresh f JOIN (
+              SELECT customer_id, min(first) AS first FROM fresh GROUP BY customer_id HAVING count(*) > 1
+            ) twice ON twice.customer_id = f.customer_id AND twice.first < f.first
+            """
+        )
+        if one_row(engine, "SELECT count(*) FROM again") == (0,):
+            break
+        ordinal += 1
+        another = new_id("name", f"'{ordinal:d}'", key=_KEY)
+        engine.execute(f"UPDATE fresh SET customer_id = {another} WHERE grp IN (FROM again)")
+    engine.execute("CREATE TEMP VIEW named AS FROM kept UNION ALL SELECT grp, customer_id FROM fresh")
 
 
 @dataclass(frozen=True)
 class _Moves:
-    """Which id every touched group has now, and between which ids records went.
+    """Between which ids records went.
 
     Parameters
     ----------
-    group : for each touched record the place of its group in `ids`
-    ids : the id of each group
-    created : new ids, in the order of their first records
+    ids : the id of each group that holds records that had an id before
+    kept : the ids that a group keeps
     returned : retired ids that are back
     overlaps : what each group held of each id before
     retired : ids all of whose records left
     """
 
-    group: np.ndarray
-    ids: list[str]
-    created: list[str]
+    ids: Mapping[int, str]
+    kept: frozenset[str]
     returned: list[str]
     overlaps: list[Overlap]
     retired: list[str]
@@ -157,117 +226,52 @@ class _Moves:
         return any(self.ids[overlap.group] != overlap.customer_id for overlap in self.overlaps)
 
 
-def _moves(ledger: IdLedger, touched: pa.Table, gone: pa.Table, *, key: bytes) -> _Moves:
-    labels, first_rows, group = np.unique(touched["grp"].to_numpy(), return_index=True, return_inverse=True)
-    overlaps = _overlaps(ledger, touched, group, first_rows)
-    kept = keepers(overlaps)
-    unnamed = [int(place) for place in np.argsort(first_rows) if int(place) not in kept]
-    first = touched.take(pa.array(first_rows[unnamed], pa.int64()))
-    names = [f"{f}:{r}" for f, r in zip(first["feed"].to_pylist(), first["record_id"].to_pylist(), strict=True)]
-    fresh = _fresh_ids(ledger, names, key=key)
-    ids = {**kept, **dict(zip(unnamed, fresh, strict=True))}
+def _moves(engine: duckdb.DuckDBPyConnection, overlaps: list[Overlap], kept: Mapping[int, str]) -> _Moves:
+    engine.register("overlapping", pa.table({"grp": pa.array({overlap.group for overlap in overlaps}, pa.int64())}))
+    ids = dict(engine.execute("SELECT grp, customer_id FROM named SEMI JOIN overlapping USING (grp)").fetchall())
     had = {overlap.customer_id for overlap in overlaps}
-    dormant = {overlap.customer_id for overlap in overlaps if not overlap.live} - {
-        overlap.customer_id for overlap in overlaps if overlap.live
-    }
+    dormant = had - {overlap.customer_id for overlap in overlaps if overlap.live}
+    left = {str(name) for (name,) in engine.execute("SELECT DISTINCT customer_id FROM gone").fetchall()}
     return _Moves(
-        group=group,
-        ids=[ids[place] for place in range(len(labels))],
-        created=fresh,
+        ids=ids,
+        kept=frozenset(kept.values()),
         returned=sorted(dormant & set(kept.values())),
         overlaps=overlaps,
-        retired=sorted(set(pc.unique(gone["customer_id"]).to_pylist()) - had),
+        retired=sorted(left - had),
     )
 
 
-def _overlaps(ledger: IdLedger, touched: pa.Table, group: np.ndarray, first_rows: np.ndarray) -> list[Overlap]:
-    frame = pd.DataFrame({"group": group, "prior": touched["prior"].to_pandas(), "last": touched["last"].to_pandas()})
-    frame["live"] = frame["prior"].notna()
-    frame = frame[frame["live"] | frame["last"].notna()]
-    if frame.empty:
-        return []
-    asleep = _retired(ledger, frame.loc[~frame["live"], "last"].unique().tolist())
-    frame["id"] = frame["prior"].where(frame["live"], frame["last"].where(frame["last"].isin(asleep)))
-    counts = frame.dropna(subset="id").groupby(["group", "id"], sort=True)["live"].agg(["sum", "count"])
-    born = _born(ledger, counts.index.get_level_values("id").unique().tolist())
-    return [
-        Overlap(int(place), str(name), int(live), int(count - live), born[str(name)], int(first_rows[place]))
-        for (place, name), live, count in zip(counts.index, counts["sum"], counts["count"], strict=True)
-    ]
-
-
-def _retired(ledger: IdLedger, ids: Sequence[str]) -> set[str]:
-    """Return which of the ids are retired: not live, and not merged into another."""
-    if not ids:
-        return set()
-    states = ("created", "returned", "merged", "retired")
-    wanted = pc.and_(
-        pc.is_in(ledger.events["customer_id"], pa.array(ids)), pc.is_in(ledger.events["kind"], pa.array(states))
-    )
-    rows = ledger.events.filter(wanted)
-    latest = dict(zip(rows["customer_id"].to_pylist(), rows["kind"].to_pylist(), strict=True))
-    return {name for name, kind in latest.items() if kind == "retired"}
-
-
-def _born(ledger: IdLedger, ids: Sequence[str]) -> dict[str, int]:
-    births = ledger.events.filter(pc.equal(ledger.events["kind"], "created"))
-    rows = births.filter(pc.is_in(births["customer_id"], pa.array(ids, pa.string())))
-    return dict(zip(rows["customer_id"].to_pylist(), rows["event"].to_pylist(), strict=True))
-
-
-def _fresh_ids(ledger: IdLedger, names: Sequence[str], *, key: bytes) -> list[str]:
-    """Return a new id for each name: none that was ever given, and none twice."""
-    given = ledger.events.filter(pc.equal(ledger.events["kind"], "created"))["customer_id"]
-    found, ordinal = np.array(new_ids(key, names, 0), dtype=object), 0
-    while len(found):
-        taken = pc.filter(given, pc.is_in(given, pa.array(found, pa.string()))).to_pylist()
-        again = np.flatnonzero(pd.Series(found).duplicated().to_numpy() | np.isin(found, taken)).tolist()
-        if not again:
-            break
-        ordinal += 1
-        found[again] = new_ids(key, [names[place] for place in again], ordinal)
-    return [str(name) for name in found]
-
-
-def _assigned(before: pa.Table, touched: pa.Table, gone: pa.Table, moves: _Moves, *, at: datetime) -> pa.Table:
+def _assigned(engine: duckdb.DuckDBPyConnection, before: pa.Table, *, at: datetime) -> pa.Table:
     """Return the assignments with those closed that ended, and the new ones appended."""
-    now = pa.array(np.array(moves.ids, dtype=object)[moves.group] if touched.num_rows else [], pa.string())
-    moved = pc.fill_null(pc.not_equal(touched["prior"], now), True)
-    opened = touched.append_column("customer_id", now).filter(moved)
-    ended = np.concatenate([opened["row"].drop_null().to_numpy(), gone["row"].to_numpy()]).astype(np.int64)
+    engine.execute(
+        """
+        CREATE TEMP TABLE opened AS
+        SELECT feed, record_id, customer_id, row FROM touched JOIN named USING (grp)
+        WHERE prior IS DISTINCT FROM customer_id
+        """
+    )
+    ended = engine.sql("SELECT row FROM opened WHERE row IS NOT NULL UNION ALL SELECT row FROM gone").to_arrow_table()
     ends = np.zeros(before.num_rows, dtype=bool)
-    ends[ended] = True
+    ends[ended["row"].to_numpy()] = True
     moment = pa.scalar(at, ASSIGNMENTS.field("to_at").type)
     to_at = pc.if_else(pa.array(ends), moment, before["to_at"])
     closed = before.set_column(before.schema.get_field_index("to_at"), ASSIGNMENTS.field("to_at"), to_at)
-    opened = opened.sort_by([("feed", "ascending"), ("record_id", "ascending")])
-    rows = pa.table(
-        {
-            "feed": opened["feed"],
-            "record_id": opened["record_id"],
-            "customer_id": opened["customer_id"],
-            "from_at": pa.repeat(moment, opened.num_rows),
-            "to_at": pa.nulls(opened.num_rows, moment.type),
-        },
-        schema=ASSIGNMENTS,
-    )
-    return pa.concat_tables([closed, rows])
+    opened = engine.sql("SELECT feed, record_id, customer_id FROM opened ORDER BY feed, record_id").to_arrow_table()
+    times = [pa.repeat(moment, opened.num_rows), pa.nulls(opened.num_rows, moment.type)]
+    return pa.concat_tables([closed, pa.table([*opened.columns, *times], schema=ASSIGNMENTS)])
 
 
 @dataclass(frozen=True)
 class _Cause:
-    """What tied the records of an id that was taken in to the others of its group."""
+    """What tied the records of an id that was merged or moved to the others of its group."""
 
     rule: str
     weight: float | None
 
 
-def _causes(
-    engine: duckdb.DuckDBPyConnection, evidence: pa.Table, touched: pa.Table, moves: _Moves
-) -> dict[tuple[int, str], _Cause]:
+def _causes(engine: duckdb.DuckDBPyConnection, evidence: pa.Table) -> dict[tuple[int, str], _Cause]:
     """Return the strongest evidence between each id's records in a group and the group's others."""
     engine.register("evidence", evidence)
-    engine.register("touched", touched.drop_columns(["grp"]).append_column("grp", pa.array(moves.group)))
     rows = engine.execute(
         """
         WITH ties AS (
@@ -281,34 +285,35 @@ def _causes(
         JOIN touched one ON one.feed = ties.feed AND one.record_id = ties.record_id
         JOIN touched two ON two.feed = ties.other_feed AND two.record_id = ties.other_record AND two.grp = one.grp
         WHERE coalesce(one.prior, one.last) IS DISTINCT FROM coalesce(two.prior, two.last)
+          AND coalesce(one.prior, one.last) IS NOT NULL
         GROUP BY ALL ORDER BY ALL
         """
     ).fetchall()
-    return {(int(group), str(name)): _Cause(str(rule), weight) for group, name, rule, weight in rows if name}
+    return {(int(group), str(name)): _Cause(str(rule), weight) for group, name, rule, weight in rows}
 
 
-def _never(ledger: IdLedger, touched: pa.Table, moves: _Moves) -> set[tuple[str, str]]:
-    """Return the pairs of ids between whose records a person's ``never`` stands."""
+def _never(engine: duckdb.DuckDBPyConnection, ledger: IdLedger) -> set[tuple[str, str]]:
+    """Return the pairs of ids between whose records the judgement ``never`` stands."""
     apart = [judgement for judgement in ledger.standing_judgements() if judgement.verdict == "never"]
     if not apart:
         return set()
-    now = np.array(moves.ids, dtype=object)[moves.group] if touched.num_rows else []
-    records = zip(touched["feed"].to_pylist(), touched["record_id"].to_pylist(), strict=True)
-    ids: dict[tuple[str, str], str] = dict(zip(records, now, strict=True))
+    ends = sorted({end for judgement in apart for end in (judgement.one, judgement.other)})
+    engine.register("judged", pa.table({"feed": [end[0] for end in ends], "record_id": [end[1] for end in ends]}))
+    rows = engine.execute(
+        """
+        SELECT feed, record_id, customer_id
+        FROM touched SEMI JOIN judged USING (feed, record_id) JOIN named USING (grp)
+        """
+    ).fetchall()
+    ids = {(feed, record): name for feed, record, name in rows}
     pairs = [(ids.get(judgement.one, ""), ids.get(judgement.other, "")) for judgement in apart]
     return {pair for one, other in pairs for pair in ((one, other), (other, one))}
 
 
 def _events(
-    moves: _Moves,
-    causes: Mapping[tuple[int, str], _Cause],
-    *,
-    never: set[tuple[str, str]],
-    at: datetime,
-    first: int,
-) -> pa.Table:
-    """Return the new entries: births first, then what records did, deaths last; each kind in a fixed order."""
-    created, living = set(moves.created), set(moves.ids)
+    moves: _Moves, causes: Mapping[tuple[int, str], _Cause], *, never: set[tuple[str, str]]
+) -> list[dict[str, Any]]:
+    """Return the new entries after the births: what records did, then the ids that ended; each in a fixed order."""
     by_id: dict[str, list[Overlap]] = {}
     for overlap in moves.overlaps:
         by_id.setdefault(overlap.customer_id, []).append(overlap)
@@ -317,32 +322,29 @@ def _events(
     ]
     found += [{"kind": "retired", "customer_id": name, "cause": "all records left"} for name in moves.retired]
     for name, parts in by_id.items():
-        dead = name not in living
+        ended = name not in moves.kept
         for place, part in enumerate(sorted(parts, key=lambda o: (-o.live, -o.returned, o.first))):
             into = moves.ids[part.group]
             if into == name:
                 continue
-            merged = dead and place == 0
-            kind = "merged" if merged else "split" if into in created else "moved"
+            merged = ended and place == 0
+            kind = "merged" if merged else "moved" if into in moves.kept else "split"
             cause = causes.get((part.group, name)) if kind != "split" else None
             apart = (name, into) in never
-            said = "judged never" if apart and not merged else cause.rule if cause else "records"
+            rule = "judged never" if apart and not merged else cause.rule if cause else "records"
             weight = cause.weight if cause else None
-            found.append({"kind": kind, "customer_id": name, "into": into, "cause": said, "weight": weight})
-    found.sort(key=lambda e: (_ORDER[e["kind"]], e["customer_id"], e.get("into", "")))
-    births = _births(moves.created, at=at, first=first)
-    first += len(moves.created)
-    rows = [{"event": first + place, "at": at, **event} for place, event in enumerate(found)]
-    return pa.concat_tables([births, pa.Table.from_pylist(rows, schema=EVENTS)])
+            found.append({"kind": kind, "customer_id": name, "into": into, "cause": rule, "weight": weight})
+    return sorted(found, key=lambda e: (_ORDER[e["kind"]], e["customer_id"], e.get("into", "")))
 
 
-def _births(ids: Sequence[str], *, at: datetime, first: int) -> pa.Table:
+def _births(engine: duckdb.DuckDBPyConnection, *, at: datetime, first: int) -> pa.Table:
+    ids = engine.sql("SELECT customer_id FROM fresh ORDER BY first").to_arrow_table()["customer_id"]
     size = len(ids)
     columns: dict[str, Any] = {
         "event": np.arange(first, first + size),
         "at": pa.repeat(pa.scalar(at, EVENTS.field("at").type), size),
         "kind": pa.repeat("created", size),
-        "customer_id": pa.array(ids, pa.string()),
+        "customer_id": ids,
         "cause": pa.repeat("records", size),
     }
     return pa.table([columns.get(field.name, pa.nulls(size, field.type)) for field in EVENTS], schema=EVENTS)

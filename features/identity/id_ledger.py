@@ -202,7 +202,7 @@ def past_ids(ledger: IdLedger) -> pa.Table:
             "past_id": pa.chunked_array([*self_ids.chunks, pa.array([row[0] for row in rows], pa.string())]),
             "customer_id": pa.chunked_array([*self_ids.chunks, pa.array([row[1] for row in rows], pa.string())]),
             "place": pa.concat_arrays(
-                [pa.array([0] * len(self_ids), pa.int32()), pa.array([row[2] for row in rows], pa.int32())]
+                [pa.repeat(pa.scalar(0, pa.int32()), len(self_ids)), pa.array([row[2] for row in rows], pa.int32())]
             ),
         }
     )

@@ -8,6 +8,7 @@ with the same weights.
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,17 +18,19 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features.base.engine import one_row, quoted
+from features.base.engine import literal, one_row, quoted
 from features.base.errors import StorageFailure
 from features.base.storage import digest_of, read_json, read_parquet, write_json, write_parquet
 from features.config.feed import Feed
 from features.config.identity_settings import WEIGHED, Identity
-from features.identity.blocking import new_pairs_select
+from features.identity.blocking import KEY_SEPARATOR, new_pairs_select
 from features.identity.judgements import Judgements
+from features.identity.keyed_digest import keyed_digest, register_key
 from features.identity.links import EDGES, link_edges
-from features.identity.matcher import Matcher
+from features.identity.matcher import MODEL, TERMS, Matcher
 from features.identity.presets import Compared
 from features.identity.records import (
+    KEY,
     Records,
     codes,
     contacts,
@@ -38,8 +41,9 @@ from features.identity.records import (
 )
 from features.identity.resolve import Evidence, gather
 
-VERSION = 1
+VERSION = 2
 MANIFEST, HASHES, EDGES_FILE = "resolved.json", "hashes.parquet", "edges.parquet"
+MEMORY_FILES = (MANIFEST, HASHES, EDGES_FILE, MODEL, TERMS)
 #: Share by which the records may have grown since the weights were learnt, until they are learnt again.
 REFIT_GROWTH = 0.5
 
@@ -53,7 +57,7 @@ class Memory:
     asked : digest of the declaration and the engine's version; another one makes what is kept useless
     fitted_on : how many records the weights were learnt from
     matcher : the weights
-    hashes : ``feed``, ``record_id``, ``digest`` and ``h0``, ``h1``, …: a hash of each blocking key's value
+    hashes : ``feed``, ``record_id``, ``digest`` and ``h0``, ``h1``, …: a keyed hash of each blocking key's value
     matches : the weighed edges, by row number of `hashes`
     """
 
@@ -110,6 +114,7 @@ def gather_again(
     *,
     judged: Judgements,
     memory: Memory | None,
+    key: bytes,
     refit: bool = False,
 ) -> Gathered:
     """Find everything that speaks for joining two records, from what is kept and what has changed.
@@ -122,22 +127,23 @@ def gather_again(
     staged : folder of the staged feeds
     judged : people's judgements; labels are learnt from when the weights are
     memory : what the last run left
+    key : the workspace's secret, with which stored digests are computed
     refit : learn the weights again
     """
     if identity.rules not in WEIGHED:
-        evidence = gather(engine, feeds, identity, staged, judged=judged)
+        evidence = gather(engine, feeds, identity, staged, judged=judged, key=key)
         return Gathered(evidence, None, evidence.records.table.num_rows, refitted=False)
-    asked = _asked(feeds, identity, staged, judged)
+    asked = _asked(feeds, identity, staged, judged, key=key)
     if memory is not None and memory.asked == asked and not refit:
-        evidence, kept, fresh = _delta(engine, feeds, identity, staged, memory)
+        evidence, kept, fresh = _delta(engine, feeds, identity, staged, memory, key=key)
         if evidence.records.table.num_rows <= (1 + REFIT_GROWTH) * memory.fitted_on:
             return Gathered(evidence, kept, fresh, refitted=False)
-    evidence = gather(engine, feeds, identity, staged, judged=judged)
+    evidence = gather(engine, feeds, identity, staged, judged=judged, key=key)
     matcher = evidence.matcher
     if matcher is None:
         return Gathered(evidence, None, evidence.records.table.num_rows, refitted=False)
     records = evidence.records.table
-    hashes = engine.sql(f"SELECT {_hashes(matcher.keys)} FROM whole ORDER BY node").to_arrow_table()
+    hashes = engine.sql(f"{_hashes_select(matcher.keys)} ORDER BY node").to_arrow_table().drop_columns(["node"])
     for place, name in enumerate(("feed", "record_id", "digest")):
         hashes = hashes.add_column(place, name, records[name])
     matches = evidence.edges.filter(pc.equal(evidence.edges["cause"], "match"))
@@ -145,23 +151,49 @@ def gather_again(
     return Gathered(evidence, kept, records.num_rows, refitted=True)
 
 
-def _asked(feeds: Mapping[str, Feed], identity: Identity, staged: Path, judged: Judgements) -> str:
+def _asked(feeds: Mapping[str, Feed], identity: Identity, staged: Path, judged: Judgements, *, key: bytes) -> str:
     rules = identity.model_dump(mode="json", exclude={"always", "never", "at_most"})
     customers = sorted(name for name, feed in feeds.items() if feed.kind == "customers")
     selects = [staged_select(name, staged, fields_of(identity)).partition(" FROM ")[0] for name in customers]
-    return digest_of([VERSION, duckdb.__version__, rules, selects, [list(row) for row in judged.labels]])
+    same_key = hmac.digest(key, b"identity", "sha256").hex()
+    return digest_of([VERSION, duckdb.__version__, same_key, rules, selects, [list(row) for row in judged.labels]])
 
 
-def _hashes(keys: Sequence[str]) -> str:
-    return ", ".join(
-        f"CASE WHEN ({sql}) IS NOT NULL THEN hash({sql}, {at:d}) END AS h{at:d}" for at, sql in enumerate(keys)
-    )
+def _hashes_select(keys: Sequence[str]) -> str:
+    """Return SQL of each blocking key's keyed hash for the records of ``whole``: null where the key is null.
+
+    A key joins parts, such as a name and a year; each distinct part is digested once, which is most of the work.
+    """
+    parts = list(dict.fromkeys(part for key in keys for part in key.split(KEY_SEPARATOR)))
+    texts = ", ".join(f"{part} AS p{at:d}" for at, part in enumerate(parts))
+    listed = ", ".join(f"p{at:d}" for at in range(len(parts)))
+    joins = "\n".join(f"LEFT JOIN digested d{at:d} ON d{at:d}.part = p{at:d}" for at in range(len(parts)))
+    columns = []
+    for at, key in enumerate(keys):
+        places = [f"d{parts.index(part):d}.digest" for part in key.split(KEY_SEPARATOR)]
+        there = " AND ".join(f"{place} IS NOT NULL" for place in places)
+        columns.append(f"CASE WHEN {there} THEN hash({', '.join(places)}, {at:d}) END AS h{at:d}")
+    digest = keyed_digest("part", domain=literal("block"), key=KEY)
+    return f"""
+        WITH texts AS (SELECT node, {texts} FROM whole),
+        distinct_parts AS (SELECT DISTINCT unnest([{listed}]) AS part FROM texts),
+        digested AS MATERIALIZED (SELECT part, hash({digest}) AS digest FROM distinct_parts WHERE part IS NOT NULL)
+        SELECT node, {", ".join(columns)} FROM texts
+        {joins}
+        """
 
 
 def _delta(
-    engine: duckdb.DuckDBPyConnection, feeds: Mapping[str, Feed], identity: Identity, staged: Path, memory: Memory
+    engine: duckdb.DuckDBPyConnection,
+    feeds: Mapping[str, Feed],
+    identity: Identity,
+    staged: Path,
+    memory: Memory,
+    *,
+    key: bytes,
 ) -> tuple[Evidence, Memory, int]:
     """Weigh what has changed, by the weights of the memory."""
+    register_key(engine, KEY, key)
     matcher = memory.matcher
     table = _look(engine, feeds, identity, staged)
     edges, shared = link_edges(engine, feeds, identity, staged)
@@ -170,7 +202,7 @@ def _delta(
     engine.register("before", hashes)
     _compare(engine)
     _write_whole(engine, matcher.compared, "changed")
-    _write_hashed(engine, len(matcher.keys), _hashes(matcher.keys))
+    _write_hashed(engine, matcher.keys)
     limits = _crossed(engine, matcher, identity.shared_by_at_most)
     _write_neighbours(engine, limits)
     _write_whole(engine, matcher.compared, "near")
@@ -225,15 +257,15 @@ def _write_whole(engine: duckdb.DuckDBPyConnection, compared: Sequence[Compared]
     engine.execute(select)
 
 
-def _write_hashed(engine: duckdb.DuckDBPyConnection, keys: int, expressions: str) -> None:
-    """Write ``hashed``: the hash of each key's value for every record, kept ones as they were."""
-    columns = ", ".join(f"h{at:d}" for at in range(keys))
+def _write_hashed(engine: duckdb.DuckDBPyConnection, keys: Sequence[str]) -> None:
+    """Write ``hashed``: the hash of each key's value for every record; of unchanged ones, as stored."""
+    columns = ", ".join(f"h{at:d}" for at in range(len(keys)))
     engine.execute(
         f"""
         CREATE OR REPLACE TEMP TABLE hashed AS
         SELECT node, {columns} FROM before JOIN stayed USING (old)
         UNION ALL BY NAME
-        SELECT node, {expressions} FROM whole
+        FROM ({_hashes_select(keys)})
         """
     )
 

@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from splink.internals.waterfall_chart import records_to_waterfall_data
 
 from features.base.engine import one_row
 from features.base.errors import StorageFailure
@@ -29,7 +30,7 @@ from features.identity.scoring import count_terms, linked, patterns, term_column
 from features.identity.weight_estimation import Patterns, estimate
 
 MODEL, TERMS = "model.json", "terms.parquet"
-VERSION = 2
+VERSION = 3
 #: Pairs that parameters are learnt from: of those that are blocked, and of those drawn at random. The latter are dear
 #: (all their texts differ) and need not be many: how rare equal values are is known from the frequencies.
 SAMPLE, RANDOM = 300_000, 100_000
@@ -50,7 +51,7 @@ class Matcher:
     threshold : the least weight (log2 of the odds) at which a pair is an edge
     personal : comparisons that tell people of one home apart, and the most bits that each can say
     homes : pairs of two people of one home, for each pair of one person
-    terms : table of ``column``, ``digest``, ``share``: how frequent each repeated value is
+    terms : table of ``column``, ``digest`` (keyed), ``share``: how frequent each repeated value is
     floors : by column, the share of a value that occurs once
     """
 
@@ -144,7 +145,7 @@ class Matcher:
         return f"{said} - {math.log2(self.homes)!r}"
 
     def save(self, folder: Path) -> None:
-        """Write the model into a folder: parameters as JSON, frequencies of values (as digests) as Parquet."""
+        """Write the model into a folder: parameters as JSON, frequencies of values (by keyed digests) as Parquet."""
         document = {
             "version": VERSION,
             "compared": [[each.label, each.kind, list(each.of)] for each in self.compared],
@@ -202,8 +203,6 @@ class Matcher:
         engine : knows the table ``compared``
         left, right : row numbers of two records
         """
-        from splink.internals.waterfall_chart import records_to_waterfall_data
-
         engine.execute(
             "CREATE OR REPLACE TEMP TABLE one_pair AS SELECT "
             f"{min(left, right):d}::BIGINT AS join_key_l, {max(left, right):d}::BIGINT AS join_key_r, '0' AS match_key"

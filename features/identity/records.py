@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import duckdb
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from features.base.engine import literal, one_row, quoted
@@ -17,9 +19,12 @@ from features.base.telephone import compared_sql
 from features.config.canonical import CANONICAL
 from features.config.feed import Feed
 from features.config.identity_settings import WEIGHED, Identity
+from features.identity.keyed_digest import KEY_BYTES, keyed_digest, register_key
 from features.identity.normalisation import date_digits, email, family_name, first_filled, given_name, normalised
 from features.identity.presets import Compared, compared
 
+#: The name under which the engine holds the key of the digests that matching stores.
+KEY = "identity"
 _NAMES = ("first_name", "last_name", "full_name")
 
 
@@ -41,14 +46,17 @@ class Records:
 
     def names(self) -> pa.Array:
         """Return ``feed:key`` of every record."""
-        import pyarrow.compute as pc
-
         columns = [self.table[name].combine_chunks().cast(pa.string()) for name in ("feed", "record_id")]
         return pc.binary_join_element_wise(*columns, ":")
 
 
 def load_records(
-    engine: duckdb.DuckDBPyConnection, feeds: Mapping[str, Feed], identity: Identity, staged: Path
+    engine: duckdb.DuckDBPyConnection,
+    feeds: Mapping[str, Feed],
+    identity: Identity,
+    staged: Path,
+    *,
+    key: bytes | None = None,
 ) -> Records:
     """Write the tables ``nodes`` (as staged) and ``compared`` (normalised, for rules that weigh) into the engine.
 
@@ -58,11 +66,13 @@ def load_records(
     feeds : all declared feeds; those of other kinds are passed over
     identity : what is compared
     staged : folder of the staged feeds
+    key : the secret of the digests; a random one if left out, whose digests no other run can compare with its own
 
     Raises
     ------
     BadConfiguration : a column that is compared is in no feed, or nothing that is compared is filled
     """
+    register_key(engine, KEY, key if key is not None else secrets.token_bytes(KEY_BYTES))
     customers = sorted(name for name, feed in feeds.items() if feed.kind == "customers")
     fields = fields_of(identity)
     selects = [staged_select(name, staged, fields) for name in customers]
@@ -127,9 +137,9 @@ def _filled(fields: Sequence[str]) -> str:
 
 
 def digest_expression(fields: Sequence[str]) -> str:
-    """Return SQL of the digest of a record's fields: it changes when they do."""
+    """Return SQL of the keyed digest of a record's fields: it changes when they do."""
     digested = ", ".join(f"coalesce(cast({quoted(name)} AS VARCHAR), '')" for name in fields) or "''"
-    return f"md5(concat_ws(chr(31), {digested}))"
+    return f"left({keyed_digest(f'concat_ws(chr(31), {digested})', domain=literal('record'), key=KEY)}, 32)"
 
 
 def whole_select(chosen: Sequence[Compared]) -> str:

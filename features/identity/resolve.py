@@ -72,6 +72,7 @@ def gather(
     *,
     judged: Judgements = _NOBODY,
     matcher: Matcher | None = None,
+    key: bytes | None = None,
 ) -> Evidence:
     """Read the records and find everything that speaks for joining two of them.
 
@@ -85,9 +86,10 @@ def gather(
     identity : the rules
     staged : folder of the staged feeds
     judged : people's judgements; labels are learnt from when a matcher is fitted
-    matcher : one that was fitted before, so that weights stay as they were
+    matcher : one that was fitted before, so that weights stay as they were; it needs the key that it was fitted with
+    key : the secret of the digests; a random one if left out
     """
-    records = load_records(engine, feeds, identity, staged)
+    records = load_records(engine, feeds, identity, staged, key=key)
     edges, shared = link_edges(engine, feeds, identity, staged)
     if identity.rules in WEIGHED:
         matcher = matcher or Matcher.fit(engine, records, identity, judged=judged)

@@ -9,7 +9,7 @@ import pyarrow as pa
 from features.base.storage import read_parquet, write_parquet
 from features.identity.id_changes import EVIDENCE
 from features.identity.id_ledger import IdLedger
-from features.identity.incremental_matching import Memory
+from features.identity.incremental_matching import MEMORY_FILES, Memory
 from features.identity.judgements import Judgements
 from features.identity.resolve import Resolution
 
@@ -38,6 +38,9 @@ def keep(folder: Path, memory: Memory | None, resolution: Resolution) -> None:
     """Write what the next run and people's review need into the folder of the id ledger."""
     if memory is not None:
         memory.save(folder)
+    else:  # what earlier rules left is of no use, and holds digests of names and contact points
+        for name in MEMORY_FILES:
+            (folder / name).unlink(missing_ok=True)
     held = between_records(resolution.partition, resolution.held)
     write_parquet(held.append_column("reason", resolution.held["reason"]), folder / HELD_FILE)
 

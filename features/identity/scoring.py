@@ -5,18 +5,19 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import duckdb
 import numpy as np
 import pyarrow as pa
+from splink import DuckDBAPI, Linker
+from splink.internals.exceptions import SplinkException
 
 from features.base.engine import literal, quoted
 from features.base.errors import StorageFailure
+from features.identity.keyed_digest import keyed_digest
+from features.identity.records import KEY
 from features.identity.weight_estimation import Patterns
-
-if TYPE_CHECKING:
-    from splink import Linker
 
 
 def term_columns(settings: Mapping[str, Any]) -> list[str]:
@@ -32,7 +33,7 @@ def term_columns(settings: Mapping[str, Any]) -> list[str]:
 
 
 def count_terms(engine: duckdb.DuckDBPyConnection, columns: list[str]) -> tuple[pa.Table, dict[str, float]]:
-    """Return how frequent each repeated value of ``compared`` is, by its digest, and the share of a single one."""
+    """Return how frequent each repeated value of ``compared`` is, by its keyed digest, and a single one's share."""
     parts, floors = [], {}
     for column in columns:
         parts.append(engine.sql(_terms_select(column)).to_arrow_table())
@@ -44,11 +45,15 @@ def count_terms(engine: duckdb.DuckDBPyConnection, columns: list[str]) -> tuple[
 
 def _terms_select(column: str) -> str:
     return f"""
-        SELECT {literal(column)} AS column, md5_number_lower({quoted(column)}) AS digest,
+        SELECT {literal(column)} AS column, {_term_digest(column, quoted(column))} AS digest,
                count(*) / (SELECT count({quoted(column)}) FROM compared) AS share
         FROM compared WHERE {quoted(column)} IS NOT NULL
         GROUP BY {quoted(column)} HAVING count(*) > 1 ORDER BY share DESC, digest
         """
+
+
+def _term_digest(column: str, value: str) -> str:
+    return f"hash({keyed_digest(value, domain=literal(column), key=KEY)})"
 
 
 @contextmanager
@@ -73,9 +78,6 @@ def linked(
     ------
     StorageFailure : Splink failed; its message, which may quote values, is not passed on
     """
-    from splink import DuckDBAPI, Linker
-    from splink.internals.exceptions import SplinkException
-
     logging.getLogger("splink").setLevel(logging.CRITICAL)
     database = DuckDBAPI(engine)
     try:
@@ -106,7 +108,7 @@ def _frequencies(column: str, floor: float) -> str:
         CREATE OR REPLACE TEMP TABLE {quoted(f"__tf_{column}")} AS
         SELECT v AS {name}, coalesce(share, {floor!r}::DOUBLE) AS {quoted(f"tf_{column}")}
         FROM (SELECT DISTINCT {name} AS v FROM compared WHERE {name} IS NOT NULL)
-        LEFT JOIN __terms ON __terms.column = {literal(column)} AND digest = md5_number_lower(v)
+        LEFT JOIN __terms ON __terms.column = {literal(column)} AND digest = {_term_digest(column, "v")}
         """
 
 

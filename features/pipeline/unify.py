@@ -28,10 +28,10 @@ from features.consent.status import odd_select
 from features.identity.customer_tables import PERSONAL, WHOLE, Attached, damaged_table, register, seal, write_tables
 from features.identity.golden_record import write_golden_record
 from features.identity.id_changes import apply
-from features.identity.id_key import load_key
 from features.identity.id_ledger import past_ids
 from features.identity.incremental_matching import Memory, gather_again
 from features.identity.judgements import read_judgements
+from features.identity.keyed_digest import load_key
 from features.identity.ledger_files import Kept, ledger_digest, read_ledger, write_ledger
 from features.identity.resolve import join
 from features.identity.review_pairs import between_records, keep, with_ledger
@@ -143,7 +143,7 @@ def unify(
         open_engine(folders=[workspace.state], resources=engine_resources(workspace)) as engine,
         new_generation(workspace.state / "unified") as part,
     ):
-        known = _known_ids(workspace)
+        known, key = _known_ids(workspace), load_key(workspace.identity_key)
         judged = with_ledger(declared, known.ledger)
         gathered = gather_again(
             engine,
@@ -152,6 +152,7 @@ def unify(
             workspace.staged,
             judged=judged,
             memory=Memory.load(workspace.identity),
+            key=key,
             refit=refit,
         )
         resolution = join(gathered.evidence, file.identity, judged)
@@ -159,7 +160,7 @@ def unify(
             known.ledger,
             resolution.partition,
             at=pc.max(resolution.partition["known_at"]).as_py() or known.ledger.at,
-            key=load_key(workspace.identity_key),
+            key=key,
             evidence=between_records(resolution.partition, resolution.edges),
             resources=resources,
         )

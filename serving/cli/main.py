@@ -31,6 +31,10 @@ COMMANDS = {
         "report_command:report",
         "Write the quality report of the last `unify` anew, as a page and as JSON.",
     ),
+    "tables": LazyCommand(
+        "tables_command:tables",
+        "Count what the canonical tables hold: rows, customers, amounts, times, by event, status and feed.",
+    ),
     "demo": LazyCommand(
         "demo_command:demo",
         "Simulate the demo company, run everything, and show one customer's decision with its reasons.",

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from features.base.workspace import Workspace
-from features.identity.id_key import keep_key
+from features.identity.keyed_digest import store_key
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 DATA = Path(os.environ.get("NEXTBEST_DATA", REPOSITORY.parent / "shared" / "data"))
@@ -40,7 +40,7 @@ def copy_workspace(name: str, folder: Path) -> Path:
     shutil.copytree(source, target, ignore=shutil.ignore_patterns("state"))
     feeds = target / "features" / "feeds.yaml"
     feeds.write_text(feeds.read_text(encoding="utf-8").replace(_WRITTEN, str(DATA)), encoding="utf-8")
-    keep_key(Workspace(target).identity_key, "the same ids in every run of the benchmarks")
+    store_key(Workspace(target).identity_key, "the same ids in every run of the benchmarks")
     return target
 
 

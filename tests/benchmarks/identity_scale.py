@@ -70,12 +70,13 @@ def run(folder: Path, feeds: dict[str, Feed], at: datetime) -> int:
     resources = EngineResources(memory=parse_size(MEMORY), spill=folder / ".scratch")
     with open_engine(folders=[folder], resources=resources) as engine:
         kept = read_ledger(state)
-        found = gather_again(engine, feeds, PEOPLE, folder / "staged", judged=Judgements(), memory=Memory.load(state))
+        memory, key = Memory.load(state), b"k" * 32
+        found = gather_again(engine, feeds, PEOPLE, folder / "staged", judged=Judgements(), memory=memory, key=key)
         resolved = join(found.evidence, PEOPLE)
-        ledger = apply(kept.ledger, resolved.partition, at=at, key=b"k" * 32)
+        ledger = apply(kept.ledger, resolved.partition, at=at, key=key)
         past_ids(ledger)
-        memory = found.memory
-        write_ledger(state, ledger, kept, beside=memory.save if memory is not None else None)
+        after = found.memory
+        write_ledger(state, ledger, kept, beside=after.save if after is not None else None)
     return found.fresh
 
 

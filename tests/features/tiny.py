@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from features.base.progress import Silent
 from features.base.workspace import Workspace
 from features.config.feed import Feed
-from features.identity.id_key import keep_key
+from features.identity.keyed_digest import store_key
 from features.ingest.staging import StagedFeed, stage
 from features.pipeline.unify import UnifyReport, unify
 
@@ -94,8 +94,8 @@ def company(
         (root / name).write_text(text, encoding="utf-8")
         if delivered is not None:
             os.utime(root / name, (delivered.timestamp(),) * 2)
-    keep_key(Workspace(root).identity_key, ID_KEY)
-    keep_key(Workspace(root).pseudonym_key, ID_KEY)
+    store_key(Workspace(root).identity_key, ID_KEY)
+    store_key(Workspace(root).pseudonym_key, ID_KEY)
     return Workspace(root)
 
 

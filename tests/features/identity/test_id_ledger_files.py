@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hmac
 import stat
 from pathlib import Path
 
 import pytest
 
+from features.base.engine import open_engine
 from features.base.errors import StorageFailure
-from features.identity.id_key import load_key, new_ids
+from features.identity.id_changes import new_id
+from features.identity.keyed_digest import load_key, register_key
 from features.identity.ledger_files import MANIFEST, ledger_digest, read_ledger, write_ledger
 from tests.features.identity.ledgers import after, history
 
@@ -106,5 +109,14 @@ def test_the_key_is_made_once_for_its_owner_only_and_too_short_a_one_is_refused(
 
 
 def test_an_id_depends_on_the_key_the_record_and_how_often_one_was_tried() -> None:
-    made = {new_ids(key, [record], ordinal)[0] for key in (b"a", b"b") for record in "xy" for ordinal in (0, 1)}
-    assert len(made) == 8
+    made = {}
+    with open_engine(folders=[]) as engine:
+        for key in (b"a" * 32, b"b" * 70):
+            register_key(engine, "ids", key)
+            for record in ("crm:1", "crm:Zoë 2"):
+                for ordinal in ("0", "1"):
+                    select = f"SELECT {new_id('?', '?', key='ids')}"
+                    ((made[key, record, ordinal],),) = engine.execute(select, [record, ordinal]).fetchall()
+    assert len(set(made.values())) == 8
+    for (key, record, ordinal), name in made.items():
+        assert name == "c" + hmac.digest(key, f"{record}\0{ordinal}".encode(), "sha256").hex()[:16]

@@ -20,6 +20,7 @@ from tests.features.simulate.days import days
 
 # So few records may share a contact point that shared ones cross the limit from day to day.
 PEOPLE = Identity(rules="people", shared_by_at_most=2)
+KEY = b"a key that is no secret, for tests"
 
 
 def feeds(names: Iterator[str] | list[str]) -> dict[str, Feed]:
@@ -40,12 +41,12 @@ def stage(folder: Path, tables: dict[str, pa.Table]) -> dict[str, Feed]:
 
 def again(folder: Path, declared: dict[str, Feed], memory: Memory | None, identity: Identity = PEOPLE) -> Gathered:
     with open_engine(folders=[folder]) as engine:
-        return gather_again(engine, declared, identity, folder, judged=Judgements(), memory=memory)
+        return gather_again(engine, declared, identity, folder, judged=Judgements(), memory=memory, key=KEY)
 
 
 def in_full(folder: Path, declared: dict[str, Feed], memory: Memory) -> Resolution:
     with open_engine(folders=[folder]) as engine:
-        return join(gather(engine, declared, PEOPLE, folder, matcher=memory.matcher), PEOPLE)
+        return join(gather(engine, declared, PEOPLE, folder, matcher=memory.matcher, key=KEY), PEOPLE)
 
 
 def weighed(table: pa.Table) -> list[tuple[int, int, float]]:

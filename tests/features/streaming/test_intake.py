@@ -10,7 +10,7 @@ import pytest
 
 from features.base.errors import BadData
 from features.base.workspace import Workspace
-from features.identity.id_key import keep_key
+from features.identity.keyed_digest import store_key
 from features.streaming.event import from_us, parse_event
 from features.streaming.intake import Intake, open_intake
 from tests.features.streaming.world import FEEDS, NOW, SECOND, accept, customer, log_of, told, world
@@ -147,7 +147,7 @@ def test_feeds_whose_rows_could_not_be_told_to_be_the_same_take_no_events(tmp_pa
 def test_before_there_are_customers_nothing_is_taken(tmp_path: Path) -> None:
     (tmp_path / "features").mkdir()
     (tmp_path / "features" / "feeds.yaml").write_text(FEEDS, encoding="utf-8")
-    keep_key(Workspace(tmp_path).identity_key, ID_KEY)
+    store_key(Workspace(tmp_path).identity_key, ID_KEY)
     (tmp_path / "crm.csv").write_text(lines("id,changed,mail,town", []), encoding="utf-8")
     with pytest.raises(BadData) as caught:
         open_intake(Workspace(tmp_path))
