@@ -21,6 +21,11 @@ def parse_duration(value: object) -> timedelta:
     Raises
     ------
     ValueError : when the text is not a whole number followed by s, m, h, d or w, or means more than a hundred years
+
+    Examples
+    --------
+    >>> parse_duration("2w").days
+    14
     """
     if isinstance(value, timedelta):
         return value
@@ -37,7 +42,13 @@ def parse_duration(value: object) -> timedelta:
 
 
 def format_duration(value: timedelta) -> str:
-    """Return the shortest text that means `value`: whole days as ``30d``, else hours or seconds."""
+    """Return the shortest text that means `value`: whole days as ``30d``, else hours, minutes or seconds.
+
+    Examples
+    --------
+    >>> format_duration(timedelta(days=30)), format_duration(timedelta(minutes=90))
+    ('30d', '90m')
+    """
     seconds = int(value.total_seconds())
     for unit, size in (("d", 86_400), ("h", 3_600), ("m", 60)):
         if seconds % size == 0 and seconds:
@@ -63,6 +74,11 @@ def parse_wait(value: object) -> timedelta:
     Raises
     ------
     ValueError : when the text is not a positive whole number followed by ms or s
+
+    Examples
+    --------
+    >>> parse_wait("50ms").microseconds
+    50000
     """
     if isinstance(value, timedelta):
         return value
@@ -73,7 +89,13 @@ def parse_wait(value: object) -> timedelta:
 
 
 def format_wait(value: timedelta) -> str:
-    """Return the text that means this wait: ``50ms``."""
+    """Return the text that means this wait.
+
+    Examples
+    --------
+    >>> format_wait(timedelta(milliseconds=50))
+    '50ms'
+    """
     return f"{value // timedelta(milliseconds=1)}ms"
 
 

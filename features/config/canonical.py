@@ -123,20 +123,35 @@ PERSONAL_FIELDS = ("first_name", "last_name", "full_name", "email", "phone", "bi
 
 
 def attribute_name(feed: str, column: str) -> str:
-    """Return the name under which a source's own column survives: ``feed.snake_case_column``."""
+    """Return the name under which a source's own column is kept.
+
+    Examples
+    --------
+    >>> attribute_name("crm_sales", "Customer Segment")
+    'crm_sales.customer_segment'
+    """
     return f"{feed}.{snake_case(column)}"
 
 
 def snake_case(column: str) -> str:
-    """Return `column` in lower case with underscores: ``CustomerID`` and ``Customer ID`` give ``customer_id``."""
+    """Return `column` in lower case with underscores.
+
+    Examples
+    --------
+    >>> snake_case("CustomerID"), snake_case("Customer ID")
+    ('customer_id', 'customer_id')
+    """
     split = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", column)
     return re.sub(r"[^0-9a-z]+", "_", split.lower()).strip("_") or "column"
 
 
 def category_name(category: str) -> str:
-    """Return a category as it stands in a column's name: in snake_case, and with a mark where that would lose letters.
+    """Return a category as part of a column's name: in snake_case, with a digest where that would lose letters.
 
-    ``Gift Wrap`` gives ``gift_wrap``, ``café`` ``cafe_28380f``.
+    Examples
+    --------
+    >>> category_name("Gift Wrap"), category_name("café")
+    ('gift_wrap', 'cafe_28380f')
     """
     if category.isascii():
         return snake_case(category)

@@ -9,7 +9,7 @@ Severity = Literal["warn", "refuse"]
 
 
 @dataclass(frozen=True)
-class Rule:
+class FeedCheck:
     """A check: its code, in one line what it looks at, and what a failure does unless a workspace says otherwise."""
 
     code: str
@@ -17,28 +17,28 @@ class Rule:
     severity: Severity = "warn"
 
 
-RULES: dict[str, Rule] = {
+RULES: dict[str, FeedCheck] = {
     rule.code: rule
     for rule in (
-        Rule("FQ001", "every row of the feed can be used"),
-        Rule("FQ002", "no key stands on more than one row"),
-        Rule("FQ003", "every row names its customer"),
-        Rule("FQ004", "every customer that is named is known", "refuse"),
-        Rule("FQ005", "no contact point is shared by too many records"),
-        Rule("FQ006", "every consent carries a known word and a declared purpose"),
-        Rule("FQ007", "every mapped field is filled as far as it should be"),
-        Rule("FQ008", "every e-mail address is written as one"),
-        Rule("FQ009", "every telephone number can be one of its country"),
-        Rule("FQ010", "every birth date can be one"),
-        Rule("FQ011", "every postcode has the pattern of its country"),
-        Rule("FQ012", "every number lies in its range"),
-        Rule("FQ013", "every amount is in the declared unit"),
-        Rule("FQ014", "no value that should be unique stands on more than one row"),
-        Rule("FQ015", "a customer's records agree on what cannot differ, such as the birth date"),
-        Rule("FQ016", "the newest row is as fresh as declared"),
-        Rule("FQ017", "the load has about as many rows as the last accepted one", "refuse"),
-        Rule("FQ018", "no column has turned constant or empty since the last accepted load", "refuse"),
-        Rule("FQ019", "values are spread as in the last accepted load", "refuse"),
-        Rule("FQ020", "every column that looks personal is declared as such"),
+        FeedCheck("FQ001", "every row of the feed can be used"),
+        FeedCheck("FQ002", "no key stands on more than one row"),
+        FeedCheck("FQ003", "every row names its customer"),
+        FeedCheck("FQ004", "every customer that is named is known", "refuse"),
+        FeedCheck("FQ005", "no contact point is shared by too many records"),
+        FeedCheck("FQ006", "every consent carries a known word and a declared purpose"),
+        FeedCheck("FQ007", "every mapped field is filled as far as it should be"),
+        FeedCheck("FQ008", "every e-mail address is written as one"),
+        FeedCheck("FQ009", "every telephone number can be one of its country"),
+        FeedCheck("FQ010", "every birth date can be one"),
+        FeedCheck("FQ011", "every postcode has the pattern of its country"),
+        FeedCheck("FQ012", "every number lies in its range"),
+        FeedCheck("FQ013", "every amount is in the declared unit"),
+        FeedCheck("FQ014", "no value that should be unique stands on more than one row"),
+        FeedCheck("FQ015", "a customer's records agree on what cannot differ, such as the birth date"),
+        FeedCheck("FQ016", "the newest row is as fresh as declared"),
+        FeedCheck("FQ017", "the load has about as many rows as the last accepted one", "refuse"),
+        FeedCheck("FQ018", "no column has turned constant or empty since the last accepted load", "refuse"),
+        FeedCheck("FQ019", "values are spread as in the last accepted load", "refuse"),
+        FeedCheck("FQ020", "every column that looks personal is declared as such"),
     )
 }

@@ -151,9 +151,9 @@ def _read(path: Path, lines: Lines) -> object:
     except ValueError as error:  # such as 2026-02-30, which YAML takes for a date
         raise BadConfiguration(
             "config.yaml",
-            f"a value that YAML takes for a date or a number is none ({error})",
+            f"invalid date or number ({error})",
             where=lines.name,
-            hint="put it into quotes, or mend it",
+            hint="write a valid one, or quote it if it is a text",
         ) from None
     finally:
         loader.dispose()
@@ -235,7 +235,13 @@ def _dotted(path: Sequence[str | int]) -> str:
 
 
 def did_you_mean(word: object, known: Sequence[str]) -> str:
-    """Return a hint that names the nearest known word, or all of them when none is near."""
+    """Return a hint that names the nearest known word, or all of them when none is near.
+
+    Examples
+    --------
+    >>> did_you_mean("feds", ["feeds", "views"])
+    "did you mean 'feeds'?"
+    """
     near = difflib.get_close_matches(str(word), known, n=1, cutoff=0.6)
     if near:
         return f"did you mean {near[0]!r}?"

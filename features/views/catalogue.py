@@ -70,18 +70,36 @@ class Made:
 
 
 def aggregate_name(view: str, column: str, aggregate: Aggregate, window: str = "", category: str = "") -> str:
-    """Return a feature's name by rule, such as ``purchases__amount_sum_30d``."""
+    """Return a feature's name by rule.
+
+    Examples
+    --------
+    >>> aggregate_name("purchases", "amount", "sum", "30d"), aggregate_name("goods", "*", "count", "90d", "Gift Wrap")
+    ('purchases__amount_sum_30d', 'goods__count_90d__gift_wrap')
+    """
     parts = [*([] if column == "*" else [snake_case(column)]), aggregate, *([window] if window else [])]
     return "__".join([view, "_".join(parts), *([category_name(category)] if category else [])])
 
 
 def feature_name(view: str, name: str, window: str = "") -> str:
-    """Return the name of a feature that has a name of its own, such as ``baskets__spend_per_basket_30d``."""
+    """Return the name of a feature that has a name of its own.
+
+    Examples
+    --------
+    >>> feature_name("baskets", "spend_per_basket", "30d")
+    'baskets__spend_per_basket_30d'
+    """
     return f"{view}__{name}{f'_{window}' if window else ''}"
 
 
 def attribute_feature(view: str, field: str) -> str:
-    """Return the name of an attribute's feature: ``profile__city``, ``profile__crm_sales_segment``."""
+    """Return the name of an attribute's feature.
+
+    Examples
+    --------
+    >>> attribute_feature("profile", "crm_sales.segment")
+    'profile__crm_sales_segment'
+    """
     return f"{view}__{snake_case(field)}"
 
 

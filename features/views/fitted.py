@@ -14,7 +14,7 @@ FITTED = "fitted.json"
 
 
 @dataclass(frozen=True)
-class Fitted:
+class FittedView:
     """What one view learnt: which categories, words and topics its columns are about.
 
     Parameters
@@ -33,7 +33,7 @@ class Fitted:
     topics: tuple[tuple[str, ...], ...] = ()
 
 
-def read_fitted(folder: Path) -> dict[str, Fitted]:
+def read_fitted(folder: Path) -> dict[str, FittedView]:
     """Return what each view has learnt; nothing where nothing was learnt yet.
 
     Raises
@@ -46,7 +46,7 @@ def read_fitted(folder: Path) -> dict[str, Fitted]:
     try:
         document: Mapping[str, Mapping[str, Any]] = read_json(path)
         return {
-            view: Fitted(
+            view: FittedView(
                 declared=str(kept["declared"]),
                 until=str(kept["until"]),
                 categories=tuple(kept["categories"]),
@@ -64,11 +64,11 @@ def read_fitted(folder: Path) -> dict[str, Fitted]:
         ) from None
 
 
-def write_fitted(folder: Path, fitted: Mapping[str, Fitted]) -> None:
+def write_fitted(folder: Path, fitted: Mapping[str, FittedView]) -> None:
     """Keep what each view has learnt."""
     write_json(folder / FITTED, as_json(fitted))
 
 
-def as_json(fitted: Mapping[str, Fitted]) -> dict[str, Any]:
+def as_json(fitted: Mapping[str, FittedView]) -> dict[str, Any]:
     """Return what was learnt as a JSON document."""
     return {view: asdict(learnt) for view, learnt in fitted.items()}

@@ -20,7 +20,7 @@ from features.base.workspace import Workspace
 from features.config.feeds_file import FeedsFile
 from features.config.views_file import Text, View, ViewsFile
 from features.consent.customer_data import open_customer_data
-from features.views.fitted import Fitted
+from features.views.fitted import FittedView
 from features.views.source_rows import Rows, rows_for, undecided
 from features.views.text_features import WORD
 from features.views.topics import keywords_of, topics_of
@@ -36,7 +36,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
-class Learnt:
+class FittingResult:
     """What a view learnt, and how much of its data falls into none of its columns.
 
     Parameters
@@ -45,7 +45,7 @@ class Learnt:
     unseen : rows of categories that nobody knew at the fitting moment
     """
 
-    fitted: Fitted
+    fitted: FittedView
     unseen: int = 0
 
 
@@ -60,9 +60,9 @@ def fit_views(
     feeds: FeedsFile,
     *,
     until: datetime,
-    kept: Mapping[str, Fitted] | None = None,
+    kept: Mapping[str, FittedView] | None = None,
     said: datetime | None = None,
-) -> dict[str, Learnt]:
+) -> dict[str, FittingResult]:
     """Return what each view has learnt; those that have nothing to learn are left out.
 
     Parameters
@@ -96,9 +96,9 @@ def learn_views(
     feeds: FeedsFile,
     *,
     until: datetime,
-    kept: Mapping[str, Fitted],
+    kept: Mapping[str, FittedView],
     as_of: datetime | None = None,
-) -> dict[str, Learnt]:
+) -> dict[str, FittingResult]:
     """Return what every view has learnt, each of those customers alone that may be used for its purpose.
 
     Parameters
@@ -109,7 +109,7 @@ def learn_views(
     until, kept : see `fit_views`
     as_of : whose words on purposes count; see `open_customer_data`
     """
-    learnt: dict[str, Learnt] = {}
+    learnt: dict[str, FittingResult] = {}
     for purpose in sorted({file.purpose_of(name) or "" for name in file.views}):
         open_customer_data(engine, workspace, feeds.purposes, purpose=purpose or None, as_of=as_of)
         views = {name: view for name, view in file.views.items() if (file.purpose_of(name) or "") == purpose}
@@ -124,9 +124,9 @@ def _fit(
     feeds: FeedsFile,
     *,
     until: datetime,
-    before: Fitted | None,
+    before: FittedView | None,
     said: datetime | None,
-) -> Learnt | None:
+) -> FittingResult | None:
     text = view.text if view.text is not None and view.text.is_fitted else None
     chosen = view.by is not None and not view.categories
     if not (text or chosen or (view.source == "holdings" and not view.items and not view.python)):
@@ -134,33 +134,33 @@ def _fit(
     parts = view.model_dump(mode="json", include={"source", "where", "by", "top", "text"})
     declared = digest_of([parts, iso(said)] if said is not None and view.is_fitted else parts)
     if view.is_fitted and before is not None and before.declared == declared:
-        return Learnt(before, _unseen(engine, view, feeds, before) if view.top else 0)
+        return FittingResult(before, _unseen(engine, view, feeds, before) if view.top else 0)
     if text is not None:
-        return Learnt(_fit_text(engine, name, view, text, feeds, declared=declared, until=until))
-    return Learnt(_fit_categories(engine, name, view, feeds, declared=declared, until=until))
+        return FittingResult(_fit_text(engine, name, view, text, feeds, declared=declared, until=until))
+    return FittingResult(_fit_categories(engine, name, view, feeds, declared=declared, until=until))
 
 
 def _fit_categories(
     engine: duckdb.DuckDBPyConnection, name: str, view: View, feeds: FeedsFile, *, declared: str, until: datetime
-) -> Fitted:
+) -> FittedView:
     counted = f"SELECT category, count(*) AS n FROM ({_categories(view, feeds)}) WHERE category IS NOT NULL"
     if view.top is None and view.by is not None and view.by.startswith("items."):  # what is sold, bought or not
         field = quoted(view.by.removeprefix("items."))
         select = f"SELECT DISTINCT CAST({field} AS VARCHAR) AS v FROM items WHERE {field} IS NOT NULL ORDER BY v"
-        return Fitted(declared, categories=tuple(row[0] for row in engine.execute(select).fetchall()))
+        return FittedView(declared, categories=tuple(row[0] for row in engine.execute(select).fetchall()))
     if view.top is None:  # all that there are: one that comes later is a column of zeros at every earlier cutoff
         rows = engine.execute(f"{counted} GROUP BY category ORDER BY category").fetchall()
-        return Fitted(declared, categories=tuple(row[0] for row in rows))
+        return FittedView(declared, categories=tuple(row[0] for row in rows))
     rows = engine.execute(
         f"{counted} AND happened <= {_micros(until)} AND known <= {_micros(until)}\n"
         f"GROUP BY category ORDER BY n DESC, category LIMIT {view.top:d}"
     ).fetchall()
     if not rows:
         raise _nothing(name, "no category", until)
-    return Fitted(declared, iso(until), categories=tuple(row[0] for row in rows))
+    return FittedView(declared, iso(until), categories=tuple(row[0] for row in rows))
 
 
-def _unseen(engine: duckdb.DuckDBPyConnection, view: View, feeds: FeedsFile, fitted: Fitted) -> int:
+def _unseen(engine: duckdb.DuckDBPyConnection, view: View, feeds: FeedsFile, fitted: FittedView) -> int:
     """Return the number of rows whose category came after the fitting moment."""
     until = _micros(datetime.fromisoformat(fitted.until))
     (found,) = engine.execute(
@@ -195,7 +195,7 @@ def _fit_text(
     *,
     declared: str,
     until: datetime,
-) -> Fitted:
+) -> FittedView:
     rows: Rows = rows_for(view, feeds, named=named_columns(view))
     engine.execute(
         f"""
@@ -239,7 +239,7 @@ def _fit_text(
     topics = topics_of(found, vocabulary, topics=text.topics) if text.topics else ()
     engine.execute("DROP TABLE texts")
     engine.execute("DROP TABLE vocabulary")
-    return Fitted(declared, iso(until), keywords=keywords, topics=topics)
+    return FittedView(declared, iso(until), keywords=keywords, topics=topics)
 
 
 def _nothing(name: str, what: str, until: datetime) -> BadData:

@@ -28,7 +28,7 @@ from features.views.catalogue import (
     holding_features,
     windowed_features,
 )
-from features.views.fitted import Fitted
+from features.views.fitted import FittedView
 from features.views.lineage import Lineage
 from features.views.measures import rounded
 from features.views.python_features import ORDER, PythonFeature, check_python, python_features, python_select
@@ -70,7 +70,7 @@ def plan_views(
     feeds: FeedsFile,
     *,
     columns: Columns,
-    fitted: Mapping[str, Fitted],
+    fitted: Mapping[str, FittedView],
     python: Mapping[str, PythonFeature] | None = None,
 ) -> list[PlannedView]:
     """Return every declared view, and the automatic view of consents, ready to be computed.
@@ -131,10 +131,10 @@ def _plan(
     view: View,
     feeds: FeedsFile,
     columns: Columns,
-    fitted: Mapping[str, Fitted],
+    fitted: Mapping[str, FittedView],
     python: Mapping[str, PythonFeature],
 ) -> PlannedView:
-    learnt = fitted.get(name, Fitted(""))
+    learnt = fitted.get(name, FittedView(""))
     where = parse(view.where).sql() if view.where else "true"
     if view.python:
         return _in_python(name, view, feeds, columns, [python[function] for function in view.python])
@@ -153,7 +153,7 @@ def _plan(
     return _windowed(name, view, feeds, columns, learnt)
 
 
-def _windowed(name: str, view: View, feeds: FeedsFile, columns: Columns, learnt: Fitted) -> PlannedView:
+def _windowed(name: str, view: View, feeds: FeedsFile, columns: Columns, learnt: FittedView) -> PlannedView:
     by = (view.categories or learnt.categories) if view.by else ()
     if view.by and not by:
         raise BadData(

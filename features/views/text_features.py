@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from features.base.engine import literal, quoted
 from features.config.canonical import category_name
 from features.views.catalogue import Made
-from features.views.fitted import Fitted
+from features.views.fitted import FittedView
 
 #: A text's words, each between spaces of its own; what stands around an @ (an address) is no word.
 _WORDS = (
@@ -48,7 +48,7 @@ def lengths(column: str) -> list[TextColumn]:
     ]
 
 
-def counts(column: str, fitted: Fitted) -> list[TextColumn]:
+def counts(column: str, fitted: FittedView) -> list[TextColumn]:
     """Return one number a keyword (whether it stands in the text) and a topic (how many of its words do)."""
     return [
         *(

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from features.base.duration import format_duration, format_wait
+from features.base.expressions.expression import ALLOWED_FUNCTIONS, describe_dialect
 from features.config.engine_settings import MemorySize
 from features.config.feeds_file import FeedsFile
 from features.config.views_file import ViewsFile
@@ -125,16 +126,17 @@ def as_markdown() -> str:
                 parts.append("### " + ", ".join(f"`{place}`" for place in section.places))
                 parts.append(section.meaning)
             parts.append(_table(section.keys))
+    parts += ["## Expressions", "What may be written wherever an expression is expected.", describe_dialect()]
     return "\n\n".join(parts) + "\n"
 
 
 def as_json() -> dict[str, Any]:
-    """Return the whole reference as a JSON document: ``{files: {NAME: {meaning, sections: [...]}}}``."""
+    """Return the whole reference as a JSON document: ``{files: {NAME: {meaning, sections: [...]}}, functions: {…}}``."""
     files = {
         name: {"meaning": FILES[name][1], "sections": [asdict(section) for section in sections]}
         for name, sections in config_reference().items()
     }
-    return {"files": files}
+    return {"files": files, "functions": dict(ALLOWED_FUNCTIONS)}
 
 
 def _collect(model: type[BaseModel], place: str, places: dict[type[BaseModel], list[str]]) -> None:

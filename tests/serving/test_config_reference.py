@@ -89,5 +89,6 @@ def test_the_command_prints_the_page_and_the_same_as_json() -> None:
     assert runner.invoke(app, ["config", "reference"]).stdout == as_markdown()
     document = json.loads(runner.invoke(app, ["config", "reference", "--json"]).stdout)
     keys = [key for file in document["files"].values() for section in file["sections"] for key in section["keys"]]
-    assert len(keys) == len(re.findall(r"^\| `", as_markdown(), flags=re.MULTILINE))
+    rows = len(re.findall(r"^\| `", as_markdown(), flags=re.MULTILINE))
+    assert len(keys) + len(document["functions"]) == rows
     assert set(keys[0]) == {"key", "type", "required", "default", "meaning"}

@@ -22,8 +22,8 @@ from features.base.expressions.text_functions import TEXT_FUNCTIONS, like
 from features.base.expressions.vectors import (
     NULL,
     Kind,
+    TypedValues,
     Values,
-    Vector,
     both,
     choose,
     common,
@@ -34,8 +34,8 @@ from features.base.expressions.vectors import (
     truth,
 )
 
-Columns = Mapping[str, Vector]
-Run = Callable[[Columns], Vector]
+Columns = Mapping[str, TypedValues]
+Run = Callable[[Columns], TypedValues]
 
 _COMPARISONS: Mapping[str, Callable[[Any, Any], Any]] = {
     "=": operator.eq,
@@ -104,79 +104,79 @@ def compile_node(node: Node) -> Run:
     return _apply2(_BINARY[node.op], *args)
 
 
-def literal(value: Any) -> Vector:
+def literal(value: Any) -> TypedValues:
     if value is None:
         return NULL
     if isinstance(value, np.datetime64):
-        return Vector("date" if np.datetime_data(value.dtype)[0] == "D" else "time", value)
+        return TypedValues("date" if np.datetime_data(value.dtype)[0] == "D" else "time", value)
     kind, make = _LITERALS[type(value)]
-    return Vector(kind, make(value))
+    return TypedValues(kind, make(value))
 
 
 def _operations(node: Node) -> set[str]:
     return {node.op}.union(*(_operations(arg) for arg in node.args))
 
 
-def _apply1(function: Callable[[Vector], Vector], arg: Run) -> Run:
+def _apply1(function: Callable[[TypedValues], TypedValues], arg: Run) -> Run:
     return lambda columns: function(arg(columns))
 
 
-def _apply2(function: Callable[[Vector, Vector], Vector], left: Run, right: Run) -> Run:
+def _apply2(function: Callable[[TypedValues, TypedValues], TypedValues], left: Run, right: Run) -> Run:
     return lambda columns: function(left(columns), right(columns))
 
 
 # --- conditions ------------------------------------------------------------------------------------------------------
 
 
-def compare(op: str, left: Vector, right: Vector) -> Vector:
+def compare(op: str, left: TypedValues, right: TypedValues) -> TypedValues:
     kinds = left.kind, right.kind
     if kinds[0] != kinds[1]:
         if "null" in kinds:
-            return Vector("bool", np.False_, np.False_)
+            return TypedValues("bool", np.False_, np.False_)
         left, right = _dated(left, right), _dated(right, left)
         if not ({left.kind, right.kind} == {"bool", "float"} and op in ("=", "<>")):
             common({left.kind, right.kind}, doing=f"the comparison {op}")
     elif kinds[0] == "null":
-        return Vector("bool", np.False_, np.False_)
+        return TypedValues("bool", np.False_, np.False_)
     data = _COMPARISONS[op](left.data, right.data)
     if data is True or data is False:  # two literals
         data = np.bool_(data)
     valid = both(left.valid, right.valid)
-    return Vector("bool", data if valid is None else data & valid, valid)
+    return TypedValues("bool", data if valid is None else data & valid, valid)
 
 
-def _dated(vector: Vector, other: Vector) -> Vector:
+def _dated(vector: TypedValues, other: TypedValues) -> TypedValues:
     """A text literal beside a date or a time is read as one."""
     if vector.kind == "text" and type(vector.data) is str and other.kind in ("date", "time"):
         moment = iso_time(vector.data, kind="DATE" if other.kind == "date" else "TIMESTAMP")
         if moment is None:
             raise RefusedError(f"a {other.kind} is compared with text that is not an ISO {other.kind}")
-        return Vector(other.kind, moment)
+        return TypedValues(other.kind, moment)
     return vector
 
 
-def both_hold(left: Vector, right: Vector) -> Vector:
+def both_hold(left: TypedValues, right: TypedValues) -> TypedValues:
     data = left.data & right.data
     if left.valid is None and right.valid is None:
-        return Vector("bool", data)
+        return TypedValues("bool", data)
     if left.valid is None:
-        return Vector("bool", data, right.valid | ~left.data)
+        return TypedValues("bool", data, right.valid | ~left.data)
     if right.valid is None:
-        return Vector("bool", data, left.valid | ~right.data)
+        return TypedValues("bool", data, left.valid | ~right.data)
     no = (left.valid & ~left.data) | (right.valid & ~right.data)
-    return Vector("bool", data, (left.valid & right.valid) | no)
+    return TypedValues("bool", data, (left.valid & right.valid) | no)
 
 
-def one_holds(left: Vector, right: Vector) -> Vector:
+def one_holds(left: TypedValues, right: TypedValues) -> TypedValues:
     data = left.data | right.data
     valid = both(left.valid, right.valid)
-    return Vector("bool", data, None if valid is None else valid | data)
+    return TypedValues("bool", data, None if valid is None else valid | data)
 
 
-def _connect(terms: Sequence[Run], connect: Callable[[Vector, Vector], Vector]) -> Run:
+def _connect(terms: Sequence[Run], connect: Callable[[TypedValues, TypedValues], TypedValues]) -> Run:
     first, *rest = terms
 
-    def run(columns: Columns) -> Vector:
+    def run(columns: Columns) -> TypedValues:
         result = truth(first(columns))
         for term in rest:
             result = connect(result, truth(term(columns)))
@@ -185,46 +185,46 @@ def _connect(terms: Sequence[Run], connect: Callable[[Vector, Vector], Vector]) 
     return run
 
 
-def _not(x: Vector) -> Vector:
+def _not(x: TypedValues) -> TypedValues:
     x = truth(x)
-    return Vector("bool", ~x.data if x.valid is None else ~x.data & x.valid, x.valid)
+    return TypedValues("bool", ~x.data if x.valid is None else ~x.data & x.valid, x.valid)
 
 
-def _is_null(x: Vector) -> Vector:
-    return Vector("bool", np.False_ if x.valid is None else ~x.valid)
+def _is_null(x: TypedValues) -> TypedValues:
+    return TypedValues("bool", np.False_ if x.valid is None else ~x.valid)
 
 
-def _is_true(x: Vector) -> Vector:
-    return Vector("bool", truth(x).data)
+def _is_true(x: TypedValues) -> TypedValues:
+    return TypedValues("bool", truth(x).data)
 
 
-def _is_false(x: Vector) -> Vector:
-    return Vector("bool", _not(x).data)
+def _is_false(x: TypedValues) -> TypedValues:
+    return TypedValues("bool", _not(x).data)
 
 
-def _between(x: Vector, low: Vector, high: Vector) -> Vector:
+def _between(x: TypedValues, low: TypedValues, high: TypedValues) -> TypedValues:
     return both_hold(compare(">=", x, low), compare("<=", x, high))
 
 
 _FEW = 8  # up to here comparing one by one beats a set
 
 
-def _in(arg: Run, values: Sequence[Vector]) -> Run:
+def _in(arg: Run, values: Sequence[TypedValues]) -> Run:
     there = [value for value in values if value.kind != "null"]
     has_null = len(there) < len(values)
     texts = frozenset(value.data for value in there) if there and there[0].kind == "text" else None
     numbers = np.array([value.data for value in there]) if there and there[0].kind in ("int", "float") else None
 
-    def run(columns: Columns) -> Vector:
+    def run(columns: Columns) -> TypedValues:
         x = arg(columns)
         if x.kind == "null" or not there:
-            return Vector("bool", np.False_, np.False_)
+            return TypedValues("bool", np.False_, np.False_)
         if texts is not None and x.kind == "text" and type(x.data) is not str:
             found = np.fromiter(map(texts.__contains__, x.data.tolist()), bool, len(x.data))
-            result = Vector("bool", found if x.valid is None else found & x.valid, x.valid)
+            result = TypedValues("bool", found if x.valid is None else found & x.valid, x.valid)
         elif numbers is not None and len(there) > _FEW and x.kind in ("int", "float"):
             found = np.isin(x.data, numbers)
-            result = Vector("bool", found if x.valid is None else found & x.valid, x.valid)
+            result = TypedValues("bool", found if x.valid is None else found & x.valid, x.valid)
         else:
             result = compare("=", x, there[0])
             for value in there[1:]:
@@ -243,10 +243,10 @@ def _some(columns: Columns, mask: NDArray[np.bool_]) -> Columns:
     def part(values: Any) -> Any:
         return values[mask] if type(values) is np.ndarray else values
 
-    return {name: Vector(x.kind, part(x.data), part(x.valid)) for name, x in columns.items()}
+    return {name: TypedValues(x.kind, part(x.data), part(x.valid)) for name, x in columns.items()}
 
 
-def _spread(part: Vector, mask: NDArray[np.bool_]) -> Vector:
+def _spread(part: TypedValues, mask: NDArray[np.bool_]) -> TypedValues:
     if part.kind == "null" or (type(part.data) is not np.ndarray and type(part.valid) is not np.ndarray):
         return part
     small = finish(part, int(np.count_nonzero(mask)))
@@ -254,10 +254,10 @@ def _spread(part: Vector, mask: NDArray[np.bool_]) -> Vector:
     data[mask] = small.data
     valid = np.zeros(len(mask), bool)
     valid[mask] = small.valid
-    return Vector(part.kind, data, valid)
+    return TypedValues(part.kind, data, valid)
 
 
-def _branch(run: Run, lazy: bool, columns: Columns, mask: Any) -> Vector:
+def _branch(run: Run, lazy: bool, columns: Columns, mask: Any) -> TypedValues:
     if lazy and type(mask) is np.ndarray:
         return _spread(run(_some(columns, mask)), mask)
     if lazy and not mask:
@@ -270,10 +270,10 @@ def _case(args: Sequence[Run], lazy: Sequence[bool], *, simple: bool) -> Run:
     offset = 1 if simple else 0
     pairs = [(args[i], lazy[i], args[i + 1], lazy[i + 1]) for i in range(offset, len(args) - 1, 2)]
 
-    def run(columns: Columns) -> Vector:
+    def run(columns: Columns) -> TypedValues:
         subject = operand(columns) if operand is not None else None
         left: Any = np.True_
-        picks: list[tuple[Any, Vector]] = []
+        picks: list[tuple[Any, TypedValues]] = []
         for condition, lazy_condition, result, lazy_result in pairs:
             met = _branch(condition, lazy_condition, columns, left)
             holds = truth(met if subject is None else compare("=", subject, met)).data & left
@@ -290,7 +290,7 @@ def _case(args: Sequence[Run], lazy: Sequence[bool], *, simple: bool) -> Run:
 
 
 def _coalesce(args: Sequence[Run], lazy: Sequence[bool]) -> Run:
-    def run(columns: Columns) -> Vector:
+    def run(columns: Columns) -> TypedValues:
         values, left = [], np.True_
         for arg, late in zip(args, lazy, strict=True):
             value = _branch(arg, late, columns, left)
@@ -310,7 +310,7 @@ def _coalesce(args: Sequence[Run], lazy: Sequence[bool]) -> Run:
 def _extreme(args: Sequence[Run], op: str) -> Run:
     before = _COMPARISONS["<=" if op == "least" else ">="]
 
-    def run(columns: Columns) -> Vector:
+    def run(columns: Columns) -> TypedValues:
         values = [arg(columns) for arg in args]
         kind = common({value.kind for value in values}, doing=op)
         if kind == "null":
@@ -326,18 +326,18 @@ def _extreme(args: Sequence[Run], op: str) -> Run:
     return run
 
 
-def _nullif(x: Vector, y: Vector) -> Vector:
+def _nullif(x: TypedValues, y: TypedValues) -> TypedValues:
     same = compare("=", x, y).data
     if x.kind == "null":
         return NULL
     return choose(same, to_kind(NULL, x.kind), x)
 
 
-_UNARY: Mapping[str, Callable[[Vector], Vector]] = {
+_UNARY: Mapping[str, Callable[[TypedValues], TypedValues]] = {
     **NUMBER_FUNCTIONS_1,
     "not": _not,
     "is_null": _is_null,
     "is_true": _is_true,
     "is_false": _is_false,
 }
-_BINARY: Mapping[str, Callable[[Vector, Vector], Vector]] = {**NUMBER_FUNCTIONS_2, "nullif": _nullif}
+_BINARY: Mapping[str, Callable[[TypedValues, TypedValues], TypedValues]] = {**NUMBER_FUNCTIONS_2, "nullif": _nullif}

@@ -8,34 +8,34 @@ from typing import Any
 import numpy as np
 
 from features.base.expressions.dialect import RefusedError
-from features.base.expressions.vectors import NULL, ConversionError, Vector, both, to_kind
+from features.base.expressions.vectors import NULL, ConversionError, TypedValues, both, to_kind
 
 _ARITHMETIC: Mapping[str, Callable[[Any, Any], Any]] = {"+": np.add, "-": np.subtract, "*": np.multiply}
 _NUMBERS = ("int", "float", "null")
 
 
-def _number(x: Vector, doing: str) -> Any:
+def _number(x: TypedValues, doing: str) -> Any:
     """Return float data, NaN where null."""
     if x.kind not in _NUMBERS:
         raise RefusedError(f"{doing} needs a number, not a {x.kind}")
     return to_kind(x, "float").data
 
 
-def _floats(data: Any) -> Vector:
-    return Vector("float", data, data == data)
+def _floats(data: Any) -> TypedValues:
+    return TypedValues("float", data, data == data)
 
 
-def _arithmetic(op: str) -> Callable[[Vector, Vector], Vector]:
+def _arithmetic(op: str) -> Callable[[TypedValues, TypedValues], TypedValues]:
     function = _ARITHMETIC[op]
 
-    def run(left: Vector, right: Vector) -> Vector:
+    def run(left: TypedValues, right: TypedValues) -> TypedValues:
         if left.kind == "float" and right.kind == "float":
             return _floats(function(left.data, right.data))
         kinds = (left.kind, right.kind)
         if kinds == ("date", "date") and op == "-":
             valid = both(left.valid, right.valid)
             days = (left.data - right.data).astype(np.int64)
-            return Vector("int", days if valid is None else np.where(valid, days, 0), valid)
+            return TypedValues("int", days if valid is None else np.where(valid, days, 0), valid)
         if "date" in kinds or "time" in kinds:
             raise RefusedError(f"{op} between {' and '.join(kinds)}", "use INTERVAL '1' DAY, or date_diff('day', a, b)")
         if left.kind == "int" and right.kind == "int":
@@ -48,41 +48,41 @@ def _arithmetic(op: str) -> Callable[[Vector, Vector], Vector]:
     return run
 
 
-def _whole(op: str, left: Vector, right: Vector) -> Vector:
+def _whole(op: str, left: TypedValues, right: TypedValues) -> TypedValues:
     data = _ARITHMETIC[op](left.data, right.data)
     valid = both(left.valid, right.valid)
     near = _ARITHMETIC[op](np.asarray(left.data, np.float64), np.asarray(right.data, np.float64))
     wrapped = np.abs(near - data) > 2.0**62  # int64 wraps by 2**64 at a time
     if np.any(wrapped if valid is None else wrapped & valid):
         raise ConversionError(f"{op} between whole numbers exceeds 64 bits", "CAST one side to DOUBLE")
-    return Vector("int", data, valid)
+    return TypedValues("int", data, valid)
 
 
-def _divide(left: Vector, right: Vector) -> Vector:
+def _divide(left: TypedValues, right: TypedValues) -> TypedValues:
     divisor = _number(right, "/")
     return _floats(np.where(divisor == 0, np.nan, _number(left, "/") / divisor)[()])
 
 
-def _modulo(left: Vector, right: Vector) -> Vector:
+def _modulo(left: TypedValues, right: TypedValues) -> TypedValues:
     if left.kind == "int" and right.kind == "int":
         zero = right.data == 0
         data = np.fmod(left.data, np.where(zero, 1, right.data))
-        return Vector("int", data, both(both(left.valid, right.valid), ~zero))
+        return TypedValues("int", data, both(both(left.valid, right.valid), ~zero))
     divisor = _number(right, "%")
     return _floats(np.where(divisor == 0, np.nan, np.fmod(_number(left, "%"), divisor))[()])
 
 
-def _negate(x: Vector) -> Vector:
+def _negate(x: TypedValues) -> TypedValues:
     if x.kind == "int":
-        return _whole("-", Vector("int", np.int64(0)), x)
+        return _whole("-", TypedValues("int", np.int64(0)), x)
     return _floats(-_number(x, "-"))
 
 
-def _absolute(x: Vector) -> Vector:
-    return Vector("int", np.abs(x.data), x.valid) if x.kind == "int" else _floats(np.abs(_number(x, "abs()")))
+def _absolute(x: TypedValues) -> TypedValues:
+    return TypedValues("int", np.abs(x.data), x.valid) if x.kind == "int" else _floats(np.abs(_number(x, "abs()")))
 
 
-def round_half_away(x: Vector, digits: int) -> Vector:
+def round_half_away(x: TypedValues, digits: int) -> TypedValues:
     number = _number(x, "round()")
     scale = 10.0**digits
     scaled = number * scale
@@ -91,11 +91,11 @@ def round_half_away(x: Vector, digits: int) -> Vector:
     return _floats(np.where(np.isfinite(away / scale) & np.isfinite(scaled), away / scale, number)[()])
 
 
-def _float_function(name: str, function: Callable[[Any], Any]) -> Callable[[Vector], Vector]:
+def _float_function(name: str, function: Callable[[Any], Any]) -> Callable[[TypedValues], TypedValues]:
     return lambda x: _floats(function(_number(x, f"{name}()")))
 
 
-def _power(left: Vector, right: Vector) -> Vector:
+def _power(left: TypedValues, right: TypedValues) -> TypedValues:
     # pow(1, NaN) and pow(NaN, 0) are 1 in C, while null stays null in SQL
     base, exponent = _number(left, "power()"), _number(right, "power()")
     missing = (base != base) | (exponent != exponent)
@@ -111,22 +111,22 @@ _STEPS: Mapping[str, np.timedelta64] = {
 }
 
 
-def shift(amount: int, unit: str, *, sign: int) -> Callable[[Vector], Vector]:
-    def run(x: Vector) -> Vector:
+def shift(amount: int, unit: str, *, sign: int) -> Callable[[TypedValues], TypedValues]:
+    def run(x: TypedValues) -> TypedValues:
         if x.kind == "null":
             return to_kind(NULL, "time")
         if x.kind not in ("date", "time"):
             raise RefusedError(f"INTERVAL is added to a {x.kind}; it needs a date or a time")
         moment = to_kind(x, "time").data
         if unit in _STEPS:
-            return Vector("time", moment + _STEPS[unit] * (sign * amount), x.valid)
+            return TypedValues("time", moment + _STEPS[unit] * (sign * amount), x.valid)
         months = sign * amount * (12 if unit == "year" else 1)
         day = moment.astype("datetime64[D]")
         month = day.astype("datetime64[M]")
         target = month + months
         last = (target + 1).astype("datetime64[D]") - np.timedelta64(1, "D")
         shifted = np.minimum(target.astype("datetime64[D]") + (day - month.astype("datetime64[D]")), last)
-        return Vector("time", shifted.astype("datetime64[us]") + (moment - day.astype("datetime64[us]")), x.valid)
+        return TypedValues("time", shifted.astype("datetime64[us]") + (moment - day.astype("datetime64[us]")), x.valid)
 
     return run
 
@@ -134,24 +134,24 @@ def shift(amount: int, unit: str, *, sign: int) -> Callable[[Vector], Vector]:
 _UNITS = {"day": "D", "hour": "h", "month": "M", "year": "Y"}
 
 
-def _moment(x: Vector, doing: str) -> Vector:
+def _moment(x: TypedValues, doing: str) -> TypedValues:
     if x.kind not in ("date", "time"):
         raise RefusedError(f"{doing} needs a date or a time, not a {x.kind}", "CAST(x AS DATE)")
     return to_kind(x, "time")
 
 
-def date_diff(unit: str, start: Vector, end: Vector) -> Vector:
+def date_diff(unit: str, start: TypedValues, end: TypedValues) -> TypedValues:
     if "null" in (start.kind, end.kind):
         return to_kind(NULL, "int")
     code = f"datetime64[{_UNITS[unit]}]"
     before, after = (_moment(x, "date_diff()").data.astype(code) for x in (start, end))
     valid = both(start.valid, end.valid)
     count = (after - before).astype(np.int64)
-    return Vector("int", count if valid is None else np.where(valid, count, 0)[()], valid)
+    return TypedValues("int", count if valid is None else np.where(valid, count, 0)[()], valid)
 
 
-def _part(name: str) -> Callable[[Vector], Vector]:
-    def run(x: Vector) -> Vector:
+def _part(name: str) -> Callable[[TypedValues], TypedValues]:
+    def run(x: TypedValues) -> TypedValues:
         if x.kind == "null":
             return to_kind(NULL, "int")
         day = _moment(x, f"{name}()").data.astype("datetime64[D]")
@@ -161,12 +161,12 @@ def _part(name: str) -> Callable[[Vector], Vector]:
             "month": lambda: (month - year.astype("datetime64[M]")).astype(np.int64) + 1,
             "day": lambda: (day - month.astype("datetime64[D]")).astype(np.int64) + 1,
         }[name]()
-        return Vector("int", number if x.valid is None else np.where(x.valid, number, 0)[()], x.valid)
+        return TypedValues("int", number if x.valid is None else np.where(x.valid, number, 0)[()], x.valid)
 
     return run
 
 
-NUMBER_FUNCTIONS_1: Mapping[str, Callable[[Vector], Vector]] = {
+NUMBER_FUNCTIONS_1: Mapping[str, Callable[[TypedValues], TypedValues]] = {
     "neg": _negate,
     "abs": _absolute,
     "floor": _float_function("floor", np.floor),
@@ -178,7 +178,7 @@ NUMBER_FUNCTIONS_1: Mapping[str, Callable[[Vector], Vector]] = {
     "month": _part("month"),
     "day": _part("day"),
 }
-NUMBER_FUNCTIONS_2: Mapping[str, Callable[[Vector, Vector], Vector]] = {
+NUMBER_FUNCTIONS_2: Mapping[str, Callable[[TypedValues, TypedValues], TypedValues]] = {
     **{op: _arithmetic(op) for op in _ARITHMETIC},
     "/": _divide,
     "%": _modulo,

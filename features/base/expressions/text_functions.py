@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from features.base.expressions.dialect import RefusedError
-from features.base.expressions.vectors import NULL, Vector, as_texts, both, per_text, to_kind
+from features.base.expressions.vectors import NULL, TypedValues, as_texts, both, per_text, to_kind
 
-Run = Callable[[Mapping[str, Vector]], Vector]
+Run = Callable[[Mapping[str, TypedValues]], TypedValues]
 Make = Callable[[Sequence[Run], Any], Run]
 
 _SPACES = "".join(chr(code) for code in range(0x3001) if unicodedata.category(chr(code)) == "Zs")
@@ -62,13 +62,13 @@ def like(arg: Run, pattern: str, *, fold: bool) -> Run:
         pattern = lower(pattern)
     matches = _matcher(pattern)
 
-    def run(columns: Mapping[str, Vector]) -> Vector:
+    def run(columns: Mapping[str, TypedValues]) -> TypedValues:
         x = arg(columns)
         if x.kind == "null":
-            return Vector("bool", np.False_, np.False_)
+            return TypedValues("bool", np.False_, np.False_)
         _need_text(x, "LIKE")
         data = per_text((lambda text: matches(lower(text))) if fold else matches, x, np.bool_)
-        return Vector("bool", data if x.valid is None else data & x.valid, x.valid)
+        return TypedValues("bool", data if x.valid is None else data & x.valid, x.valid)
 
     return run
 
@@ -96,7 +96,7 @@ def _matcher(pattern: str) -> Callable[[str], bool]:
     return matches
 
 
-def _need_text(x: Vector, doing: str) -> None:
+def _need_text(x: TypedValues, doing: str) -> None:
     if x.kind not in ("text", "null"):
         raise RefusedError(f"{doing} needs text, not a {x.kind}", "CAST(x AS VARCHAR)")
 
@@ -106,16 +106,16 @@ def _of_one(
 ) -> Run:
     arg = args[0]
 
-    def run(columns: Mapping[str, Vector]) -> Vector:
+    def run(columns: Mapping[str, TypedValues]) -> TypedValues:
         x = arg(columns)
         _need_text(x, f"{name}()")
-        return to_kind(NULL, kind) if x.kind == "null" else Vector(kind, per_text(function, x, dtype), x.valid)
+        return to_kind(NULL, kind) if x.kind == "null" else TypedValues(kind, per_text(function, x, dtype), x.valid)
 
     return run
 
 
 def _of_many(name: str, function: Callable[..., Any], args: Sequence[Run], *, kind: Any, dtype: Any) -> Run:
-    def run(columns: Mapping[str, Vector]) -> Vector:
+    def run(columns: Mapping[str, TypedValues]) -> TypedValues:
         vectors = [arg(columns) for arg in args]
         for x in vectors:
             _need_text(x, f"{name}()")
@@ -124,7 +124,7 @@ def _of_many(name: str, function: Callable[..., Any], args: Sequence[Run], *, ki
     return run
 
 
-def _zipped(function: Callable[..., Any], vectors: Sequence[Vector], kind: Any, dtype: Any) -> Vector:
+def _zipped(function: Callable[..., Any], vectors: Sequence[TypedValues], kind: Any, dtype: Any) -> TypedValues:
     if any(x.kind == "null" for x in vectors):
         return to_kind(NULL, kind)
     valid = None
@@ -133,17 +133,17 @@ def _zipped(function: Callable[..., Any], vectors: Sequence[Vector], kind: Any, 
     lengths = [len(x.data) for x in vectors if type(x.data) is not str]
     if not lengths:
         result = function(*(x.data for x in vectors))
-        return Vector(kind, result if dtype is object else np.bool_(result), valid)
+        return TypedValues(kind, result if dtype is object else np.bool_(result), valid)
     out = np.empty(lengths[0], dtype=dtype)
     lists = [[x.data] * lengths[0] if type(x.data) is str else x.data.tolist() for x in vectors]
     out[:] = [function(*items) for items in zip(*lists, strict=True)]
-    return Vector(kind, out if dtype is object or valid is None else out & valid, valid)
+    return TypedValues(kind, out if dtype is object or valid is None else out & valid, valid)
 
 
 def _concatenate(args: Sequence[Run], _: Any) -> Run:
-    def run(columns: Mapping[str, Vector]) -> Vector:
+    def run(columns: Mapping[str, TypedValues]) -> TypedValues:
         vectors = [arg(columns) for arg in args]
-        texts = [x if x.kind in ("text", "null") else Vector("text", as_texts(x), x.valid) for x in vectors]
+        texts = [x if x.kind in ("text", "null") else TypedValues("text", as_texts(x), x.valid) for x in vectors]
         return _zipped(lambda *items: "".join(items), texts, "text", object)
 
     return run

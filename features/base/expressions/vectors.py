@@ -56,7 +56,7 @@ class Values:
         return truth
 
 
-class Vector(NamedTuple):
+class TypedValues(NamedTuple):
     """Values of one kind; a literal's ``data`` is a scalar; ``valid`` is None where nothing is null.
 
     A bool is False and a float is NaN where not valid: the operators rely on it.
@@ -67,10 +67,10 @@ class Vector(NamedTuple):
     valid: Any = None
 
 
-NULL = Vector("null", None, np.False_)
+NULL = TypedValues("null", None, np.False_)
 
 
-def load(name: str, values: Any, rows: int) -> Vector:
+def load(name: str, values: Any, rows: int) -> TypedValues:
     """Return a column as a vector.
 
     Raises
@@ -83,42 +83,44 @@ def load(name: str, values: Any, rows: int) -> Vector:
     kind = array.dtype.kind
     if kind == "f":
         array = array if array.dtype == np.float64 else array.astype(np.float64)
-        return Vector("float", array, array == array)
+        return TypedValues("float", array, array == array)
     if kind == "b":
-        return Vector("bool", array)
+        return TypedValues("bool", array)
     if kind in "iu":
-        return Vector("int", array if array.dtype == np.int64 else array.astype(np.int64))
+        return TypedValues("int", array if array.dtype == np.int64 else array.astype(np.int64))
     if kind == "M":
         days = np.datetime_data(array.dtype)[0] == "D"
-        return Vector("date" if days else "time", array.astype(DTYPES["date" if days else "time"]), ~np.isnat(array))
+        return TypedValues(
+            "date" if days else "time", array.astype(DTYPES["date" if days else "time"]), ~np.isnat(array)
+        )
     if kind in "OUT":
         return _load_objects(name, array.astype(object))
     raise RefusedError(f"the column {name} has the type {array.dtype}, which has no meaning here")
 
 
-def _load_objects(name: str, array: NDArray[Any]) -> Vector:
+def _load_objects(name: str, array: NDArray[Any]) -> TypedValues:
     items = array.tolist()
     types = set(map(type, items))
     if types == {str}:
-        return Vector("text", array)
+        return TypedValues("text", array)
     valid = np.fromiter((item is not None and item == item for item in items), bool, len(items))
     if not valid.any():
         return NULL
     kinds = {type(item) for item, there in zip(items, valid.tolist(), strict=True) if there}
     if all(issubclass(kind, str) for kind in kinds):
-        return Vector("text", np.where(valid, array, ""), valid)
+        return TypedValues("text", np.where(valid, array, ""), valid)
     if kinds <= {bool, np.bool_}:
-        return Vector("bool", np.where(valid, array, False).astype(bool), valid)
+        return TypedValues("bool", np.where(valid, array, False).astype(bool), valid)
     if all(issubclass(kind, (int, np.integer)) for kind in kinds):
-        return Vector("int", np.where(valid, array, 0).astype(np.int64), valid)
+        return TypedValues("int", np.where(valid, array, 0).astype(np.int64), valid)
     if all(issubclass(kind, (int, float, np.integer, np.floating, Decimal)) for kind in kinds):
-        return Vector("float", np.where(valid, array, np.nan).astype(np.float64), valid)
+        return TypedValues("float", np.where(valid, array, np.nan).astype(np.float64), valid)
     if kinds == {date}:
-        return Vector("date", _where_valid(valid, array).astype("datetime64[D]"), valid)
+        return TypedValues("date", _where_valid(valid, array).astype("datetime64[D]"), valid)
     if all(issubclass(kind, (datetime, np.datetime64)) for kind in kinds) and not any(
         getattr(item, "tzinfo", None) for item in items
     ):
-        return Vector("time", _where_valid(valid, array).astype("datetime64[us]"), valid)
+        return TypedValues("time", _where_valid(valid, array).astype("datetime64[us]"), valid)
     names = ", ".join(sorted(kind.__name__ for kind in kinds))
     raise RefusedError(f"the column {name} holds {names}, which are not one type", "convert the column first")
 
@@ -129,7 +131,7 @@ def _where_valid(valid: NDArray[np.bool_], array: NDArray[Any]) -> NDArray[Any]:
     return out
 
 
-def finish(vector: Vector, rows: int) -> Values:
+def finish(vector: TypedValues, rows: int) -> Values:
     """Return full arrays."""
     if vector.kind == "null":
         return Values(np.full(rows, np.nan), np.zeros(rows, bool))
@@ -167,20 +169,20 @@ def common(kinds: set[Kind], *, doing: str) -> Kind:
     raise RefusedError(f"{doing} mixes {' and '.join(sorted(kinds))}", "make them one type with CAST(x AS …)")
 
 
-def to_kind(vector: Vector, kind: Kind) -> Vector:
+def to_kind(vector: TypedValues, kind: Kind) -> TypedValues:
     """Return the vector in the kind that `common` gave."""
     if vector.kind == kind:
         return vector
     if vector.kind == "null":
         blank = {"text": "", "float": np.float64("nan"), "int": np.int64(0), "bool": np.False_}
-        return Vector(kind, blank.get(kind, np.datetime64("NaT", "us" if kind == "time" else "D")), np.False_)
+        return TypedValues(kind, blank.get(kind, np.datetime64("NaT", "us" if kind == "time" else "D")), np.False_)
     data = vector.data.astype(DTYPES[kind])
     if kind == "float" and vector.valid is not None:
         data = np.where(vector.valid, data, np.nan)[()]
-    return Vector(kind, data, vector.valid)
+    return TypedValues(kind, data, vector.valid)
 
 
-def choose(mask: Any, left: Vector, right: Vector) -> Vector:
+def choose(mask: Any, left: TypedValues, right: TypedValues) -> TypedValues:
     """Return left where the mask holds, else right; both of one kind."""
     if left.kind == "null":
         return NULL
@@ -188,27 +190,27 @@ def choose(mask: Any, left: Vector, right: Vector) -> Vector:
     valid = None
     if left.valid is not None or right.valid is not None:
         valid = np.where(mask, True if left.valid is None else left.valid, True if right.valid is None else right.valid)
-    return Vector(left.kind, data if data.ndim else data[()], valid if valid is None or valid.ndim else valid[()])
+    return TypedValues(left.kind, data if data.ndim else data[()], valid if valid is None or valid.ndim else valid[()])
 
 
-def boxed(vector: Vector) -> Any:
+def boxed(vector: TypedValues) -> Any:
     """Return data for numpy's own functions, which would take a text for their fixed-width one."""
     return np.array(vector.data, dtype=object) if type(vector.data) is str else vector.data
 
 
-def truth(vector: Vector) -> Vector:
+def truth(vector: TypedValues) -> TypedValues:
     """Return a vector as a condition: a number holds where it is not 0."""
     if vector.kind == "bool":
         return vector
     if vector.kind == "null":
-        return Vector("bool", np.False_, np.False_)
+        return TypedValues("bool", np.False_, np.False_)
     if vector.kind in ("int", "float"):
         holds = vector.data != 0
-        return Vector("bool", holds if vector.valid is None else holds & vector.valid, vector.valid)
+        return TypedValues("bool", holds if vector.valid is None else holds & vector.valid, vector.valid)
     raise RefusedError(f"a condition is expected, not a {vector.kind}", "compare it with something")
 
 
-def per_text(function: Callable[[str], Any], vector: Vector, dtype: Any = object) -> Any:
+def per_text(function: Callable[[str], Any], vector: TypedValues, dtype: Any = object) -> Any:
     """Return the function of each text (rows that are null hold an empty one)."""
     if type(vector.data) is str:
         result = function(vector.data)
@@ -236,7 +238,7 @@ _TARGETS: dict[str, Kind] = {
 }
 
 
-def convert(vector: Vector, target: str, *, lenient: bool) -> Vector:
+def convert(vector: TypedValues, target: str, *, lenient: bool) -> TypedValues:
     """Return CAST, or TRY_CAST where ``lenient``.
 
     Raises
@@ -248,7 +250,7 @@ def convert(vector: Vector, target: str, *, lenient: bool) -> Vector:
     if vector.kind in (kind, "null"):
         return to_kind(vector, kind)
     if kind == "text":
-        return Vector("text", as_texts(vector), vector.valid)
+        return TypedValues("text", as_texts(vector), vector.valid)
     if vector.kind == "text":
         return _from_text(vector, kind, target, lenient)
     numbers = ("bool", "int", "float")
@@ -263,7 +265,7 @@ def convert(vector: Vector, target: str, *, lenient: bool) -> Vector:
     raise RefusedError(f"CAST from {vector.kind} to {target} has no meaning")
 
 
-def _from_text(vector: Vector, kind: Kind, target: str, lenient: bool) -> Vector:
+def _from_text(vector: TypedValues, kind: Kind, target: str, lenient: bool) -> TypedValues:
     parsers: dict[str, Callable[[str], Any]] = {
         "float": _float_of,
         "int": _int_of,
@@ -272,9 +274,9 @@ def _from_text(vector: Vector, kind: Kind, target: str, lenient: bool) -> Vector
         "time": _time_of,
     }
     if type(vector.data) is str:
-        vector = Vector("text", np.array([vector.data], dtype=object), vector.valid)
+        vector = TypedValues("text", np.array([vector.data], dtype=object), vector.valid)
         one = _from_text(vector, kind, target, lenient)
-        return Vector(kind, one.data[0], one.valid if one.valid is None else one.valid[0])
+        return TypedValues(kind, one.data[0], one.valid if one.valid is None else one.valid[0])
     parsed = [parsers[kind](item) for item in vector.data.tolist()]
     fits = np.array([item is not None for item in parsed], dtype=bool)
     fits = fits if vector.valid is None else fits & vector.valid
@@ -285,7 +287,7 @@ def _from_text(vector: Vector, kind: Kind, target: str, lenient: bool) -> Vector
     return converted._replace(valid=fits & (data == data)) if kind == "float" else converted
 
 
-def _checked(vector: Vector, kind: Kind, data: Any, fits: Any, target: str, lenient: bool) -> Vector:
+def _checked(vector: TypedValues, kind: Kind, data: Any, fits: Any, target: str, lenient: bool) -> TypedValues:
     if not lenient:
         misfit = ~fits if vector.valid is None else vector.valid & ~fits
         count = int(np.count_nonzero(misfit))
@@ -293,7 +295,7 @@ def _checked(vector: Vector, kind: Kind, data: Any, fits: Any, target: str, leni
             raise ConversionError(
                 f"{count} value(s) cannot be converted to {target}", "TRY_CAST gives null for what cannot be converted"
             )
-    return Vector(kind, data if np.ndim(data) else data[()], fits)
+    return TypedValues(kind, data if np.ndim(data) else data[()], fits)
 
 
 def _float_of(text: str) -> float | None:
@@ -330,11 +332,11 @@ def _time_of(text: str) -> Any:
     return np.datetime64(moment, "us") + np.timedelta64(int((fraction or "0")[:6].ljust(6, "0")), "us")
 
 
-def as_texts(vector: Vector) -> Any:
+def as_texts(vector: TypedValues) -> Any:
     """Return the values written as DuckDB writes them."""
     if type(vector.data) is not np.ndarray:
         array = np.array([vector.data], dtype=DTYPES[vector.kind])
-        return as_texts(Vector(vector.kind, array, vector.valid))[0]
+        return as_texts(TypedValues(vector.kind, array, vector.valid))[0]
     out = np.empty(len(vector.data), dtype=object)
     if vector.kind == "bool":
         out[:] = ["true" if item else "false" for item in vector.data.tolist()]

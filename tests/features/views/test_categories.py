@@ -8,8 +8,8 @@ import yaml
 from features.base.errors import BadData
 from features.config.feeds_file import FeedsFile
 from features.config.views_file import ViewsFile
-from features.views.fitted import Fitted
-from features.views.fitting import Learnt, fit_views
+from features.views.fitted import FittedView
+from features.views.fitting import FittingResult, fit_views
 from tests.features.views.world import FEEDS, Rows, day, engine_with, snapshots
 
 TOP = """\
@@ -26,7 +26,7 @@ def bought(*items: str, at: float, known: float | None = None) -> list[dict[str,
     ]
 
 
-def learnt(text: str, kept: dict[str, Fitted] | None = None, **tables: Rows) -> Learnt:
+def learnt(text: str, kept: dict[str, FittedView] | None = None, **tables: Rows) -> FittingResult:
     file = ViewsFile.model_validate(yaml.safe_load(text))
     with engine_with(**tables) as (engine, _):
         feeds = FeedsFile.model_validate(yaml.safe_load(FEEDS))
@@ -50,7 +50,7 @@ def test_a_kept_choice_stands_and_an_unseen_category_changes_no_column_but_is_co
     after = learnt(
         TOP, {"v": before.fitted}, events=bought("jam", "tea", at=1) + bought("oil", "oil", "oil", at=2, known=7)
     )
-    assert after == Learnt(before.fitted, unseen=3)
+    assert after == FittingResult(before.fitted, unseen=3)
 
 
 def test_another_declaration_is_another_choice() -> None:

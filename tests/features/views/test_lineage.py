@@ -11,7 +11,7 @@ from features.config.feeds_file import FeedsFile
 from features.config.loading import Lines
 from features.config.views_file import ViewsFile
 from features.views.catalogue import Feature
-from features.views.fitted import Fitted
+from features.views.fitted import FittedView
 from features.views.plan import plan_views
 from tests.features.views.test_in_python import MINE
 
@@ -54,7 +54,7 @@ views:
 def features() -> dict[str, Feature]:
     file = ViewsFile.model_validate(yaml.safe_load(VIEWS))
     feeds = FeedsFile.model_validate(yaml.safe_load(FEEDS))
-    fitted = {"a": Fitted("", categories=("toys",)), "t": Fitted("", keywords=("line",))}
+    fitted = {"a": FittedView("", categories=("toys",)), "t": FittedView("", keywords=("line",))}
     planned = plan_views(file, Lines("views.yaml"), feeds, columns=COLUMNS, fitted=fitted, python=MINE)
     return {one.name: one for view in planned for one in view.features}
 

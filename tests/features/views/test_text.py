@@ -14,7 +14,7 @@ from features.base.errors import BadData
 from features.config.canonical import category_name
 from features.config.feeds_file import FeedsFile
 from features.config.views_file import ViewsFile
-from features.views.fitted import Fitted
+from features.views.fitted import FittedView
 from features.views.fitting import fit_views
 from features.views.text_features import counts, lengths, topic_name, words_of
 from tests.features.views.world import FEEDS, day, engine_with, snapshots
@@ -31,7 +31,7 @@ def said(text: str | None, *customers: str, at: float = 1) -> list[dict[str, Any
     return [{"customer_id": customer, "text": text, "event_time": day(at)} for customer in customers or SIX]
 
 
-def learnt(views: str, rows: list[dict[str, Any]]) -> Fitted:
+def learnt(views: str, rows: list[dict[str, Any]]) -> FittedView:
     file = ViewsFile.model_validate(yaml.safe_load(views))
     with engine_with(events=rows) as (engine, _):
         feeds = FeedsFile.model_validate(yaml.safe_load(FEEDS))
@@ -93,7 +93,7 @@ WORDS = ("line", "lines", "slow", "größe", "лампа", "x1", "电")
 
 @given(st.lists(st.sampled_from([*WORDS, ",", "- ", "me@line.org"]), max_size=12))
 def test_words_and_topics_are_counted_as_a_reader_would(said_words: list[str]) -> None:
-    fitted = Fitted("", keywords=("line", "größe"), topics=(("slow", "lines"), ("лампа",)))
+    fitted = FittedView("", keywords=("line", "größe"), topics=(("slow", "lines"), ("лампа",)))
     columns = [column.sql for column in counts("t", fitted)]
     with open_engine(folders=[]) as engine:
         select = f"SELECT {words_of('t')} AS __words FROM (SELECT CAST($1 AS VARCHAR) AS t)"
