@@ -131,7 +131,7 @@ def as_markdown() -> str:
 
 
 def as_json() -> dict[str, Any]:
-    """Return the whole reference as a JSON document: ``{files: {NAME: {meaning, sections: [...]}}, functions: {…}}``."""
+    """Return the whole reference as JSON: ``{files: {NAME: {meaning, sections: [...]}}, functions: {…}}``."""
     files = {
         name: {"meaning": FILES[name][1], "sections": [asdict(section) for section in sections]}
         for name, sections in config_reference().items()
