@@ -26,7 +26,13 @@ _BATCH = 20_000
 
 
 def is_address(source: str) -> bool:
-    """Say whether a source is the address of a database."""
+    """Return whether a source is the address of a database.
+
+    Examples
+    --------
+    >>> is_address("postgresql://host/shop"), is_address("data/till.csv")
+    (True, False)
+    """
     return source.partition("://")[0] in DRIVERS and "://" in source
 
 

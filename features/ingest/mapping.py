@@ -361,7 +361,13 @@ def _finite(number: str) -> str:
 
 
 def reference_name(column: str) -> str:
-    """Return the name under which a staged feed holds a column by which other feeds name its records."""
+    """Return the name of the staged column by which other feeds refer to this feed's records.
+
+    Examples
+    --------
+    >>> reference_name("login")
+    '__named_by login'
+    """
     return _NAMED_BY + column
 
 

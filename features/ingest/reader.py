@@ -1,4 +1,4 @@
-"""What a feed's source is to the rest of staging: columns, a fingerprint, and rows for the engine."""
+"""The protocol of feed sources: columns, a fingerprint, and rows for DuckDB."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _NESTED = ("STRUCT", "MAP", "UNION")
 
 
 class FeedSource(Protocol):
-    """A feed's source, found and sound; nothing of it is read before it is asked for.
+    """A feed's source; its rows are read only when they are requested.
 
     Attributes
     ----------
@@ -68,7 +68,7 @@ class FeedSource(Protocol):
         ...
 
     def close(self) -> None:
-        """Remove what was fetched, and hang up."""
+        """Remove downloaded files and close connections."""
         ...
 
 
@@ -88,7 +88,13 @@ def create_raw_rows(
 
 
 def is_nested(kind: str) -> bool:
-    """Say whether an SQL type holds other values; such a column is kept as JSON text."""
+    """Return whether an SQL type is nested; such a column is stored as JSON text.
+
+    Examples
+    --------
+    >>> is_nested("STRUCT(a INTEGER)"), is_nested("VARCHAR[]"), is_nested("VARCHAR")
+    (True, True, False)
+    """
     return kind.endswith("]") or kind.startswith(_NESTED)
 
 
@@ -120,5 +126,5 @@ def check_header(feed: str, file: str, columns: Sequence[str]) -> None:
 
 
 def empty(feed: str, message: str) -> BadData:
-    """Return the complaint about a file or table without rows."""
+    """Return the error for a file or table without rows."""
     return BadData("feed.empty", message, where=f"feed {feed}", hint="deliver the file again")

@@ -1,4 +1,4 @@
-"""What a feed's columns were in the last load: a renamed or retyped one is refused, not read as something else."""
+"""Changes of a feed's columns since the last load: a renamed or retyped column is refused."""
 
 from __future__ import annotations
 

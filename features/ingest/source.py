@@ -1,4 +1,4 @@
-"""Which reader reads a feed's source: by the scheme of its address, or by what its files are called."""
+"""The reader of a feed's source, by the scheme of its address or the suffix of its files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Read one feed in place, map it, keep unusable rows aside, and write its canonical table."""
+"""Read one feed in place, map it, quarantine unusable rows, and write its canonical table."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def stage(
 
 @dataclass(frozen=True)
 class _Staging:
-    """One feed on its way: its source, where its last load lies, and where this one goes."""
+    """The staging of one feed: its source, the folder of its last load, and the folder of this one."""
 
     source: FeedSource
     feed: Feed

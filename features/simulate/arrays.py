@@ -1,4 +1,4 @@
-"""Names for the arrays that the simulation passes around, and the few ways to make text of them quickly."""
+"""Types of the arrays of the simulation, and their conversion to text and times."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Table = Any  # pyarrow.Table: pyarrow ships no types
 Text = Any  # pyarrow.StringArray
 
 NEVER = np.iinfo(np.int64).max
-"""A time (seconds since 1970) that does not come."""
+"""A time (seconds since 1970) that is never reached."""
 
 Rows = TypeVar("Rows")
 
@@ -46,17 +46,35 @@ def text(values: npt.NDArray[Any] | Sequence[str]) -> Text:
 
 
 def padded(numbers: Ints, *, width: int) -> Text:
-    """Return whole numbers as text with leading zeros."""
+    """Return whole numbers as text with leading zeros.
+
+    Examples
+    --------
+    >>> padded(np.array([7, 42]), width=3).to_pylist()
+    ['007', '042']
+    """
     return pc.utf8_lpad(text(numbers), width=width, padding="0")
 
 
 def joined(*parts: Text | str, between: str = "") -> Text:
-    """Return texts written one after the other, element by element."""
+    """Return texts joined element by element.
+
+    Examples
+    --------
+    >>> joined(pa.array(["a", "b"]), "!", between=" ").to_pylist()
+    ['a !', 'b !']
+    """
     return pc.binary_join_element_wise(*parts, between)
 
 
 def word(words: Sequence[str], codes: Ints) -> Text:
-    """Return the word that each code stands for."""
+    """Return the word of each code.
+
+    Examples
+    --------
+    >>> word(("no", "yes"), np.array([1, 0])).to_pylist()
+    ['yes', 'no']
+    """
     return pa.array(words, pa.string()).take(pa.array(codes))
 
 
@@ -81,6 +99,12 @@ def days(seconds: Ints, *, missing: Flags | None = None) -> Any:
 
 
 def sigmoid(value: Floats) -> Floats:
-    """Return the logistic function."""
+    """Return the logistic function.
+
+    Examples
+    --------
+    >>> sigmoid(np.array([0.0]))
+    array([0.5])
+    """
     result: Floats = 1.0 / (1.0 + np.exp(-value))
     return result
