@@ -63,7 +63,7 @@ def append(
         done += intake.accept(part, at=system_clock())
     finally:
         intake.log.close()
-    _tell(terminal, done)
+    _report(terminal, done)
     terminal.next_step("nextbest events aside list" if done.aside else "nextbest events follow")
 
 
@@ -113,7 +113,7 @@ def aside(
     try:
         if what is What.replay:
             done = intake.replay(at=system_clock())
-            _tell(terminal, done)
+            _report(terminal, done)
             terminal.next_step("nextbest events follow")
             return
         counted = Counter((one.reason, one.detail) for one in intake.log.aside())
@@ -191,7 +191,7 @@ def _lines(source: Path | None) -> Iterator[bytes]:
         yield from (line for line in map(bytes.strip, stream) if line)
 
 
-def _tell(terminal: Terminal, done: Receipt) -> None:
+def _report(terminal: Terminal, done: Receipt) -> None:
     terminal.answer({"accepted": done.accepted, "duplicates": done.duplicates, "aside": dict(done.aside)})
     terminal.say(f"{done.accepted} accepted, {done.duplicates} known already, {sum(done.aside.values())} kept aside")
     for reason, events in done.aside.items():

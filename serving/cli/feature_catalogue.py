@@ -13,7 +13,7 @@ from features.base.charts import number
 from features.base.errors import UsageError
 from features.config.loading import did_you_mean
 from features.monitoring.feature_description import Described
-from features.monitoring.feature_description import describe as told
+from features.monitoring.feature_description import describe as described
 from features.monitoring.feature_profile import profile_features
 from features.monitoring.profile_page import write_profile
 from features.snapshots.build_report import FeaturesReport, read_report
@@ -51,7 +51,7 @@ def describe(
     terminal = Terminal(as_json=as_json)
     place = workspace_of(workspace)
     with terminal.progress() as progress:
-        found = told(place, read_report(place), feature, progress)
+        found = described(place, read_report(place), feature, progress)
     terminal.answer(found.as_dict())
     for line in _described(found):
         terminal.say(_plain(line))
@@ -94,14 +94,14 @@ def profile(
 
 def _chosen(report: FeaturesReport, view: str | None, owner: str | None) -> list[Feature]:
     every = [feature for built in report.views for feature in built.features]
-    for what, asked, known in (
+    for what, requested, known in (
         ("view", view, {feature.view for feature in every}),
         ("owner", owner, {feature.owner for feature in every}),
     ):
-        if asked is not None and asked not in known:
+        if requested is not None and requested not in known:
             names = sorted(known - {""})
             raise UsageError(
-                f"features.unknown_{what}", f"there is no {what} {asked!r}", hint=did_you_mean(asked, names)
+                f"features.unknown_{what}", f"there is no {what} {requested!r}", hint=did_you_mean(requested, names)
             )
     return [f for f in every if view in (None, f.view) and owner in (None, f.owner)]
 

@@ -29,7 +29,7 @@ def features_step(
     unseen = {view.name: view.unseen for view in report.views if view.unseen}
     unread = {view.name: view.unread for view in report.views if view.unread}
     columns = sum(len(view.features) for view in report.views)
-    told = (
+    summary = (
         f"{columns} features in {len(views)} views as of {len(report.cutoffs)} cutoffs, the last {iso(report.as_of)}; "
         f"{report.online_customers} customers online"
     )
@@ -45,7 +45,7 @@ def features_step(
         },
         "\n".join(
             [
-                told,
+                summary,
                 *earlier_lines(before, report.as_of),
                 *unseen_lines(unseen),
                 *unread_lines(unread),
@@ -64,14 +64,26 @@ def _built_as_of(workspace: Workspace) -> datetime | None:
 
 
 def earlier_lines(before: datetime | None, now: datetime) -> list[str]:
-    """Return a line where features are of an earlier moment than they were."""
+    """Return a line where features are of an earlier moment than they were.
+
+    Examples
+    --------
+    >>> earlier_lines(None, datetime(2026, 7, 1))
+    []
+    """
     if before is None or before <= now:
         return []
     return [f"  they were as of {iso(before)}: the online store went back, too; `nextbest features` brings it forward"]
 
 
 def unseen_lines(unseen: Mapping[str, int]) -> list[str]:
-    """Return a line for each view with rows of categories that came after its columns were chosen."""
+    """Return a line for each view with rows of categories that came after its columns were chosen.
+
+    Examples
+    --------
+    >>> unseen_lines({})
+    []
+    """
     return [
         f"  {view}: {rows} rows of categories that were not there when its columns were chosen; "
         "`nextbest features --refit` chooses again"
@@ -80,5 +92,11 @@ def unseen_lines(unseen: Mapping[str, int]) -> list[str]:
 
 
 def unread_lines(unread: Mapping[str, int]) -> list[str]:
-    """Return a line for each view with ends of contracts that cannot be read."""
+    """Return a line for each view with ends of contracts that cannot be read.
+
+    Examples
+    --------
+    >>> unread_lines({"contracts": 3})
+    ['  contracts: 3 values of `ends` are no times, and count as none']
+    """
     return [f"  {view}: {values} values of `ends` are no times, and count as none" for view, values in unread.items()]

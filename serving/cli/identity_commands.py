@@ -33,8 +33,8 @@ Reason = Annotated[str, typer.Option("--reason", help="Why; kept in the ledger."
 By = Annotated[str | None, typer.Option("--by", help="Who says so; the system's user if left out.")]
 
 
-class Verdict(StrEnum):
-    """What can be said about two records."""
+class JudgementChoice(StrEnum):
+    """How a person can judge two records."""
 
     ALWAYS = "always"
     NEVER = "never"
@@ -66,7 +66,7 @@ def history(customer: Customer, workspace: Folder = Path(), as_json: AsJson = Fa
 
 @app.command()
 def judge(
-    verdict: Annotated[Verdict, typer.Argument(help="always: they are one customer; never: they are not.")],
+    verdict: Annotated[JudgementChoice, typer.Argument(help="always: they are one customer; never: they are not.")],
     one: Annotated[str, typer.Argument(help="A record, as FEED:KEY.")],
     other: Annotated[str, typer.Argument(help="Another record, as FEED:KEY.")],
     reason: Reason,
@@ -100,8 +100,8 @@ def undo(
         kept = read_ledger(place.identity)
         ledger = take_back(kept.ledger, _number(event), by=_who(by), reason=reason, at=system_clock())
         write_ledger(place.identity, ledger, kept)
-    told = [ledger.event(number) for number in range(kept.ledger.events.num_rows + 1, ledger.events.num_rows + 1)]
-    entries = [entry for entry in told if entry is not None]
+    added = [ledger.event(number) for number in range(kept.ledger.events.num_rows + 1, ledger.events.num_rows + 1)]
+    entries = [entry for entry in added if entry is not None]
     pairs = ledger.judgements.num_rows - kept.ledger.judgements.num_rows
     lines = [*map(_line, entries), f"{pairs} pairs of records are judged never one customer"]
     document = {"undone": event, "events": [_document(entry) for entry in entries], "judged": pairs}

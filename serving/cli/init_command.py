@@ -70,14 +70,14 @@ def init(
     terminal.next_step(f"nextbest check --workspace {root}")
 
 
-def new_workspace(root: Path, asked: list[str], progress: Progress, *, here: Path) -> tuple[Proposal, list[str]]:
+def new_workspace(root: Path, requested: list[str], progress: Progress, *, here: Path) -> tuple[Proposal, list[str]]:
     """Write a workspace's files and return what was proposed, and the files' names.
 
     Parameters
     ----------
     root : the workspace's folder
-    asked : sources; none for the small invented company
-    progress : told of each source
+    requested : sources; none for the small invented company
+    progress : shows each source
     here : the folder that relative paths start from
 
     Raises
@@ -93,22 +93,22 @@ def new_workspace(root: Path, asked: list[str], progress: Progress, *, here: Pat
             hint="name a new folder, or remove the files; what a workspace has learnt lies in its state/",
         )
     own: dict[str, str] = {}
-    if not asked:
+    if not requested:
         own = {"data/customers.csv": CUSTOMERS, "data/purchases.csv": PURCHASES}
         taken = [name for name in own if (root / name).exists()]
         if taken:
             raise UsageError("init.exists", f"{root} already holds {taken[0]}", hint=f"name it: --from {taken[0]}")
     if own:
         _write(root, own)
-        asked, here = list(own), root
-    proposal = _propose(root, asked, progress, here=here)
+        requested, here = list(own), root
+    proposal = _propose(root, requested, progress, here=here)
     files = _files(proposal)
     _write(root, files)
     return proposal, [*own, *files]
 
 
-def _propose(root: Path, asked: list[str], progress: Progress, *, here: Path) -> Proposal:
-    sources = name_sources(asked, here=here.resolve(), root=root.resolve())
+def _propose(root: Path, requested: list[str], progress: Progress, *, here: Path) -> Proposal:
+    sources = name_sources(requested, here=here.resolve(), root=root.resolve())
     found = {name: settings_of(name, source, root=root.resolve()) for name, source in sources.items()}
     settings = {name: mapped for name, (mapped, _) in found.items()}
     with open_engine(

@@ -29,11 +29,23 @@ class LazyCommand:
     help: str
 
     def load(self) -> Any:
-        """Import the module, and return the function, or the `typer.Typer` of a group."""
+        """Import the module, and return the function, or the `typer.Typer` of a group.
+
+        Examples
+        --------
+        >>> LazyCommand("config_command:reference", "Print every key").load().__name__
+        'reference'
+        """
         return resolve_name(f"serving.cli.{self.target}")
 
     def build(self, name: str) -> Any:
-        """Return the command as Typer runs it, under this name."""
+        """Return the command as Typer runs it, under this name.
+
+        Examples
+        --------
+        >>> LazyCommand("config_command:reference", "Print every key").build("keys").name
+        'keys'
+        """
         loaded = self.load()
         if isinstance(loaded, typer.Typer):
             return get_group(loaded)

@@ -154,7 +154,13 @@ def _command(arguments: list[str]) -> list[str]:
 
 
 def commands() -> list[str]:
-    """Return the names of all commands, those of groups with the name of their group before them."""
+    """Return the names of all commands, those of groups with the name of their group before them.
+
+    Examples
+    --------
+    >>> [name for name in commands() if name.startswith("consent")]
+    ['consent show', 'consent withheld']
+    """
     return sorted(name for first in COMMANDS for name in _names(first))
 
 

@@ -1,4 +1,4 @@
-"""What every command is given: a workspace's folder, how to answer, a moment."""
+"""The options that all commands share: the workspace's folder, JSON output, a moment."""
 
 from __future__ import annotations
 
@@ -23,6 +23,11 @@ def workspace_of(folder: Path) -> Workspace:
     Raises
     ------
     UsageError : there is no such folder
+
+    Examples
+    --------
+    >>> workspace_of(Path()).root == Path().resolve()
+    True
     """
     if not folder.is_dir():
         raise UsageError("workspace.missing", f"there is no folder {folder}", hint="name one with --workspace")
@@ -34,7 +39,14 @@ def moment_of(text: str | None, *, option: str = "--as-of") -> datetime | None:
 
     Raises
     ------
-    UsageError : it is no moment of the years 1900 to 2199, to which the moments of rows are held, too
+    UsageError : it is not a moment of the years 1900 to 2199, the range that rows must lie in, too
+
+    Examples
+    --------
+    >>> moment_of("2026-06-30")
+    datetime.datetime(2026, 6, 30, 0, 0, tzinfo=datetime.timezone.utc)
+    >>> moment_of(None) is None
+    True
     """
     if text is None:
         return None

@@ -34,7 +34,7 @@ def reconcile(
     document = {"views": views, "different": done.wrong, "left": done.still_wrong}
     terminal.answer(document | _error(problems))
     for view in done.found:
-        terminal.say(_told(view))
+        terminal.say(_line(view))
     if problems:
         _fail(terminal, problems)
     terminal.say(f"{done.wrong} differences mended" if done.wrong else "online and offline are the same")
@@ -64,7 +64,7 @@ def consistency(
     }
     terminal.answer(document | _error(problems))
     terminal.show(_table(found))
-    for line in _asides(found):
+    for line in _footnotes(found):
         terminal.say(line)
     if problems:
         _fail(terminal, problems)
@@ -80,7 +80,7 @@ def _difference(view: Difference) -> dict[str, Any]:
     }
 
 
-def _told(view: Difference) -> str:
+def _line(view: Difference) -> str:
     if not view.counts:
         return f"{view.view}: the same"
     parts = []
@@ -132,7 +132,7 @@ def _rates(feature: FeatureConsistency) -> list[str]:
     return [f"{rate:.4f}" for rate in (feature.mismatch_rate, feature.missing_rate, feature.stale_rate)]
 
 
-def _asides(found: Consistency) -> Iterator[str]:
+def _footnotes(found: Consistency) -> Iterator[str]:
     yield f"{found.vectors} served vectors, {len(found.features)} features"
     if len(found.features) > SHOWN:
         yield f"  the other {len(found.features) - SHOWN} features differ no more than the last one shown"

@@ -1,4 +1,4 @@
-"""``nextbest report``: what the feeds said and became, on one page."""
+"""``nextbest report``: the quality report of the last `unify`, on one page."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ def report(workspace: Folder = Path(), as_json: AsJson = False) -> None:
     terminal = Terminal(as_json=as_json)
     place = workspace_of(workspace)
     page = report_quality(place, last_report(place))
-    told = read_json(page.with_name("report.json"))
-    terminal.answer({**told, "page": str(page)})
-    outcomes = ", ".join(f"{count} {outcome.replace('_', ' ')}" for outcome, count in told["outcomes"].items())
+    written = read_json(page.with_name("report.json"))
+    terminal.answer({**written, "page": str(page)})
+    outcomes = ", ".join(f"{count} {outcome.replace('_', ' ')}" for outcome, count in written["outcomes"].items())
     terminal.say(f"checks: {outcomes}")
     terminal.say(f"page: {page}")
-    terminal.next_step("nextbest quarantine list" if told["quarantine"] else "nextbest features")
+    terminal.next_step("nextbest quarantine list" if written["quarantine"] else "nextbest features")

@@ -105,10 +105,10 @@ def labels_yaml(*, field: str, positive: str, event: str, excluded: Sequence[str
             "validation: {scheme: customer, folds: 5}",
         ]
     else:
-        told = "whoever does nothing for 90 days has left" if event else "no feed says yet who leaves: an example"
+        meaning = "whoever does nothing for 90 days has left" if event else "no feed says yet who leaves: an example"
         lines += [
             "  leaving:",
-            f"    label: {{kind: inactivity, event: {event or 'purchase'}, horizon: 90d}} # {told}",
+            f"    label: {{kind: inactivity, event: {event or 'purchase'}, horizon: 90d}} # {meaning}",
             "    population: {active_within: 180d}",
             "validation: {scheme: time, folds: 3}",
         ]

@@ -1,4 +1,4 @@
-"""What a person at a terminal, or a program that reads JSON, is shown."""
+"""Output of the command line: text for people, one JSON object for programs; errors and their exit codes."""
 
 from __future__ import annotations
 
@@ -64,10 +64,10 @@ class Terminal:
                 self.err.print(f"  → {_plain(problem.hint)}")
 
     @contextmanager
-    def progress(self) -> Iterator[Bar]:
+    def progress(self) -> Iterator[ProgressBar]:
         """Yield progress that is drawn as a bar on a terminal, and as plain lines elsewhere."""
         if not self.err.is_terminal:
-            yield Bar(None, self.err)
+            yield ProgressBar(None, self.err)
             return
         columns = (
             SpinnerColumn(),
@@ -77,12 +77,12 @@ class Terminal:
             TimeElapsedColumn(),
         )
         with Progress(*columns, console=self.err, transient=False) as bars:
-            bar = Bar(bars, self.err)
+            bar = ProgressBar(bars, self.err)
             yield bar
             bar.close()
 
 
-class Bar:
+class ProgressBar:
     """`features.base.progress.Progress` on a terminal."""
 
     def __init__(self, bars: Progress | None, console: Console) -> None:
@@ -114,7 +114,7 @@ class Bar:
 def exit_code(error: BaseException, terminal: Terminal) -> int:
     """Show an error and return the exit code that stands for it.
 
-    An error that nobody foresaw is a defect of ours: its type and place are shown, never its message, which may
+    An unexpected error is a defect of nextbest: its type and place are shown, never its message, which may
     hold somebody's data; NEXTBEST_DEBUG=1 shows all of it.
     """
     if isinstance(error, NextbestError):
@@ -134,7 +134,7 @@ def exit_code(error: BaseException, terminal: Terminal) -> int:
                 "defect",
                 f"a defect of ours: {type(error).__name__}",
                 where=place,
-                hint="set NEXTBEST_DEBUG=1 for the whole story, and tell us",
+                hint="set NEXTBEST_DEBUG=1 for the whole traceback, and report it",
             )
         ]
     )

@@ -33,7 +33,7 @@ def train(
 def train_step(workspace: Workspace, models: Sequence[str], progress: Progress, *, clock: Clock) -> StepReport:
     """Run ``train``."""
 
-    def told(name: str, model: TrainedModel) -> list[str]:
+    def lines(name: str, model: TrainedModel) -> list[str]:
         main = [key for key in ("auc", "lift_10", "hit_5", "ndcg_5", "log_loss", "ece") if key in model.metrics]
         width = max(len(peer) for peer in ["nextbest", *model.peers])
         rows = [("nextbest", model.metrics), *sorted(model.peers.items())]
@@ -64,5 +64,5 @@ def train_step(workspace: Workspace, models: Sequence[str], progress: Progress, 
                 for name, model in trained.items()
             }
         },
-        "\n".join(line for name, model in trained.items() for line in told(name, model)),
+        "\n".join(line for name, model in trained.items() for line in lines(name, model)),
     )

@@ -16,7 +16,7 @@ from features.config.workspace_files import load_feeds
 from features.identity.owner_views import FOLDER
 from features.identity.owner_views import owners as counted
 from features.identity.value_history import Candidate, Why
-from features.identity.value_history import why as told
+from features.identity.value_history import why as value_history
 from serving.cli.options import AsJson, AsOf, Folder, moment_of, workspace_of
 from serving.cli.terminal import Terminal
 
@@ -34,7 +34,7 @@ def why(
     """Say which record gave a customer's value, by which rule, and why the other records' values lost."""
     place = workspace_of(workspace)
     feeds, _ = load_feeds(place)
-    found = told(place, feeds, customer, field, as_of=moment_of(as_of))
+    found = value_history(place, feeds, customer, field, as_of=moment_of(as_of))
     document = _document(found, shown=show_personal)
     terminal = Terminal(as_json=as_json)
     terminal.answer(document)

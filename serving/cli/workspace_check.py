@@ -1,4 +1,4 @@
-"""Everything that is wrong with a workspace, all at once; nothing is changed."""
+"""Every problem of a workspace's files, reported at once; nothing is changed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from training.registry.mlflow_settings import load_mlflow
 
 
 def check_workspace(workspace: Workspace) -> list[Problem]:
-    """Return every problem of every file, with its line; the feeds are looked at, not read whole.
+    """Return every problem of every file, with its line; the feeds are sampled, not read whole.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ def _collecting(problems: list[Problem]) -> Iterator[None]:
 def _known_features(workspace: Workspace) -> set[str]:
     """Return the declared features; where only the data know a view's categories, what was built or what is named.
 
-    Before the first build nobody can say whether ``groups__count_90d__sofas`` will be there, so it is believed.
+    Before the first build it is unknown whether ``groups__count_90d__sofas`` will exist, so it is accepted.
     """
     names, prefixes = declared_features(workspace)
     if (workspace.snapshots / REPORT).is_file():

@@ -23,8 +23,8 @@ class Meters:
     """What the service counts.
 
     Where ``PROMETHEUS_MULTIPROC_DIR`` was set before Prometheus' client was imported, as BentoML's supervisor does for
-    its workers, counts lie in that folder, and each worker tells those of all. Libraries beside us may set the variable
-    later, or put counts of their own there: those are not told.
+    its workers, counts lie in that folder, and each worker reports those of all. Other libraries may set the variable
+    later, or put counts of their own there: those are not reported.
     """
 
     def __init__(self) -> None:

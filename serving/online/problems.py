@@ -53,7 +53,13 @@ class Refused(Exception):
 
 
 def refuse(status: int, code: str, detail: str, *, pointer: str = "") -> Refused:
-    """Return the exception that answers with this fault."""
+    """Return the exception that answers with this fault.
+
+    Examples
+    --------
+    >>> refuse(404, "path.unknown", "no such path").fault.status
+    404
+    """
     return Refused(Fault(status, code, detail, pointer))
 
 
@@ -76,7 +82,13 @@ def of_error(error: NextbestError) -> Fault:
 
 
 def of_validation(errors: Sequence[Mapping[str, object]]) -> Fault:
-    """Return the fault of a body that does not fit the model: the first place, and what is expected there."""
+    """Return the fault of a body that does not fit the model: the first place, and what is expected there.
+
+    Examples
+    --------
+    >>> of_validation([{"loc": ("body", "customer_id"), "type": "missing", "msg": "Field required"}]).code
+    'body.missing_key'
+    """
     first = errors[0]
     location = first.get("loc")
     path = [part for part in location[1:] if part != "[key]"] if isinstance(location, tuple) else []

@@ -104,7 +104,13 @@ class RiskBands(Settings):
         return self
 
     def band(self, score: float) -> Literal["low", "medium", "high"]:
-        """Return the band of a score."""
+        """Return the band of a score.
+
+        Examples
+        --------
+        >>> RiskBands(medium=0.1, high=0.3).band(0.2)
+        'medium'
+        """
         return "low" if score < self.medium else "medium" if score < self.high else "high"
 
 

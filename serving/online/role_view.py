@@ -104,7 +104,14 @@ def consent_columns(context: ServiceContext) -> list[str]:
 
 
 def scores_of(scores: Mapping[str, Scores], row: int) -> dict[str, ScoreValue]:
-    """Return one customer's scores; what is not a number is null."""
+    """Return one customer's scores; what is not a number is null.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> scores_of({"churn": Scores(np.array([0.25, np.nan]))}, 1)
+    {'churn': None}
+    """
     found: dict[str, ScoreValue] = {}
     for model, one in scores.items():
         if one.values.ndim == 1:

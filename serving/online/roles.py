@@ -1,4 +1,4 @@
-"""Roles made ready: keys revealed and hashed, row rules parsed, everything that is wrong said at once."""
+"""Roles with their keys hashed and their row rules parsed; every problem of the file is reported at once."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _RULE_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9.\-]*(?:_[A-Za-z0-9.\-]+)*$")
 
 @dataclass(frozen=True)
 class Role:
-    """Who asks.
+    """What a key stands for: purposes, fields, customers, channels and actions.
 
     Attributes
     ----------
@@ -42,7 +42,7 @@ class Role:
     key_digest: bytes = field(default=b"", repr=False)
 
     def holds(self, *names: FieldName) -> bool:
-        """Say whether the role holds at least one of these fields."""
+        """Return whether the role holds at least one of these fields."""
         return not self.fields.isdisjoint(names)
 
     def may(self, action: ActionName) -> bool:
@@ -63,12 +63,19 @@ class Role:
         return self.actions is None or action in self.actions
 
     def acts_through(self, channel: str | None) -> bool:
-        """Return whether a channel is one of the role's; none, which is any channel, only where the role has all."""
+        """Return whether a channel is one of the role's; none, which is any channel, only where the role has all.
+
+        Examples
+        --------
+        >>> shop = Role("shop", frozenset(), frozenset(), channels=frozenset({"email"}))
+        >>> shop.acts_through("email"), shop.acts_through(None)
+        (True, False)
+        """
         return self.channels is None or channel in self.channels
 
 
 def load_roles(workspace: Workspace) -> tuple[RolesFile, Lines]:
-    """Read ``serving/roles.yaml``; no key is looked at."""
+    """Read ``serving/roles.yaml``, without reading any key."""
     return load(workspace.file(FILE), RolesFile, name=FILE)
 
 
@@ -141,7 +148,16 @@ def read_roles(workspace: Workspace) -> tuple[tuple[Role, ...], RiskBands]:
 
 
 def role_of(key: str, roles: Sequence[Role]) -> Role | None:
-    """Return the role that a key stands for; every role is compared, in a time that does not depend on the key."""
+    """Return the role that a key stands for; every role is compared, in a time that does not depend on the key.
+
+    Examples
+    --------
+    >>> clerk = Role("clerk", frozenset(), frozenset(), key_digest=hashlib.sha256(b"a long random key").digest())
+    >>> role_of("a long random key", [clerk]) is clerk
+    True
+    >>> role_of("another key", [clerk]) is None
+    True
+    """
     digest = hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()
     found = None
     for role in roles:

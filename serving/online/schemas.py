@@ -1,4 +1,4 @@
-"""What goes over the wire: strict requests, and answers in which a field that is not held is absent."""
+"""The request and reply models of the API: strict requests; replies in which a field that is not held is absent."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ def _without_null_defaults(schema: dict[str, Any]) -> None:
 
 
 class Request(BaseModel):
-    """Base of what is asked: no unknown key, no conversion of types."""
+    """Base of all requests: no unknown key, no conversion of types."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class Reply(BaseModel):
-    """Base of what is answered."""
+    """Base of all replies."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, json_schema_extra=_without_null_defaults)
 
@@ -53,7 +53,7 @@ class Context(Request):
 
 
 class DecideRequest(Request):
-    """Ask for the next best offers to one customer."""
+    """A request for the next best offers to one customer."""
 
     customer_id: CustomerId
     purpose: Named = Field(description="what the customer's data are used for; the role must hold it")
@@ -62,7 +62,7 @@ class DecideRequest(Request):
 
 
 class OutcomeRequest(Request):
-    """Tell what came of an offer."""
+    """The outcome of an offer."""
 
     decision_id: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
     offer: Named = Field(description="an offer of the decision, or NO_ACTION")
@@ -73,14 +73,14 @@ class OutcomeRequest(Request):
 
 
 class ScoreRequest(Request):
-    """Ask for the models' scores of a few customers."""
+    """A request for the models' scores of a few customers."""
 
     customer_ids: list[CustomerId] = Field(min_length=1, max_length=MOST_CUSTOMERS)
     models: list[Named] | None = Field(default=None, min_length=1, max_length=50, description="all when left out")
 
 
 class EventsRequest(Request):
-    """Tell what customers did."""
+    """What customers did."""
 
     events: list[Event] = Field(min_length=1, max_length=MOST_EVENTS)
 
@@ -196,7 +196,7 @@ class ProblemReply(Reply):
     type: str
     title: str
     status: int
-    code: str = Field(description="stable; what a program looks at")
+    code: str = Field(description="stable, for programs")
     detail: str
     pointer: str = Field(description="JSON pointer into the request's body; empty when it is not about one place")
     request_id: str

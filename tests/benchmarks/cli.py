@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 RUNS = 7
-MAX_SECONDS = 0.5
+MAX_SECONDS = 0.3
 NEXTBEST = str(Path(sys.executable).with_name("nextbest"))
 
 
