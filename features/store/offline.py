@@ -43,6 +43,7 @@ from features.store.point_in_time import (
     plain_select,
 )
 from features.store.retrieval_job import Job
+from features.store.store_settings import NAME
 
 SUFFIX = "__snapshot_time"
 #: What one retrieval may hold in memory before it spills to the workspace's state.
@@ -181,9 +182,17 @@ class PointInTimeOfflineStore(feast_duckdb.DuckDBOfflineStore):  # type: ignore[
 
         Raises
         ------
-        BadConfiguration : it is no Parquet file, nor a folder of them
+        BadConfiguration : it is no Parquet file, nor a folder of them, or no file is there
         """
-        schema = pq.read_schema(_files(data_source, Path(config.repo_path or ".").resolve())[0])
+        try:
+            schema = pq.read_schema(_files(data_source, Path(config.repo_path or ".").resolve())[0])
+        except FileNotFoundError:
+            raise BadConfiguration(
+                "store.source_missing",
+                f"the file of the source {data_source.name!r} does not exist",
+                where=NAME,
+                hint="write a Parquet file with the source's columns at its path first; Feast adds rows to that file",
+            ) from None
         return [(field.name, str(field.type)) for field in schema]
 
     @staticmethod

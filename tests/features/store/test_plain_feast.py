@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from feast import FeatureStore
+from feast import Entity, FeatureStore, FeatureView, Field, FileSource, ValueType
+from feast.types import Float64, String
 
 from features.base.errors import BadConfiguration
 from features.store.definitions import ServiceDefinition
@@ -39,6 +40,19 @@ def test_feast_may_not_write_snapshots(
     )
     with pytest.raises(BadConfiguration, match="written by `nextbest features` alone"):
         plain.write_to_offline_store("spend", row)
+
+
+def test_rows_for_a_file_that_does_not_exist_are_refused_by_name(
+    store: Store, workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(workspace)
+    source = FileSource(name="tips", path=str(workspace / "tips.parquet"), timestamp_field="event_timestamp")
+    customer = Entity(name="tipper", join_keys=["customer_id"], value_type=ValueType.STRING)
+    fields = [Field(name="customer_id", dtype=String), Field(name="tip", dtype=Float64)]
+    store.feast.apply([customer, FeatureView(name="tips", entities=[customer], schema=fields, source=source)])
+    row = pd.DataFrame({"customer_id": ["ann"], "tip": [9.0], "event_timestamp": [JAN]})
+    with pytest.raises(BadConfiguration, match="'tips' does not exist"):
+        store.feast.write_to_offline_store("tips", row)
 
 
 def run(workspace: Path) -> list[str]:
