@@ -1,4 +1,4 @@
-"""``nextbest events``: take events in, have them online a moment later, look at what is kept aside, prune the log."""
+"""``nextbest events``: take events in, have them online a moment later, list dead letters, prune the log."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ from serving.cli.terminal import Terminal
 
 app = typer.Typer(
     name="events",
-    help="Streamed events: take them in, have them online a moment later, look at what is kept aside, prune the log.",
+    help="Streamed events: take them in, have them online a moment later, list dead letters, prune the log.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
 
 
 class What(StrEnum):
-    """What to do with what is kept aside."""
+    """What to do with the dead letters."""
 
     list = "list"
     replay = "replay"
@@ -51,7 +51,7 @@ def append(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Put events into the log, each once; those that cannot be used are kept aside with their reason."""
+    """Put events into the log, each once; those that cannot be used become dead letters with their reason."""
     terminal = Terminal(as_json=as_json)
     intake = open_intake(workspace_of(workspace))
     done, part = Receipt(), []
@@ -64,7 +64,7 @@ def append(
     finally:
         intake.log.close()
     _report(terminal, done)
-    terminal.next_step("nextbest events aside list" if done.aside else "nextbest events follow")
+    terminal.next_step("nextbest events dead-letters list" if done.aside else "nextbest events follow")
 
 
 @app.command()
@@ -98,16 +98,16 @@ def follow(
             records.close()
     terminal.answer(asdict(done))
     terminal.say(f"{done.events} events in {done.batches} batches; {done.blocks} views of customers written online")
-    terminal.next_step("nextbest events aside list")
+    terminal.next_step("nextbest events dead-letters list")
 
 
 @app.command()
-def aside(
+def dead_letters(
     what: Annotated[What, typer.Argument(help="`list`, or `replay`: take in what can be used by now.")] = What.list,
     workspace: Folder = Path(),
     as_json: AsJson = False,
 ) -> None:
-    """Count what is kept aside, by reason; or take in what can be used by now."""
+    """Count the dead letters (events that could not be used) by reason; or take in what can be used by now."""
     terminal = Terminal(as_json=as_json)
     intake = open_intake(workspace_of(workspace))
     try:
@@ -127,8 +127,8 @@ def aside(
         detail = f" ({group['detail']})" if group["detail"] else ""
         terminal.say(f"{group['events']}: {group['reason']}{detail}: {REASONS[group['reason']]}".replace("[", r"\["))
     if not groups:
-        terminal.say("nothing is kept aside")
-    terminal.next_step("nextbest events aside replay" if groups else "nextbest events follow")
+        terminal.say("there are no dead letters")
+    terminal.next_step("nextbest events dead-letters replay" if groups else "nextbest events follow")
 
 
 @app.command()
@@ -156,7 +156,7 @@ def prune(
     terminal.answer(asdict(done))
     terminal.say(f"{done.delivered} events are gone that a feed holds; they counted no more")
     if before is not None:
-        terminal.say(f"{done.old} are gone that were older, and {done.aside} that were kept aside: they count no more")
+        terminal.say(f"{done.old} are gone that were older, and {done.aside} dead letters: they count no more")
     terminal.next_step("nextbest features" if done.old else "nextbest events follow")
 
 
@@ -193,6 +193,6 @@ def _lines(source: Path | None) -> Iterator[bytes]:
 
 def _report(terminal: Terminal, done: Receipt) -> None:
     terminal.answer({"accepted": done.accepted, "duplicates": done.duplicates, "aside": dict(done.aside)})
-    terminal.say(f"{done.accepted} accepted, {done.duplicates} known already, {sum(done.aside.values())} kept aside")
+    terminal.say(f"{done.accepted} accepted, {done.duplicates} known already, {sum(done.aside.values())} dead letters")
     for reason, events in done.aside.items():
         terminal.say(f"  {events}: {reason}")

@@ -41,7 +41,7 @@ def forget(
         terminal.say("the online store no longer holds this customer, and still holds all others")
     else:
         terminal.say("the online store does not hold this customer")
-    terminal.say(f"{events} streamed events are gone, and {aside} that were kept aside; told again, they stay away")
+    terminal.say(f"{events} streamed events are gone, and {aside} dead letters; sent again, they are ignored")
     terminal.say(f"{served} vectors of the log of served features are gone")
     terminal.say("a later build of the features brings back what the feeds still hold of this customer")
     terminal.next_step("nextbest features")

@@ -77,7 +77,7 @@ COMMANDS = {
     ),
     "events": LazyCommand(
         "event_commands:app",
-        "Streamed events: take them in, have them online a moment later, look at what is kept aside, prune the log.",
+        "Streamed events: take them in, have them online a moment later, list dead letters, prune the log.",
     ),
     "identity": LazyCommand(
         "identity_commands:app",

@@ -67,20 +67,20 @@ def test_what_is_kept_aside_is_counted_by_reason_and_shows_nobodys_data(
     path = workspace.root / "events.jsonl"
     path.write_text("\n".join([told(1, "secret-id"), told(2, "secret-id"), '{"amount": "secret"}']), encoding="utf-8")
     call("append", "--from", str(path))
-    code, document = call("aside")
+    code, document = call("dead-letters")
     assert code == 0
     assert document["events"] == 3
     assert {group["reason"]: group["events"] for group in document["groups"]} == {"malformed": 1, "unknown_customer": 2}
-    assert _run(["events", "aside", "list", "-w", str(workspace.root)]) == 0
+    assert _run(["events", "dead-letters", "list", "-w", str(workspace.root)]) == 0
     said = capsys.readouterr()
     assert "secret" not in said.out + said.err
-    assert said.out.splitlines()[-1] == "next: nextbest events aside replay"
+    assert said.out.splitlines()[-1] == "next: nextbest events dead-letters replay"
 
 
 def test_a_replay_takes_what_can_be_used_by_now(workspace: Workspace, call: Call) -> None:
     log = log_of(workspace)
     assert call("append", "--from", str(_written(workspace, told(1, "nobody"))))[1]["aside"] == {"unknown_customer": 1}
-    assert call("aside", "replay")[1] == {"accepted": 0, "duplicates": 0, "aside": {"unknown_customer": 1}}
+    assert call("dead-letters", "replay")[1] == {"accepted": 0, "duplicates": 0, "aside": {"unknown_customer": 1}}
     assert len(log.aside()) == 1
     log.close()
 
@@ -134,7 +134,7 @@ def test_a_password_in_the_address_is_refused(workspace: Workspace, call: Call) 
     feeds = workspace.file("features/feeds.yaml")
     text = feeds.read_text(encoding="utf-8") + 'event_log: {log: redis, address: "redis://:hunter2@host/0"}\n'
     feeds.write_text(text, encoding="utf-8")
-    code, document = call("aside")
+    code, document = call("dead-letters")
     assert code == 78
     assert "hunter2" not in json.dumps(document)
 
