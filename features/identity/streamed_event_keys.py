@@ -13,7 +13,7 @@ import pyarrow.dataset as ds
 from features.base.engine import literal, open_engine
 from features.base.workspace import Workspace
 from features.config.engine_settings import engine_resources
-from features.identity.streamed_events import read_segments, settled_rows, unreadable
+from features.identity.streamed_events import compacted_rows, read_segments, unreadable
 
 KEY = ["feed", "record_id"]
 _NONE = pa.table({name: pa.array([], pa.string()) for name in KEY})
@@ -37,7 +37,7 @@ def keys_delivered(workspace: Workspace, *, until: datetime | None) -> pa.Table:
     feeds = ", ".join(map(literal, segments.feeds))
     with open_engine(folders=[workspace.unified], resources=engine_resources(workspace)) as engine:
         try:
-            engine.register("settled", settled_rows(workspace.streaming, segments, columns=KEY, where=where))
+            engine.register("settled", compacted_rows(workspace.streaming, segments, columns=KEY, where=where))
             found: pa.Table = engine.sql(
                 f"""
                 SELECT feed, record_id FROM settled m
@@ -82,7 +82,7 @@ def _keys(workspace: Workspace, where: ds.Expression) -> pa.Table:
     if not segments.files:
         return _NONE
     try:
-        return settled_rows(workspace.streaming, segments, columns=KEY, where=where).read_all()
+        return compacted_rows(workspace.streaming, segments, columns=KEY, where=where).read_all()
     except (OSError, pa.ArrowException) as error:
         raise unreadable(error) from error
 

@@ -1,4 +1,4 @@
-"""Accepted streamed events among the canonical ``events``: where they lie as Parquet, and which of them count.
+"""AcceptedEvent streamed events among the canonical ``events``: where they lie as Parquet, and which of them count.
 
 The log's rows lie in segments under ``state/streaming/events``, in the order of their acceptance; `MANIFEST` lists
 them. A row counts as long as its customer is there, and no feed has delivered the same (feed, record_id).
@@ -100,7 +100,7 @@ def load_streamed_events(engine: duckdb.DuckDBPyConnection, *, streaming: Path, 
     segments = read_segments(streaming)
     while segments.files:
         try:
-            engine.register("settled", settled_rows(streaming, segments))
+            engine.register("settled", compacted_rows(streaming, segments))
             engine.execute(f"CREATE OR REPLACE TEMP TABLE streamed_events AS {_counting(segments, unified)}")
             return True
         except (OSError, pa.ArrowException, duckdb.InvalidInputException) as error:
@@ -112,7 +112,7 @@ def load_streamed_events(engine: duckdb.DuckDBPyConnection, *, streaming: Path, 
     return False
 
 
-def settled_rows(
+def compacted_rows(
     streaming: Path, segments: Segments, *, columns: list[str] | None = None, where: ds.Expression | None = None
 ) -> pa.RecordBatchReader:
     """Return the settled rows, of all columns where none is named, their page checksums verified as they are read."""

@@ -12,13 +12,13 @@ from typing import Any, Literal
 
 from features.base.errors import BadData
 from features.base.workspace import Workspace
-from features.monitoring.recompute_served import Asked, Recomputed, recompute
+from features.monitoring.recompute_served import Recomputed, RecomputeRequest, recompute
 from features.snapshots.build_report import read_report
 from features.store.definitions import view_of
-from features.store.feature_read_log import Vector, read_vectors
+from features.store.feature_read_log import FeatureRead, read_vectors
 from features.store.online_records import Plain
 from features.store.payload import to_microseconds
-from features.streaming.compaction import settle_all
+from features.streaming.compaction import compact_all
 from features.views.catalogue import FeatureType
 from features.views.declarations import definition_of
 
@@ -71,7 +71,7 @@ class FeatureConsistency:
 
 
 @dataclass(frozen=True)
-class Consistency:
+class ConsistencyReport:
     """What the log of served vectors proves.
 
     Parameters
@@ -90,7 +90,7 @@ class Consistency:
     features: tuple[FeatureConsistency, ...]
 
 
-def prove(workspace: Workspace, *, newest: int = NEWEST) -> Consistency:
+def prove(workspace: Workspace, *, newest: int = NEWEST) -> ConsistencyReport:
     """Compute what was served again, as of the same moments, by the views as they are compiled for the snapshots.
 
     Only what was known when a vector was read counts: what arrived later explains no difference, and makes none.
@@ -109,13 +109,13 @@ def prove(workspace: Workspace, *, newest: int = NEWEST) -> Consistency:
     definition = definition_of(workspace)
     vectors = [vector for vector in kept.vectors if vector.definition == definition]
     cutoffs = [to_microseconds(cutoff) for cutoff in report.cutoffs]
-    asked: defaultdict[str, set[Asked]] = defaultdict(set)
+    asked: defaultdict[str, set[RecomputeRequest]] = defaultdict(set)
     for vector in vectors:
         for view in vector.moments:
             question = _question(vector, view, cutoffs)
             if question is not None:
                 asked[view].add(question)
-    settle_all(workspace)
+    compact_all(workspace)
     found = recompute(workspace, asked)
     types = {feature.name: feature.type for view in report.views for feature in view.features}
     counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
@@ -147,7 +147,7 @@ def prove(workspace: Workspace, *, newest: int = NEWEST) -> Consistency:
         )
         for feature, count in counts.items()
     ]
-    return Consistency(
+    return ConsistencyReport(
         vectors=len(vectors),
         redefined=len(kept.vectors) - len(vectors),
         gone=gone,
@@ -156,17 +156,17 @@ def prove(workspace: Workspace, *, newest: int = NEWEST) -> Consistency:
     )
 
 
-def _question(vector: Vector, view: str, cutoffs: Sequence[int]) -> Asked | None:
+def _question(vector: FeatureRead, view: str, cutoffs: Sequence[int]) -> RecomputeRequest | None:
     """Return what has to be computed: the moment that was served; where nothing was, the last cutoff before."""
     served = vector.moments.get(view)
     if served is not None:
-        return Asked(served, vector.at_us, vector.customer)
+        return RecomputeRequest(served, vector.at_us, vector.customer)
     place = bisect_right(cutoffs, vector.at_us)
-    return Asked(cutoffs[place - 1], vector.at_us, vector.customer) if place else None
+    return RecomputeRequest(cutoffs[place - 1], vector.at_us, vector.customer) if place else None
 
 
 def _outcome(
-    vector: Vector, feature: str, kind: FeatureType | None, found: Recomputed, cutoffs: Sequence[int]
+    vector: FeatureRead, feature: str, kind: FeatureType | None, found: Recomputed, cutoffs: Sequence[int]
 ) -> Outcome:
     view = view_of(feature)
     question = _question(vector, view, cutoffs)
@@ -180,17 +180,17 @@ def _outcome(
 
 def _excuse(
     workspace: Workspace,
-    vectors: Sequence[Vector],
+    vectors: Sequence[FeatureRead],
     judged: Sequence[dict[str, Outcome]],
     types: Mapping[str, FeatureType],
 ) -> None:
     """Turn ``mismatch`` into ``behind`` where the vector holds what was known `LAG` before it was read."""
-    asked: defaultdict[str, set[Asked]] = defaultdict(set)
-    late: list[tuple[Vector, dict[str, Outcome], str, Asked]] = []
+    asked: defaultdict[str, set[RecomputeRequest]] = defaultdict(set)
+    late: list[tuple[FeatureRead, dict[str, Outcome], str, RecomputeRequest]] = []
     for vector, outcomes in zip(vectors, judged, strict=True):
         for feature in [name for name, outcome in outcomes.items() if outcome == "mismatch"]:
             moment = vector.moments[view_of(feature)]
-            before = Asked(moment or 0, vector.at_us - LAG // timedelta(microseconds=1), vector.customer)
+            before = RecomputeRequest(moment or 0, vector.at_us - LAG // timedelta(microseconds=1), vector.customer)
             asked[view_of(feature)].add(before)
             late.append((vector, outcomes, feature, before))
     found = recompute(workspace, asked) if late else {}

@@ -29,7 +29,7 @@ _REST, _RARE, _MISSING = "(other)", "(rare)", "(missing)"
 
 
 @dataclass(frozen=True)
-class Spread:
+class Distribution:
     """One feature at one cutoff.
 
     Parameters
@@ -54,7 +54,7 @@ class Spread:
         return 1 - self.filled / self.rows if self.rows else 0.0
 
 
-def spread(column: pa.ChunkedArray, *, telling: bool) -> Spread:
+def spread(column: pa.ChunkedArray, *, telling: bool) -> Distribution:
     """Return how a column is spread.
 
     Of fewer than 50 filled rows nothing is told but how many they are. A text is named when five customers share it.
@@ -69,11 +69,13 @@ def spread(column: pa.ChunkedArray, *, telling: bool) -> Spread:
     rows, filled = len(column), len(known)
     distinct = int(pc.count_distinct(known).as_py())
     if pa.types.is_string(column.type):
-        return Spread(rows, filled, distinct, bars=_categories(known) if telling and filled >= MIN_ROWS_SHOWN else ())
+        return Distribution(
+            rows, filled, distinct, bars=_categories(known) if telling and filled >= MIN_ROWS_SHOWN else ()
+        )
     values = known.to_numpy().astype(np.float64)
     if filled < MIN_ROWS_SHOWN or not telling:
-        return Spread(rows, filled, distinct)
-    return Spread(
+        return Distribution(rows, filled, distinct)
+    return Distribution(
         rows,
         filled,
         distinct,
@@ -175,7 +177,7 @@ def counted(column: pa.ChunkedArray, by: Sequence[float] | Sequence[str]) -> Col
     return ColumnStatistics(filled=len(known), constant=False, commonest=0.0, edges=edges, counts=counts)
 
 
-def as_dict(found: Spread) -> Mapping[str, object]:
+def as_dict(found: Distribution) -> Mapping[str, object]:
     """Return a spread as JSON holds it."""
     quantiles = dict(zip(("p5", "p50", "p95"), found.quantiles, strict=False))
     return {

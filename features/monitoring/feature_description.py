@@ -47,7 +47,7 @@ class Origin:
 
 
 @dataclass(frozen=True)
-class Described:
+class FeatureDescription:
     """One feature in full.
 
     Parameters
@@ -124,7 +124,7 @@ def find_feature(report: FeaturesReport, name: str) -> tuple[BuiltView, Feature]
     raise UsageError("features.unknown_feature", f"there is no feature {name!r}", hint=hint)
 
 
-def describe(workspace: Workspace, report: FeaturesReport, name: str, progress: Progress) -> Described:
+def describe(workspace: Workspace, report: FeaturesReport, name: str, progress: Progress) -> FeatureDescription:
     """Return all there is to say of a feature.
 
     Raises
@@ -139,7 +139,7 @@ def describe(workspace: Workspace, report: FeaturesReport, name: str, progress: 
     origins = tuple(_origins(feature, feeds, view))
     named = sorted({feed for origin in origins for feed in origin.feeds})
     known = {feed: last_accepted(workspace.quality, feed) for feed in named}
-    return Described(
+    return FeatureDescription(
         feature=feature,
         place=lines.where(("views", built.name)) if view is not None else "",
         view=view,

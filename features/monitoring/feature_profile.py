@@ -20,7 +20,7 @@ from features.base.workspace import Workspace
 from features.config.engine_settings import engine_resources
 from features.config.views_file import ViewsFile
 from features.config.workspace_files import load_views
-from features.monitoring.distributions import Spread, as_dict, counted, spread, yardstick
+from features.monitoring.distributions import Distribution, as_dict, counted, spread, yardstick
 from features.quality.load_profile import shift
 from features.snapshots.build_report import BuiltView, FeaturesReport
 from features.store.snapshot_files import rows_at_each
@@ -51,7 +51,7 @@ class FeatureProfile:
     """
 
     feature: Feature
-    now: Spread
+    now: Distribution
     missing: tuple[float, ...]
     drift: tuple[float | None, ...]
     constant: bool = False

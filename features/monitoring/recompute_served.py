@@ -28,7 +28,7 @@ MOMENTS_AT_ONCE = 128  # a view is computed for all of a batch's customers at al
 
 
 @dataclass(frozen=True, order=True)
-class Asked:
+class RecomputeRequest:
     """One customer's features, as of a moment and by what was known at another; microseconds since 1970."""
 
     as_of_us: int
@@ -37,11 +37,11 @@ class Asked:
 
 
 Values = Mapping[str, Plain]
-Recomputed = Mapping[str, Mapping[Asked, Values]]
+Recomputed = Mapping[str, Mapping[RecomputeRequest, Values]]
 """View → what was asked → the features. A customer who is not there (any more) is not in it."""
 
 
-def recompute(workspace: Workspace, asked: Mapping[str, Collection[Asked]]) -> Recomputed:
+def recompute(workspace: Workspace, asked: Mapping[str, Collection[RecomputeRequest]]) -> Recomputed:
     """Compute features again, by the views as they are compiled for the snapshots, under the consent filter.
 
     Parameters
@@ -54,7 +54,7 @@ def recompute(workspace: Workspace, asked: Mapping[str, Collection[Asked]]) -> R
     """
     feeds, _ = load_feeds(workspace)
     views, lines = load_views(workspace)
-    found: dict[str, dict[Asked, Values]] = {}
+    found: dict[str, dict[RecomputeRequest, Values]] = {}
     with open_engine(folders=[workspace.state], resources=engine_resources(workspace)) as engine:
         access = open_customer_data(engine, workspace, feeds.purposes, purpose=views.purpose)
         python = load_functions(workspace, views)
@@ -110,8 +110,8 @@ def _hold(engine: duckdb.DuckDBPyConnection, columns: Columns, customers: Collec
 
 
 def _there(
-    engine: duckdb.DuckDBPyConnection, columns: Columns, asked: Collection[Asked], *, held: bool = False
-) -> dict[Asked, int]:
+    engine: duckdb.DuckDBPyConnection, columns: Columns, asked: Collection[RecomputeRequest], *, held: bool = False
+) -> dict[RecomputeRequest, int]:
     """Return those that were known by then, each with when the last thing was that was known of them by then."""
     rows = " UNION ALL ".join(
         f"SELECT customer_id, epoch_us(known_at) AS known FROM {'held_' if held else ''}{kind}"
@@ -137,9 +137,9 @@ def _there(
     return {listed[place]: known for place, known in found}
 
 
-def _batches(there: Mapping[Asked, int]) -> Iterator[dict[Asked, int]]:
+def _batches(there: Mapping[RecomputeRequest, int]) -> Iterator[dict[RecomputeRequest, int]]:
     """Part what is asked so that in a batch a customer's rows are known up to one moment, and moments are few."""
-    batch: dict[Asked, int] = {}
+    batch: dict[RecomputeRequest, int] = {}
     limits: dict[str, int | None] = {}
     moments: set[int] = set()
     for one in sorted(there):
@@ -155,12 +155,12 @@ def _batches(there: Mapping[Asked, int]) -> Iterator[dict[Asked, int]]:
         yield batch
 
 
-def _limit(one: Asked, known: int) -> int | None:
+def _limit(one: RecomputeRequest, known: int) -> int | None:
     """Return up to when rows count, where that is before `as_of`: several moments of asking may mean the same rows."""
     return None if one.known_us >= one.as_of_us else known
 
 
-def _narrow(engine: duckdb.DuckDBPyConnection, columns: Columns, batch: Mapping[Asked, int]) -> None:
+def _narrow(engine: duckdb.DuckDBPyConnection, columns: Columns, batch: Mapping[RecomputeRequest, int]) -> None:
     """Make the tables hold the rows of these customers only, as far as they were known."""
     limits = {one.customer: _limit(one, known) for one, known in batch.items()}
     table = pa.table(
@@ -185,10 +185,10 @@ def _narrow(engine: duckdb.DuckDBPyConnection, columns: Columns, batch: Mapping[
 
 
 def _computed(
-    engine: duckdb.DuckDBPyConnection, view: PlannedView, asked: Collection[Asked]
-) -> Iterator[tuple[Asked, Values]]:
+    engine: duckdb.DuckDBPyConnection, view: PlannedView, asked: Collection[RecomputeRequest]
+) -> Iterator[tuple[RecomputeRequest, Values]]:
     _make_spine(engine, asked)
-    by_key: defaultdict[tuple[str, int], list[Asked]] = defaultdict(list)
+    by_key: defaultdict[tuple[str, int], list[RecomputeRequest]] = defaultdict(list)
     for one in asked:
         by_key[one.customer, one.as_of_us].append(one)
     names = [feature.name for feature in view.features]
@@ -200,7 +200,7 @@ def _computed(
                 yield one, dict(zip(names, held, strict=True))
 
 
-def _make_spine(engine: duckdb.DuckDBPyConnection, asked: Collection[Asked]) -> None:
+def _make_spine(engine: duckdb.DuckDBPyConnection, asked: Collection[RecomputeRequest]) -> None:
     """Create ``spine`` and ``cutoffs`` of exactly these customers and moments."""
     pairs = sorted({(one.customer, one.as_of_us) for one in asked})
     table = pa.table(

@@ -21,7 +21,7 @@ _BUILD = "`nextbest features` registers what was built last, and fills the onlin
 
 
 @dataclass(frozen=True)
-class Reconciled:
+class ReconciliationReport:
     """How the online store differed from the snapshots.
 
     Parameters
@@ -44,7 +44,7 @@ class Reconciled:
         return sum(view.wrong for view in self.left)
 
 
-def reconcile(workspace: Workspace, *, mending: bool, now: datetime) -> Reconciled:
+def reconcile(workspace: Workspace, *, mending: bool, now: datetime) -> ReconciliationReport:
     """Hold all that lies online against the snapshots of the last build, and make it as they say.
 
     Parameters
@@ -62,7 +62,7 @@ def reconcile(workspace: Workspace, *, mending: bool, now: datetime) -> Reconcil
         return _held(workspace, mending=mending, now=now)
 
 
-def _held(workspace: Workspace, *, mending: bool, now: datetime) -> Reconciled:
+def _held(workspace: Workspace, *, mending: bool, now: datetime) -> ReconciliationReport:
     report = read_report(workspace)
     store = open_store(workspace.root)
     try:
@@ -76,7 +76,7 @@ def _held(workspace: Workspace, *, mending: bool, now: datetime) -> Reconciled:
             left = store.reconcile(as_of=report.as_of, now=now, through=report.last_event, mending=False)
     finally:
         store.close()
-    return Reconciled(found, left)
+    return ReconciliationReport(found, left)
 
 
 def _out_of_step(report: FeaturesReport, registered: Mapping[str, Layout]) -> Iterator[Problem]:

@@ -24,8 +24,8 @@ from features.ingest.personal_columns import apart_attributes
 from features.snapshots.build_report import REPORT, UNIFIED_REPORT, BuiltView, FeaturesReport, as_json, read_report
 from features.snapshots.incremental_build import VERSION, Renewal
 from features.snapshots.manifest import read_kept
-from features.streaming.compaction import settle_all
-from features.streaming.generation_stamp import cut_stamp
+from features.streaming.compaction import compact_all
+from features.streaming.generation_stamp import removal_stamp
 from features.views.attributes import unread_ends
 from features.views.compute import cutoffs_between
 from features.views.declaration_check import faults_of_views
@@ -60,7 +60,7 @@ def build_snapshots(
     views, lines = _load_views(workspace, feeds)
     python = load_functions(workspace, views)
     fitted = {} if refit else read_fitted(workspace.fitted)
-    settled = settle_all(workspace)
+    settled = compact_all(workspace)
     declared = [
         VERSION,
         read_json(unified)["digest"],
@@ -69,7 +69,7 @@ def build_snapshots(
         as_of and iso(as_of),
         digest_file(workspace.file(views.python)) if views.python else "",
         *([settled] if settled else []),
-        *cut_stamp(workspace),
+        *removal_stamp(workspace),
     ]
     kept = read_kept(workspace.snapshots)
     intact = kept.intact(workspace.snapshots)

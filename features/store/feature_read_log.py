@@ -43,7 +43,7 @@ _SCHEMA = (
 
 
 @dataclass(frozen=True)
-class Vector:
+class FeatureRead:
     """One customer's features as they were served.
 
     Parameters
@@ -63,7 +63,7 @@ class Vector:
     values: Mapping[str, Plain]
 
 
-class VectorLog:
+class FeatureReadLog:
     """Writes a sample of what is read online, in a thread of its own: who reads neither waits nor fails.
 
     Parameters
@@ -173,7 +173,7 @@ class VectorLog:
 
 
 @dataclass(frozen=True)
-class Kept:
+class LoggedReads:
     """What the log holds.
 
     Parameters
@@ -182,11 +182,11 @@ class Kept:
     dropped : reads that were to be kept, and were not for want of time or space
     """
 
-    vectors: tuple[Vector, ...]
+    vectors: tuple[FeatureRead, ...]
     dropped: int
 
 
-def read_vectors(folder: Path, *, newest: int) -> Kept:
+def read_vectors(folder: Path, *, newest: int) -> LoggedReads:
     """Return the newest vectors of a log.
 
     Raises
@@ -204,7 +204,7 @@ def read_vectors(folder: Path, *, newest: int) -> Kept:
     with _opened(path) as sqlite:
         vectors = tuple(map(_read, _newest(sqlite, newest)))
         dropped = sqlite.execute("SELECT coalesce(sum(reads), 0) FROM dropped").fetchone()[0]
-    return Kept(vectors, int(dropped))
+    return LoggedReads(vectors, int(dropped))
 
 
 def forget(folder: Path, customer: str) -> int:
@@ -281,6 +281,8 @@ def _plain(value: Any) -> Any:
     return to_microseconds(value) // 1_000_000 if isinstance(value, datetime) else value
 
 
-def _read(row: tuple[str, int, str, str, str, str]) -> Vector:
+def _read(row: tuple[str, int, str, str, str, str]) -> FeatureRead:
     customer, at_us, definition, moments, stale, payload = row
-    return Vector(customer, at_us, definition, json.loads(moments), frozenset(json.loads(stale)), json.loads(payload))
+    return FeatureRead(
+        customer, at_us, definition, json.loads(moments), frozenset(json.loads(stale)), json.loads(payload)
+    )

@@ -17,7 +17,7 @@ AS_OF = "as_of"
 
 
 @dataclass(frozen=True)
-class History:
+class PointInTimeFeatures:
     """Features as of each asked moment, and the snapshots that they come from.
 
     Parameters
@@ -32,7 +32,7 @@ class History:
     snapshot_times: pd.DataFrame
 
 
-def retrieve(feast: FeatureStore, entities: pd.DataFrame, features: Sequence[str]) -> History:
+def retrieve(feast: FeatureStore, entities: pd.DataFrame, features: Sequence[str]) -> PointInTimeFeatures:
     """Return the features of each (customer, moment); see `Store.historical`."""
     asked = _entities(entities)
     views = list(dict.fromkeys(view_of(feature) for feature in features))
@@ -47,7 +47,7 @@ def retrieve(feast: FeatureStore, entities: pd.DataFrame, features: Sequence[str
     frame = joined[[CUSTOMER, EVENT_TIME, *features]].rename(columns={EVENT_TIME: AS_OF})
     snapshot_times = joined[times].set_axis(views, axis="columns")
     _refuse_leaks(snapshot_times, frame[AS_OF])
-    return History(frame=frame, snapshot_times=snapshot_times)
+    return PointInTimeFeatures(frame=frame, snapshot_times=snapshot_times)
 
 
 def _entities(entities: pd.DataFrame) -> pd.DataFrame:

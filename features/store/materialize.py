@@ -18,7 +18,7 @@ from features.store.online_blocks import (
     put_watermark,
     read_watermark,
 )
-from features.store.online_differences import Change, Kind, changes, mend
+from features.store.online_differences import Kind, RecordChange, changes, mend
 from features.store.online_records import OnlineRecords, Record
 from features.store.payload import to_microseconds
 
@@ -188,7 +188,7 @@ def _differing(
     resources: EngineResources | None,
     mending: bool,
     now: datetime | None = None,
-) -> Iterator[Change]:
+) -> Iterator[RecordChange]:
     """Yield every customer who differs; with `mending`, mended, and the watermarks set once all are."""
     layouts = [records.put_layout(snapshot.source.layout) for snapshot in snapshots]
     latest_us = None if now is None else to_microseconds(now)

@@ -26,7 +26,7 @@ CUSTOMERS_AT_ONCE = 2_000
 
 
 @dataclass(frozen=True)
-class Change:
+class RecordChange:
     """What one customer's record lacks to be as the snapshots say.
 
     Parameters
@@ -49,7 +49,7 @@ def changes(
     cutoffs: Mapping[str, int],
     gone: Mapping[str, int],
     latest_us: int | None = None,
-) -> Iterator[Change]:
+) -> Iterator[RecordChange]:
     """Yield every customer whose record differs.
 
     Parameters
@@ -75,10 +75,10 @@ def changes(
         if kinds:
             right = {view for view, kind in kinds.items() if kind not in ("extra", "ahead")}
             write = {view: block for view, block in wanted.items() if view in right}
-            yield Change(customer, kinds, write, discard)
+            yield RecordChange(customer, kinds, write, discard)
 
 
-def mend(records: OnlineRecords, found: Iterable[Change]) -> Iterator[Change]:
+def mend(records: OnlineRecords, found: Iterable[RecordChange]) -> Iterator[RecordChange]:
     """Make the records as the snapshots say, some customers at a time; yield what was done, after it was done.
 
     Each customer's blocks are written in one step. A block that became newer in the meantime stays.

@@ -16,7 +16,7 @@ from features.config.engine_settings import engine_resources
 from features.config.loading import did_you_mean
 from features.store import historical, registration
 from features.store.definitions import CUSTOMER, ServiceDefinition, SnapshotView, view_of
-from features.store.historical import History
+from features.store.historical import PointInTimeFeatures
 from features.store.materialize import Difference, Materialized, materialize, reconcile
 from features.store.online import RecordsOnlineStore
 from features.store.online_blocks import Source
@@ -28,7 +28,7 @@ from features.store.served_features import put_served
 from features.store.snapshot_files import latest_cutoff, no_snapshot_at, rows_at
 from features.store.store_settings import OFFLINE, folders_of, is_server, read_settings, registry_address
 
-__all__ = ["Applied", "Difference", "History", "Materialized", "OnlineRow", "Store", "open_store"]
+__all__ = ["Applied", "Difference", "Materialized", "OnlineRow", "PointInTimeFeatures", "Store", "open_store"]
 
 
 def open_store(root: Path) -> Store:
@@ -106,7 +106,7 @@ class Store:
         """Return every registered view's features with their types, in the declared order."""
         return {view.name: tuple(registration.columns_of(view).items()) for view in self.feast.list_feature_views()}
 
-    def historical(self, entities: pd.DataFrame, features: Sequence[str]) -> History:
+    def historical(self, entities: pd.DataFrame, features: Sequence[str]) -> PointInTimeFeatures:
         """Return features as they were known at each row's moment.
 
         Parameters

@@ -23,7 +23,7 @@ WAIT_S = 600.0  # another process settles, which ends
 ROWS = 100_000  # of a segment; a full one is not written again
 
 
-def settle(workspace: Workspace, log: EventLog) -> int:
+def compact(workspace: Workspace, log: EventLog) -> int:
     """Write the entries that are not settled; return the number of the last one that is.
 
     A run that is killed leaves what was settled before. What names its customer by a record is led to that record's
@@ -61,13 +61,13 @@ def settle(workspace: Workspace, log: EventLog) -> int:
         return settled.through
 
 
-def settle_all(workspace: Workspace) -> int:
+def compact_all(workspace: Workspace) -> int:
     """Settle a workspace's log, where there is one; return the number of the last settled entry, 0 for none."""
     if not has_log(workspace):
         return 0
     log = open_log(workspace)
     try:
-        return settle(workspace, log)
+        return compact(workspace, log)
     finally:
         log.close()
 

@@ -20,7 +20,7 @@ from features.streaming.event_log import Entry
 ALWAYS = ("customer_id", "feed", "record_id", "event_time", "known_at")
 
 
-class History:
+class CustomerRows:
     """The canonical tables, as they were when they were loaded, and the events that came since.
 
     Parameters

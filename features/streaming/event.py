@@ -52,7 +52,7 @@ Short = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterVal
 Number = Annotated[float, Field(ge=-LARGEST, le=LARGEST, allow_inf_nan=False)]
 
 
-class Event(BaseModel):
+class StreamedEvent(BaseModel):
     """What a source tells of one customer, in canonical terms; no unknown key, no conversion of types."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -76,14 +76,14 @@ class Event(BaseModel):
     text: Annotated[str, StringConstraints(max_length=10_000), AfterValidator(_written)] | None = None
 
     @model_validator(mode="after")
-    def _about_one(self) -> Event:
+    def _about_one(self) -> StreamedEvent:
         if (self.customer_id is None) == (self.record is None):
             raise ValueError("exactly one of customer_id and record names the customer")
         return self
 
 
 @dataclass(frozen=True)
-class Accepted:
+class AcceptedEvent:
     """An event about a known customer, as a log keeps it.
 
     Parameters
@@ -110,15 +110,15 @@ class Accepted:
         return json.dumps(asdict(self), ensure_ascii=False, separators=(",", ":"))
 
     @classmethod
-    def from_json(cls, text: str) -> Accepted:
+    def from_json(cls, text: str) -> AcceptedEvent:
         """Return the event that `to_json` wrote."""
         return cls(**json.loads(text))
 
 
-def parse_event(text: str | bytes) -> Event | str:
+def parse_event(text: str | bytes) -> StreamedEvent | str:
     """Return the event that a JSON object tells, or why it tells none; the reason holds no value of it."""
     try:
-        return Event.model_validate_json(text)
+        return StreamedEvent.model_validate_json(text)
     except ValidationError as error:
         return _why(error.errors(include_url=False, include_context=False, include_input=False))
     except ValueError:
@@ -126,7 +126,7 @@ def parse_event(text: str | bytes) -> Event | str:
 
 
 def _why(errors: Sequence[ErrorDetails]) -> str:
-    known = Event.model_fields
+    known = StreamedEvent.model_fields
     places = []
     for error in errors:
         location, kind = error["loc"], error["type"]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from features.streaming.event import Accepted
+from features.streaming.event import AcceptedEvent
 
 Key = tuple[str, str]
 """Feed and id of an event."""
@@ -25,11 +25,11 @@ class Entry:
 
     seq: int
     known_us: int
-    event: Accepted
+    event: AcceptedEvent
 
 
 @dataclass(frozen=True)
-class Aside:
+class DeadLetter:
     """What was told and is no event about a known customer (yet).
 
     Parameters
@@ -60,7 +60,7 @@ class Appended:
 
 
 @dataclass(frozen=True)
-class Place:
+class WorkerPosition:
     """How far the worker is.
 
     Parameters
@@ -80,7 +80,12 @@ class EventLog(Protocol):
     """
 
     def append(
-        self, events: Sequence[Accepted], aside: Sequence[Aside] = (), *, at_us: int, replayed: Sequence[str] = ()
+        self,
+        events: Sequence[AcceptedEvent],
+        aside: Sequence[DeadLetter] = (),
+        *,
+        at_us: int,
+        replayed: Sequence[str] = (),
     ) -> Appended:
         """Add what is new, all or nothing.
 
@@ -107,13 +112,13 @@ class EventLog(Protocol):
     def last(self) -> int:
         """Return the number of the last entry that there ever was; 0 of a log that never held any."""
 
-    def aside(self, reasons: Sequence[str] = ()) -> list[Aside]:
+    def aside(self, reasons: Sequence[str] = ()) -> list[DeadLetter]:
         """Return what is kept aside for one of these reasons (for any, if none is named), oldest first."""
 
-    def place(self) -> Place:
+    def place(self) -> WorkerPosition:
         """Return how far the worker is."""
 
-    def move(self, place: Place) -> None:
+    def move(self, place: WorkerPosition) -> None:
         """Remember how far the worker is.
 
         Raises

@@ -17,8 +17,8 @@ from typing import Any
 import redis
 
 from features.base.errors import Unreachable
-from features.streaming.event import Accepted
-from features.streaming.event_log import Appended, Aside, Entry, Key, LeaseLost, Place, digest_of_key
+from features.streaming.event import AcceptedEvent
+from features.streaming.event_log import Appended, DeadLetter, Entry, Key, LeaseLost, WorkerPosition, digest_of_key
 
 TIMEOUT_S = 5.0
 LEASE_MS = 10_000  # a worker that was killed is waited for so long
@@ -109,7 +109,12 @@ class RedisLog:
         return cls(client, name=name)
 
     def append(
-        self, events: Sequence[Accepted], aside: Sequence[Aside] = (), *, at_us: int, replayed: Sequence[str] = ()
+        self,
+        events: Sequence[AcceptedEvent],
+        aside: Sequence[DeadLetter] = (),
+        *,
+        at_us: int,
+        replayed: Sequence[str] = (),
     ) -> Appended:
         """See `EventLog`; more than a thousand events are several steps."""
         accepted = 0
@@ -118,7 +123,9 @@ class RedisLog:
             accepted += self._append(part, aside if last else (), at_us, replayed if last else ())
         return Appended(accepted, len(events) - accepted)
 
-    def _append(self, events: Sequence[Accepted], aside: Sequence[Aside], at_us: int, replayed: Sequence[str]) -> int:
+    def _append(
+        self, events: Sequence[AcceptedEvent], aside: Sequence[DeadLetter], at_us: int, replayed: Sequence[str]
+    ) -> int:
         values: list[str | bytes | int] = [at_us, len(events)]
         for event in events:
             values += [f"{event.feed}\x1f{event.id}", digest_of_key(event.feed, event.id), event.to_json()]
@@ -134,7 +141,7 @@ class RedisLog:
         with _explained():
             rows = self._redis.xrange(self._keys["stream"], min=f"{after + 1}-0", count=limit)
         return [
-            Entry(int(name.split(b"-")[0]), int(row[b"known_us"]), Accepted.from_json(row[b"payload"].decode()))
+            Entry(int(name.split(b"-")[0]), int(row[b"known_us"]), AcceptedEvent.from_json(row[b"payload"].decode()))
             for name, row in rows
         ]
 
@@ -159,21 +166,21 @@ class RedisLog:
         with _explained():
             return int(self._redis.hget(self._keys["last"], "seq") or 0)
 
-    def aside(self, reasons: Sequence[str] = ()) -> list[Aside]:
+    def aside(self, reasons: Sequence[str] = ()) -> list[DeadLetter]:
         """See `EventLog`."""
         with _explained():
             order = self._redis.lrange(self._keys["aside_order"], 0, -1)
             found = self._redis.hmget(self._keys["aside"], order) if order else []
-        held = [Aside(**json.loads(document)) for document in found if document is not None]
+        held = [DeadLetter(**json.loads(document)) for document in found if document is not None]
         return [one for one in held if not reasons or one.reason in reasons]
 
-    def place(self) -> Place:
+    def place(self) -> WorkerPosition:
         """See `EventLog`."""
         with _explained():
             seq, stamp = self._redis.hmget(self._keys["place"], "seq", "stamp")
-        return Place(int(seq or 0), (stamp or b"").decode())
+        return WorkerPosition(int(seq or 0), (stamp or b"").decode())
 
-    def move(self, place: Place) -> None:
+    def move(self, place: WorkerPosition) -> None:
         """See `EventLog`."""
         keys = [self._keys["lease"], self._keys["place"]]
         with _explained():

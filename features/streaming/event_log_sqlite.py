@@ -12,8 +12,8 @@ from pathlib import Path
 
 from features.base.errors import StorageFailure
 from features.base.sqlite import ThreadConnection, transaction, use_wal
-from features.streaming.event import Accepted
-from features.streaming.event_log import Appended, Aside, Entry, Key, Place, digest_of_key
+from features.streaming.event import AcceptedEvent
+from features.streaming.event_log import Appended, DeadLetter, Entry, Key, WorkerPosition, digest_of_key
 
 BUSY_S = 10.0  # a reader never waits in WAL mode; a second writer waits this long
 PART = 1000  # entries that are taken out in one transaction: nobody who appends waits for more
@@ -80,7 +80,12 @@ class SqliteLog:
                 self._path.chmod(0o600)
 
     def append(
-        self, events: Sequence[Accepted], aside: Sequence[Aside] = (), *, at_us: int, replayed: Sequence[str] = ()
+        self,
+        events: Sequence[AcceptedEvent],
+        aside: Sequence[DeadLetter] = (),
+        *,
+        at_us: int,
+        replayed: Sequence[str] = (),
     ) -> Appended:
         """See `EventLog`."""
         with self._writing() as sqlite:
@@ -104,7 +109,7 @@ class SqliteLog:
             rows = self._connection().execute(
                 "SELECT seq, known_us, payload FROM events WHERE seq > ? ORDER BY seq LIMIT ?", [after, limit]
             )
-            return [Entry(seq, known_us, Accepted.from_json(payload)) for seq, known_us, payload in rows]
+            return [Entry(seq, known_us, AcceptedEvent.from_json(payload)) for seq, known_us, payload in rows]
 
     def take_out(self, keys: Sequence[Key], *, aside: Sequence[str] = (), barred: Sequence[Key] = ()) -> int:
         """See `EventLog`; a thousand at a time.
@@ -141,22 +146,22 @@ class SqliteLog:
         with self._explained():
             return _last(self._connection())[0]
 
-    def aside(self, reasons: Sequence[str] = ()) -> list[Aside]:
+    def aside(self, reasons: Sequence[str] = ()) -> list[DeadLetter]:
         """See `EventLog`."""
         marks = f"WHERE reason IN ({', '.join('?' * len(reasons))})" if reasons else ""
         with self._explained():
             rows = self._connection().execute(
                 f"SELECT reason, detail, payload, at_us FROM aside {marks} ORDER BY number", list(reasons)
             )
-            return [Aside(*row) for row in rows]
+            return [DeadLetter(*row) for row in rows]
 
-    def place(self) -> Place:
+    def place(self) -> WorkerPosition:
         """See `EventLog`."""
         with self._explained():
             row = self._connection().execute("SELECT seq, stamp FROM place").fetchone()
-        return Place() if row is None else Place(*row)
+        return WorkerPosition() if row is None else WorkerPosition(*row)
 
-    def move(self, place: Place) -> None:
+    def move(self, place: WorkerPosition) -> None:
         """See `EventLog`; the lock cannot be lost while the process lives."""
         with self._writing() as sqlite:
             sqlite.execute("INSERT OR REPLACE INTO place (one, seq, stamp) VALUES (1, ?, ?)", [place.seq, place.stamp])

@@ -20,15 +20,15 @@ def features_stamp(workspace: Workspace) -> str:
     path = workspace.snapshots / REPORT
     if not path.is_file():
         return ""
-    return digest_of([customers_stamp(workspace), read_json(path)["digest"], *cut_stamp(workspace)])
+    return digest_of([customers_stamp(workspace), read_json(path)["digest"], *removal_stamp(workspace)])
 
 
-def note_cut(workspace: Workspace) -> None:
+def record_removal(workspace: Workspace) -> None:
     """Tell that rows are gone: the next build looks again, and a worker loads everything anew before its next batch."""
     write_json(workspace.streaming / CUT, {"number": sum(_cuts(workspace)) + 1})
 
 
-def cut_stamp(workspace: Workspace) -> list[str]:
+def removal_stamp(workspace: Workspace) -> list[str]:
     """Return which cut was the last; empty where there was none."""
     return [f"cut {number}" for number in _cuts(workspace)]
 

@@ -14,8 +14,8 @@ from features.config.feeds_file import FeedsFile
 from features.config.workspace_files import load_feeds
 from features.identity.customer_directory import Directory, open_directory
 from features.identity.customer_tables import numbered_feeds
-from features.streaming.event import Accepted, Event, parse_event, to_us
-from features.streaming.event_log import Aside, EventLog
+from features.streaming.event import AcceptedEvent, StreamedEvent, parse_event, to_us
+from features.streaming.event_log import DeadLetter, EventLog
 from features.streaming.generation_stamp import customers_stamp
 from features.streaming.open_event_log import open_log
 
@@ -71,7 +71,7 @@ class Intake:
 
         Parameters
         ----------
-        told : JSON objects, see `features.streaming.event.Event`
+        told : JSON objects, see `features.streaming.event.StreamedEvent`
         at : now
 
         Raises
@@ -96,35 +96,37 @@ class Intake:
         for start in range(0, len(held), PART):
             part = held[start : start + PART]
             found = self._sorted([one.payload for one in part], at=at)
-            taken = [(event, one.key) for event, one in zip(found, part, strict=True) if isinstance(event, Accepted)]
+            taken = [
+                (event, one.key) for event, one in zip(found, part, strict=True) if isinstance(event, AcceptedEvent)
+            ]
             done = self.log.append(
                 [event for event, _ in taken], at_us=to_us(as_utc(at)), replayed=[key for _, key in taken]
             )
-            aside = Counter(one.reason for one in found if isinstance(one, Aside))
+            aside = Counter(one.reason for one in found if isinstance(one, DeadLetter))
             whole += Receipt(done.accepted, done.duplicates, aside)
         return whole
 
     def _accept(self, told: Sequence[str | bytes], *, at: datetime) -> Receipt:
         found = self._sorted(told, at=at)
-        aside = [one for one in found if isinstance(one, Aside)]
-        events = [one for one in found if isinstance(one, Accepted)]
+        aside = [one for one in found if isinstance(one, DeadLetter)]
+        events = [one for one in found if isinstance(one, AcceptedEvent)]
         done = self.log.append(events, aside, at_us=to_us(as_utc(at)))
         counted = dict(sorted(Counter(one.reason for one in aside).items()))
         return Receipt(done.accepted, done.duplicates, counted)
 
-    def _sorted(self, told: Sequence[str | bytes], *, at: datetime) -> list[Accepted | Aside]:
+    def _sorted(self, told: Sequence[str | bytes], *, at: datetime) -> list[AcceptedEvent | DeadLetter]:
         """Return each as an event about a known customer, or with the reason why it is none."""
         directory, closed = self._today()
         at_us = to_us(as_utc(at))
-        found: list[Accepted | Aside] = []
+        found: list[AcceptedEvent | DeadLetter] = []
         for one in told:
             event = parse_event(one)
             sorted_ = ("malformed", event) if isinstance(event, str) else _placed(event, directory, closed, at_us=at_us)
-            if isinstance(sorted_, Accepted):
+            if isinstance(sorted_, AcceptedEvent):
                 found.append(sorted_)
             else:
                 text = one if isinstance(one, str) else one.decode("utf-8", "backslashreplace")
-                found.append(Aside(*sorted_, payload=text, at_us=at_us))
+                found.append(DeadLetter(*sorted_, payload=text, at_us=at_us))
         return found
 
     def _today(self) -> tuple[Directory, frozenset[str]]:
@@ -150,14 +152,16 @@ def open_intake(workspace: Workspace) -> Intake:
     return intake
 
 
-def resolve(event: Accepted, directory: Directory) -> str | None:
+def resolve(event: AcceptedEvent, directory: Directory) -> str | None:
     """Return the customer of today whom an event in the log is about; None where there is none any more."""
     if event.record is not None and event.record in directory.records:
         return directory.records[event.record]
     return directory.ids.get(event.customer_id)
 
 
-def _placed(event: Event, directory: Directory, closed: frozenset[str], *, at_us: int) -> Accepted | tuple[str, str]:
+def _placed(
+    event: StreamedEvent, directory: Directory, closed: frozenset[str], *, at_us: int
+) -> AcceptedEvent | tuple[str, str]:
     event_us = to_us(event.event_time)
     if event.feed in closed:
         return "feed", ""
@@ -170,7 +174,7 @@ def _placed(event: Event, directory: Directory, closed: frozenset[str], *, at_us
     if customer is None:
         return ("unknown_customer" if event.record is None else "unknown_record"), ""
     told = event.model_dump(exclude={"customer_id", "event_time"})
-    return Accepted(customer_id=customer, event_us=event_us, **told)
+    return AcceptedEvent(customer_id=customer, event_us=event_us, **told)
 
 
 def _closed(feeds: FeedsFile) -> frozenset[str]:

@@ -19,7 +19,7 @@ from features.config.workspace_files import load_feeds, load_views
 from features.consent.customer_data import find_allowed, open_customer_data
 from features.identity.data_time import next_midnight
 from features.snapshots.build_report import BuiltView, FeaturesReport, read_report
-from features.streaming.customer_rows import History
+from features.streaming.customer_rows import CustomerRows
 from features.streaming.event import from_us
 from features.views.compute import embedded, too_large, typed
 from features.views.fitted import read_fitted
@@ -67,7 +67,7 @@ class Views:
             )
             self._planned = _served(planned, views, report)
             wanted = " ".join(f"{view.source or ''} {view.select}" for view, _ in self._planned)
-            self.history = History(loading, access.columns, wanted=wanted)
+            self.history = CustomerRows(loading, access.columns, wanted=wanted)
         for kind, table in self.history.shared.items():
             engine.register(f"held_{kind}", table)
             engine.execute(f"CREATE OR REPLACE TABLE {kind} AS SELECT * FROM held_{kind}")

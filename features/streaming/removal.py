@@ -24,10 +24,10 @@ from features.identity.customer_directory import Names, names_of
 from features.identity.streamed_event_keys import keys_about, keys_delivered, keys_known, without
 from features.identity.streamed_events import FOLDER, Segment, read_segments, write_segments
 from features.snapshots.build_report import REPORT, read_report
-from features.streaming.compaction import alone, settle, sweep
-from features.streaming.event import Event, from_us, parse_event, to_us
+from features.streaming.compaction import alone, compact, sweep
+from features.streaming.event import StreamedEvent, from_us, parse_event, to_us
 from features.streaming.event_log import EventLog, Key
-from features.streaming.generation_stamp import features_stamp, note_cut
+from features.streaming.generation_stamp import features_stamp, record_removal
 
 LOOKS = 600  # a worker that is at a batch, or loads everything anew, is looked for so many times
 PAUSE_S = 0.1
@@ -74,7 +74,7 @@ def prune(workspace: Workspace, log: EventLog, *, before: datetime | None = None
     BadData : there are no customers
     StorageFailure, Unreachable : the log or a segment cannot be used; run again, it goes on
     """
-    settle(workspace, log)
+    compact(workspace, log)
     seen = read_report(workspace).last_event if (workspace.snapshots / REPORT).is_file() else 0
     with alone(workspace.streaming):
         # After a build the worker takes again what that has not seen: so far back the log has to reach.
@@ -91,7 +91,7 @@ def prune(workspace: Workspace, log: EventLog, *, before: datetime | None = None
         counted = Pruned(log.take_out(_keys(without(delivered, old))), gone, len(aside))
         _cut(workspace, pa.concat_tables([delivered, old]))
         if before is not None:
-            note_cut(workspace)
+            record_removal(workspace)
     return counted
 
 
@@ -108,17 +108,17 @@ def erase(workspace: Workspace, log: EventLog, customer: str) -> Erased:
     """
     if not log.last() and not log.aside():  # nobody needs to be known for that
         return Erased(0, 0)
-    settle(workspace, log)
+    compact(workspace, log)
     with alone(workspace.streaming):
         names = names_of(workspace, customer)
         keys = keys_about(workspace, names.ids)
         aside = [one for one in log.aside() if _names(one.payload, names)]
-        told = [event for one in aside if isinstance(event := parse_event(one.payload), Event)]
+        told = [event for one in aside if isinstance(event := parse_event(one.payload), StreamedEvent)]
         listed = _keys(keys)
         barred = [*listed, *((event.feed, event.id) for event in told)]  # a worker may be about to take those in
         gone = log.take_out(listed, aside=[one.key for one in aside], barred=barred)
         _cut(workspace, keys)
-        note_cut(workspace)
+        record_removal(workspace)
     return Erased(gone, len(aside))
 
 

@@ -18,9 +18,9 @@ from features.base.workspace import Workspace
 from features.identity.customer_directory import Directory, open_directory
 from features.identity.streamed_events import read_segments
 from features.store.online_records import Block, OnlineRecords, Plain, Record
-from features.streaming.compaction import settle
+from features.streaming.compaction import compact
 from features.streaming.event import to_us
-from features.streaming.event_log import Entry, EventLog, LeaseLost, Place
+from features.streaming.event_log import Entry, EventLog, LeaseLost, WorkerPosition
 from features.streaming.generation_stamp import features_stamp
 from features.streaming.intake import Intake, resolve
 from features.streaming.recompute import Recomputed, Views, open_views
@@ -55,7 +55,7 @@ class _Loaded:
     def __init__(self, workspace: Workspace, log: EventLog, records: OnlineRecords, *, stamp: str) -> None:
         self.stamp = stamp
         self._open = ExitStack()
-        settle(workspace, log)
+        compact(workspace, log)
         self.through = read_segments(workspace.streaming).through
         self.directory: Directory = open_directory(workspace)
         self.views: Views = self._open.enter_context(open_views(workspace))
@@ -118,7 +118,7 @@ class Worker:
             raise LeaseLost
         blocks = _blocks(found, loaded.layouts, event_us=as_of_us, created_us=created_us)
         self.done.blocks += self._records.write(blocks.items())
-        self._log.move(Place(last, place.stamp))
+        self._log.move(WorkerPosition(last, place.stamp))
         self.done.events += len(entries)
         self.done.batches += 1
         return len(entries)
@@ -126,11 +126,11 @@ class Worker:
     def end(self) -> None:
         """Settle what was taken, and forget what was loaded."""
         if self._loaded is not None:
-            settle(self._workspace, self._log)
+            compact(self._workspace, self._log)
             self._loaded.close()
             self._loaded = None
 
-    def _ready(self) -> tuple[_Loaded, Place]:
+    def _ready(self) -> tuple[_Loaded, WorkerPosition]:
         """Return what is loaded, anew after a build, and the place to go on from.
 
         A build has seen the events up to some number, and its snapshots may replace what was computed from later ones
@@ -142,7 +142,7 @@ class Worker:
             loaded = self._load()
             self._intake.replay(at=self._clock(), reasons=_LATER)
         if place.stamp != loaded.stamp:
-            place = Place(min(place.seq, loaded.views.report.last_event), loaded.stamp)
+            place = WorkerPosition(min(place.seq, loaded.views.report.last_event), loaded.stamp)
             self._log.move(place)
         while loaded.through < place.seq:  # another worker has been at work since
             entries = self._log.read(after=loaded.through, limit=min(BATCH, place.seq - loaded.through))
@@ -170,7 +170,7 @@ class Worker:
         """Do from time to time what need not be done for each batch."""
         now = self._clock()
         if now - self._settled_at >= SETTLE_EVERY:
-            settle(self._workspace, self._log)
+            compact(self._workspace, self._log)
             self._settled_at = now
         if idle and now - self._replayed_at >= REPLAY_EVERY:
             self._intake.replay(at=now, reasons=["future"])

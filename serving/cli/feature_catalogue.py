@@ -12,7 +12,7 @@ import typer
 from features.base.charts import number
 from features.base.errors import UsageError
 from features.config.loading import did_you_mean
-from features.monitoring.feature_description import Described
+from features.monitoring.feature_description import FeatureDescription
 from features.monitoring.feature_description import describe as described
 from features.monitoring.feature_profile import profile_features
 from features.monitoring.profile_page import write_profile
@@ -119,7 +119,7 @@ def _listed(features: Sequence[Feature]) -> Iterator[str]:
         yield f"  {feature.name:{width}}  {feature.description} ({feature.type}{unit})"
 
 
-def _described(found: Described) -> Iterator[str]:
+def _described(found: FeatureDescription) -> Iterator[str]:
     feature, now = found.feature, found.held.now
     yield f"{feature.name}: {feature.description}"
     yield f"  {feature.type}{f', {feature.unit}' if feature.unit else ''}; view {feature.view}, {found.rule}"
@@ -142,7 +142,7 @@ def _described(found: Described) -> Iterator[str]:
     yield from (f"  note: {remark}" for remark in found.held.remarks)
 
 
-def _values(found: Described) -> Iterator[str]:
+def _values(found: FeatureDescription) -> Iterator[str]:
     quantiles: Any = found.held.now.quantiles
     if quantiles:
         low, half, high = (number(value) for value in quantiles)

@@ -11,8 +11,8 @@ from rich.table import Table
 
 from features.base.clock import iso, system_clock
 from features.base.errors import BadData, Problem
-from features.monitoring.consistency import Consistency, FeatureConsistency, prove
-from features.monitoring.reconciliation import Reconciled
+from features.monitoring.consistency import ConsistencyReport, FeatureConsistency, prove
+from features.monitoring.reconciliation import ReconciliationReport
 from features.monitoring.reconciliation import reconcile as hold
 from features.store.materialize import Difference
 from serving.cli.options import AsJson, Folder, workspace_of
@@ -91,7 +91,7 @@ def _line(view: Difference) -> str:
     return f"{view.view}: {'; '.join(parts)}"
 
 
-def _differs(done: Reconciled) -> Problem:
+def _differs(done: ReconciliationReport) -> Problem:
     views = ", ".join(view.view for view in done.left if view.wrong)
     return Problem(
         "store.differs",
@@ -101,7 +101,7 @@ def _differs(done: Reconciled) -> Problem:
     )
 
 
-def _above(found: Consistency, limits: dict[str, float]) -> Iterator[Problem]:
+def _above(found: ConsistencyReport, limits: dict[str, float]) -> Iterator[Problem]:
     for feature in found.features:
         for rate, limit in limits.items():
             value = getattr(feature, rate)
@@ -119,7 +119,7 @@ _HINTS = {
 }
 
 
-def _table(found: Consistency) -> Table:
+def _table(found: ConsistencyReport) -> Table:
     table = Table("feature", "served", "compared", "mismatch", "missing", "stale", box=None, pad_edge=False)
     for column in table.columns[1:]:
         column.justify = "right"
@@ -132,7 +132,7 @@ def _rates(feature: FeatureConsistency) -> list[str]:
     return [f"{rate:.4f}" for rate in (feature.mismatch_rate, feature.missing_rate, feature.stale_rate)]
 
 
-def _footnotes(found: Consistency) -> Iterator[str]:
+def _footnotes(found: ConsistencyReport) -> Iterator[str]:
     yield f"{found.vectors} served vectors, {len(found.features)} features"
     if len(found.features) > SHOWN:
         yield f"  the other {len(found.features) - SHOWN} features differ no more than the last one shown"

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Protocol
 
 from features.base.workspace import Workspace
-from features.store.feature_read_log import VectorLog
+from features.store.feature_read_log import FeatureReadLog
 from features.store.online_reader import OnlineRow
 from features.views.declarations import definition_of
 from serving.online.role_settings import FeatureReadSampling
@@ -26,7 +26,7 @@ class FeatureReadLogger:
     """Reads as `reader` does, and logs a sample of the rows."""
 
     reader: OnlineReads
-    log: VectorLog
+    log: FeatureReadLog
 
     def read(self, customers: Sequence[str], features: Sequence[str], *, as_of: datetime) -> list[OnlineRow]:
         """Return what the reader returns."""
@@ -50,7 +50,7 @@ def log_reads(
     """
     if not sampling.sample:
         return reader
-    log = VectorLog(
+    log = FeatureReadLog(
         workspace.served,
         definition=definition_of(workspace),
         sample=sampling.sample,

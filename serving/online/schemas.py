@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from pydantic.json_schema import SkipJsonSchema
 
-from features.streaming.event import Event
+from features.streaming.event import StreamedEvent
 from serving.decisioning.offer_settings import Outcome
 
 CUSTOMER_ID = r"^[A-Za-z0-9][A-Za-z0-9_.:@~\-]{0,127}$"
@@ -82,7 +82,7 @@ class ScoreRequest(Request):
 class EventsRequest(Request):
     """What customers did."""
 
-    events: list[Event] = Field(min_length=1, max_length=MOST_EVENTS)
+    events: list[StreamedEvent] = Field(min_length=1, max_length=MOST_EVENTS)
 
 
 class EventsReply(Reply):

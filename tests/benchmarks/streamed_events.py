@@ -27,7 +27,7 @@ from features.base.workspace import Workspace
 from features.identity.customer_directory import open_directory
 from features.identity.streamed_events import read_segments
 from features.store.online_backend import open_records
-from features.streaming.compaction import settle_all
+from features.streaming.compaction import compact_all
 from features.streaming.event import from_us, to_us
 from features.streaming.intake import Intake, open_intake
 from tests.benchmarks._run import NEXTBEST, REPOSITORY, closing, run, table
@@ -206,7 +206,7 @@ def lost_and_doubled(workspace: Workspace, source: Told, intake: Intake) -> tupl
     """
     log = intake.log
     entries = log.read(after=0, limit=10_000_000)
-    settle_all(workspace)
+    compact_all(workspace)
     files = read_segments(workspace.streaming).files
     settled = [row["record_id"] for file in files for row in rows_of(workspace.streaming / "events" / file.file)]
     lost = doubled = 0

@@ -14,7 +14,7 @@ from features.base.expressions.expression import parse
 from features.config.canonical import snake_case
 from features.config.loading import did_you_mean
 from features.snapshots.build_report import FeaturesReport
-from features.store.repository import History, Store
+from features.store.repository import PointInTimeFeatures, Store
 from features.views.catalogue import CONSENT_VIEW, Feature
 from training.dataset.leaks.leak_report import ExaminedFrame, LeakLimits, LeakReport, examine
 from training.dataset.leaks.recompute_features import CompiledViews
@@ -165,6 +165,6 @@ def build_frame(
     )
 
 
-def _snapshots(history: History, settings: ModelSettings, kept: NDArray[np.bool_]) -> pd.DataFrame | None:
+def _snapshots(history: PointInTimeFeatures, settings: ModelSettings, kept: NDArray[np.bool_]) -> pd.DataFrame | None:
     """Return the snapshots that were joined; none where all rows are of the present, which need no cutoff of theirs."""
     return None if isinstance(settings.label, RecordedField) else history.snapshot_times[kept].reset_index(drop=True)

@@ -11,8 +11,8 @@ import pytest
 
 from features.base.errors import BadData
 from features.base.workspace import Workspace
-from features.monitoring.consistency import Consistency, FeatureConsistency, prove
-from features.monitoring.recompute_served import Asked, recompute
+from features.monitoring.consistency import ConsistencyReport, FeatureConsistency, prove
+from features.monitoring.recompute_served import RecomputeRequest, recompute
 from features.store.online_backend import open_records
 from features.store.payload import to_microseconds
 from tests.features.monitoring.world import FEATURES, MIDNIGHT, TILL, build, customers, serve, shop
@@ -21,7 +21,7 @@ from tests.features.tiny import table, unified
 HOUR = timedelta(hours=1)
 
 
-def by_name(found: Consistency) -> dict[str, FeatureConsistency]:
+def by_name(found: ConsistencyReport) -> dict[str, FeatureConsistency]:
     return {feature.feature: feature for feature in found.features}
 
 
@@ -158,13 +158,13 @@ def test_nothing_logged_is_said_with_what_to_do(workspace: Workspace) -> None:
 
 def test_what_is_recomputed_is_what_the_build_computed(workspace: Workspace) -> None:
     """Every row of every snapshot, asked for in one go, at all cutoffs."""
-    expected: dict[str, dict[Asked, dict[str, object]]] = {}
+    expected: dict[str, dict[RecomputeRequest, dict[str, object]]] = {}
     for path in sorted(workspace.snapshots.rglob("*.parquet")):
         view = path.stem if path.parent == workspace.snapshots else path.parent.name
         for row in table(path):
             moment = to_microseconds(row.pop("event_timestamp"))
             row.pop("created_timestamp")
-            expected.setdefault(view, {})[Asked(moment, moment, row.pop("customer_id"))] = row
+            expected.setdefault(view, {})[RecomputeRequest(moment, moment, row.pop("customer_id"))] = row
     assert set(expected) == {"buys", "market", "profile", "consent"}
     assert len({one.as_of_us for one in expected["buys"]}) > 1
     assert recompute(workspace, {view: list(rows) for view, rows in expected.items()}) == expected

@@ -10,7 +10,7 @@ from pathlib import Path
 from features.base.progress import Silent
 from features.base.workspace import Workspace
 from features.pipeline.build_features import build_features
-from features.store.feature_read_log import VectorLog
+from features.store.feature_read_log import FeatureReadLog
 from features.store.online_reader import OnlineRow, open_reader
 from features.views.declarations import definition_of
 from tests.features.tiny import STORE, company, lines, table, unified
@@ -91,7 +91,7 @@ def serve(
     reader = open_reader(workspace.root)
     rows = reader.read(asked, features, as_of=at, deadline=timedelta(seconds=10))
     reader.close()
-    log = VectorLog(
+    log = FeatureReadLog(
         workspace.served,
         definition=definition_of(workspace),
         sample=1.0,

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from features.base.errors import BadData, StorageFailure
-from features.store.feature_read_log import NAME, Vector, VectorLog, forget, read_vectors
+from features.store.feature_read_log import NAME, FeatureRead, FeatureReadLog, forget, read_vectors
 from features.store.online_reader import OnlineRow
 from features.store.payload import to_microseconds
 
@@ -27,8 +27,8 @@ def row(customer: str, *, status: str = "fresh") -> OnlineRow:
 
 def log(
     folder: Path, *, sample: float = 1.0, chance: Callable[[], float] = lambda: 0.0, waiting: int = 1000
-) -> VectorLog:
-    return VectorLog(folder, definition="d1", sample=sample, keep=30 * DAY, chance=chance, waiting=waiting)
+) -> FeatureReadLog:
+    return FeatureReadLog(folder, definition="d1", sample=sample, keep=30 * DAY, chance=chance, waiting=waiting)
 
 
 def test_a_vector_comes_back_as_it_was_served(tmp_path: Path) -> None:
@@ -36,7 +36,7 @@ def test_a_vector_comes_back_as_it_was_served(tmp_path: Path) -> None:
     kept.note([row("ann"), row("bob", status="stale")], at=JAN + DAY)
     kept.close()
     bob, ann = read_vectors(tmp_path / "served", newest=10).vectors
-    assert ann == Vector(
+    assert ann == FeatureRead(
         customer="ann",
         at_us=to_microseconds(JAN + DAY),
         definition="d1",

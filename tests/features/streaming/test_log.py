@@ -13,8 +13,8 @@ import redis
 
 from features.base.errors import StorageFailure, Unreachable
 from features.streaming import event_log_sqlite
-from features.streaming.event import Accepted
-from features.streaming.event_log import Aside, EventLog, LeaseLost, Place
+from features.streaming.event import AcceptedEvent
+from features.streaming.event_log import DeadLetter, EventLog, LeaseLost, WorkerPosition
 from features.streaming.event_log_redis import RedisLog
 from features.streaming.event_log_sqlite import SqliteLog
 from tests.features.streaming.conftest import OpenLog
@@ -22,9 +22,9 @@ from tests.features.streaming.conftest import OpenLog
 AT = 1_772_000_000_000_000
 
 
-def event(number: int, **more: object) -> Accepted:
+def event(number: int, **more: object) -> AcceptedEvent:
     told = {"feed": "app", "id": f"e{number}", "customer_id": "c1", "record": None, "event": "purchase", "event_us": AT}
-    return Accepted(**{**told, **more})  # type: ignore[arg-type]
+    return AcceptedEvent(**{**told, **more})  # type: ignore[arg-type]
 
 
 def ids(log: EventLog) -> list[str]:
@@ -68,7 +68,7 @@ def test_more_than_a_thousand_at_once_all_lie_there(log: EventLog) -> None:
 
 
 def test_what_is_kept_aside_lies_there_once_until_it_is_replayed(log: EventLog) -> None:
-    first, second = Aside("future", "", '{"id": 1}', AT), Aside("malformed", "id: missing", "{}", AT)
+    first, second = DeadLetter("future", "", '{"id": 1}', AT), DeadLetter("malformed", "id: missing", "{}", AT)
     log.append([], [first, second], at_us=AT)
     log.append([], [first], at_us=AT + 1)
     assert log.aside() == [first, second]
@@ -113,7 +113,7 @@ def test_an_entry_that_is_barred_only_stays(log: EventLog) -> None:
 
 
 def test_more_than_a_thousand_are_taken_out_and_what_is_aside_with_them(log: EventLog) -> None:
-    aside = [Aside("malformed", "", f"{{{number}", AT) for number in range(3)]
+    aside = [DeadLetter("malformed", "", f"{{{number}", AT) for number in range(3)]
     log.append([event(number) for number in range(2500)], aside, at_us=AT)
     keys = [("app", f"e{number}") for number in range(2400)]
     assert log.take_out(keys, aside=[aside[0].key, aside[2].key], barred=keys) == 2400
@@ -126,8 +126,8 @@ def test_nothing_of_what_was_taken_out_stays_in_the_files(tmp_path: Path) -> Non
     log = SqliteLog(tmp_path)
     for number in range(300):
         log.append([event(number, text=f"secret word {number}", customer_id=f"ann of York {number}")], at_us=AT)
-    kept = Aside("future", "", "a replayed secret", AT)
-    log.append([], [Aside("malformed", "", "an unsaid secret", AT), kept], at_us=AT)
+    kept = DeadLetter("future", "", "a replayed secret", AT)
+    log.append([], [DeadLetter("malformed", "", "an unsaid secret", AT), kept], at_us=AT)
     log.append([event(999)], at_us=AT, replayed=[kept.key])
     log.take_out([("app", f"e{number}") for number in range(300)], aside=[one.key for one in log.aside()])
     found = b"".join(path.read_bytes() for path in tmp_path.iterdir())
@@ -157,11 +157,11 @@ def test_a_log_that_is_read_all_the_time_is_told_to_be_and_can_be_taken_out_of_a
 
 def test_the_place_of_the_worker_outlives_it(opened: OpenLog) -> None:
     log = opened()
-    assert log.place() == Place(0, "")
+    assert log.place() == WorkerPosition(0, "")
     assert log.hold()
-    log.move(Place(7, "a build"))
+    log.move(WorkerPosition(7, "a build"))
     log.release()
-    assert opened().place() == Place(7, "a build")
+    assert opened().place() == WorkerPosition(7, "a build")
 
 
 def test_one_worker_at_a_time(opened: OpenLog) -> None:
@@ -200,8 +200,8 @@ def test_a_worker_whose_lease_ran_out_moves_nothing(redis_socket: str) -> None:
     client.delete("{lease:streaming}:lease")  # as when a machine slept longer than the lease lasts
     assert other.hold()
     with pytest.raises(LeaseLost):
-        one.move(Place(9, "old"))
-    assert other.place() == Place(0, "")
+        one.move(WorkerPosition(9, "old"))
+    assert other.place() == WorkerPosition(0, "")
     client.flushall()
     client.close()
 

@@ -18,9 +18,9 @@ from features.identity import streamed_events
 from features.identity.streamed_events import read_segments
 from features.snapshots.build_report import REPORT, as_json, read_report
 from features.streaming import removal
-from features.streaming.compaction import settle
+from features.streaming.compaction import compact
 from features.streaming.event import from_us
-from features.streaming.event_log import EventLog, Place
+from features.streaming.event_log import EventLog, WorkerPosition
 from features.streaming.generation_stamp import features_stamp
 from features.streaming.removal import Erased, Pruned, erase, prune, worker_aware
 from features.streaming.worker import Worker
@@ -61,7 +61,7 @@ def workspace(company: Workspace) -> Iterator[Workspace]:
 
 def seen(workspace: Workspace, log: EventLog, *, at: datetime = NOW) -> None:
     """Let a build and a worker see all that the log holds."""
-    report = replace(read_report(workspace), last_event=settle(workspace, log))
+    report = replace(read_report(workspace), last_event=compact(workspace, log))
     write_json(
         workspace.snapshots / REPORT, as_json(replace(report, digest=digest_of([report.digest, report.last_event])))
     )
@@ -93,7 +93,7 @@ def test_what_was_pruned_counts_once_when_it_is_told_again(workspace: Workspace,
     found = caught_up(workspace, at=NOW + SECOND, log=log)[customer(workspace, "A1")]
     log.release()
     assert found["purchases"][1] == 30.0
-    settle(workspace, log)
+    compact(workspace, log)
     assert offline(workspace, NOW + DAY) == before
 
 
@@ -104,7 +104,7 @@ def test_what_the_worker_or_the_last_build_has_not_seen_stays(workspace: Workspa
     assert prune(workspace, log, before=NOW + DAY) == Pruned(0, 0, 0), "the last build has seen no streamed event"
     seen(workspace, log)
     log.hold()
-    log.move(Place(0, ""))
+    log.move(WorkerPosition(0, ""))
     assert prune(workspace, log, before=NOW + DAY) == Pruned(0, 0, 0), "the worker has not"
     assert ids(log) == ["2"]
 
@@ -144,7 +144,7 @@ def test_killed_anywhere_it_is_run_again(
             with pytest.raises(Killed):
                 run()
         accept(workspace, [told(9, "B1")], at=NOW + SECOND, log=log)
-        settle(workspace, log)
+        compact(workspace, log)
         run()
     assert [row[1] for row in rows(workspace)] == ids(log) == ["e3", "e4", "e9"]
     assert len(list((workspace.streaming / "events").iterdir())) == 2, "one file of rows, and their list"
@@ -205,7 +205,7 @@ def test_nothing_of_the_erased_stays_in_any_file(workspace: Workspace) -> None:
     ann = customer(workspace, "A1")
     log = log_of(workspace)
     accept(workspace, [told(1, "A1", text="a secret"), told(2, "B1"), told(3, ann, NOW + DAY, text="secret")], log=log)
-    settle(workspace, log)
+    compact(workspace, log)
     left = workspace.streaming / "events" / ".0-1.parquet.1.part"
     left.write_bytes(b"secret")
     log.take_out([], barred=[])
@@ -238,7 +238,7 @@ def test_a_worker_at_work_forgets_what_it_held_of_the_erased(workspace: Workspac
 
 
 def offline_settled(workspace: Workspace, log: EventLog, as_of: datetime) -> dict[str, dict[str, Any]]:
-    settle(workspace, log)
+    compact(workspace, log)
     return offline(workspace, as_of)
 
 
@@ -268,11 +268,11 @@ def test_the_online_store_is_emptied_once_no_worker_holds_old_rows(workspace: Wo
     def pause(seconds: float) -> None:
         waits.append(seconds)
         if len(waits) == 3:
-            other.move(Place(0, features_stamp(workspace)))  # it has loaded everything anew
+            other.move(WorkerPosition(0, features_stamp(workspace)))  # it has loaded everything anew
 
     with worker_aware(workspace, log, pause=pause):
         assert len(waits) == 3
-    other.move(Place(0, "of before"))
+    other.move(WorkerPosition(0, "of before"))
     with pytest.raises(Unreachable) as caught, worker_aware(workspace, log, pause=lambda _: None):
         raise AssertionError("it did not wait")
     assert caught.value.exit_code == 69
@@ -291,7 +291,7 @@ def test_writers_at_work_lose_nothing_while_the_log_is_pruned(workspace: Workspa
         own = opened()
         for event in range(number, number + 10):
             accept(workspace, [told(event, "B1"), told(2, "A1", **OF_THE_TILL)], log=own)
-            settle(workspace, own)
+            compact(workspace, own)
 
     threads = [threading.Thread(target=work, args=(number,)) for number in (100, 200)]
     for thread in threads:
@@ -312,15 +312,15 @@ def test_who_reads_while_files_take_the_place_of_others_reads_those(
     workspace: Workspace, log: EventLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     accept(workspace, [told(1, "A1"), told(2, "B1")], log=log)
-    settle(workspace, log)
-    ann, reading = customer(workspace, "A1"), streamed_events.settled_rows
+    compact(workspace, log)
+    ann, reading = customer(workspace, "A1"), streamed_events.compacted_rows
 
     def late(*told: Any, **named: Any) -> Any:
-        monkeypatch.setattr(streamed_events, "settled_rows", reading)
+        monkeypatch.setattr(streamed_events, "compacted_rows", reading)
         erase(workspace, log, ann)
         return reading(*told, **named)
 
-    monkeypatch.setattr(streamed_events, "settled_rows", late)
+    monkeypatch.setattr(streamed_events, "compacted_rows", late)
     assert [row[1] for row in rows(workspace)] == ["e2"]
 
 
@@ -332,10 +332,10 @@ def test_settling_anew_after_everything_was_taken_out_keeps_its_number(tmp_path:
     crm = tmp_path / "crm.csv"
     crm.write_text(crm.read_text(encoding="utf-8") + "E1,2026-01-01,e1@x.org,Town E1\n", encoding="utf-8")
     unified(workspace)
-    assert settle(workspace, log) == 2
+    assert compact(workspace, log) == 2
     assert read_segments(workspace.streaming).files == ()
     accept(workspace, [told(3, "A1", record="crm:E1")], at=NOW + SECOND, log=log)
-    assert settle(workspace, log) == 3
+    assert compact(workspace, log) == 3
     assert [row[1] for row in rows(workspace)] == ["e3"]
     log.close()
 
@@ -346,7 +346,7 @@ def test_who_was_merged_is_erased_whole_and_by_the_id_of_today_alone(tmp_path: P
     log = log_of(workspace)
     accept(workspace, [told(1, one) for one in sorted(past)[:1]] + [told(2, sorted(past)[1])], log=log)
     accept(workspace, [told(3, "D1"), told(4, "B1")], log=log)
-    settle(workspace, log)
+    compact(workspace, log)
     feeds = tmp_path / "features" / "feeds.yaml"
     feeds.write_text(FEEDS.replace("[email]}", "[email], always: [[crm:A1, crm:D1]]}"), encoding="utf-8")
     unified(workspace)

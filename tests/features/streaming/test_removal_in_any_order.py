@@ -14,8 +14,8 @@ from features.base.workspace import Workspace
 from features.config.workspace_files import load_feeds
 from features.consent.customer_data import open_customer_data
 from features.snapshots.build_report import REPORT, as_json, read_report
-from features.streaming.compaction import settle
-from features.streaming.event_log import EventLog, Place
+from features.streaming.compaction import compact
+from features.streaming.event_log import EventLog, WorkerPosition
 from features.streaming.removal import erase, prune
 from tests.features.streaming.test_worker import emptied
 from tests.features.streaming.world import CUSTOMERS, NOW, SECOND, accept, customer, log_of, told, world
@@ -55,11 +55,11 @@ def test_whatever_happens_in_whatever_order_every_event_counts_once_but_the_eras
                 if (feed, str(n)) not in barred:
                     theirs.setdefault((feed, str(n)), who)
         elif step == "see":
-            seq = settle(workspace, log)
+            seq = compact(workspace, log)
             write_json(workspace.snapshots / REPORT, as_json(replace(report, last_event=seq)))
-            log.move(Place(seq, ""))
+            log.move(WorkerPosition(seq, ""))
         elif step == "settle":
-            settle(workspace, log)
+            compact(workspace, log)
         elif step == "prune":
             prune(workspace, log)
             gone = set(theirs) - keys(log)

@@ -15,7 +15,7 @@ from features.config.workspace_files import load_feeds
 from features.consent.customer_data import open_customer_data
 from features.identity.streamed_events import read_segments
 from features.streaming import compaction as settling
-from features.streaming.compaction import settle, settle_all
+from features.streaming.compaction import compact, compact_all
 from tests.features.streaming.world import FEEDS, NOW, SECOND, accept, built, customer, log_of, offline, told, world
 from tests.features.tiny import unified
 
@@ -37,7 +37,7 @@ def workspace(tmp_path: Path) -> Workspace:
 
 
 def test_no_streamed_event_changes_nothing(workspace: Workspace) -> None:
-    assert settle_all(workspace) == 0
+    assert compact_all(workspace) == 0
     assert not workspace.streaming.exists()
     assert rows(workspace) == []
 
@@ -46,7 +46,7 @@ def test_settled_events_are_rows_like_any_other(workspace: Workspace) -> None:
     ann, bob = customer(workspace, "A1"), customer(workspace, "B1")
     accept(workspace, [told(1, "A1"), told(2, bob, amount=None)])
     assert rows(workspace) == []
-    assert settle_all(workspace) == 2
+    assert compact_all(workspace) == 2
     found = rows(workspace)
     assert [row[:3] for row in found] == [(ann, "e1", 7.5), (bob, "e2", None)]
     assert found[0][3] == NOW
@@ -56,14 +56,14 @@ def test_settled_events_are_rows_like_any_other(workspace: Workspace) -> None:
 
 def test_they_are_under_the_same_filter(workspace: Workspace) -> None:
     accept(workspace, [told(1, "A1"), told(2, "B1")])
-    settle_all(workspace)
+    compact_all(workspace)
     assert [row[0] for row in rows(workspace, "marketing")] == [customer(workspace, "A1")]
     assert rows(workspace, "marketing", as_of=datetime(2026, 12, 1, tzinfo=NOW.tzinfo)) == []
 
 
 def test_what_a_feed_delivers_later_counts_once(workspace: Workspace, tmp_path: Path) -> None:
     accept(workspace, [told(9, "A1", feed="till", id="9"), told(10, "A1", feed="till", id="10")])
-    settle_all(workspace)
+    compact_all(workspace)
     late = "9,A1,2026-03-01T09:00:00,purchase,7.5,1,toy,app\n"
     path = tmp_path / "till.csv"
     path.write_text(path.read_text(encoding="utf-8") + late, encoding="utf-8")
@@ -79,12 +79,12 @@ def test_settling_goes_on_where_it_ended_and_full_segments_are_left_alone(
 ) -> None:
     monkeypatch.setattr(settling, "ROWS", 3)
     accept(workspace, [told(number, "A1") for number in range(4)])
-    settle_all(workspace)
+    compact_all(workspace)
     first = read_segments(workspace.streaming).files
     assert [(segment.first, segment.last) for segment in first] == [(1, 3), (4, 4)]
     accept(workspace, [told(number, "A1") for number in range(4, 8)], at=NOW + SECOND)
-    settle_all(workspace)
-    assert settle_all(workspace) == 8
+    compact_all(workspace)
+    assert compact_all(workspace) == 8
     second = read_segments(workspace.streaming).files
     assert [(segment.first, segment.last) for segment in second] == [(1, 3), (4, 6), (7, 8)]
     assert second[0] == first[0]
@@ -95,7 +95,7 @@ def test_a_run_that_is_killed_between_segment_and_manifest_has_changed_nothing(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     accept(workspace, [told(1, "A1")])
-    settle_all(workspace)
+    compact_all(workspace)
     accept(workspace, [told(2, "A1")], at=NOW + SECOND)
 
     def killed(*_: object) -> None:
@@ -104,16 +104,16 @@ def test_a_run_that_is_killed_between_segment_and_manifest_has_changed_nothing(
     with monkeypatch.context() as patched:
         patched.setattr(settling, "write_segments", killed)
         with pytest.raises(KeyboardInterrupt):
-            settle_all(workspace)
+            compact_all(workspace)
     assert [row[1] for row in rows(workspace)] == ["e1"]
-    settle_all(workspace)
+    compact_all(workspace)
     assert [row[1] for row in rows(workspace)] == ["e1", "e2"]
 
 
 def test_after_a_merge_and_a_split_events_are_with_the_customers_of_today(workspace: Workspace, tmp_path: Path) -> None:
     dora = customer(workspace, "D1")
     accept(workspace, [told(1, dora), told(2, "D1"), told(3, "A1")])
-    settle_all(workspace)
+    compact_all(workspace)
     feeds = tmp_path / "features" / "feeds.yaml"
     feeds.write_text(
         FEEDS.replace("[email]}", "[email], always: [[crm:A1, crm:D1], [crm:B1, crm:A1]]}"), encoding="utf-8"
@@ -121,17 +121,17 @@ def test_after_a_merge_and_a_split_events_are_with_the_customers_of_today(worksp
     unified(workspace)
     one = customer(workspace, "A1")
     assert [row[0] for row in rows(workspace)] == [one, one, one]
-    settle_all(workspace)
+    compact_all(workspace)
     assert [row[0] for row in rows(workspace)] == [one, one, one]
     feeds.write_text(FEEDS, encoding="utf-8")
     unified(workspace)
-    settle_all(workspace)
+    compact_all(workspace)
     assert [row[0] for row in rows(workspace)][1:] == [customer(workspace, "D1"), customer(workspace, "A1")]
 
 
 def test_a_damaged_segment_is_told_and_made_again(workspace: Workspace) -> None:
     accept(workspace, [told(number, "A1") for number in range(50)])
-    settle_all(workspace)
+    compact_all(workspace)
     folder = workspace.streaming / "events"
     (path,) = folder.glob("*.parquet")
     content = bytearray(path.read_bytes())
@@ -143,6 +143,6 @@ def test_a_damaged_segment_is_told_and_made_again(workspace: Workspace) -> None:
     for left in folder.iterdir():
         left.unlink()
     log = log_of(workspace)
-    settle(workspace, log)
+    compact(workspace, log)
     log.close()
     assert len(rows(workspace)) == 50

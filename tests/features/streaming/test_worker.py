@@ -18,7 +18,7 @@ from features.identity.streamed_events import read_segments
 from features.store.online_records import OnlineRecords
 from features.streaming import worker as working
 from features.streaming.event import from_us
-from features.streaming.event_log import EventLog, Place
+from features.streaming.event_log import EventLog, WorkerPosition
 from features.streaming.worker import Worker, follow
 from tests.features.streaming.conftest import OpenLog
 from tests.features.streaming.world import (
@@ -184,7 +184,7 @@ def test_events_that_a_build_has_not_seen_are_taken_again_after_it(tmp_path: Pat
     report = built(workspace)  # has seen the first event, and not the second
     accept(workspace, [told(2, "A1")], at=NOW + SECOND)
     log, records = log_of(workspace), records_of(workspace)
-    log.move(Place(2, log.place().stamp))  # as if it had been taken before the build ended
+    log.move(WorkerPosition(2, log.place().stamp))  # as if it had been taken before the build ended
     log.close()
     found = caught_up(workspace, at=NOW + SECOND)
     assert report.last_event == 1

@@ -16,7 +16,7 @@ from features.config.workspace_files import load_feeds, load_views
 from features.consent.customer_data import open_customer_data
 from features.snapshots.build_report import REPORT, BuiltView, FeaturesReport, as_json
 from features.store.online_records_sqlite import SqliteRecords
-from features.streaming.compaction import settle_all
+from features.streaming.compaction import compact_all
 from features.streaming.event_log import EventLog
 from features.streaming.event_log_sqlite import SqliteLog
 from features.streaming.intake import Intake
@@ -86,7 +86,7 @@ def world(root: Path, *, feeds: str = FEEDS, views: str = VIEWS, build: bool = T
 
 def built(workspace: Workspace, as_of: datetime | None = None) -> FeaturesReport:
     """Leave the report of a build of the features, as `nextbest features` does."""
-    settled = settle_all(workspace)
+    settled = compact_all(workspace)
     feeds, _ = load_feeds(workspace)
     views, view_lines = load_views(workspace)
     with open_engine(folders=[workspace.state]) as engine:

@@ -8,7 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from features.base.workspace import Workspace
-from features.store.feature_read_log import VectorLog, read_vectors
+from features.store.feature_read_log import FeatureReadLog, read_vectors
 from features.store.online_reader import open_reader
 from features.store.payload import to_microseconds
 from serving.online.feature_read_logger import FeatureReadLogger, log_reads
@@ -21,8 +21,8 @@ from tests.serving.online.conftest import Running, key_of
 ASK = {"customer_id": customer(0), "purpose": "marketing", "channel": "email", "context": {}}
 
 
-def note(folder: Path) -> VectorLog:
-    return VectorLog(folder, definition="d", sample=1.0, keep=timedelta(days=1), chance=lambda: 0.0)
+def note(folder: Path) -> FeatureReadLog:
+    return FeatureReadLog(folder, definition="d", sample=1.0, keep=timedelta(days=1), chance=lambda: 0.0)
 
 
 def test_a_decision_is_noted_with_what_was_read_for_it(
