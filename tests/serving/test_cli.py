@@ -53,7 +53,7 @@ def as_json(capsys: pytest.CaptureFixture[str]) -> Json:
 
 def readme_options() -> dict[str, set[str]]:
     page = (REPOSITORY / "README.md").read_text(encoding="utf-8")
-    rows = re.findall(r"^\| `nextbest ([a-z]+(?: [a-z]+)?)[^`]*` \|([^|]*)\|", page, re.MULTILINE)
+    rows = re.findall(r"^\| `nextbest ([a-z]+(?: [a-z-]+)?)[^`]*` \|([^|]*)\|", page, re.MULTILINE)
     return {name: set(re.findall(r"`(--[\w-]+)`", options)) for name, options in rows}
 
 
