@@ -372,7 +372,8 @@ def _own_cutoff(frame: ExaminedFrame, _: LeakLimits) -> tuple[Outcome, str, Sequ
 
 def _utc(frame: ExaminedFrame, view: Any) -> pd.Series[pd.Timestamp]:
     times = pd.DataFrame() if frame.snapshots is None else frame.snapshots
-    return pd.Series(pd.to_datetime(times[view].to_numpy(), utc=True)).astype("datetime64[us, UTC]")
+    found: pd.Series[pd.Timestamp] = pd.to_datetime(times[view], utc=True).astype("datetime64[us, UTC]")
+    return found.reset_index(drop=True)
 
 
 RULES: tuple[LeakCheck, ...] = (
