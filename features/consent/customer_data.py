@@ -13,13 +13,15 @@ from features.base.clock import as_utc
 from features.base.engine import literal, one_row, open_engine
 from features.base.errors import BadConfiguration, BadData
 from features.base.workspace import Workspace
-from features.config.canonical import Kind
 from features.config.engine_settings import engine_resources
 from features.config.loading import did_you_mean
 from features.config.purposes import Purpose
 from features.consent.lawful_basis import basis_select
 from features.identity.customer_tables import Columns, register
 from features.identity.data_time import about_customers, known_span, next_midnight
+
+#: Before the names of the tables with all their rows, which only the filter reads.
+_ALL = "all_"
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,54 @@ class Access:
     moment: datetime
 
 
+class CustomerData:
+    """The canonical tables of one generation, opened once; a purpose at a time is let through to them.
+
+    Before `allow` is called, no table can be read: the engine has none under its name.
+
+    Parameters
+    ----------
+    engine : may read the workspace's state
+    workspace : unified before
+    purposes : the declared purposes
+    as_of : see `open_customer_data`
+    """
+
+    def __init__(
+        self,
+        engine: duckdb.DuckDBPyConnection,
+        workspace: Workspace,
+        purposes: Mapping[str, Purpose],
+        *,
+        as_of: datetime | None = None,
+    ) -> None:
+        self._engine, self._purposes = engine, purposes
+        self.columns: Columns = register(engine, workspace.unified, streaming=workspace.streaming, prefix=_ALL)
+        self.moment = present(engine, self.columns, as_of=as_of, prefix=_ALL)
+        if purposes:
+            everybody, consents = f"{_ALL}customers", f"{_ALL}consents" if "consents" in self.columns else None
+            find_status(engine, purposes, everybody, as_of=self.moment, consents=consents)
+
+    def allow(self, *, purpose: str | None) -> Access:
+        """Leave in the tables the rows of those customers alone for whom a purpose has a basis.
+
+        Parameters
+        ----------
+        purpose : one of the declared ones; None where any of them will do
+
+        Raises
+        ------
+        BadConfiguration : the purpose is not declared
+        """
+        check_purpose(purpose, self._purposes, where="purpose")
+        withheld = find_allowed(self._engine, purpose) if self._purposes else ()
+        about = about_customers(self.columns) if withheld else []
+        for kind in self.columns:
+            where = " WHERE customer_id IN (SELECT customer_id FROM allowed)" if kind in about else ""
+            self._engine.execute(f"CREATE OR REPLACE VIEW {kind} AS SELECT * FROM {_ALL}{kind}{where}")
+        return Access(self.columns, withheld, self.moment)
+
+
 def open_customer_data(
     engine: duckdb.DuckDBPyConnection,
     workspace: Workspace,
@@ -87,52 +137,59 @@ def open_customer_data(
     BadConfiguration : the purpose is not declared
     """
     check_purpose(purpose, purposes, where="purpose")
-    columns = register(engine, workspace.unified, streaming=workspace.streaming)
-    moment = present(engine, columns, as_of=as_of)
-    if not purposes:
-        return Access(columns, (), moment)
-    withheld = find_allowed(engine, purposes, purpose, as_of=moment, words="consents" in columns)
-    if not withheld:
-        return Access(columns, (), moment)
-    allowed = "customer_id IN (SELECT customer_id FROM allowed)"
-    about: dict[Kind, str] = dict.fromkeys(about_customers(columns), allowed)
-    return Access(register(engine, workspace.unified, streaming=workspace.streaming, where=about), withheld, moment)
+    return CustomerData(engine, workspace, purposes, as_of=as_of).allow(purpose=purpose)
 
 
-def present(engine: duckdb.DuckDBPyConnection, columns: Columns, *, as_of: datetime | None = None) -> datetime:
+def present(
+    engine: duckdb.DuckDBPyConnection, columns: Columns, *, as_of: datetime | None = None, prefix: str = ""
+) -> datetime:
     """Return the moment whose words count: the present one of the data, or `as_of` where that is later."""
-    now = next_midnight(known_span(engine, columns)[1])
+    now = next_midnight(known_span(engine, columns, prefix=prefix)[1])
     return now if as_of is None else max(now, as_utc(as_of))
 
 
-def find_allowed(
+def find_status(
     engine: duckdb.DuckDBPyConnection,
     purposes: Mapping[str, Purpose],
-    purpose: str | None,
+    customers: str,
     *,
     as_of: datetime,
-    words: bool,
-) -> tuple[Withheld, ...]:
+    consents: str | None,
+) -> None:
+    """Create ``standing`` (customer_id, purpose, reason): the reason why a purpose has no basis, empty where it has.
+
+    Parameters
+    ----------
+    engine : knows the tables
+    purposes : the declared purposes, at least one
+    customers, consents : names of tables; None where there are no consents
+    as_of : whose words count
+    """
+    engine.execute(f"CREATE OR REPLACE TEMP VIEW everybody AS SELECT DISTINCT customer_id FROM {customers}")
+    select = basis_select(purposes, as_of=as_of, words=consents is not None, consents=consents or "")
+    engine.execute(f"CREATE OR REPLACE TEMP TABLE standing AS {select}")
+
+
+def find_allowed(engine: duckdb.DuckDBPyConnection, purpose: str | None) -> tuple[Withheld, ...]:
     """Create ``allowed`` (customer_id); return who is left out of it.
 
     Parameters
     ----------
-    engine : knows ``customers``, and ``consents`` where there are `words`
-    purposes : the declared purposes, at least one
-    purpose : one of them; None where any will do
-    as_of : whose words count
+    engine : knows ``standing``, see `find_status`
+    purpose : one of the declared purposes; None where any will do
     """
-    asked = dict(purposes) if purpose is None else {purpose: purposes[purpose]}
-    engine.execute("CREATE OR REPLACE TEMP VIEW everybody AS SELECT DISTINCT customer_id FROM customers")
-    engine.execute(f"CREATE OR REPLACE TEMP TABLE standing AS {basis_select(asked, as_of=as_of, words=words)}")
+    asked = "true" if purpose is None else f"purpose = {literal(purpose)}"
     engine.execute(
-        "CREATE OR REPLACE TEMP TABLE allowed AS SELECT DISTINCT customer_id FROM standing WHERE reason IS NULL"
+        f"""
+        CREATE OR REPLACE TEMP TABLE allowed AS
+        SELECT DISTINCT customer_id FROM standing WHERE reason IS NULL AND {asked}
+        """
     )
     why = "'no_basis'" if purpose is None else "reason"
     rows = engine.execute(
         f"""
         SELECT {why} AS why, count(DISTINCT customer_id) FROM standing
-        WHERE customer_id NOT IN (SELECT customer_id FROM allowed) GROUP BY why ORDER BY why
+        WHERE {asked} AND customer_id NOT IN (SELECT customer_id FROM allowed) GROUP BY why ORDER BY why
         """
     ).fetchall()
     return tuple(Withheld(purpose or "", reason, customers) for reason, customers in rows)
@@ -165,7 +222,7 @@ def withheld_by_purpose(
     if not purposes:
         return {}, 0
     moment = present(engine, columns)
-    find_allowed(engine, purposes, None, as_of=moment, words="consents" in columns)
+    find_status(engine, purposes, "customers", as_of=moment, consents="consents" if "consents" in columns else None)
     found: dict[str, dict[str, int]] = {purpose: {} for purpose in sorted(purposes)}
     for purpose, reason, customers in engine.execute(
         """

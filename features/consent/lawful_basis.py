@@ -16,7 +16,12 @@ REASONS: tuple[str, ...] = get_args(Reason)
 
 
 def basis_select(
-    purposes: Mapping[str, Purpose], *, as_of: datetime, words: bool, known_at: datetime | None = None
+    purposes: Mapping[str, Purpose],
+    *,
+    as_of: datetime,
+    words: bool,
+    known_at: datetime | None = None,
+    consents: str = "consents",
 ) -> str:
     """Return SQL of (customer_id, purpose, reason); the reason is null where the purpose has a basis.
 
@@ -31,13 +36,15 @@ def basis_select(
     known_at : words that came to light later do not count; `as_of` if left out
     words : whether a table ``consents`` exists; without one nobody ever said anything
 
+    consents : the name of that table
+
     Notes
     -----
-    Over the views ``everybody`` (customer_id) and ``consents``.
+    Over the view ``everybody`` (customer_id) and the table of consents.
     """
     declared = ", ".join(f"({literal(name)})" for name in sorted(purposes))
     reasons = "\n    ".join(f"WHEN {literal(name)} THEN {_reason(purposes[name], as_of)}" for name in sorted(purposes))
-    latest = _latest(as_of, known_at or as_of) if words else _NOTHING
+    latest = _latest(as_of, known_at or as_of, consents) if words else _NOTHING
     return f"""
 SELECT e.customer_id, p.purpose, CASE p.purpose
     {reasons}
@@ -53,14 +60,14 @@ _NOTHING = (
 )
 
 
-def _latest(as_of: datetime, known_at: datetime) -> str:
+def _latest(as_of: datetime, known_at: datetime, consents: str) -> str:
     moment = f"TIMESTAMPTZ {literal(iso(as_of))}"
     order = "(event_time, -word, feed, record_id)"
     objected = ", ".join(literal(word) for word in OBJECTED)
     return f"""
     SELECT customer_id, purpose, arg_max(word, {order}) AS word, arg_max(event_time, {order}) AS at,
            arg_max(lower(status) IN ({objected}), {order}) AS objected
-    FROM (SELECT *, {status_sql()} AS word FROM consents)
+    FROM (SELECT *, {status_sql()} AS word FROM {consents})
     WHERE word IS NOT NULL AND event_time <= {moment} AND known_at <= TIMESTAMPTZ {literal(iso(known_at))}
     GROUP BY customer_id, purpose
 """

@@ -10,7 +10,6 @@ import duckdb
 import pyarrow as pa
 
 from features.base.errors import StorageFailure
-from features.base.workspace import Workspace
 from features.config.feed import Feed
 from features.consent.ledger import append_words, new_words, read_words
 from features.consent.subjects import remember_subjects, subjects_today, words_of, write_consents
@@ -41,15 +40,24 @@ class Words:
 
 
 def gather(
-    engine: duckdb.DuckDBPyConnection, workspace: Workspace, feeds: Mapping[str, Feed], *, past: pa.Table, folder: Path
+    engine: duckdb.DuckDBPyConnection,
+    feeds: Mapping[str, Feed],
+    *,
+    staged: Path,
+    ledger_folder: Path,
+    key_file: Path,
+    past: pa.Table,
+    folder: Path,
 ) -> Words | None:
     """Write ``consents.parquet`` from the ledger and the feeds' new words; the ledger itself is left alone.
 
     Parameters
     ----------
     engine : knows ``records`` (feed, record_id, customer_id)
-    workspace : its feeds are staged
     feeds : all declared feeds
+    staged : folder of the staged feeds
+    ledger_folder : of the consent ledger
+    key_file : with the secret that subjects are pseudonyms under
     past : where past ids lead (past_id, customer_id)
     folder : of the unified tables
 
@@ -57,12 +65,12 @@ def gather(
     -------
     Words to enter once the run is accepted; None where nobody ever said anything, and no feed of consents is declared
     """
-    ledger = read_words(workspace.consent)
+    ledger = read_words(ledger_folder)
     if not ledger.num_rows and all(feed.kind != "consents" for feed in feeds.values()):
         return None
-    key = _pseudonym_key(workspace.pseudonym_key, needed=ledger.num_rows > 0)
-    fresh = new_words(ledger, words_of(engine, feeds, workspace.staged, key=key))
-    subjects = subjects_today(engine, feeds, staged=workspace.staged, remembered=workspace.consent, past=past, key=key)
+    key = _pseudonym_key(key_file, needed=ledger.num_rows > 0)
+    fresh = new_words(ledger, words_of(engine, feeds, staged, key=key))
+    subjects = subjects_today(engine, feeds, staged=staged, remembered=ledger_folder, past=past, key=key)
     whole = pa.concat_tables([ledger, fresh])
     waiting = write_consents(engine, whole, subjects, folder / "consents.parquet")
     return Words(ledger, fresh, subjects, waiting)

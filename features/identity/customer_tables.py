@@ -14,10 +14,10 @@ from pathlib import Path
 import duckdb
 import pyarrow.parquet as pq
 
-from features.base.checksums import damaged_column
 from features.base.engine import literal, one_row, quoted
 from features.base.errors import StorageFailure
 from features.base.generations import hold_generation
+from features.base.manifest import MANIFEST, Manifest
 from features.base.storage import stream_parquet
 from features.base.telephone import compared_sql
 from features.base.workspace import Workspace
@@ -73,32 +73,20 @@ PERSONAL = "personal"
 WHOLE = "whole_customers"
 
 
-def damaged_table(folder: Path) -> tuple[str, str] | None:
-    """Return the first table whose bytes are not those that were written, and in which column; None where all are.
-
-    Parameters
-    ----------
-    folder : of the canonical tables
-    """
-    for path in sorted(folder.rglob("*.parquet")):
-        column = damaged_column(path)
-        if column is not None:
-            return path.relative_to(folder).as_posix(), column
-    return None
-
-
 def refuse_damaged_tables(workspace: Workspace) -> None:
     """Refuse tables that are not what was written: the engine might read other values without a word.
 
     Raises
     ------
-    StorageFailure : naming the first one, and its column
+    StorageFailure : naming the first one
     """
-    damaged = damaged_table(workspace.unified)
-    if damaged is not None:
+    generation = workspace.unified
+    manifest = Manifest.read(generation)
+    damaged = sorted(manifest.files.keys() - manifest.intact(generation)) or ([] if manifest.files else [MANIFEST])
+    if damaged:
         raise StorageFailure(
             "unify.damaged_table",
-            f"{damaged[0]} does not match its checksums (first in {damaged[1]})",
+            f"{damaged[0]} does not match its checksums",
             where="state/unified",
             hint="run `nextbest unify`, which makes it again",
         )
@@ -271,7 +259,7 @@ def register(
     folder: Path,
     *,
     streaming: Path | None = None,
-    where: Mapping[Kind, str] | None = None,
+    prefix: str = "",
 ) -> Columns:
     """Make the canonical tables of a folder known to the engine; return their columns and which of them hold numbers.
 
@@ -280,7 +268,7 @@ def register(
     engine : may read `folder`
     folder : of the pseudonymous tables
     streaming : folder of the streamed events, which are among ``events`` as they are compacted now; none if left out
-    where : SQL condition on the rows of a table; all rows of a table that is not named
+    prefix : before the names under which the engine knows the tables
     """
     hold_generation(engine, folder)
     columns: dict[Kind, dict[str, bool]] = {}
@@ -290,10 +278,8 @@ def register(
         parts = [f"SELECT * FROM read_parquet({literal(str(path))})"] if path.is_file() else []
         parts += ["SELECT * FROM streamed_events"] if moving and kind == "events" else []
         if parts:
-            condition = f" WHERE {where[kind]}" if where and kind in where else ""
-            rows = f"({' UNION ALL BY NAME '.join(parts)})"
-            engine.execute(f"CREATE OR REPLACE VIEW {kind} AS SELECT * FROM {rows}{condition}")
-            described = engine.execute(f"DESCRIBE {kind}").fetchall()
+            engine.execute(f"CREATE OR REPLACE VIEW {prefix}{kind} AS {' UNION ALL BY NAME '.join(parts)}")
+            described = engine.execute(f"DESCRIBE {prefix}{kind}").fetchall()
             columns[kind] = {name: _is_number(type_) for name, type_, *_ in described}
     return columns
 

@@ -17,10 +17,10 @@ def about_customers(columns: Columns) -> list[Kind]:
     return [kind for kind in columns if kind == "customers" or CANONICAL[kind].about_customer]
 
 
-def known_span(engine: duckdb.DuckDBPyConnection, columns: Columns) -> tuple[datetime, datetime]:
-    """Return when the first and the last row about a customer became known."""
+def known_span(engine: duckdb.DuckDBPyConnection, columns: Columns, *, prefix: str = "") -> tuple[datetime, datetime]:
+    """Return when the first and the last row about a customer became known, in tables named with `prefix`."""
     spans = " UNION ALL ".join(
-        f"SELECT min(known_at) AS lo, max(known_at) AS hi FROM {kind}" for kind in about_customers(columns)
+        f"SELECT min(known_at) AS lo, max(known_at) AS hi FROM {prefix}{kind}" for kind in about_customers(columns)
     )
     first, last = one_row(engine, f"SELECT min(lo), max(hi) FROM ({spans})")
     if first is None:

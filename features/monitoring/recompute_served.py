@@ -14,7 +14,7 @@ from features.base.workspace import Workspace
 from features.config.engine_settings import engine_resources
 from features.config.views_file import ViewsFile
 from features.config.workspace_files import load_feeds, load_views
-from features.consent.customer_data import open_customer_data
+from features.consent.customer_data import CustomerData
 from features.identity.customer_tables import Columns
 from features.identity.data_time import about_customers
 from features.store.online_records import Plain
@@ -56,14 +56,15 @@ def recompute(workspace: Workspace, asked: Mapping[str, Collection[RecomputeRequ
     views, lines = load_views(workspace)
     found: dict[str, dict[RecomputeRequest, Values]] = {}
     with open_engine(folders=[workspace.state], resources=engine_resources(workspace)) as engine:
-        access = open_customer_data(engine, workspace, feeds.purposes, purpose=views.purpose)
+        data = CustomerData(engine, workspace, feeds.purposes)
+        access = data.allow(purpose=views.purpose)
         python = load_functions(workspace, views)
         refuse_invalid_views(views, lines, feeds, access.columns, python)
         planned = plan_views(
             views, lines, feeds, columns=access.columns, fitted=read_fitted(workspace.fitted), python=python
         )
         for purpose, members in _by_purpose(planned, views, wanted=asked):
-            access = open_customer_data(engine, workspace, feeds.purposes, purpose=purpose)
+            access = data.allow(purpose=purpose)
             whole = [view for view in members if _of_company(view, views)]
             for view in whole:
                 found[view.name] = dict(_computed(engine, view, _there(engine, access.columns, asked[view.name])))

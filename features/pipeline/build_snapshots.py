@@ -17,7 +17,7 @@ from features.config.feeds_file import FeedsFile
 from features.config.loading import Lines
 from features.config.views_file import ViewsFile
 from features.config.workspace_files import load_feeds, load_views
-from features.consent.customer_data import Withheld, by_purpose, open_customer_data
+from features.consent.customer_data import CustomerData, Withheld, by_purpose, open_customer_data
 from features.identity.customer_tables import numbered_feeds, refuse_damaged_tables
 from features.identity.data_time import known_span
 from features.ingest.personal_columns import apart_attributes
@@ -83,13 +83,14 @@ def build_snapshots(
         declared_engine(views.snapshots, folder=workspace.state / ".spark") as rows_of_view,
     ):
         purpose = views.purpose if views.purpose in feeds.purposes else None  # what is not declared is refused below
-        access = open_customer_data(engine, workspace, feeds.purposes, purpose=purpose, as_of=as_of)
+        data = CustomerData(engine, workspace, feeds.purposes, as_of=as_of)
+        access = data.allow(purpose=purpose)
         moment = as_utc(as_of) if as_of else access.moment
         cutoffs = cutoffs_between(known_span(engine, access.columns)[0], moment, views.snapshots)
         refuse_invalid_views(views, lines, feeds, access.columns, python)
         refuse_unbound(engine, views.views, lines, feeds)
         until = views.fit.until or middle(cutoffs)
-        learnt = learn_views(engine, workspace, views, feeds, until=until, kept=fitted, as_of=as_of)
+        learnt = learn_views(engine, data, views, feeds, until=until, kept=fitted)
         fitted = {name: view.fitted for name, view in learnt.items()}
         planned = plan_views(views, lines, feeds, columns=access.columns, fitted=fitted, python=python)
         if not allow_type_change:
@@ -109,7 +110,7 @@ def build_snapshots(
                 rows_of_view=rows_of_view,
             )
             for purpose in sorted({views.purpose_of(view.name) or "" for view in planned}):
-                access = open_customer_data(engine, workspace, feeds.purposes, purpose=purpose or None, as_of=as_of)
+                access = data.allow(purpose=purpose or None)
                 withheld.update(access.withheld)
                 renewal.look(engine, access.columns, purpose)
                 for view in planned:

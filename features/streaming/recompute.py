@@ -16,7 +16,7 @@ from features.config.canonical import Kind
 from features.config.engine_settings import engine_resources
 from features.config.views_file import ViewsFile
 from features.config.workspace_files import load_feeds, load_views
-from features.consent.customer_data import find_allowed, open_customer_data
+from features.consent.customer_data import find_allowed, find_status, open_customer_data
 from features.identity.data_time import next_midnight
 from features.snapshots.build_report import BuiltView, FeaturesReport, read_report
 from features.streaming.customer_rows import CustomerRows
@@ -81,8 +81,12 @@ class Views:
         groups: dict[str, list[tuple[PlannedView, BuiltView]]] = {}
         for view, built in self._planned:
             groups.setdefault(self._file.purpose_of(view.name) or "", []).append((view, built))
+        if self._purposes:
+            moment = next_midnight(from_us(as_of_us))  # the present, as a build would take it
+            consents = "consents" if "consents" in self.history.columns else None
+            find_status(self._engine, self._purposes, "customers", as_of=moment, consents=consents)
         for purpose, members in groups.items():
-            self._allow(purpose or None, as_of_us)
+            self._allow(purpose or None)
             found += [self._computed(view, built) for view, built in members]
         return found
 
@@ -103,13 +107,11 @@ class Views:
             )
         self._give("touched", {"customer_id": list(customers)})
 
-    def _allow(self, purpose: str | None, as_of_us: int) -> None:
+    def _allow(self, purpose: str | None) -> None:
         """Make the spine: the customers for whom there is a basis at this moment."""
         allowed = ""
         if self._purposes:
-            words = "consents" in self.history.columns
-            moment = next_midnight(from_us(as_of_us))  # the present, as a build would take it
-            find_allowed(self._engine, self._purposes, purpose, as_of=moment, words=words)
+            find_allowed(self._engine, purpose)
             allowed = "WHERE customer_id IN (SELECT customer_id FROM allowed)"
         self._engine.execute(
             f"CREATE OR REPLACE TEMP TABLE spine AS SELECT customer_id, as_of FROM touched, cutoffs {allowed}"

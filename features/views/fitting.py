@@ -16,10 +16,9 @@ from features.base.clock import iso
 from features.base.engine import literal, quoted
 from features.base.errors import BadData
 from features.base.storage import digest_of
-from features.base.workspace import Workspace
 from features.config.feeds_file import FeedsFile
 from features.config.views_file import Text, View, ViewsFile
-from features.consent.customer_data import open_customer_data
+from features.consent.customer_data import CustomerData
 from features.views.fitted import FittedView
 from features.views.source_rows import Rows, rows_for, undecided
 from features.views.text_features import WORD
@@ -91,27 +90,25 @@ def fit_views(
 
 def learn_views(
     engine: duckdb.DuckDBPyConnection,
-    workspace: Workspace,
+    data: CustomerData,
     file: ViewsFile,
     feeds: FeedsFile,
     *,
     until: datetime,
     kept: Mapping[str, FittedView],
-    as_of: datetime | None = None,
 ) -> dict[str, FittingResult]:
     """Return what every view has learnt, each of those customers alone that may be used for its purpose.
 
     Parameters
     ----------
-    engine : may read the workspace's state
-    workspace : unified before
+    engine : that `data` was opened in
+    data : the canonical tables
     file, feeds : what is declared; the views' columns have passed `check_views`
     until, kept : see `fit_views`
-    as_of : whose words on purposes count; see `open_customer_data`
     """
     learnt: dict[str, FittingResult] = {}
     for purpose in sorted({file.purpose_of(name) or "" for name in file.views}):
-        open_customer_data(engine, workspace, feeds.purposes, purpose=purpose or None, as_of=as_of)
+        data.allow(purpose=purpose or None)
         views = {name: view for name, view in file.views.items() if (file.purpose_of(name) or "") == purpose}
         learnt |= fit_views(engine, views, feeds, until=until, kept=kept, said=file.fit.until)
     return learnt

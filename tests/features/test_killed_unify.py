@@ -17,7 +17,7 @@ from features.base.storage import read_json, read_parquet
 from features.base.workspace import Workspace
 from features.identity.id_ledger import past_ids
 from features.identity.ledger_files import read_ledger
-from features.pipeline.unify import REPORT
+from features.snapshots.build_report import UNIFIED_REPORT as REPORT
 from tests.features.tiny import company, groups, lines, people, table
 from tests.repetitions import repetitions
 from tests.serving.forking import Forking, Moments

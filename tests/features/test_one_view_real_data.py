@@ -11,7 +11,7 @@ import pytest
 from features.base.storage import read_parquet
 from features.base.workspace import Workspace
 from features.identity.pair_metrics import score_pairs
-from features.pipeline.unify import UnifyReport
+from features.pipeline.unify_report import UnifyReport
 from tests.features.tiny import unified
 
 HERE = Path(__file__).resolve().parents[1] / "workspaces" / "contoso"

@@ -16,7 +16,8 @@ from features.base.workspace import Workspace
 from features.config.feed import Feed
 from features.identity.keyed_digest import store_key
 from features.ingest.staging import StagedFeed, stage
-from features.pipeline.unify import UnifyReport, unify
+from features.pipeline.unify import unify
+from features.pipeline.unify_report import UnifyReport
 
 #: The online store in a file of the workspace; no test is about how soon it answers, so a slow machine may be slow.
 SQLITE = "{type: features.store.online.SqliteOnlineStore, path: state/feast/online.db, deadline: 60s}"

@@ -132,7 +132,7 @@ def test_a_run_that_is_killed_between_ledger_and_tables_heals_with_the_same_ids(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr("features.pipeline.unify.write_json", dies)
+        patched.setattr("features.base.stages.write_json", dies)
         with pytest.raises(KeyboardInterrupt):
             unified(workspace)
     entered = (workspace.identity / "ledger.json").read_bytes()

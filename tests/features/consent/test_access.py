@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
+import duckdb
 import pytest
 
 from features.base.engine import open_engine
@@ -12,7 +14,9 @@ from features.base.errors import BadConfiguration, BadData
 from features.base.progress import Silent
 from features.base.workspace import Workspace
 from features.config.workspace_files import load_feeds
-from features.consent.customer_data import Withheld, allowed_customers, open_customer_data, rows_of
+from features.consent import customer_data
+from features.consent.customer_data import CustomerData, Withheld, allowed_customers, open_customer_data, rows_of
+from features.identity import customer_tables
 from features.pipeline.build_features import build_features
 from tests.features.consent.world import FEEDS, who, world
 from tests.features.tiny import STORE, table, unified
@@ -71,6 +75,29 @@ def test_every_table_lacks_the_rows_of_who_is_withheld(workspace: Workspace) -> 
             found = engine.execute(f"SELECT DISTINCT customer_id FROM {kind}").fetchall()
             assert {customer for (customer,) in found} == people_of(workspace, "A1")
     assert access.withheld == (Withheld("marketing", "no_consent", 1), Withheld("marketing", "withdrawn", 1))
+
+
+def test_a_build_opens_the_tables_once_for_all_purposes(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[Path] = []
+
+    def counted(engine: Any, folder: Path, **settings: Any) -> Any:
+        opened.append(folder)
+        return customer_tables.register(engine, folder, **settings)
+
+    monkeypatch.setattr(customer_data, "register", counted)
+    build_features(workspace, Silent())
+    assert opened == [workspace.unified]
+
+
+def test_no_table_can_be_read_before_a_purpose_is_let_through(workspace: Workspace) -> None:
+    with open_engine(folders=[workspace.unified]) as engine:
+        data = CustomerData(engine, workspace, load_feeds(workspace)[0].purposes)
+        with pytest.raises(duckdb.CatalogException):
+            engine.execute("SELECT * FROM customers")
+        for purpose, people in (("marketing", ["A1"]), ("service", ["A1", "B1", "C1"]), ("care", ["A1", "B1"])):
+            data.allow(purpose=purpose)
+            found = engine.execute("SELECT DISTINCT customer_id FROM events").fetchall()
+            assert {customer for (customer,) in found} <= people_of(workspace, *people)
 
 
 def test_without_a_basis_for_any_purpose_somebody_is_not_there_at_all(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from features.pipeline.unify import UnifyReport
+from features.pipeline.unify_report import UnifyReport
 from tests.features.quality.world import answer
 from tests.features.tiny import company, unified
 

@@ -12,7 +12,7 @@ import pytest
 from features.base.errors import BadData
 from features.base.workspace import Workspace
 from features.config.feed_checks import RULES
-from features.pipeline.unify import last_report, report_quality
+from features.pipeline.unify_report import last_report, report_quality
 from tests.features.quality.world import PEOPLE, SALES, write
 from tests.features.tiny import unified
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from features.base.workspace import Workspace
-from features.pipeline.unify import UnifyReport
+from features.pipeline.unify_report import UnifyReport
 from tests.features.tiny import company, lines, unified
 
 FEEDS = """\

@@ -13,7 +13,7 @@ from features.base.engine import open_engine
 from features.base.storage import digest_of, write_json
 from features.base.workspace import Workspace
 from features.config.workspace_files import load_feeds, load_views
-from features.consent.customer_data import open_customer_data
+from features.consent.customer_data import CustomerData, open_customer_data
 from features.snapshots.build_report import REPORT, BuiltView, FeaturesReport, as_json
 from features.store.online_records_sqlite import SqliteRecords
 from features.streaming.compaction import compact_all
@@ -90,9 +90,10 @@ def built(workspace: Workspace, as_of: datetime | None = None) -> FeaturesReport
     feeds, _ = load_feeds(workspace)
     views, view_lines = load_views(workspace)
     with open_engine(folders=[workspace.state]) as engine:
-        access = open_customer_data(engine, workspace, feeds.purposes, purpose=None, as_of=as_of)
+        data = CustomerData(engine, workspace, feeds.purposes, as_of=as_of)
+        access = data.allow(purpose=None)
         moment = as_of or access.moment
-        learnt = learn_views(engine, workspace, views, feeds, until=moment, kept=read_fitted(workspace.fitted))
+        learnt = learn_views(engine, data, views, feeds, until=moment, kept=read_fitted(workspace.fitted))
         fitted = {name: view.fitted for name, view in learnt.items()}
         python = load_functions(workspace, views)
         planned = plan_views(views, view_lines, feeds, columns=access.columns, fitted=fitted, python=python)

@@ -1,0 +1,368 @@
+"""The stages from feeds to one customer: each a function from artefacts to an artefact."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from features.base.engine import EngineResources, one_row
+from features.base.errors import StorageFailure
+from features.base.progress import Progress
+from features.base.stages import ContentDigest, NewGeneration
+from features.base.storage import write_parquet
+from features.config.feeds_file import FeedsFile
+from features.consent import statements
+from features.consent.customer_data import withheld_by_purpose
+from features.consent.statements import Words
+from features.consent.status import odd_select
+from features.identity.customer_tables import PERSONAL, WHOLE, Columns, Written, register, seal, write_tables
+from features.identity.golden_record import write_golden_record
+from features.identity.id_changes import apply
+from features.identity.id_ledger import IdLedger, past_ids
+from features.identity.incremental_matching import Gathered, Memory, gather_again
+from features.identity.judgements import Judgements
+from features.identity.keyed_digest import load_key
+from features.identity.ledger_files import Kept, read_ledger, write_ledger
+from features.identity.resolve import Resolution, join
+from features.identity.review_pairs import between_records, keep, with_ledger
+from features.ingest import pending_loads
+from features.ingest.pending_loads import load_folders
+from features.ingest.personal_columns import apart_attributes
+from features.ingest.staging import StagedFeed, stage
+from features.pipeline.unify_report import UnifyReport
+from features.quality.check import Check
+from features.quality.checks import check_all, check_personal_columns
+from features.quality.load_history import record_accepted
+from features.quality import loads as load_checks
+from features.quality.loads import CheckedLoads, check_agreement, refuse
+from features.quality.repairs import repairs_of
+
+
+@dataclass(frozen=True)
+class UnifyRequest:
+    """What one run is asked for.
+
+    Parameters
+    ----------
+    accept : feeds whose loads are taken though a check would refuse them
+    replay : feeds that are read again with their rows in quarantine
+    refit : whether the weights of identity are learnt anew
+    """
+
+    accept: frozenset[str] = frozenset()
+    replay: frozenset[str] = frozenset()
+    refit: bool = False
+
+
+@dataclass(frozen=True)
+class LastingState:
+    """Folders and files that outlive a run.
+
+    Parameters
+    ----------
+    root : of the sources' relative paths
+    accepted, arriving : staged loads, and those that are read and not accepted yet
+    history : profiles of accepted loads
+    identity, identity_key : the id ledger, and the secret that new ids are made of
+    consent, pseudonym_key : the consent ledger, and the secret of its subjects
+    """
+
+    root: Path
+    accepted: Path
+    arriving: Path
+    history: Path
+    identity: Path
+    identity_key: Path
+    consent: Path
+    pseudonym_key: Path
+
+
+@dataclass(frozen=True)
+class StagedFeeds:
+    """Every feed as it was read."""
+
+    feeds: dict[str, StagedFeed]
+
+
+@dataclass(frozen=True)
+class AcceptedLoads:
+    """The folder of the loads that have passed the checks, one folder a feed."""
+
+    folder: Path
+
+
+@dataclass(frozen=True)
+class Matches:
+    """Which records are one customer, and what the next run needs to weigh only what has changed."""
+
+    resolution: Resolution
+    gathered: Gathered
+
+
+@dataclass(frozen=True)
+class CustomerIds:
+    """The id ledger with this run's customers: who each record is, and where past ids lead."""
+
+    ledger: IdLedger
+    records: pa.Table
+    past: pa.Table
+
+
+@dataclass(frozen=True)
+class ConsentStatements:
+    """New consent statements; None where nobody ever made one and no feed of them is declared."""
+
+    words: Words | None
+
+
+@dataclass(frozen=True)
+class CanonicalTables:
+    """Columns of the canonical tables, which the engine knows now."""
+
+    columns: Columns
+
+
+@dataclass(frozen=True)
+class QualityChecks:
+    """The answers of all checks of a run that none of them refuses."""
+
+    checks: tuple[Check, ...]
+
+
+@dataclass(frozen=True)
+class QualityReport:
+    """How the quality report is written."""
+
+    write: Callable[[UnifyReport], Path]
+
+
+def read_feeds(
+    file: FeedsFile, state: LastingState, request: UnifyRequest, resources: EngineResources, progress: Progress
+) -> StagedFeeds:
+    """Read and map every feed whose source or declaration has changed."""
+    progress.step("reading feeds", total=len(file.feeds))
+    staged: dict[str, StagedFeed] = {}
+    for name, feed in file.feeds.items():
+        staged[name] = stage(
+            name,
+            feed,
+            root=state.root,
+            folder=state.accepted,
+            named_by=file.named_by_others(name),
+            arriving=state.arriving,
+            transform=repairs_of(name, feed, file.quality.repairs, country=file.company.country, resources=resources),
+            replay=name in request.replay,
+            accept=name in request.accept,
+        )
+        progress.advance()
+    return StagedFeeds(staged)
+
+
+def check_loads(
+    engine: duckdb.DuckDBPyConnection, file: FeedsFile, staged: StagedFeeds, state: LastingState, request: UnifyRequest
+) -> CheckedLoads:
+    """Check every load by itself and beside the last accepted one; a suspicious one refuses the run."""
+    where = load_folders(staged.feeds, accepted=state.accepted, arriving=state.arriving)
+    checked = load_checks.check_loads(engine, file, staged.feeds, where, history=state.history)
+    refuse(checked.checks, file.quality, accept=request.accept)
+    return checked
+
+
+def accept_loads(staged: StagedFeeds, state: LastingState, checked: CheckedLoads) -> AcceptedLoads:
+    """Let the checked loads take the place of the last ones."""
+    del checked
+    pending_loads.accept_loads(staged.feeds, accepted=state.accepted, arriving=state.arriving)
+    return AcceptedLoads(state.accepted)
+
+
+def read_ids(state: LastingState, new: NewGeneration) -> Kept:
+    """Read the id ledger; one that is gone while its ids are still in use is not begun anew."""
+    known = read_ledger(state.identity)
+    if not known.version and (new.before / "ids.parquet").is_file():
+        raise StorageFailure(
+            "identity.lost",
+            "the id ledger is gone, and customers with its ids are there",
+            where="state/identity",
+            hint="restore it from a copy; or remove state/unified, too: then all ids are given anew, and merges and "
+            "judgements are forgotten",
+        )
+    return known
+
+
+def match_records(
+    engine: duckdb.DuckDBPyConnection,
+    file: FeedsFile,
+    loads: AcceptedLoads,
+    declared: Judgements,
+    known: Kept,
+    state: LastingState,
+    request: UnifyRequest,
+) -> Matches:
+    """Find the records that are one customer."""
+    judged = with_ledger(declared, known.ledger)
+    gathered = gather_again(
+        engine,
+        file.feeds,
+        file.identity,
+        loads.folder,
+        judged=judged,
+        memory=Memory.load(state.identity),
+        key=load_key(state.identity_key),
+        refit=request.refit,
+    )
+    return Matches(join(gathered.evidence, file.identity, judged), gathered)
+
+
+def assign_ids(
+    engine: duckdb.DuckDBPyConnection,
+    matches: Matches,
+    known: Kept,
+    state: LastingState,
+    resources: EngineResources,
+    new: NewGeneration,
+) -> CustomerIds:
+    """Give every customer the id that its records had, or a new one."""
+    partition = matches.resolution.partition
+    ledger = apply(
+        known.ledger,
+        partition,
+        at=pc.max(partition["known_at"]).as_py() or known.ledger.at,
+        key=load_key(state.identity_key),
+        evidence=between_records(partition, matches.resolution.edges),
+        resources=resources,
+    )
+    records = ledger.open().sort_by([("feed", "ascending"), ("record_id", "ascending")])
+    past = past_ids(ledger)
+    seal(new.folder / PERSONAL)
+    write_parquet(records, new.folder / PERSONAL / "records.parquet")
+    write_parquet(past, new.folder / "ids.parquet")
+    engine.register("records", records)
+    return CustomerIds(ledger, records, past)
+
+
+def write_canonical_tables(
+    engine: duckdb.DuckDBPyConnection, file: FeedsFile, loads: AcceptedLoads, ids: CustomerIds, new: NewGeneration
+) -> Written:
+    """Write the canonical tables, with the customer of every row."""
+    del ids  # the engine knows them as the table ``records``
+    return write_tables(engine, file, staged=loads.folder, folder=new.folder)
+
+
+def write_consents(
+    engine: duckdb.DuckDBPyConnection,
+    file: FeedsFile,
+    loads: AcceptedLoads,
+    ids: CustomerIds,
+    state: LastingState,
+    new: NewGeneration,
+) -> ConsentStatements:
+    """Write the consents of today's customers: those of the ledger and those that the feeds add to it."""
+    words = statements.gather(
+        engine,
+        file.feeds,
+        staged=loads.folder,
+        ledger_folder=state.consent,
+        key_file=state.pseudonym_key,
+        past=ids.past,
+        folder=new.folder,
+    )
+    return ConsentStatements(words)
+
+
+def write_golden(
+    engine: duckdb.DuckDBPyConnection, file: FeedsFile, tables: Written, consents: ConsentStatements, new: NewGeneration
+) -> CanonicalTables:
+    """Write the golden record, where each of its values comes from, and each owner's own view."""
+    del consents  # their table is there
+    columns = register(engine, new.folder)
+    hidden = {*apart_attributes(file), *tables.found}
+    write_golden_record(engine, file, hidden, source=WHOLE, shown="customers", folder=new.folder)
+    seal(new.folder / PERSONAL)
+    return CanonicalTables(columns)
+
+
+def check_quality(
+    engine: duckdb.DuckDBPyConnection,
+    file: FeedsFile,
+    staged: StagedFeeds,
+    loads: AcceptedLoads,
+    checked: CheckedLoads,
+    matches: Matches,
+    tables: Written,
+    canonical: CanonicalTables,
+    request: UnifyRequest,
+) -> QualityChecks:
+    """Answer all checks; one that fails may refuse the run."""
+    odd = one_row(engine, odd_select(list(file.purposes)))[0] if "consents" in canonical.columns else None
+    checks = check_all(file, staged.feeds, tables.attached, matches.resolution, odd_consents=odd)
+    places = {name: loads.folder / name for name in staged.feeds}
+    checks += [*checked.checks, *check_agreement(engine, file, places), *check_personal_columns(file, tables.found)]
+    refuse(checks, file.quality, accept=request.accept)
+    return QualityChecks(tuple(sorted(checks, key=lambda check: (check.code, check.feed))))
+
+
+def enter_consents(consents: ConsentStatements, state: LastingState) -> None:
+    """Enter the new consent statements into the ledger."""
+    if consents.words is not None:
+        consents.words.enter(state.consent)
+
+
+def enter_ids(ids: CustomerIds, known: Kept, matches: Matches, state: LastingState) -> None:
+    """Enter this run's customers into the id ledger."""
+    write_ledger(
+        state.identity,
+        ids.ledger,
+        known,
+        beside=lambda folder: keep(folder, matches.gathered.memory, matches.resolution),
+    )
+
+
+def count_customers(
+    engine: duckdb.DuckDBPyConnection,
+    file: FeedsFile,
+    staged: StagedFeeds,
+    ids: CustomerIds,
+    matches: Matches,
+    tables: Written,
+    canonical: CanonicalTables,
+    quality: QualityChecks,
+    digest: ContentDigest,
+) -> UnifyReport:
+    """Return what the run did."""
+    withheld_by, withheld = withheld_by_purpose(engine, file.purposes, canonical.columns)
+    loads = staged.feeds.values()
+    unusable = sum(feed.rows_read - feed.rows - feed.excluded - feed.duplicates for feed in loads)
+    return UnifyReport(
+        records=ids.records.num_rows,
+        customers=matches.resolution.customers,
+        quarantined=unusable + sum(feed.unknown for feed in tables.attached),
+        withheld=withheld,
+        withheld_by=withheld_by,
+        checks=quality.checks,
+        digest=digest.value,
+        feeds=applied(staged),
+    )
+
+
+def remember_loads(checked: CheckedLoads, state: LastingState) -> None:
+    """Remember the accepted loads, for the next ones to be compared with."""
+    record_accepted(state.history, checked.profiles, checked.checks)
+
+
+def write_quality_report(report: UnifyReport, quality: QualityReport) -> None:
+    """Write the quality report."""
+    quality.write(report)
+
+
+def applied(staged: StagedFeeds) -> dict[str, str]:
+    """Return of every feed whether it was read, and how many of its files were read before."""
+    read = {}
+    for name, feed in staged.feeds.items():
+        copies = f", {len(feed.repeated)} files of it already applied" if feed.repeated else ""
+        read[name] = "already applied" if feed.already_applied else f"read{copies}"
+    return read

@@ -1,0 +1,99 @@
+"""The runner of stages: what is unchanged is skipped, what is damaged is made again, a failure publishes nothing."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import pytest
+
+from features.base.generations import current_generation
+from features.base.progress import Silent
+from features.base.stages import Artefacts, ContentDigest, NewGeneration, Pipeline, Stage, run_pipeline
+from features.base.storage import read_json
+
+
+@dataclass(frozen=True)
+class Rows:
+    count: int
+
+
+@dataclass(frozen=True)
+class Table:
+    rows: int
+
+
+@dataclass(frozen=True)
+class Counted:
+    rows: int
+    digest: str
+
+
+def write_table(rows: Rows, new: NewGeneration) -> Table:
+    if rows.count < 0:
+        raise ValueError
+    (new.folder / "table").write_text("x" * rows.count, encoding="utf-8")
+    return Table(rows.count)
+
+
+def count(table: Table, digest: ContentDigest) -> Counted:
+    return Counted(table.rows, digest.value)
+
+
+def load(generation: Path) -> Counted:
+    return Counted(**read_json(generation / "report.json"))
+
+
+def pipeline(version: int = 1) -> Pipeline[Counted]:
+    return Pipeline(
+        read=[],
+        build=[Stage(write_table, "writing", version)],
+        commit=[Stage(count)],
+        after=[],
+        report=Counted,
+        file="report.json",
+        write=asdict,
+        load=load,
+    )
+
+
+def run(folder: Path, count: int, *, version: int = 1, again: bool = False, left: object = "") -> tuple[Counted, str]:
+    """Return the report, and which generation is published after the run."""
+    report = run_pipeline(
+        pipeline(version),
+        folder,
+        Artefacts({Rows: Rows(count)}),
+        inputs=lambda artefacts: [artefacts.get(Rows).count],
+        upkeep=lambda _: [left],
+        progress=Silent(),
+        again=again,
+    )
+    return report, current_generation(folder).name
+
+
+def test_a_run_over_the_same_inputs_is_skipped_and_gives_the_report_of_the_one_before(tmp_path: Path) -> None:
+    first = run(tmp_path, 3)
+    assert first[1] == "000001"
+    assert run(tmp_path, 3) == first
+
+
+@pytest.mark.parametrize("change", [{"count": 4}, {"version": 2}, {"again": True}, {"left": "lost"}])
+def test_other_inputs_another_version_a_request_or_lost_upkeep_make_a_new_generation(
+    tmp_path: Path, change: dict[str, object]
+) -> None:
+    run(tmp_path, 3)
+    assert run(tmp_path, **{"count": 3, **change})[1] == "000002"  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["table", "report.json", "generation.json", "stranger"])
+def test_a_damaged_or_foreign_file_is_noticed_and_the_generation_made_again(tmp_path: Path, name: str) -> None:
+    first = run(tmp_path, 3)
+    (current_generation(tmp_path) / name).write_text("yyy", encoding="utf-8")
+    assert run(tmp_path, 3) == (first[0], "000002")
+
+
+def test_a_stage_that_fails_publishes_nothing(tmp_path: Path) -> None:
+    first = run(tmp_path, 3)
+    with pytest.raises(ValueError):  # noqa: PT011 - the stage's own
+        run(tmp_path, -1)
+    assert (load(current_generation(tmp_path)), current_generation(tmp_path).name) == first
