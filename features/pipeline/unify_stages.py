@@ -35,10 +35,10 @@ from features.ingest.pending_loads import load_folders
 from features.ingest.personal_columns import apart_attributes
 from features.ingest.staging import StagedFeed, stage
 from features.pipeline.unify_report import UnifyReport
+from features.quality import loads as load_checks
 from features.quality.check import Check
 from features.quality.checks import check_all, check_personal_columns
 from features.quality.load_history import record_accepted
-from features.quality import loads as load_checks
 from features.quality.loads import CheckedLoads, check_agreement, refuse
 from features.quality.repairs import repairs_of
 
