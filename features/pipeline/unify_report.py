@@ -10,11 +10,11 @@ from typing import Any
 from features.base.errors import BadData, StorageFailure
 from features.base.storage import read_json
 from features.base.workspace import Workspace
+from features.config.workspace_files import load_feeds
 from features.quality.check import Check
 from features.quality.report import REPORT as QUALITY_REPORT
 from features.quality.report import report_content, write_report
 from features.snapshots.build_report import UNIFIED_REPORT
-from features.config.workspace_files import load_feeds
 
 
 @dataclass(frozen=True)

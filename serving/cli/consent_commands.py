@@ -10,7 +10,7 @@ import typer
 from features.base.clock import iso
 from features.config.workspace_files import load_feeds
 from features.consent.customer_consents import standing_of
-from features.pipeline.unify import last_report
+from features.pipeline.unify_report import last_report
 from serving.cli.options import AsJson, AsOf, Folder, moment_of, workspace_of
 from serving.cli.step_report import withheld_lines
 from serving.cli.terminal import Terminal

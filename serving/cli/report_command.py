@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from features.base.storage import read_json
-from features.pipeline.unify import last_report, report_quality
+from features.pipeline.unify_report import last_report, report_quality
 from serving.cli.options import AsJson, Folder, workspace_of
 from serving.cli.terminal import Terminal
 

@@ -10,8 +10,8 @@ import typer
 
 from features.base.progress import Progress
 from features.base.workspace import Workspace
-from features.pipeline.unify import UnifyReport
 from features.pipeline.unify import unify as unify_feeds
+from features.pipeline.unify_report import UnifyReport
 from serving.cli.options import AsJson, Folder, workspace_of
 from serving.cli.step_report import StepReport, withheld_lines
 from serving.cli.terminal import Terminal
