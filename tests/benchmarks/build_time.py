@@ -76,7 +76,8 @@ def measured(checkout: Path) -> Ran:
         process.stdout.close()
     if os.waitstatus_to_exitcode(status) != 0:
         raise SystemExit(f"nextbest run failed with the code of {checkout}: {text}")
-    return Ran(json.loads(text), seconds, usage.ru_maxrss / (1e9 if sys.platform == "darwin" else 1e6))
+    answer, _ = json.JSONDecoder().raw_decode(text[text.index("{") :])  # the older commit prints progress bars, too
+    return Ran(answer, seconds, usage.ru_maxrss / (1e9 if sys.platform == "darwin" else 1e6))
 
 
 def main() -> int:
