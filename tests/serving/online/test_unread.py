@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from features.base.workspace import Workspace
-from features.store.online_reader import OnlineRow, Unread
+from features.store.online_reader import OnlineReader, OnlineRow, Unread
+from features.store.online_records_sqlite import SqliteRecords
 from tests.serving.house import NOW, customer
 from tests.serving.online.client import Client, problem
 from tests.serving.online.conftest import Running, key_of
@@ -107,3 +110,21 @@ print(json.dumps([len(context.decider.features), "feast" in sys.modules]))
     features, feast = json.loads(ran.stdout.splitlines()[-1])
     assert features > 0
     assert not feast
+
+
+def test_a_deleted_online_store_is_noticed_and_the_service_recovers_when_it_is_back(
+    keyed: Workspace, tmp_path: Path, make: Callable[..., Running]
+) -> None:
+    online = keyed.state / "feast" / "online.db"
+    here = Path(shutil.copy(online, tmp_path / "online.db"))
+    running = make(reads=OnlineReader(SqliteRecords(here), deadline=timedelta(seconds=30)))
+    client = Client(running.guarded, key_of(keyed, "everything"))
+    assert client.get("/ready").status_code == 200
+    away = here.rename(tmp_path / "away.db")
+    assert problem(client.get("/ready"))[:2] == (503, "store.unreachable")
+    answer = client.post("/v1/decide", ASK).json()
+    assert "store:unreachable" in answer["degraded"]
+    assert (answer["items"], answer["no_action_reason"]) == ([], "features_unread")
+    away.rename(here)
+    assert client.get("/ready").status_code == 200
+    assert "store:unreachable" not in client.post("/v1/decide", ASK).json()["degraded"]
