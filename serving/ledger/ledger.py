@@ -18,6 +18,7 @@ from serving.decisioning.contact_history import Contact, ContactHistory, micros
 from serving.decisioning.decision import Decision
 from serving.decisioning.offer_settings import Outcome
 from serving.decisioning.value import OutcomeCount
+from serving.ledger.channel_usage import ChannelUsage
 from serving.ledger.connection_pool import ConnectionPool
 from serving.ledger.rows import Encoder, decode, moment
 from serving.ledger.schema import VERSION, statements
@@ -57,6 +58,7 @@ class DecisionLedger:
 
     def __init__(self, path: Path, *, patience_s: float = PATIENCE_S) -> None:
         self.connections = ConnectionPool(path, patience_s=patience_s, script=statements(), version=VERSION)
+        self._usage = ChannelUsage()
 
     def __enter__(self) -> DecisionLedger:
         return self
@@ -198,17 +200,7 @@ class DecisionLedger:
     def capacity_used(self, *, since: datetime, before: datetime) -> Mapping[str, int]:
         """Return how many offers went through each channel in ``[since, before)``."""
         with self.connections.reading() as connection:
-            rows = connection.execute(
-                """
-                SELECT i.channel, COUNT(*)
-                FROM decisions d
-                JOIN interactions i ON i.decision_id = d.decision_id
-                WHERE d.decision_time >= ? AND d.decision_time < ? AND i.channel IS NOT NULL
-                GROUP BY i.channel
-                """,
-                [micros(since), micros(before)],
-            ).fetchall()
-        return dict(rows)
+            return self._usage.count(connection, since=micros(since), before=micros(before))
 
 
 def _require(offers: Sequence[tuple[str]], offer: str) -> None:
