@@ -10,8 +10,9 @@ import pandas as pd
 
 from features import __file__ as features_file
 from features.base.errors import BadConfiguration, BadData
+from features.base.parquet import read_parquet
 from features.base.progress import Progress
-from features.base.storage import read_json, read_parquet, write_json
+from features.base.storage import read_json, write_json
 from features.base.workspace import CONFIGURATION, Workspace
 from features.config.workspace_files import load_feeds
 from features.consent.customer_data import allowed_customers

@@ -1,4 +1,4 @@
-"""Files that are whole or not there: atomic writes, digests, checksummed Parquet."""
+"""Files that are complete or absent: atomic writes, JSON, digests."""
 
 from __future__ import annotations
 
@@ -13,9 +13,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
-
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from features.base.errors import StorageFailure
 from features.base.folder_swap import swap
@@ -86,47 +83,6 @@ def read_json(path: Path) -> Any:
             f"cannot be read ({type(error).__name__})",
             where=path.name,
             hint="run the step that writes it again",
-        ) from error
-
-
-def write_parquet(table: pa.Table, path: Path) -> None:
-    """Write one table as zstd Parquet with page checksums, times in microseconds, atomically."""
-    with atomic_file(path) as part:
-        pq.write_table(
-            table, part, compression="zstd", write_page_checksum=True, coerce_timestamps="us", store_schema=True
-        )
-
-
-def stream_parquet(reader: pa.RecordBatchReader, path: Path) -> int:
-    """Write a stream of record batches as `write_parquet` would, without holding it; return its rows."""
-    rows = 0
-    with (
-        atomic_file(path) as part,
-        pq.ParquetWriter(
-            part, reader.schema, compression="zstd", write_page_checksum=True, coerce_timestamps="us"
-        ) as writer,
-    ):
-        for batch in reader:
-            writer.write_batch(batch)
-            rows += batch.num_rows
-    return rows
-
-
-def read_parquet(path: Path, columns: list[str] | None = None) -> pa.Table:
-    """Read a table that `write_parquet` wrote, with its page checksums verified.
-
-    Raises
-    ------
-    StorageFailure : when the file is absent, truncated or does not match its checksums
-    """
-    try:
-        return pq.read_table(path, columns=columns, page_checksum_verification=True, partitioning=None)
-    except (OSError, pa.ArrowException) as error:
-        raise StorageFailure(
-            "storage.unreadable",
-            f"cannot be read ({type(error).__name__})",
-            where=path.name,
-            hint="remove it and run the step that writes it again",
         ) from error
 
 

@@ -16,7 +16,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from features.base.errors import StorageFailure
-from features.base.storage import digest_file, read_parquet, write_parquet
+from features.base.parquet import read_parquet, write_parquet
+from features.base.storage import digest_file
 
 _TIME = pa.timestamp("us", "UTC")
 #: One word. ``entry_id`` is a digest of all the rest.

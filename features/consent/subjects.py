@@ -9,7 +9,7 @@ import duckdb
 import pyarrow as pa
 
 from features.base.engine import literal, one_row
-from features.base.storage import read_parquet, stream_parquet, write_parquet
+from features.base.parquet import read_parquet, stream_parquet, write_parquet
 from features.config.feed import Feed
 from features.consent.ledger import SAID, SCHEMA
 from features.identity.customer_tables import comparable

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import duckdb
 
-from features.base.storage import stream_parquet
+from features.base.parquet import stream_parquet
 from features.base.telephone import COMPARED_DIGITS, dialled_sql, digits_sql
 from features.identity.survivorship_rules import order_by
 

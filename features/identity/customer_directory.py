@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pyarrow.compute as pc
 
 from features.base.errors import BadData
-from features.base.storage import read_parquet
+from features.base.parquet import read_parquet
 from features.base.workspace import Workspace
 from features.identity.ledger_files import read_ledger
 

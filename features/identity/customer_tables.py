@@ -18,7 +18,7 @@ from features.base.engine import literal, one_row, quoted
 from features.base.errors import StorageFailure
 from features.base.generations import hold_generation
 from features.base.manifest import MANIFEST, Manifest
-from features.base.storage import stream_parquet
+from features.base.parquet import stream_parquet
 from features.base.telephone import compared_sql
 from features.base.workspace import Workspace
 from features.config.canonical import CANONICAL, Kind, attribute_name

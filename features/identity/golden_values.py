@@ -8,7 +8,7 @@ from pathlib import Path
 import duckdb
 
 from features.base.engine import quoted
-from features.base.storage import stream_parquet
+from features.base.parquet import stream_parquet
 from features.config.canonical import CANONICAL, PERSONAL_FIELDS
 from features.config.feeds_file import FeedsFile
 from features.identity.survivorship_rules import Contest, contests, order_by, refuse_unknown

@@ -20,7 +20,8 @@ import pyarrow.compute as pc
 
 from features.base.engine import literal, one_row, quoted
 from features.base.errors import StorageFailure
-from features.base.storage import digest_of, read_json, read_parquet, write_json, write_parquet
+from features.base.parquet import read_parquet, write_parquet
+from features.base.storage import digest_of, read_json, write_json
 from features.config.feed import Feed
 from features.config.identity_settings import WEIGHED, Identity
 from features.identity.blocking import KEY_SEPARATOR, new_pairs_select

@@ -11,15 +11,8 @@ from typing import Any
 import pyarrow as pa
 
 from features.base.errors import StorageFailure
-from features.base.storage import (
-    atomic_folder,
-    digest_file,
-    digest_of,
-    read_json,
-    read_parquet,
-    write_json,
-    write_parquet,
-)
+from features.base.parquet import read_parquet, write_parquet
+from features.base.storage import atomic_folder, digest_file, digest_of, read_json, write_json
 from features.identity.id_ledger import ASSIGNMENTS, EVENTS, JUDGEMENTS, IdLedger
 
 MANIFEST = "ledger.json"

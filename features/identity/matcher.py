@@ -18,7 +18,8 @@ from splink.internals.waterfall_chart import records_to_waterfall_data
 
 from features.base.engine import one_row
 from features.base.errors import StorageFailure
-from features.base.storage import read_json, write_json, write_parquet
+from features.base.parquet import write_parquet
+from features.base.storage import read_json, write_json
 from features.config.identity_settings import Identity
 from features.identity.blocking import keys, new_pairs_select, pairs_select, sampled_pairs_select, write_keys
 from features.identity.comparisons import Level, levels, splink_comparison

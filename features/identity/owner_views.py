@@ -10,7 +10,7 @@ import duckdb
 
 from features.base.engine import EngineResources, literal, open_engine, quoted
 from features.base.errors import BadData, StorageFailure
-from features.base.storage import read_parquet, stream_parquet
+from features.base.parquet import read_parquet, stream_parquet
 from features.config.canonical import CANONICAL, snake_case
 from features.config.feeds_file import FeedsFile
 

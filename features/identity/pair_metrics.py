@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from features.base.storage import read_parquet
+from features.base.parquet import read_parquet
 from features.base.workspace import Workspace
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import duckdb
 
 from features.base.engine import literal, quoted
-from features.base.storage import stream_parquet
+from features.base.parquet import stream_parquet
 from features.identity.golden_values import ORDERED, WINNERS, candidates_column, winner_column
 from features.identity.survivorship_rules import Contest
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from features.base.storage import read_parquet, write_parquet
+from features.base.parquet import read_parquet, write_parquet
 from features.identity.id_changes import EVIDENCE
 from features.identity.id_ledger import IdLedger
 from features.identity.incremental_matching import MEMORY_FILES, Memory

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from features.base.checksums import damaged_column
 from features.base.engine import literal, quoted
 from features.base.errors import BadData
-from features.base.storage import stream_parquet
+from features.base.parquet import stream_parquet
 from features.ingest.location import FeedFiles, Found
 from features.ingest.reader import RAW, check_names, empty
 

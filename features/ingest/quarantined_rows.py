@@ -15,7 +15,8 @@ import duckdb
 import pyarrow.parquet as pq
 
 from features.base.engine import literal, one_row, quoted
-from features.base.storage import digest_file, stream_parquet
+from features.base.parquet import stream_parquet
+from features.base.storage import digest_file
 
 REJECTED = "rejected.parquet"
 RETURNED = "returned.parquet"

@@ -12,7 +12,8 @@ import duckdb
 from features.base.checksums import damaged_column
 from features.base.engine import EngineResources, one_row, open_engine, quoted
 from features.base.errors import BadConfiguration, BadData, Problem
-from features.base.storage import atomic_folder, digest_of, read_done, stream_parquet, write_json
+from features.base.parquet import stream_parquet
+from features.base.storage import atomic_folder, digest_of, read_done, write_json
 from features.base.workspace import Workspace
 from features.config.canonical import Kind
 from features.config.engine_settings import engine_resources

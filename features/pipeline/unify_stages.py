@@ -12,9 +12,9 @@ import pyarrow.compute as pc
 
 from features.base.engine import EngineResources, one_row
 from features.base.errors import StorageFailure
+from features.base.parquet import write_parquet
 from features.base.progress import Progress
 from features.base.stages import ContentDigest, NewGeneration
-from features.base.storage import write_parquet
 from features.config.feeds_file import FeedsFile
 from features.consent import statements
 from features.consent.customer_data import withheld_by_purpose

@@ -13,7 +13,8 @@ import pyarrow as pa
 
 from features.base.engine import EngineResources, literal, one_row, open_engine, quoted
 from features.base.errors import BadConfiguration
-from features.base.storage import digest_of, read_parquet, stream_parquet
+from features.base.parquet import read_parquet, stream_parquet
+from features.base.storage import digest_of
 from features.base.telephone import e164
 from features.config.feed import Feed
 from features.config.loading import did_you_mean

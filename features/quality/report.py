@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from features.base.charts import ChartBar, horizontal_bars, number
 from features.base.html_report import render_page, write_page
 from features.base.masking import MIN_ROWS_PER_VALUE, MIN_ROWS_SHOWN
-from features.base.storage import read_parquet
+from features.base.parquet import read_parquet
 from features.base.workspace import Workspace
 from features.config.feed_checks import RULES
 from features.config.feeds_file import FeedsFile

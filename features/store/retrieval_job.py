@@ -14,7 +14,7 @@ from feast.infra.offline_stores.file_source import SavedDatasetFileStorage
 from feast.infra.offline_stores.offline_store import RetrievalJob, RetrievalMetadata
 
 from features.base.errors import BadConfiguration
-from features.base.storage import write_parquet
+from features.base.parquet import write_parquet
 
 
 class Job(RetrievalJob):  # type: ignore[misc]  # Feast is not followed by mypy

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from features.base.storage import read_parquet, write_parquet
+from features.base.parquet import read_parquet, write_parquet
 from features.base.workspace import Workspace
 from features.base.workspace_lock import file_lock
 from features.identity.customer_directory import Directory, open_directory

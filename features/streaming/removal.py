@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from features.base.clock import as_utc
 from features.base.errors import Unreachable
-from features.base.storage import read_parquet, write_parquet
+from features.base.parquet import read_parquet, write_parquet
 from features.base.workspace import Workspace
 from features.base.workspace_lock import locked
 from features.identity.customer_directory import Names, names_of

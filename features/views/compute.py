@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from features.base.clock import as_utc
 from features.base.engine import literal, quoted
 from features.base.errors import BadConfiguration, BadData
-from features.base.storage import stream_parquet
+from features.base.parquet import stream_parquet
 from features.config.views_file import Snapshots
 from features.identity.customer_tables import Columns
 from features.identity.data_time import about_customers

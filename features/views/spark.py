@@ -24,7 +24,7 @@ import ibis
 
 from features.base.engine import literal, quoted
 from features.base.errors import BadConfiguration, StorageFailure, Unreachable
-from features.base.storage import stream_parquet
+from features.base.parquet import stream_parquet
 from features.config.views_file import SparkSettings
 from features.views.compute import embedded, too_large
 from features.views.plan import PlannedView

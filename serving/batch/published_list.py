@@ -10,7 +10,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.csv
 
-from features.base.storage import atomic_folder, digest_file, write_json, write_parquet
+from features.base.parquet import write_parquet
+from features.base.storage import atomic_folder, digest_file, write_json
 from serving.decisioning.decision import NO_ACTION_OFFER, Decision
 from serving.decisioning.sentences import explain_item
 

@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow.compute as pc
 
 from features.base.errors import BadData
-from features.base.storage import read_parquet
+from features.base.parquet import read_parquet
 from features.base.workspace import Workspace
 from features.config.canonical import CANONICAL
 from features.config.purposes import Purpose

@@ -24,7 +24,7 @@ import pyarrow.compute as pc
 
 from features.base.engine import EngineResources, open_engine
 from features.base.machine import parse_size
-from features.base.storage import write_parquet
+from features.base.parquet import write_parquet
 from features.config.canonical import CANONICAL
 from features.config.feed import Feed
 from features.config.identity_settings import Identity

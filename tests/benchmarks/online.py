@@ -22,7 +22,7 @@ from pathlib import Path
 from socket import socket
 from typing import IO
 
-from features.base.storage import read_parquet
+from features.base.parquet import read_parquet
 from serving.batch.published_list import PARQUET
 from tests.benchmarks._run import NEXTBEST, REPOSITORY, closing, run, table
 

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from features.base.storage import read_json, read_parquet
+from features.base.parquet import read_parquet
+from features.base.storage import read_json
 from features.base.workspace import Workspace
 from features.identity.id_ledger import past_ids
 from features.identity.ledger_files import read_ledger

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from features.base.storage import read_parquet
+from features.base.parquet import read_parquet
 from features.base.workspace import Workspace
 from features.identity.pair_metrics import score_pairs
 from features.pipeline.unify_report import UnifyReport

@@ -12,7 +12,8 @@ import pandas as pd
 import pyarrow as pa
 
 from features.base.clock import iso
-from features.base.storage import write_json, write_parquet
+from features.base.parquet import write_parquet
+from features.base.storage import write_json
 from features.base.workspace import Workspace
 from features.pipeline.build_features import EVERYTHING
 from features.store.definitions import ColumnType, FeatureColumn, ServiceDefinition, SnapshotView

@@ -14,16 +14,8 @@ import pytest
 
 from features.base import folder_swap as swapping
 from features.base.errors import StorageFailure
-from features.base.storage import (
-    atomic_file,
-    atomic_folder,
-    digest_of,
-    read_done,
-    read_json,
-    read_parquet,
-    write_json,
-    write_parquet,
-)
+from features.base.parquet import read_parquet, write_parquet
+from features.base.storage import atomic_file, atomic_folder, digest_of, read_done, read_json, write_json
 
 OLD, NEW = "old", "new" * 1000
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from features.base.engine import open_engine
-from features.base.storage import write_parquet
+from features.base.parquet import write_parquet
 from features.config.canonical import CANONICAL
 from features.config.feed import Feed
 from features.config.identity_settings import Identity

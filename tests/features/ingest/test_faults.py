@@ -13,7 +13,7 @@ import pytest
 
 from features.base.checksums import damaged_column
 from features.base.errors import BadData
-from features.base.storage import write_parquet
+from features.base.parquet import write_parquet
 from features.config.feed import Feed
 from features.ingest.staging import stage
 from tests.features.tiny import company, lines, staged, table, unified

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from features.base.errors import BadData, StorageFailure
-from features.base.storage import write_parquet
+from features.base.parquet import write_parquet
 from features.base.workspace import Workspace
 from features.monitoring.reconciliation import reconcile
 from features.snapshots.manifest import name_of

@@ -118,6 +118,6 @@ def test_every_rule_has_a_title_a_test_and_a_line_in_the_docs(code: str) -> None
     assert RULES[code].title
     tests = "".join(path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("test_*.py"))
     assert re.search(rf"def test_(fq[0-9]+_)*{code.lower()}_", tests)
-    page = REPOSITORY / "features" / "README.md"
+    page = REPOSITORY / "features" / "quality" / "README.md"
     if page.is_file():
         assert code in page.read_text(encoding="utf-8")

@@ -162,7 +162,7 @@ def test_a_worker_that_ends_anywhere_in_a_batch_has_no_effect_twice(
         elif moment == "before moving on":
             patched.setattr(log, "move", lambda place: die() if place.seq else None)
         else:
-            patched.setattr(working, "settle", lambda *_: die() if log.place().seq else 0)
+            patched.setattr(working, "compact", lambda *_: die() if log.place().seq else 0)
         with pytest.raises(Killed):
             follow(workspace, log, records, clock=lambda: NOW, pause=lambda _: None, until_empty=True)
     log.close()

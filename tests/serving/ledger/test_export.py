@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from features.base.storage import read_parquet
+from features.base.parquet import read_parquet
 from serving.ledger.export import bandit_feedback, export_parquet, pdstools_table
 from serving.ledger.ledger import DecisionLedger
 from tests.serving.decisioning.world import NOW, ask, customers, offer, policy

@@ -17,7 +17,8 @@ import pyarrow as pa
 from features.base.clock import as_utc
 from features.base.engine import literal, one_row, open_engine, quoted
 from features.base.expressions.expression import parse
-from features.base.storage import read_json, read_parquet
+from features.base.parquet import read_parquet
+from features.base.storage import read_json
 from features.base.workspace import Workspace
 from features.config.canonical import Kind
 from features.config.engine_settings import engine_resources
