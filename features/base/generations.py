@@ -36,6 +36,17 @@ def current_generation(folder: Path) -> Path:
     return folder / _NONE
 
 
+def is_published(path: Path) -> bool:
+    """Return whether a table, or a folder of tables, belongs to the published generation of its folder.
+
+    A path that lies in no generation counts as published.
+    """
+    generation = path.parent
+    if not generation.name.isdigit() or not (generation.parent / CURRENT).is_file():
+        return True
+    return current_generation(generation.parent).name == generation.name
+
+
 @contextmanager
 def new_generation(folder: Path) -> Iterator[Path]:
     """Yield a temporary folder; on success it is published as the next generation of `folder`.
@@ -68,10 +79,13 @@ def _remove_all_but(folder: Path, names: Collection[str]) -> None:
     for path in folder.iterdir():
         if path.name in names or path.name == CURRENT or path.name.startswith("."):
             continue
-        handle = os.open(path, os.O_RDONLY)
+        try:
+            handle = os.open(path, os.O_RDONLY)
+        except OSError:  # a dangling link, or another user's folder: the new generation is published all the same
+            continue
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        except OSError:
             continue
         else:
             if path.is_dir():

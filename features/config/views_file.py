@@ -26,6 +26,8 @@ OF_EITHER: tuple[Aggregate, ...] = ("trend", "share")
 #: Aggregates of numbers; the others take text as well.
 OF_NUMBERS: tuple[Aggregate, ...] = ("sum", "mean", "min", "max", "std", "trend", "share")
 
+#: The view of consents, which every workspace with purposes has; no declared view has this name.
+CONSENT_VIEW = "consent"
 _NAME = re.compile(r"^[a-z][a-z0-9_]*$")
 _LONGEST_NAME = 60  # of a view: it is the name of a folder, and the beginning of its features' names
 
@@ -289,6 +291,12 @@ class ViewsFile(Settings):
         return self
 
     def purpose_of(self, view: str) -> str | None:
-        """Return what a view is used for; None where any declared purpose will do."""
+        """Return what a view is used for; None where any declared purpose will do.
+
+        What customers allowed is kept of everybody for whom there is any basis: a decision for another purpose must
+        know of an objection, too.
+        """
+        if view == CONSENT_VIEW:
+            return None
         declared = self.views.get(view)
         return (declared.purpose if declared is not None else None) or self.purpose

@@ -11,7 +11,8 @@ from feast.data_format import ParquetFormat
 from feast.types import Bool, Float64, Int64, String, UnixTimestamp
 
 from features.base.engine import EngineResources
-from features.base.errors import BadConfiguration, Problem
+from features.base.errors import BadConfiguration, Problem, StorageFailure
+from features.base.generations import is_published
 from features.store.definitions import (
     CREATED_TIME,
     CUSTOMER,
@@ -77,8 +78,22 @@ def reference(feature: str) -> str:
 
 
 def path_of(view: FeatureView) -> Path:
-    """Return the file or folder of snapshots that a registered view reads."""
-    return Path(view.tags[_PATH_TAG])
+    """Return the file or folder of snapshots that a registered view reads.
+
+    Raises
+    ------
+    StorageFailure : the registry names a generation of snapshots that is no longer the published one
+    """
+    path = Path(view.tags[_PATH_TAG])
+    if not is_published(path):
+        raise StorageFailure(
+            "store.out_of_step",
+            "the registry names an earlier generation of the snapshots: the last build ended before it was registered, "
+            "or another one was published since the store was opened",
+            where=f"view {view.name}",
+            hint="open the store again; if that does not help, run `nextbest features`, which registers the build",
+        )
+    return path
 
 
 def columns_of(view: FeatureView) -> dict[str, ColumnType]:

@@ -9,7 +9,7 @@ from typing import Literal
 from features.base.duration import format_duration
 from features.config.canonical import category_name, snake_case
 from features.config.purposes import Purpose
-from features.config.views_file import OF_ROWS, UNWINDOWED, Aggregate, View
+from features.config.views_file import CONSENT_VIEW, OF_ROWS, UNWINDOWED, Aggregate, View
 
 FeatureType = Literal["int", "float", "string"]
 
@@ -17,7 +17,6 @@ FeatureType = Literal["int", "float", "string"]
 ZERO_WHEN_EMPTY: tuple[Aggregate, ...] = ("count", "sum", "nunique")
 #: Aggregates that give one of a column's own values, and have its type.
 OF_VALUES: tuple[Aggregate, ...] = ("first", "last")
-CONSENT_VIEW = "consent"
 _INT: FeatureType = "int"
 _STRING: FeatureType = "string"
 

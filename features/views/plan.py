@@ -16,12 +16,11 @@ from features.base.errors import BadConfiguration, BadData, Problem
 from features.base.expressions.expression import parse
 from features.config.feeds_file import FeedsFile
 from features.config.loading import Lines
-from features.config.views_file import Aggregate, View, ViewsFile
+from features.config.views_file import CONSENT_VIEW, Aggregate, View, ViewsFile
 from features.consent.status import standing_select
 from features.identity.customer_tables import Columns
 from features.views.attributes import attributes_select, context_select, holdings_select, holdings_source
 from features.views.catalogue import (
-    CONSENT_VIEW,
     Feature,
     attribute_features,
     consent_features,
@@ -97,9 +96,7 @@ def plan_views(
     if problems:
         raise BadConfiguration.of(problems)
     if feeds.purposes and "consents" in columns:
-        features = lineage.traced(
-            consent_features(feeds.purposes), "consents", purpose=file.purpose_of(CONSENT_VIEW) or ""
-        )
+        features = lineage.traced(consent_features(feeds.purposes), "consents", purpose="")
         planned.append(PlannedView(CONSENT_VIEW, features, None, standing_select(CONSENT_VIEW, feeds.purposes)))
     return planned
 

@@ -12,7 +12,7 @@ from typing import Any, cast
 from sqlalchemy.pool import QueuePool
 
 from features.base.errors import StorageFailure
-from features.base.sqlite import transaction, use_wal
+from features.base.sqlite import file_id, transaction, use_wal
 
 IDLE_CONNECTIONS = 8
 
@@ -34,6 +34,7 @@ class ConnectionPool:
     def __init__(self, path: Path, *, patience_s: float, script: str, version: int) -> None:
         self._path = path
         self._patience_s = patience_s
+        self._script, self._version = script, version
         self._writer = threading.Lock()
         self._pool = QueuePool(
             cast("Any", self._open), pool_size=IDLE_CONNECTIONS, max_overflow=-1, reset_on_return=None, use_lifo=True
@@ -41,8 +42,8 @@ class ConnectionPool:
         with self.failures():
             path.parent.mkdir(parents=True, exist_ok=True)
             try:
-                with self._lent() as connection:
-                    self._prepare(connection, script, version)
+                with self._lent():
+                    pass
             except (sqlite3.Error, StorageFailure):
                 self.close()
                 raise
@@ -105,23 +106,30 @@ class ConnectionPool:
             hint="wait for the other writer and try again",
         )
 
-    def _prepare(self, connection: sqlite3.Connection, script: str, version: int) -> None:
+    def _prepare(self, connection: sqlite3.Connection) -> None:
         (found,) = connection.execute("PRAGMA user_version").fetchone()
-        if found > version:
+        if found > self._version:
             raise StorageFailure(
                 "ledger.version",
-                f"the file has version {found}, this program reads version {version}",
+                f"the file has version {found}, this program reads version {self._version}",
                 where=self._path.name,
                 hint="use the newer program that wrote it",
             )
-        if found < version:
+        if found < self._version:
             use_wal(connection, patience_s=self._patience_s)
-            connection.executescript(script)
+            connection.executescript(self._script)
 
     @contextmanager
     def _lent(self) -> Iterator[sqlite3.Connection]:
         with self.failures():
             lent = self._pool.connect()
+            while lent.info.get("file") != file_id(self._path):
+                if "file" not in lent.info:  # just opened, and so of the file that is there now
+                    self._prepare(cast("sqlite3.Connection", lent.dbapi_connection))
+                    lent.info["file"] = file_id(self._path)
+                else:  # the file was deleted, or replaced by a copy: what is written here would be lost
+                    lent.invalidate()
+                    lent = self._pool.connect()
             try:
                 yield cast("sqlite3.Connection", lent.dbapi_connection)
             finally:

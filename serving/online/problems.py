@@ -65,7 +65,7 @@ def refuse(status: int, code: str, detail: str, *, pointer: str = "") -> Refused
 
 UNKNOWN_CUSTOMER = Fault(404, "customer.unknown", "no such customer")
 """Also the answer where the role may not see the customer, so that the two cannot be distinguished."""
-UNKNOWN_DECISION = Fault(404, "ledger.unknown_decision", "the ledger does not hold this decision", "/decision_id")
+UNKNOWN_DECISION = Fault(404, "ledger.unknown_decision", "the decision is not in the ledger", "/decision_id")
 DEFECT = Fault(500, "defect", "an unexpected error; look for the request id in the service's log")
 TOO_SLOW = Fault(504, "deadline", "no answer within the deadline")
 BUSY = Fault(503, "busy", "the service has as many requests as it can take", headers={"Retry-After": "1"})

@@ -46,7 +46,10 @@ class WorkerPool:
                 self._places.release()
 
         # Shielded: what waits keeps its place until a thread has taken it, so that the queue stays bounded.
-        return await asyncio.shield(asyncio.wrap_future(self._threads.submit(begin)))
+        running = asyncio.wrap_future(self._threads.submit(begin))
+        # After a 504 nobody awaits it: asyncio would log its exception, whose text may hold what was sent.
+        running.add_done_callback(lambda done: done.cancelled() or done.exception())
+        return await asyncio.shield(running)
 
     def close(self, *, wait: bool = False) -> None:
         """End the threads after what they have taken in; wait for that if asked."""

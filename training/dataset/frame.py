@@ -13,9 +13,10 @@ from features.base.errors import BadConfiguration
 from features.base.expressions.expression import parse
 from features.config.canonical import snake_case
 from features.config.loading import did_you_mean
+from features.config.views_file import CONSENT_VIEW
 from features.snapshots.build_report import FeaturesReport
 from features.store.repository import PointInTimeFeatures, Store
-from features.views.catalogue import CONSENT_VIEW, Feature
+from features.views.catalogue import Feature
 from training.dataset.leaks.leak_report import ExaminedFrame, LeakLimits, LeakReport, examine
 from training.dataset.leaks.recompute_features import CompiledViews
 from training.labels.build import Labels

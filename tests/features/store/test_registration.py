@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from features.base.errors import BadConfiguration, BadData
+from features.base.errors import BadConfiguration, BadData, StorageFailure
 from features.store.definitions import FeatureColumn, ServiceDefinition
 from features.store.repository import Applied, Store, open_store
 
@@ -128,3 +128,18 @@ def test_a_customer_twice_at_one_cutoff_is_refused(store: Store, write_view) -> 
     view = write_view("spend", SPEND, {JAN: [("ann", 1.0, 2), ("ann", 2.0, 2)], JAN + timedelta(days=7): []})
     with pytest.raises(BadData, match=r"store\.rows_twice"):
         store.apply([view])
+
+
+def test_a_registry_that_names_an_earlier_generation_is_refused(workspace: Path, store: Store, write_view) -> None:
+    folder = workspace / "state" / "snapshots"
+    view = write_view("visits", {"visits__n": "int"}, {JAN: [("ann", 3)]})
+    first = folder / "000001" / "visits"
+    first.parent.mkdir(parents=True)
+    view.path.rename(first)
+    (folder / "current").write_text("000001\n", encoding="utf-8")
+    store.apply([replace(view, path=first)])
+    assert len(store.latest(["visits__n"], as_of=JAN)) == 1
+    (folder / "current").write_text("000002\n", encoding="utf-8")  # published, and killed before it was registered
+    with pytest.raises(StorageFailure) as caught:
+        store.latest(["visits__n"], as_of=JAN)
+    assert caught.value.first.code == "store.out_of_step"

@@ -50,3 +50,14 @@ def test_one_thread_of_a_process_writes_at_a_time(tmp_path: Path, monkeypatch: p
             thread.join()
     assert len(together) == THREADS * 20
     assert set(together) == {1}
+
+
+def test_what_is_decided_after_the_file_was_replaced_is_in_the_new_file(tmp_path: Path) -> None:
+    path = tmp_path / "decisions.db"
+    with DecisionLedger(path) as ledger:
+        ledger.append(boost("ann"), actor_role="batch")
+        for file in tmp_path.glob("decisions.db*"):
+            file.unlink()
+        assert ledger.append(boost("ann", "bob"), actor_role="batch") == 2
+        with DecisionLedger(path) as other:
+            assert other.append(boost("ann", "bob"), actor_role="batch") == 0
