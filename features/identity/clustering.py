@@ -58,6 +58,13 @@ def cluster(nodes: int, left: Ints, right: Ints, weight: NDArray[np.float64], gu
     Returns
     -------
     Clustering
+
+    Examples
+    --------
+    >>> left, right, weight = np.array([0, 1]), np.array([1, 2]), np.array([5.0, 3.0])
+    >>> found = cluster(3, left, right, weight, Guards(at_most=2))
+    >>> found.group.tolist(), found.held.tolist()
+    ([0, 0, 2], ['', 'at_most'])
     """
     component = _components(nodes, left, right)
     touched = _touched(component, guards)

@@ -53,7 +53,13 @@ def levels(each: Compared) -> dict[str, list[Level]]:
 
 
 def nothing(name: str) -> str:
-    """Return the condition under which comparison `name` says nothing."""
+    """Return the condition under which comparison `name` says nothing.
+
+    Examples
+    --------
+    >>> nothing("postcode")
+    '(postcode_l IS NULL OR postcode_r IS NULL)'
+    """
     absent = f"{name}_l IS NULL OR {name}_r IS NULL"
     if name == "family":  # swapped names have been counted once, with the given name
         return f"({absent} OR {_SWAPPED})"
@@ -70,6 +76,13 @@ def splink_comparison(name: str, found: Sequence[Level], *, m: Sequence[float], 
     name : the comparison's name
     found : its levels, without the one for missing values
     m, u : of shape (n_levels,); how probable each level is among true pairs, and among others
+
+    Examples
+    --------
+    >>> equal, other = Level("equal", "city_l = city_r", 0.9), Level("different", "ELSE", 0.1)
+    >>> found = splink_comparison("city", [equal, other], m=[0.9, 0.1], u=[0.2, 0.8])
+    >>> [level["label_for_charts"] for level in found["comparison_levels"]]
+    ['missing', 'equal', 'different']
     """
     listed: list[dict[str, Any]] = [
         {"sql_condition": nothing(name), "label_for_charts": "missing", "is_null_level": True}
@@ -98,6 +111,11 @@ def within(c: str, edits: int) -> str:
     """Return the condition of so few edits, of which turning two letters round is one.
 
     DuckDB counts edits without turned letters eight times as fast; a turn is two of those, so they rule out most pairs.
+
+    Examples
+    --------
+    >>> within("city", 1)
+    '(levenshtein(city_l, city_r) <= 2 AND damerau_levenshtein(city_l, city_r) <= 1)'
     """
     few = f"levenshtein({c}_l, {c}_r) <= {2 * edits:d}"
     return f"({few} AND damerau_levenshtein({c}_l, {c}_r) <= {edits:d})"

@@ -29,6 +29,13 @@ def known_span(engine: duckdb.DuckDBPyConnection, columns: Columns, *, prefix: s
 
 
 def next_midnight(moment: datetime) -> datetime:
-    """Return the moment itself, if it is a midnight in UTC, or the next one."""
+    """Return the moment itself, if it is a midnight in UTC, or the next one.
+
+    Examples
+    --------
+    >>> from datetime import UTC
+    >>> next_midnight(datetime(2026, 1, 31, 9, 30, tzinfo=UTC)).isoformat()
+    '2026-02-01T00:00:00+00:00'
+    """
     day = datetime.combine(moment.astimezone(UTC).date(), datetime.min.time(), UTC)
     return day if day == moment else day + timedelta(days=1)

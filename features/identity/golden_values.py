@@ -18,7 +18,13 @@ WINNERS = "golden_winners"
 
 
 def golden_fields(columns: Sequence[str]) -> list[str]:
-    """Return the fields of the golden record, given the columns of ``customers``: canonical ones, then attributes."""
+    """Return the fields of the golden record, given the columns of ``customers``: canonical ones, then attributes.
+
+    Examples
+    --------
+    >>> golden_fields(["customer_id", "crm.segment", "city"])
+    ['city', 'crm.segment']
+    """
     attributes = sorted(column for column in columns if "." in column)
     return [*(field for field in CANONICAL["customers"].fields if field in columns), *attributes]
 
@@ -87,12 +93,24 @@ def _times(at: int) -> str:
 
 
 def winner_column(at: int) -> str:
-    """Return the column of the winners that holds the place of a contest's winning record."""
+    """Return the column of the winners that holds the place of a contest's winning record.
+
+    Examples
+    --------
+    >>> winner_column(3)
+    '__won_3'
+    """
     return f"__won_{at:d}"
 
 
 def candidates_column(at: int) -> str:
-    """Return the column of the winners that holds how many records were in a contest."""
+    """Return the column of the winners that holds how many records were in a contest.
+
+    Examples
+    --------
+    >>> candidates_column(3)
+    '__of_3'
+    """
     return f"__of_{at:d}"
 
 

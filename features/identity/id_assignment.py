@@ -33,6 +33,12 @@ def keepers(overlaps: Sequence[Overlap]) -> dict[int, str]:
     The largest overlap is served first; among equals the older id, then the group with the older record. So a group
     has the id that most of its records had, unless a group with more records of that id has it. No id is given to two
     groups, and none to a group that holds no record of it.
+
+    Examples
+    --------
+    >>> most = Overlap(group=0, customer_id="c1", live=2, returned=0, born=1, first=0)
+    >>> keepers([most, Overlap(group=1, customer_id="c1", live=1, returned=0, born=1, first=1)])
+    {0: 'c1'}
     """
     kept: dict[int, str] = {}
     given: set[str] = set()

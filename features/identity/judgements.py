@@ -28,7 +28,13 @@ class Judgements:
     labels: tuple[tuple[str, str, bool], ...] = ()
 
     def but_never(self, pairs: Iterable[tuple[str, str]]) -> Judgements:
-        """Return these judgements with further pairs that are not one customer, such as an undone merge's."""
+        """Return these judgements with further pairs that are not one customer, such as an undone merge's.
+
+        Examples
+        --------
+        >>> Judgements(never=(("crm:1", "crm:2"),)).but_never([("crm:3", "web:4")]).never
+        (('crm:1', 'crm:2'), ('crm:3', 'web:4'))
+        """
         return Judgements(self.always, tuple(dict.fromkeys([*self.never, *pairs])), self.labels)
 
 

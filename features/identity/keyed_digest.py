@@ -24,6 +24,11 @@ def load_key(path: Path) -> bytes:
     Raises
     ------
     StorageFailure : the file cannot be written or read, or holds fewer than 32 bytes
+
+    Examples
+    --------
+    >>> load_key(folder / "keys" / "demo.key") == load_key(folder / "keys" / "demo.key")
+    True
     """
     try:
         store_key(path, secrets.token_hex(KEY_BYTES))
@@ -54,6 +59,13 @@ def store_key(path: Path, key: str) -> None:
     Raises
     ------
     OSError : the file cannot be written
+
+    Examples
+    --------
+    >>> store_key(folder / "demo.key", "first")
+    >>> store_key(folder / "demo.key", "second")
+    >>> (folder / "demo.key").read_text()
+    'first'
     """
     if path.exists():
         return
@@ -70,7 +82,15 @@ def store_key(path: Path, key: str) -> None:
 
 
 def register_key(engine: duckdb.DuckDBPyConnection, name: str, key: bytes) -> None:
-    """Store a key in an engine under a name, for `keyed_digest`; its bytes never become part of a statement's text."""
+    """Store a key in an engine under a name, for `keyed_digest`; its bytes never become part of a statement's text.
+
+    Examples
+    --------
+    >>> engine = duckdb.connect()
+    >>> register_key(engine, "demo", b"0123456789abcdef0123456789abcdef")
+    >>> engine.sql("SELECT octet_length(getvariable('key_demo_inner'))").fetchall()
+    [(64,)]
+    """
     block = (hashlib.sha256(key).digest() if len(key) > _BLOCK else key).ljust(_BLOCK, b"\x00")
     for side, pad in (("inner", 0x36), ("outer", 0x5C)):
         engine.execute(f"SET VARIABLE key_{name}_{side} = ?::BLOB", [bytes(byte ^ pad for byte in block)])

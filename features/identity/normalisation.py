@@ -27,6 +27,12 @@ def normalised(column: str, kind: Kind) -> str:
     ----------
     column : SQL of the value
     kind : what it is
+
+    Examples
+    --------
+    >>> import duckdb
+    >>> duckdb.sql(f"SELECT {normalised(literal('Müller & Sons Ltd.'), 'company')}").fetchall()
+    [('muller sons',)]
     """
     text = f"cast({column} AS VARCHAR)"
     match kind:
@@ -50,19 +56,40 @@ def normalised(column: str, kind: Kind) -> str:
 
 
 def email(text: str) -> str:
-    """Return SQL of an address in lower case; NULL where it is none."""
+    """Return SQL of an address in lower case; NULL where it is none.
+
+    Examples
+    --------
+    >>> import duckdb
+    >>> duckdb.sql(f"SELECT {email(literal(' Ann@Example.COM '))}, {email(literal('none'))}").fetchall()
+    [('ann@example.com', None)]
+    """
     clean = f"lower(trim({text}))"
     return f"CASE WHEN regexp_matches({clean}, '^[^@ ]+@[^@ ]+$') THEN {clean} END"
 
 
 def date_digits(column: str) -> str:
-    """Return SQL of a date as ``YYYYMMDD``; of a date that was written, its digits, which may name no day."""
+    """Return SQL of a date as ``YYYYMMDD``; of a date that was written, its digits, which may name no day.
+
+    Examples
+    --------
+    >>> import duckdb
+    >>> duckdb.sql(f"SELECT {date_digits(literal('1980-05-17'))}").fetchall()
+    [('19800517',)]
+    """
     digits = f"regexp_replace(cast({column} AS VARCHAR), '[^0-9]', '', 'g')"
     return f"CASE WHEN length({digits}) BETWEEN 4 AND 14 THEN left({digits}, 8) END"
 
 
 def given_name(first: str, last: str, full: str) -> str:
-    """Return SQL of a given name: what `first` says or, where it and `last` are empty, how `full` begins."""
+    """Return SQL of a given name: what `first` says or, where it and `last` are empty, how `full` begins.
+
+    Examples
+    --------
+    >>> import duckdb
+    >>> duckdb.sql(f"SELECT {given_name('NULL', 'NULL', literal('Lovelace, Dr. Ada'))}").fetchall()
+    [('ada',)]
+    """
     whole = _person(full)
     return (
         f"CASE WHEN {_person(first)} IS NOT NULL OR {_person(last)} IS NOT NULL THEN {_person(first)} "
@@ -71,7 +98,14 @@ def given_name(first: str, last: str, full: str) -> str:
 
 
 def family_name(first: str, last: str, full: str) -> str:
-    """Return SQL of a family name: what `last` says or, where it and `first` are empty, how `full` ends."""
+    """Return SQL of a family name: what `last` says or, where it and `first` are empty, how `full` ends.
+
+    Examples
+    --------
+    >>> import duckdb
+    >>> duckdb.sql(f"SELECT {family_name('NULL', 'NULL', literal('Lovelace, Dr. Ada'))}").fetchall()
+    [('lovelace',)]
+    """
     whole = _person(full)
     return (
         f"CASE WHEN {_person(first)} IS NOT NULL OR {_person(last)} IS NOT NULL THEN {_person(last)} "
@@ -106,5 +140,11 @@ def _street(text: str) -> str:
 
 
 def first_filled(columns: Sequence[str]) -> str:
-    """Return SQL of the first of several columns that is filled."""
+    """Return SQL of the first of several columns that is filled.
+
+    Examples
+    --------
+    >>> first_filled(["mobile", "home"])
+    'coalesce(mobile, home)'
+    """
     return columns[0] if len(columns) == 1 else f"coalesce({', '.join(columns)})"

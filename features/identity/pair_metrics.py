@@ -38,6 +38,13 @@ def score_pairs(resolved: pd.DataFrame, truth: pd.DataFrame) -> PairScore:
     ----------
     resolved : ``feed``, ``record_id``, ``customer_id``
     truth : ``feed``, ``record_id``, ``person_id``
+
+    Examples
+    --------
+    >>> resolved = pd.DataFrame({"feed": "crm", "record_id": ["1", "2", "3"], "customer_id": ["a", "a", "a"]})
+    >>> truth = pd.DataFrame({"feed": "crm", "record_id": ["1", "2", "3"], "person_id": ["p", "p", "q"]})
+    >>> round(score_pairs(resolved, truth).precision, 2), score_pairs(resolved, truth).recall
+    (0.33, 1.0)
     """
     both = resolved.merge(truth, on=["feed", "record_id"], validate="one_to_one")
     together = both.groupby(["customer_id", "person_id"]).size()

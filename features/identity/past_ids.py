@@ -50,6 +50,11 @@ def trace(changes: Iterable[Change], *, as_of: datetime | None = None) -> dict[s
     -------
     dict : for every id named in the changes the ids it leads to, the one that kept most of it first. An id that is
         not named leads to itself.
+
+    Examples
+    --------
+    >>> trace([Change(1, datetime(2026, 1, 1), "merged", "c2", "c1")])
+    {'c1': ('c1',), 'c2': ('c1',)}
     """
     standing: dict[str, dict[str, _Way]] = {}
 
