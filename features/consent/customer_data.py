@@ -41,7 +41,13 @@ class Withheld:
 
 
 def by_purpose(withheld: Iterable[Withheld]) -> dict[str, dict[str, int]]:
-    """Return purpose → reason → customers; the purpose is ``any`` where any declared one would have done."""
+    """Return purpose → reason → customers; the purpose is ``any`` where any declared one would have done.
+
+    Examples
+    --------
+    >>> by_purpose([Withheld("marketing", "withdrawn", 3), Withheld("", "withdrawn", 1)])
+    {'any': {'withdrawn': 1}, 'marketing': {'withdrawn': 3}}
+    """
     found: dict[str, dict[str, int]] = {}
     for row in sorted(withheld, key=lambda row: (row.purpose, row.reason)):
         found.setdefault(row.purpose or "any", {})[row.reason] = row.customers

@@ -16,7 +16,14 @@ WITHDRAWN = (*OBJECTED, "withdrawn", "denied", "refused", "opt_out", "opt-out", 
 
 
 def status_sql() -> str:
-    """Return SQL of the status over ``consents``: 1 granted, 0 withdrawn, null when the word is unknown."""
+    """Return SQL of the status over ``consents``: 1 granted, 0 withdrawn, null when the word is unknown.
+
+    Examples
+    --------
+    >>> import duckdb
+    >>> duckdb.sql(f"SELECT {status_sql()} FROM (VALUES ('Granted'), ('opt_out'), ('perhaps')) t(status)").fetchall()
+    [(1,), (0,), (None,)]
+    """
     granted = ", ".join(literal(word) for word in GRANTED)
     withdrawn = ", ".join(literal(word) for word in WITHDRAWN)
     return f"CASE WHEN lower(status) IN ({granted}) THEN 1 WHEN lower(status) IN ({withdrawn}) THEN 0 END"
@@ -56,6 +63,15 @@ def standing_select(view: str, purposes: Mapping[str, Purpose]) -> str:
 
 
 def odd_select(purposes: Sequence[str]) -> str:
-    """Return SQL that counts the consents with a word that nobody knows or a purpose that is not declared."""
+    """Return SQL that counts the consents with a word that nobody knows or a purpose that is not declared.
+
+    Examples
+    --------
+    >>> import duckdb
+    >>> engine = duckdb.connect()
+    >>> _ = engine.execute("CREATE TABLE consents AS SELECT 'perhaps' AS status, 'calls' AS purpose")
+    >>> engine.sql(odd_select(["calls"])).fetchall()
+    [(1,)]
+    """
     listed = ", ".join(literal(purpose) for purpose in purposes) or "NULL"
     return f"SELECT count(*) FROM consents WHERE {status_sql()} IS NULL OR (purpose IN ({listed})) IS NOT TRUE"

@@ -101,7 +101,13 @@ class ServiceDefinition:
 
 
 def view_of(feature: str) -> str:
-    """Return the view that a full feature name belongs to: the part before the first ``__``."""
+    """Return the view that a full feature name belongs to: the part before the first ``__``.
+
+    Examples
+    --------
+    >>> view_of("purchases__amount_sum_30d")
+    'purchases'
+    """
     return feature.partition("__")[0]
 
 

@@ -14,32 +14,68 @@ _IDENTITY_LENGTH = 16
 
 
 def payload(values: Sequence[Plain]) -> str:
-    """Return a block's values as they are stored."""
+    """Return a block's values as they are stored.
+
+    Examples
+    --------
+    >>> payload([1, 2.5, "gold", None])
+    '[1,2.5,"gold",null]'
+    """
     return json.dumps(values, ensure_ascii=False, separators=(",", ":"))
 
 
 def values_of(text: str) -> tuple[Plain, ...]:
-    """Return the values that `payload` wrote."""
+    """Return the values that `payload` wrote.
+
+    Examples
+    --------
+    >>> values_of(payload([1, 2.5, "gold", None]))
+    (1, 2.5, 'gold', None)
+    """
     return tuple(json.loads(text))
 
 
 def layout_text(layout: Layout) -> tuple[str, str]:
-    """Return a layout's identity (the digest of its text) and its text."""
+    """Return a layout's identity (the digest of its text) and its text.
+
+    Examples
+    --------
+    >>> layout_text((("age", "INT64"),))[1]
+    '[["age", "INT64"]]'
+    """
     text = json.dumps(layout)
     return hashlib.sha256(text.encode()).hexdigest()[:_IDENTITY_LENGTH], text
 
 
 def layout_from(text: str) -> Layout:
-    """Return the layout that `layout_text` wrote."""
+    """Return the layout that `layout_text` wrote.
+
+    Examples
+    --------
+    >>> layout_from('[["age", "INT64"]]')
+    (('age', 'INT64'),)
+    """
     return tuple((name, kind) for name, kind in json.loads(text))
 
 
 def to_microseconds(moment: datetime) -> int:
-    """Return microseconds since 1970; a time without a zone is UTC (as Feast hands it over)."""
+    """Return microseconds since 1970; a time without a zone is UTC (as Feast hands it over).
+
+    Examples
+    --------
+    >>> to_microseconds(datetime(1970, 1, 1, 0, 0, 2))
+    2000000
+    """
     aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     return (aware - EPOCH) // timedelta(microseconds=1)
 
 
 def from_microseconds(moment: int) -> datetime:
-    """Return the moment so many microseconds after 1970, in UTC."""
+    """Return the moment so many microseconds after 1970, in UTC.
+
+    Examples
+    --------
+    >>> from_microseconds(2_000_000).isoformat()
+    '1970-01-01T00:00:02+00:00'
+    """
     return EPOCH + timedelta(microseconds=moment)

@@ -149,7 +149,13 @@ def keys_select(views: Sequence[JoinedView]) -> str:
 
 
 def parquet(files: Sequence[Path]) -> str:
-    """Return SQL of a relation over Parquet files."""
+    """Return SQL of a relation over Parquet files.
+
+    Examples
+    --------
+    >>> parquet([Path("ages.parquet")])
+    "read_parquet(['ages.parquet'], union_by_name = true)"
+    """
     return f"read_parquet([{', '.join(literal(str(file)) for file in files)}], union_by_name = true)"
 
 

@@ -28,7 +28,13 @@ _STORED: dict[ColumnType, tuple[pa.DataType, ...]] = {
 
 
 def parquet_pattern(path: Path) -> str:
-    """Return what to read: the file itself, or every ``*.parquet`` file of the folder."""
+    """Return what to read: the file itself, or every ``*.parquet`` file of the folder.
+
+    Examples
+    --------
+    >>> parquet_pattern(Path("ages.parquet"))
+    'ages.parquet'
+    """
     return str(path / "*.parquet") if path.is_dir() else str(path)
 
 
@@ -211,7 +217,13 @@ def _micros(moment: datetime) -> int:
 
 
 def plain_values(table: pa.Table, columns: Sequence[str]) -> pa.Table:
-    """Return `table` with NaN as missing (as data frames mean it) and times as whole seconds since 1970."""
+    """Return `table` with NaN as missing (as data frames mean it) and times as whole seconds since 1970.
+
+    Examples
+    --------
+    >>> plain_values(pa.table({"age": [41.5, float("nan")]}), ["age"]).to_pydict()
+    {'age': [41.5, None]}
+    """
     for name in columns:
         column = table.column(name)
         if pa.types.is_floating(column.type):

@@ -106,17 +106,36 @@ class AcceptedEvent:
     text: str | None = None
 
     def to_json(self) -> str:
-        """Return the event as a log writes it down."""
+        """Return the event as a log writes it down.
+
+        Examples
+        --------
+        >>> AcceptedEvent("shop", "o-1", "c1", None, "purchase", event_us=0).to_json()[:40]
+        '{"feed":"shop","id":"o-1","customer_id":'
+        """
         return json.dumps(asdict(self), ensure_ascii=False, separators=(",", ":"))
 
     @classmethod
     def from_json(cls, text: str) -> AcceptedEvent:
-        """Return the event that `to_json` wrote."""
+        """Return the event that `to_json` wrote.
+
+        Examples
+        --------
+        >>> event = AcceptedEvent("shop", "o-1", "c1", None, "purchase", event_us=0)
+        >>> AcceptedEvent.from_json(event.to_json()) == event
+        True
+        """
         return cls(**json.loads(text))
 
 
 def parse_event(text: str | bytes) -> StreamedEvent | str:
-    """Return the event that a JSON object tells, or why it tells none; the reason holds no value of it."""
+    """Return the event that a JSON object tells, or why it tells none; the reason holds no value of it.
+
+    Examples
+    --------
+    >>> parse_event("not JSON")
+    'json: json_invalid'
+    """
     try:
         return StreamedEvent.model_validate_json(text)
     except ValidationError as error:
@@ -136,10 +155,23 @@ def _why(errors: Sequence[ErrorDetails]) -> str:
 
 
 def to_us(moment: datetime) -> int:
-    """Return microseconds since 1970."""
+    """Return microseconds since 1970.
+
+    Examples
+    --------
+    >>> from datetime import UTC
+    >>> to_us(datetime(1970, 1, 1, 0, 0, 2, tzinfo=UTC))
+    2000000
+    """
     return (moment - EPOCH) // timedelta(microseconds=1)
 
 
 def from_us(microseconds: int) -> datetime:
-    """Return the moment so many microseconds after 1970 began."""
+    """Return the moment so many microseconds after 1970 began.
+
+    Examples
+    --------
+    >>> from_us(2_000_000).isoformat()
+    '1970-01-01T00:00:02+00:00'
+    """
     return EPOCH + timedelta(microseconds=microseconds)

@@ -137,7 +137,13 @@ class EventLog(Protocol):
 
 
 def digest_of_key(feed: str, identity: str) -> bytes:
-    """Return what a log keeps of the key of an event that is barred."""
+    """Return what a log keeps of the key of an event that is barred.
+
+    Examples
+    --------
+    >>> digest_of_key("shop", "o-1") == digest_of_key("shop", "o-1"), len(digest_of_key("shop", "o-1"))
+    (True, 32)
+    """
     return hashlib.sha256(f"{feed}\x1f{identity}".encode()).digest()
 
 
