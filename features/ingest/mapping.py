@@ -317,6 +317,13 @@ def moment_of(written: str, zone: str | None) -> str:
     ----------
     written : SQL of the text
     zone : of times that carry none; they tell no moment where it is None
+
+    Examples
+    --------
+    >>> import duckdb
+    >>> moment = moment_of("written", "UTC")
+    >>> duckdb.sql(f"SELECT epoch({moment}) FROM (VALUES ('1970-01-02'), ('soon')) t(written)").fetchall()
+    [(86400.0,), (None,)]
     """
     aware = f"regexp_full_match({written}, '{_DAY}{_CLOCK}{_ZONE}')"
     placed = f"({_naive(written)} AT TIME ZONE {literal(zone)})" if zone else "NULL"

@@ -95,5 +95,11 @@ def _looks_personal(relation: str, name: str) -> str:
 
 
 def personal_columns(columns: Collection[str], attributes: Collection[str]) -> list[str]:
-    """Return the columns of a table that stay out of what is pseudonymous: personal fields and attributes, in order."""
+    """Return the columns of a table that stay out of what is pseudonymous: personal fields and attributes, in order.
+
+    Examples
+    --------
+    >>> personal_columns(["city", "email", "crm.note"], ["crm.note"])
+    ['email', 'crm.note']
+    """
     return [column for column in columns if column in PERSONAL_FIELDS or column in attributes]

@@ -99,7 +99,16 @@ def is_nested(kind: str) -> bool:
 
 
 def check_names(feed: str, columns: Sequence[str]) -> None:
-    """Refuse columns that the engine cannot tell apart, or that have the names of ours."""
+    """Refuse columns that the engine cannot tell apart, or that have the names of ours.
+
+    Examples
+    --------
+    >>> try:
+    ...     check_names("crm", ["id", "Id"])
+    ... except BadData as error:
+    ...     print(error.first.message)
+    the files have two columns that differ only in case ('id', 'Id')
+    """
     seen: dict[str, str] = {}
     for column in columns:
         other = seen.setdefault(column.lower(), column)
@@ -114,7 +123,16 @@ def check_names(feed: str, columns: Sequence[str]) -> None:
 
 
 def check_header(feed: str, file: str, columns: Sequence[str]) -> None:
-    """Refuse a header with a name twice, or without a name."""
+    """Refuse a header with a name twice, or without a name.
+
+    Examples
+    --------
+    >>> try:
+    ...     check_header("crm", "crm.csv", ["id", "id"])
+    ... except BadData as error:
+    ...     print(error.first.message)
+    crm.csv has two columns 'id'
+    """
     repeated = sorted({column for column in columns if columns.count(column) > 1})
     if repeated or "" in columns:
         raise BadData(
@@ -126,5 +144,11 @@ def check_header(feed: str, file: str, columns: Sequence[str]) -> None:
 
 
 def empty(feed: str, message: str) -> BadData:
-    """Return the error for a file or table without rows."""
+    """Return the error for a file or table without rows.
+
+    Examples
+    --------
+    >>> empty("crm", "the file has no rows").first.message
+    'the file has no rows'
+    """
     return BadData("feed.empty", message, where=f"feed {feed}", hint="deliver the file again")

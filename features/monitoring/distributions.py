@@ -50,7 +50,13 @@ class Distribution:
 
     @property
     def missing(self) -> float:
-        """The share of customers of whom nothing is known."""
+        """The share of customers of whom nothing is known.
+
+        Examples
+        --------
+        >>> Distribution(rows=4, filled=3, distinct=2).missing
+        0.25
+        """
         return 1 - self.filled / self.rows if self.rows else 0.0
 
 
@@ -63,6 +69,11 @@ def spread(column: pa.ChunkedArray, *, telling: bool) -> Distribution:
     ----------
     column : a feature at one cutoff, one row a customer
     telling : whether its values may be told at all; not those that are made of what identifies a person
+
+    Examples
+    --------
+    >>> spread(pa.chunked_array([[1.0, 2.0, None, 5.0]]), telling=True).missing
+    0.25
     """
     column = plain(column)
     known = column.drop_null()
@@ -86,7 +97,13 @@ def spread(column: pa.ChunkedArray, *, telling: bool) -> Distribution:
 
 
 def plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Return a column as text or numbers, NaN and the infinite as missing."""
+    """Return a column as text or numbers, NaN and the infinite as missing.
+
+    Examples
+    --------
+    >>> plain(pa.chunked_array([[1.5, float("nan")]])).to_pylist()
+    [1.5, None]
+    """
     if pa.types.is_floating(column.type):
         return pc.if_else(pc.is_finite(column), column, pa.scalar(None, column.type))
     if pa.types.is_integer(column.type):
@@ -148,7 +165,13 @@ def _whole(first: float, last: float) -> str:
 
 
 def yardstick(column: pa.ChunkedArray) -> Sequence[float] | Sequence[str]:
-    """Return what a column is counted in: quantiles of numbers, or the commonest texts."""
+    """Return what a column is counted in: quantiles of numbers, or the commonest texts.
+
+    Examples
+    --------
+    >>> list(yardstick(pa.chunked_array([["b", "a", "b"]])))
+    ['b', 'a']
+    """
     known = plain(column).drop_null()
     if pa.types.is_string(known.type):
         counted = sorted(pc.value_counts(known).to_pylist(), key=lambda pair: (-pair["counts"], pair["values"]))
@@ -160,7 +183,14 @@ def yardstick(column: pa.ChunkedArray) -> Sequence[float] | Sequence[str]:
 
 
 def counted(column: pa.ChunkedArray, by: Sequence[float] | Sequence[str]) -> ColumnStatistics:
-    """Return a column counted in the bins of a yardstick, the missing in one of their own."""
+    """Return a column counted in the bins of a yardstick, the missing in one of their own.
+
+    Examples
+    --------
+    >>> column = pa.chunked_array([["b", "a", "b", None]])
+    >>> counted(column, yardstick(column)).counts
+    {'b': 2, 'a': 1, '(other)': 0, '(missing)': 1}
+    """
     column = plain(column)
     known = column.drop_null()
     counts: dict[str, int]

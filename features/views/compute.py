@@ -260,5 +260,12 @@ def rows_in(path: Path) -> int:
 
 
 def file_of(cutoff: datetime) -> str:
-    """Return the name of the file of a cutoff: ``2026-01-31T000000Z.parquet``."""
+    """Return the name of the file of a cutoff: ``2026-01-31T000000Z.parquet``.
+
+    Examples
+    --------
+    >>> from datetime import UTC
+    >>> file_of(datetime(2026, 1, 31, tzinfo=UTC))
+    '2026-01-31T000000Z.parquet'
+    """
     return f"{as_utc(cutoff):%Y-%m-%dT%H%M%S}{f'.{cutoff.microsecond:06d}' if cutoff.microsecond else ''}Z.parquet"

@@ -49,7 +49,13 @@ class FittingResult:
 
 
 def middle(cutoffs: Sequence[datetime]) -> datetime:
-    """Return the fitting moment where none is declared: the middle of the time that the cutoffs span."""
+    """Return the fitting moment where none is declared: the middle of the time that the cutoffs span.
+
+    Examples
+    --------
+    >>> middle([datetime(2026, 1, 1), datetime(2026, 1, 21), datetime(2026, 1, 31)]).isoformat()
+    '2026-01-16T00:00:00'
+    """
     return cutoffs[0] + (cutoffs[-1] - cutoffs[0]) / 2
 
 

@@ -49,7 +49,13 @@ class Measure:
 
 
 def rounded(column: str) -> str:
-    """Return the name of a column with the same numbers to the millionth."""
+    """Return the name of a column with the same numbers to the millionth.
+
+    Examples
+    --------
+    >>> rounded("amount")
+    'amount rounded'
+    """
     return f"{column} rounded"
 
 

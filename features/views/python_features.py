@@ -136,6 +136,11 @@ def rows_table(columns: Mapping[str, str]) -> Any:
     Parameters
     ----------
     columns : name → Ibis type of what the view's rows say
+
+    Examples
+    --------
+    >>> rows_table({"amount": "float64"}).columns
+    ('amount', 'customer_id', 'as_of', 'event_time', 'days_ago')
     """
     return ibis.table({**columns, **_OF_ROWS}, name="known")
 

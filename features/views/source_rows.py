@@ -55,7 +55,13 @@ def rows_for(view: View, feeds: FeedsFile, *, named: Collection[str]) -> Rows:
 
 
 def undecided(name: str) -> BadData:
-    """Return the error of a view whose `where` cannot be worked out for some row."""
+    """Return the error of a view whose `where` cannot be worked out for some row.
+
+    Examples
+    --------
+    >>> undecided("purchases").first.where
+    'view purchases'
+    """
     return BadData(
         "view.where",
         "`where` cannot be worked out: a value is not of the type that it is compared or cast to",
@@ -123,7 +129,13 @@ def source_select(view: View, rows: Rows, columns: Mapping[str, str]) -> str:
 
 
 def cast(column: str, *, numeric: bool) -> str:
-    """Return SQL of a column as it is aggregated: numbers exactly, all else as text."""
+    """Return SQL of a column as it is aggregated: numbers exactly, all else as text.
+
+    Examples
+    --------
+    >>> cast("amount", numeric=True)
+    'CAST("amount" AS DECIMAL(38, 9))'
+    """
     return f"CAST({quoted(column)} AS {'DECIMAL(38, 9)' if numeric else 'VARCHAR'})"
 
 

@@ -30,6 +30,11 @@ def to_spark(select: str, *, numbers: Collection[str] = ()) -> str | None:
     ----------
     select : DuckDB SQL over tables that hold text, numbers and times with a zone
     numbers : columns of those tables that hold numbers, which the engines write differently as text
+
+    Examples
+    --------
+    >>> to_spark('SELECT "a" FROM t')
+    'SELECT `a` FROM t'
     """
     tree = sqlglot.parse_one(select, read="duckdb")
     for place in list(tree.find_all(exp.Bracket)):
@@ -44,7 +49,13 @@ def to_spark(select: str, *, numbers: Collection[str] = ()) -> str | None:
 
 
 def tables_of(select: str) -> set[str]:
-    """Return the tables that a statement in DuckDB's SQL reads, without those that it makes itself."""
+    """Return the tables that a statement in DuckDB's SQL reads, without those that it makes itself.
+
+    Examples
+    --------
+    >>> sorted(tables_of("WITH x AS (SELECT * FROM a) SELECT * FROM x JOIN b USING (k)"))
+    ['a', 'b']
+    """
     tree = sqlglot.parse_one(select, read="duckdb")
     own = {cte.alias for cte in tree.find_all(exp.CTE)}
     return {table.name for table in tree.find_all(exp.Table)} - own

@@ -36,12 +36,26 @@ class TextColumn:
 
 
 def words_of(column: str) -> str:
-    """Return SQL of a text's words in lower case, each with a space before and after it."""
+    """Return SQL of a text's words in lower case, each with a space before and after it.
+
+    Examples
+    --------
+    >>> import duckdb
+    >>> words = words_of("note")
+    >>> duckdb.sql(f"SELECT {words} FROM (VALUES ('Too late, again!')) t(note)").fetchall()
+    [(' too  late  again   ',)]
+    """
     return _WORDS.format(quoted(column))
 
 
 def lengths(column: str) -> list[TextColumn]:
-    """Return the numbers that need no vocabulary: how many characters and words a text has."""
+    """Return the numbers that need no vocabulary: how many characters and words a text has.
+
+    Examples
+    --------
+    >>> [column.name for column in lengths("note")]
+    ['note.characters', 'note.words']
+    """
     return [
         TextColumn(f"{column}.characters", "length(__text)", Made("characters", f"characters of {column}", column)),
         TextColumn(f"{column}.words", _times("[^ ]+"), Made("words", f"words of {column}", column)),
@@ -71,7 +85,13 @@ def counts(column: str, fitted: FittedView) -> list[TextColumn]:
 
 
 def topic_name(words: Sequence[str]) -> str:
-    """Return what a topic is called: its two heaviest words, so that a topic learnt again has another name."""
+    """Return what a topic is called: its two heaviest words, so that a topic learnt again has another name.
+
+    Examples
+    --------
+    >>> topic_name(["price", "late", "bill"])
+    'price_late'
+    """
     return "_".join(category_name(word) for word in words[:2])
 
 
