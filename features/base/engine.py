@@ -23,7 +23,13 @@ _FOLDER = "engine-"
 
 
 def default_memory() -> int:
-    """Return the bytes that an engine may use where nothing is configured: half of what this process may use."""
+    """Return the bytes that an engine may use where nothing is configured: half of what this process may use.
+
+    Examples
+    --------
+    >>> default_memory() > 0
+    True
+    """
     available = available_memory()
     return max(available // 2, min(available * 3 // 4, _LEAST_MEMORY))
 
@@ -104,6 +110,11 @@ def ran_out(error: duckdb.Error) -> bool:
     """Return whether a statement failed because memory or the disk ran out, whatever it read.
 
     Code that translates an engine's errors lets these pass: `open_engine` reports them.
+
+    Examples
+    --------
+    >>> ran_out(duckdb.OutOfMemoryException("failed to allocate")), ran_out(duckdb.BinderException("no column"))
+    (True, False)
     """
     return isinstance(error, duckdb.OutOfMemoryException) or (
         isinstance(error, duckdb.IOException) and ("No space left" in str(error) or "duckdb_temp" in str(error))

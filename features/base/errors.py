@@ -39,7 +39,13 @@ class NextbestError(Exception):
 
     @classmethod
     def of(cls, problems: Sequence[Problem]) -> Self:
-        """Return one error that carries several problems, so that all are mended in one go."""
+        """Return one error that carries several problems, so that all are mended in one go.
+
+        Examples
+        --------
+        >>> NextbestError.of([Problem("feed.empty", "no rows"), Problem("feed.header", "no name")]).problems[1].code
+        'feed.header'
+        """
         first = problems[0]
         error = cls(first.code, first.message, where=first.where, hint=first.hint)
         error.problems = tuple(problems)

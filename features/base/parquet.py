@@ -12,7 +12,14 @@ from features.base.storage import atomic_file
 
 
 def write_parquet(table: pa.Table, path: Path) -> None:
-    """Write one table as zstd Parquet with page checksums, times in microseconds, atomically."""
+    """Write one table as zstd Parquet with page checksums, times in microseconds, atomically.
+
+    Examples
+    --------
+    >>> write_parquet(pa.table({"rows": [1, 2]}), folder / "demo.parquet")
+    >>> read_parquet(folder / "demo.parquet").to_pydict()
+    {'rows': [1, 2]}
+    """
     with atomic_file(path) as part:
         pq.write_table(
             table, part, compression="zstd", write_page_checksum=True, coerce_timestamps="us", store_schema=True

@@ -37,7 +37,16 @@ def use_wal(connection: sqlite3.Connection, *, patience_s: float) -> None:
 
 @contextmanager
 def transaction(connection: sqlite3.Connection, begin: str = "BEGIN IMMEDIATE") -> Iterator[sqlite3.Connection]:
-    """Yield the connection in a transaction: all of it is written, or nothing."""
+    """Yield the connection in a transaction: all of it is written, or nothing.
+
+    Examples
+    --------
+    >>> connection = sqlite3.connect(":memory:", isolation_level=None)
+    >>> with transaction(connection):
+    ...     _ = connection.execute("CREATE TABLE t (a)")
+    >>> connection.in_transaction
+    False
+    """
     connection.execute(begin)
     try:
         yield connection
@@ -52,6 +61,11 @@ def file_id(path: Path) -> tuple[int, int] | None:
     """Return what distinguishes a file from any other that has its path later (device and inode); None if absent.
 
     An open connection keeps the inode of its file in use, so that no later file has the same one.
+
+    Examples
+    --------
+    >>> file_id(folder / "absent") is None
+    True
     """
     try:
         found = path.stat()

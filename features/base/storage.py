@@ -28,6 +28,13 @@ def atomic_file(path: Path) -> Iterator[Path]:
     Raises
     ------
     StorageFailure : when the disk is full or the folder cannot be written
+
+    Examples
+    --------
+    >>> with atomic_file(folder / "demo.txt") as path:
+    ...     _ = path.write_text("whole")
+    >>> (folder / "demo.txt").read_text()
+    'whole'
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -49,6 +56,13 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     Raises
     ------
     StorageFailure : when the disk is full or the folder cannot be written
+
+    Examples
+    --------
+    >>> with atomic_folder(folder / "demo") as path:
+    ...     _ = (path / "a.txt").write_text("a")
+    >>> [file.name for file in (folder / "demo").iterdir()]
+    ['a.txt']
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -63,7 +77,14 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write a JSON document, atomically, keys sorted."""
+    """Write a JSON document, atomically, keys sorted.
+
+    Examples
+    --------
+    >>> write_json(folder / "demo.json", {"b": 1, "a": 2})
+    >>> list(read_json(folder / "demo.json"))
+    ['a', 'b']
+    """
     with atomic_file(path) as part:
         part.write_text(json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
 
@@ -74,6 +95,12 @@ def read_json(path: Path) -> Any:
     Raises
     ------
     StorageFailure : when the file is absent or damaged
+
+    Examples
+    --------
+    >>> write_json(folder / "demo.json", {"rows": 3})
+    >>> read_json(folder / "demo.json")
+    {'rows': 3}
     """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
@@ -87,13 +114,26 @@ def read_json(path: Path) -> Any:
 
 
 def digest_of(value: Any) -> str:
-    """Return the SHA-256 of a JSON-able value, independent of key order."""
+    """Return the SHA-256 of a JSON-able value, independent of key order.
+
+    Examples
+    --------
+    >>> digest_of({"a": 1, "b": 2}) == digest_of({"b": 2, "a": 1})
+    True
+    """
     text = json.dumps(value, sort_keys=True, ensure_ascii=False, default=str)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def digest_file(path: Path) -> str:
-    """Return the SHA-256 of a file's bytes."""
+    """Return the SHA-256 of a file's bytes.
+
+    Examples
+    --------
+    >>> _ = (folder / "empty").write_bytes(b"")
+    >>> digest_file(folder / "empty")[:8]
+    'e3b0c442'
+    """
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
@@ -102,6 +142,12 @@ def read_done(path: Path, digest: str) -> Any | None:
     """Return the JSON document at `path` when it carries this digest; None when the work has to be done (again).
 
     A damaged document counts as none: the step that asks is the one that writes it anew.
+
+    Examples
+    --------
+    >>> write_json(folder / "done.json", {"digest": "d1", "rows": 3})
+    >>> read_done(folder / "done.json", "d2") is None
+    True
     """
     try:
         document = read_json(path)

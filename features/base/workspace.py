@@ -38,12 +38,24 @@ class Workspace:
 
     @property
     def state(self) -> Path:
-        """Everything that is produced; made again by ``nextbest run``, but for what is said to outlive runs."""
+        """Everything that is produced; made again by ``nextbest run``, but for what is said to outlive runs.
+
+        Examples
+        --------
+        >>> Workspace(Path("shop")).state.as_posix()
+        'shop/state'
+        """
         return self.root / "state"
 
     @property
     def staged(self) -> Path:
-        """Feeds mapped to the canonical tables, one folder a feed."""
+        """Feeds mapped to the canonical tables, one folder a feed.
+
+        Examples
+        --------
+        >>> Workspace(Path("shop")).staged.as_posix()
+        'shop/state/staged'
+        """
         return self.state / "staged"
 
     @property
@@ -116,21 +128,45 @@ class Workspace:
 
     @property
     def models(self) -> Path:
-        """Exported champions, one bundle folder a version."""
+        """Exported champions, one bundle folder a version.
+
+        Examples
+        --------
+        >>> Workspace(Path("shop")).models.as_posix()
+        'shop/state/models'
+        """
         return self.state / "models"
 
     @property
     def ledger(self) -> Path:
-        """The decision ledger."""
+        """The decision ledger.
+
+        Examples
+        --------
+        >>> Workspace(Path("shop")).ledger.as_posix()
+        'shop/state/ledger/decisions.db'
+        """
         return self.state / "ledger" / "decisions.db"
 
     @property
     def published(self) -> Path:
-        """Lists that other systems take."""
+        """Lists that other systems take.
+
+        Examples
+        --------
+        >>> Workspace(Path("shop")).published.as_posix()
+        'shop/state/published'
+        """
         return self.state / "published"
 
     def file(self, name: str) -> Path:
-        """Return the path of one of the workspace's own files, such as ``features/feeds.yaml``."""
+        """Return the path of one of the workspace's own files, such as ``features/feeds.yaml``.
+
+        Examples
+        --------
+        >>> Workspace(Path("shop")).file("features/feeds.yaml").as_posix()
+        'shop/features/feeds.yaml'
+        """
         return self.root / name
 
 
@@ -140,6 +176,12 @@ def reveal(text: str, *, root: Path, where: str) -> str:
     Raises
     ------
     BadConfiguration : when the variable or the file is not there, or empty
+
+    Examples
+    --------
+    >>> _ = (folder / "key").write_text("hush")
+    >>> reveal("${file:key}", root=folder, where="feeds.yaml")
+    'hush'
     """
 
     def value(match: re.Match[str]) -> str:
@@ -172,6 +214,12 @@ def reveal_address(address: str, *, root: Path, where: str) -> str:
     Raises
     ------
     BadConfiguration : when the variable or the file is not there, or empty
+
+    Examples
+    --------
+    >>> _ = (folder / "key").write_text("a/b")
+    >>> reveal_address("redis://:${file:key}@cache.example", root=folder, where="store.yaml")
+    'redis://:a%2Fb@cache.example'
     """
     if is_reference(address):
         return reveal(address, root=root, where=where)
@@ -179,5 +227,11 @@ def reveal_address(address: str, *, root: Path, where: str) -> str:
 
 
 def is_reference(text: str) -> bool:
-    """Say whether `text` is a reference to a secret, and nothing else."""
+    """Say whether `text` is a reference to a secret, and nothing else.
+
+    Examples
+    --------
+    >>> is_reference("${env:CRM_PASSWORD}"), is_reference("secret")
+    (True, False)
+    """
     return _SECRET.fullmatch(text) is not None
