@@ -117,7 +117,13 @@ def sections_of(model: type[BaseModel]) -> tuple[Section, ...]:
 
 
 def as_markdown() -> str:
-    """Return the whole reference as a page in Markdown."""
+    """Return the whole reference as a page in Markdown.
+
+    Examples
+    --------
+    >>> as_markdown().splitlines()[0]
+    '# Configuration reference'
+    """
     parts = [_HEAD]
     for name, sections in config_reference().items():
         parts += [f"## {name}", FILES[name][1]]
@@ -131,7 +137,13 @@ def as_markdown() -> str:
 
 
 def as_json() -> dict[str, Any]:
-    """Return the whole reference as JSON: ``{files: {NAME: {meaning, sections: [...]}}, functions: {…}}``."""
+    """Return the whole reference as JSON: ``{files: {NAME: {meaning, sections: [...]}}, functions: {…}}``.
+
+    Examples
+    --------
+    >>> sorted(as_json())
+    ['files', 'functions']
+    """
     files = {
         name: {"meaning": FILES[name][1], "sections": [asdict(section) for section in sections]}
         for name, sections in config_reference().items()

@@ -94,6 +94,17 @@ def labels_yaml(*, field: str, positive: str, event: str, excluded: Sequence[str
     field, positive : the column that holds the answer, and the value that means yes; empty without one
     event : the events that stop when a customer leaves; empty without any
     excluded : columns that may not be learnt from
+
+    Examples
+    --------
+    >>> print(labels_yaml(field="", positive="", event="purchase", excluded=[]))
+    # What each model predicts. Proposed by `nextbest init`: a beginning.
+    models:
+      leaving:
+        label: {kind: inactivity, event: purchase, horizon: 90d} # whoever does nothing for 90 days has left
+        population: {active_within: 180d}
+    validation: {scheme: time, folds: 3}
+    exclude: []
     """
     lines = ["# What each model predicts. Proposed by `nextbest init`: a beginning.", "models:"]
     if field:

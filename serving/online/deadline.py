@@ -40,7 +40,13 @@ class Deadline:
 
     @property
     def left_s(self) -> float:
-        """The seconds that are left; never below 0."""
+        """The seconds that are left; never below 0.
+
+        Examples
+        --------
+        >>> Deadline(5.0, clock=lambda: 0.0).left_s
+        5.0
+        """
         return max(0.0, self._end - self._clock())
 
     def check(self) -> None:
@@ -49,6 +55,15 @@ class Deadline:
         Raises
         ------
         Refused : 504 when the deadline is over
+
+        Examples
+        --------
+        >>> late = Deadline(0.0, clock=lambda: 0.0)
+        >>> try:
+        ...     late.check()
+        ... except Refused as refused:
+        ...     print(refused.fault.status)
+        504
         """
         if self._expired or self._clock() >= self._end:
             raise Refused(TOO_SLOW)

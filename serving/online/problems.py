@@ -31,7 +31,13 @@ class Fault:
     headers: Mapping[str, str] = field(default_factory=dict)
 
     def body(self, *, request_id: str) -> bytes:
-        """Return the problem document."""
+        """Return the problem document.
+
+        Examples
+        --------
+        >>> json.loads(Fault(404, "path.unknown", "no such path").body(request_id="r1"))["title"]
+        'Not Found'
+        """
         document = {
             "type": f"urn:nextbest:problem:{self.code}",
             "title": HTTPStatus(self.status).phrase,
@@ -72,7 +78,13 @@ BUSY = Fault(503, "busy", "the service has as many requests as it can take", hea
 
 
 def of_error(error: NextbestError) -> Fault:
-    """Return the fault of an error of this project: 4xx for what the ledger refuses, else 5xx."""
+    """Return the fault of an error of this project: 4xx for what the ledger refuses, else 5xx.
+
+    Examples
+    --------
+    >>> of_error(NextbestError("demo", "nothing works")).status
+    500
+    """
     code, detail = error.first.code, "the service cannot do this now"
     if not isinstance(error, BadData) or not code.startswith("ledger."):
         unavailable = isinstance(error, (BadData, StorageFailure, Unreachable, BadConfiguration))
