@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import stat
@@ -92,6 +93,18 @@ def test_no_source_file_is_past_400_lines() -> None:
     lengths = {name: text_of(name).count("\n") for name in sources}
     assert len(lengths) > 50
     assert {name: length for name, length in lengths.items() if length > LONGEST_FILE} == {}
+
+
+def test_no_name_of_a_class_or_a_module_stands_twice() -> None:
+    names: dict[str, list[str]] = {}
+    for name in names_in_git():
+        if name.startswith(PACKAGES) and name.endswith(".py") and not name.endswith("__init__.py"):
+            names.setdefault(f"module {Path(name).stem}", []).append(name)
+            for node in ast.walk(ast.parse(text_of(name))):
+                if isinstance(node, ast.ClassDef):
+                    names.setdefault(f"class {node.name}", []).append(name)
+    assert len(names) > 400
+    assert {name: places for name, places in names.items() if len(places) > 1} == {}
 
 
 def test_no_file_names_a_path_of_one_machine() -> None:

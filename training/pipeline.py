@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import duckdb
 
 from features.base.clock import Clock
-from features.base.engine import open_engine
+from features.base.database_engine import open_engine
 from features.base.errors import UsageError
 from features.base.progress import Progress
 from features.base.workspace import Workspace

@@ -18,7 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from features.base.clock import as_utc
-from features.base.engine import open_engine
+from features.base.database_engine import open_engine
 from features.base.errors import BadData, UsageError
 from features.base.storage import read_json
 from features.base.workspace import Workspace

@@ -20,7 +20,7 @@ OnDemand = Mapping[type, Callable[[], AbstractContextManager[object]]]
 
 
 @dataclass(frozen=True)
-class Stage:
+class PipelineStage:
     """One step of a pipeline: a function from artefacts to an artefact.
 
     An artefact is named by its type: the types of the function's parameters are what it reads, its return type is what
@@ -68,10 +68,10 @@ class Pipeline(Generic[Report]):
     write, load : the report as JSON, and from JSON
     """
 
-    read: Sequence[Stage]
-    build: Sequence[Stage]
-    commit: Sequence[Stage]
-    after: Sequence[Stage]
+    read: Sequence[PipelineStage]
+    build: Sequence[PipelineStage]
+    commit: Sequence[PipelineStage]
+    after: Sequence[PipelineStage]
     report: type[Report]
     file: str
     write: Callable[[Report], Any]
@@ -91,7 +91,7 @@ class Artefacts:
     >>> artefacts = Artefacts({int: 3})
     >>> def double(number: int) -> str:
     ...     return str(2 * number)
-    >>> artefacts.run(Stage(double))
+    >>> artefacts.run(PipelineStage(double))
     >>> artefacts.get(str)
     '6'
     """
@@ -112,7 +112,7 @@ class Artefacts:
         """Let an artefact be found by its type."""
         self._found[kind] = artefact
 
-    def run(self, stage: Stage, progress: Progress | None = None) -> None:
+    def run(self, stage: PipelineStage, progress: Progress | None = None) -> None:
         """Run one stage."""
         if progress is not None and stage.title:
             progress.step(stage.title)

@@ -11,7 +11,7 @@ from functools import cache
 
 import phonenumbers
 
-from features.base.engine import literal
+from features.base.database_engine import literal
 
 #: Digits that are compared: all that the national and the international spelling of a number share.
 COMPARED_DIGITS = 9

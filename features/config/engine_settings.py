@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
 
-from features.base.engine import EngineResources, default_memory
+from features.base.database_engine import EngineResources, default_memory
 from features.base.machine import available_processors, format_size, parse_size
 from features.base.workspace import Workspace
 from features.config.loading import Settings, load

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from features.base.clock import as_utc
-from features.base.engine import open_engine
+from features.base.database_engine import open_engine
 from features.base.errors import BadData
 from features.base.workspace import Workspace
 from features.config.engine_settings import engine_resources

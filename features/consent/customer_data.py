@@ -10,7 +10,7 @@ import duckdb
 import pyarrow as pa
 
 from features.base.clock import as_utc
-from features.base.engine import literal, one_row, open_engine
+from features.base.database_engine import literal, one_row, open_engine
 from features.base.errors import BadConfiguration, BadData
 from features.base.workspace import Workspace
 from features.config.engine_settings import engine_resources

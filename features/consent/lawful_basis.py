@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Literal, get_args
 
 from features.base.clock import iso
-from features.base.engine import literal
+from features.base.database_engine import literal
 from features.config.purposes import Purpose
 from features.consent.status import OBJECTED, status_sql
 

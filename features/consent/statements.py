@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from features.base.errors import StorageFailure
 from features.config.feed import Feed
-from features.consent.ledger import append_words, new_words, read_words
+from features.consent.consent_ledger import append_words, new_words, read_words
 from features.consent.subjects import remember_subjects, subjects_today, words_of, write_consents
 from features.identity.keyed_digest import load_key
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
-from features.base.engine import literal, quoted
+from features.base.database_engine import literal, quoted
 from features.config.purposes import Purpose
 
 #: Words of a consent feed's ``status``, in any case.

@@ -8,10 +8,10 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from features.base.engine import literal, one_row
+from features.base.database_engine import literal, one_row
 from features.base.parquet import read_parquet, stream_parquet, write_parquet
 from features.config.feed import Feed
-from features.consent.ledger import SAID, SCHEMA
+from features.consent.consent_ledger import SAID, SCHEMA
 from features.identity.customer_tables import comparable
 from features.identity.keyed_digest import keyed_digest, register_key
 from features.identity.links import reference

@@ -8,7 +8,7 @@ from typing import Any
 import duckdb
 
 from features.base.clock import iso
-from features.base.engine import literal, one_row, open_engine
+from features.base.database_engine import literal, one_row, open_engine
 from features.base.errors import BadData
 from features.base.workspace import Workspace
 from features.config.engine_settings import engine_resources

@@ -7,7 +7,7 @@ from itertools import combinations
 
 import duckdb
 
-from features.base.engine import one_row
+from features.base.database_engine import one_row
 from features.identity.presets import Compared
 
 #: Pairs, for each record, that one key may propose; its largest blocks are passed over until it keeps to this.

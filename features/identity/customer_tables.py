@@ -14,7 +14,7 @@ from pathlib import Path
 import duckdb
 import pyarrow.parquet as pq
 
-from features.base.engine import literal, one_row, quoted
+from features.base.database_engine import literal, one_row, quoted
 from features.base.errors import StorageFailure
 from features.base.generations import hold_generation
 from features.base.manifest import MANIFEST, Manifest

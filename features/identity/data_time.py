@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import duckdb
 
-from features.base.engine import one_row
+from features.base.database_engine import one_row
 from features.base.errors import BadData
 from features.config.canonical import CANONICAL, Kind
 from features.identity.customer_tables import Columns

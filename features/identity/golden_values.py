@@ -7,7 +7,7 @@ from pathlib import Path
 
 import duckdb
 
-from features.base.engine import quoted
+from features.base.database_engine import quoted
 from features.base.parquet import stream_parquet
 from features.config.canonical import CANONICAL, PERSONAL_FIELDS
 from features.config.feeds_file import FeedsFile

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features.base.engine import EngineResources, one_row, open_engine
+from features.base.database_engine import EngineResources, one_row, open_engine
 from features.identity.id_assignment import Overlap, keepers
 from features.identity.id_ledger import ASSIGNMENTS, EVENTS, IdLedger
 from features.identity.keyed_digest import keyed_digest, register_key

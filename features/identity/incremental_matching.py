@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features.base.engine import literal, one_row, quoted
+from features.base.database_engine import literal, one_row, quoted
 from features.base.errors import StorageFailure
 from features.base.parquet import read_parquet, write_parquet
 from features.base.storage import digest_of, read_json, write_json

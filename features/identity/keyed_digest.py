@@ -10,7 +10,7 @@ from pathlib import Path
 
 import duckdb
 
-from features.base.engine import literal
+from features.base.database_engine import literal
 from features.base.errors import StorageFailure
 
 #: Shorter keys could be found by trying.

@@ -20,7 +20,7 @@ _TABLES = {"assignments": ASSIGNMENTS, "events": EVENTS, "judgements": JUDGEMENT
 
 
 @dataclass(frozen=True)
-class Kept:
+class StoredLedger:
     """The ledger as it lies on disk.
 
     Parameters
@@ -45,7 +45,7 @@ def ledger_digest(folder: Path) -> str:
     return str(_manifest(folder)["digest"]) if (folder / MANIFEST).exists() else ""
 
 
-def read_ledger(folder: Path) -> Kept:
+def read_ledger(folder: Path) -> StoredLedger:
     """Read the ledger, every file proven against the digest that was written with it.
 
     Raises
@@ -55,7 +55,7 @@ def read_ledger(folder: Path) -> Kept:
     if not (folder / MANIFEST).exists():
         if any((folder / f"{name}.parquet").exists() for name in _TABLES):
             raise _damaged(MANIFEST)
-        return Kept(IdLedger.empty(), 0, "")
+        return StoredLedger(IdLedger.empty(), 0, "")
     manifest = _manifest(folder)
     tables: dict[str, pa.Table] = {}
     for name, schema in _TABLES.items():
@@ -63,10 +63,12 @@ def read_ledger(folder: Path) -> Kept:
         if not path.exists() or digest_file(path) != manifest["files"][name]:
             raise _damaged(path.name)
         tables[name] = read_parquet(path).cast(schema)
-    return Kept(IdLedger(**tables), int(manifest["version"]), str(manifest["digest"]))
+    return StoredLedger(IdLedger(**tables), int(manifest["version"]), str(manifest["digest"]))
 
 
-def write_ledger(folder: Path, ledger: IdLedger, before: Kept, *, beside: Callable[[Path], None] | None = None) -> str:
+def write_ledger(
+    folder: Path, ledger: IdLedger, before: StoredLedger, *, beside: Callable[[Path], None] | None = None
+) -> str:
     """Put a new version of the ledger in the place of the one before; return its digest.
 
     A process killed at any moment leaves the version before or the new one. Other files of the folder stay.

@@ -8,7 +8,7 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from features.base.engine import literal, one_row, quoted
+from features.base.database_engine import literal, one_row, quoted
 from features.base.telephone import compared_sql
 from features.config.feed import Feed
 from features.config.identity_settings import Identity

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from splink.internals.waterfall_chart import records_to_waterfall_data
 
-from features.base.engine import one_row
+from features.base.database_engine import one_row
 from features.base.errors import StorageFailure
 from features.base.parquet import write_parquet
 from features.base.storage import read_json, write_json

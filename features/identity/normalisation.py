@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from features.base.engine import literal
+from features.base.database_engine import literal
 from features.base.telephone import compared_sql
 from features.config.identity_settings import Kind
 

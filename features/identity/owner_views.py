@@ -8,7 +8,7 @@ from pathlib import Path
 
 import duckdb
 
-from features.base.engine import EngineResources, literal, open_engine, quoted
+from features.base.database_engine import EngineResources, literal, open_engine, quoted
 from features.base.errors import BadData, StorageFailure
 from features.base.parquet import read_parquet, stream_parquet
 from features.config.canonical import CANONICAL, snake_case

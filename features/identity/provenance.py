@@ -7,7 +7,7 @@ from pathlib import Path
 
 import duckdb
 
-from features.base.engine import literal, quoted
+from features.base.database_engine import literal, quoted
 from features.base.parquet import stream_parquet
 from features.identity.golden_values import ORDERED, WINNERS, candidates_column, winner_column
 from features.identity.survivorship_rules import Contest

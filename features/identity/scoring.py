@@ -13,7 +13,7 @@ import pyarrow as pa
 from splink import DuckDBAPI, Linker
 from splink.internals.exceptions import SplinkException
 
-from features.base.engine import literal, quoted
+from features.base.database_engine import literal, quoted
 from features.base.errors import StorageFailure
 from features.identity.keyed_digest import keyed_digest
 from features.identity.records import KEY

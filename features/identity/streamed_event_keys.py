@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
-from features.base.engine import literal, open_engine
+from features.base.database_engine import literal, open_engine
 from features.base.workspace import Workspace
 from features.config.engine_settings import engine_resources
 from features.identity.streamed_events import compacted_rows, read_segments, unreadable

@@ -14,7 +14,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.dataset as ds
 
-from features.base.engine import literal
+from features.base.database_engine import literal
 from features.base.errors import StorageFailure
 from features.base.storage import read_json, write_json
 

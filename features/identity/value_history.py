@@ -13,7 +13,7 @@ import duckdb
 import pyarrow.parquet as pq
 
 from features.base.clock import iso
-from features.base.engine import literal, open_engine, quoted
+from features.base.database_engine import literal, open_engine, quoted
 from features.base.errors import BadData, UsageError
 from features.base.workspace import Workspace
 from features.config.canonical import PERSONAL_FIELDS

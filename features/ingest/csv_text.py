@@ -11,7 +11,7 @@ from pathlib import Path
 
 import duckdb
 
-from features.base.engine import literal, quoted
+from features.base.database_engine import literal, quoted
 from features.base.errors import BadData
 from features.ingest.location import FeedFiles
 from features.ingest.reader import RAW, check_header, check_names, empty

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from features.base.clock import iso
+from features.base.database_engine import literal, quoted
 from features.base.duration import format_duration
-from features.base.engine import literal, quoted
 from features.base.errors import BadConfiguration, Problem
 from features.base.expressions.expression import parse
 from features.config.canonical import CANONICAL, SQL_TYPES, FieldType, Kind, attribute_name

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from features.base.checksums import damaged_column
-from features.base.engine import literal, quoted
+from features.base.database_engine import literal, quoted
 from features.base.errors import BadData
 from features.base.parquet import stream_parquet
 from features.ingest.location import FeedFiles, Found

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 
 import duckdb
 
-from features.base.engine import literal, one_row, quoted
+from features.base.database_engine import literal, one_row, quoted
 from features.base.errors import BadConfiguration
 from features.base.expressions.expression import parse
 from features.base.telephone import without_extension_sql

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import duckdb
 
-from features.base.engine import one_row, quoted
+from features.base.database_engine import one_row, quoted
 from features.base.errors import BadData
 from features.config.feed import Feed
 from features.ingest.mapping import EXACT_INTEGERS, FeedMapping, plain_number

@@ -10,7 +10,7 @@ from typing import Protocol
 import duckdb
 import pyarrow as pa
 
-from features.base.engine import quoted
+from features.base.database_engine import quoted
 from features.base.errors import BadData
 
 RAW = "raw_rows"

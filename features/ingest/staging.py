@@ -10,7 +10,7 @@ from pathlib import Path
 import duckdb
 
 from features.base.checksums import damaged_column
-from features.base.engine import EngineResources, one_row, open_engine, quoted
+from features.base.database_engine import EngineResources, one_row, open_engine, quoted
 from features.base.errors import BadConfiguration, BadData, Problem
 from features.base.parquet import stream_parquet
 from features.base.storage import atomic_folder, digest_of, read_done, write_json

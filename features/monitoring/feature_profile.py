@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from features.base.clock import as_utc, iso
-from features.base.engine import EngineResources
+from features.base.database_engine import EngineResources
 from features.base.errors import UsageError
 from features.base.masking import MIN_ROWS_SHOWN
 from features.base.progress import Progress

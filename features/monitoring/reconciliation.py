@@ -11,7 +11,7 @@ from features.base.errors import BadData, Problem
 from features.base.workspace import Workspace
 from features.base.workspace_lock import workspace_lock
 from features.snapshots.build_report import FeaturesReport, read_report
-from features.snapshots.manifest import name_of, read_kept
+from features.snapshots.snapshot_manifest import name_of, read_kept
 from features.store.materialize import Difference
 from features.store.online_records import Layout
 from features.store.repository import open_store

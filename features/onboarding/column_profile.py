@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import duckdb
 
-from features.base.engine import literal, one_row, quoted
+from features.base.database_engine import literal, one_row, quoted
 from features.base.telephone import without_extension_sql
 from features.onboarding.time_columns import SHAPES
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import duckdb
 
-from features.base.engine import one_row, quoted
+from features.base.database_engine import one_row, quoted
 from features.config.canonical import snake_case
 from features.onboarding.column_names import names_customer, names_id, plain
 from features.onboarding.column_profile import ColumnProfile, TableProfile, text_of

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import duckdb
 
-from features.base.engine import quoted
+from features.base.database_engine import quoted
 from features.base.errors import BadData, NextbestError, UsageError
 from features.base.progress import Progress
 from features.config.canonical import snake_case

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from features.base.engine import literal
+from features.base.database_engine import literal
 
 #: A column with fewer values of one of the shapes is no column of times.
 MOST = 0.8

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from features.base.clock import as_utc, iso
-from features.base.engine import open_engine
+from features.base.database_engine import open_engine
 from features.base.errors import BadConfiguration, BadData, NextbestError, Problem
 from features.base.generations import new_generation
 from features.base.progress import Progress
@@ -23,7 +23,7 @@ from features.identity.data_time import known_span
 from features.ingest.personal_columns import apart_attributes
 from features.snapshots.build_report import REPORT, UNIFIED_REPORT, BuiltView, FeaturesReport, as_json, read_report
 from features.snapshots.incremental_build import VERSION, Renewal
-from features.snapshots.manifest import read_kept
+from features.snapshots.snapshot_manifest import read_kept
 from features.streaming.compaction import compact_all
 from features.streaming.generation_stamp import removal_stamp
 from features.views.attributes import unread_ends

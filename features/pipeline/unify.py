@@ -8,17 +8,17 @@ from typing import Any
 
 import duckdb
 
-from features.base.engine import EngineResources, open_engine
+from features.base.database_engine import EngineResources, open_engine
 from features.base.errors import UsageError
 from features.base.progress import Progress
-from features.base.stages import Artefacts, Pipeline, Stage, open_artefacts, run_pipeline
+from features.base.stages import Artefacts, Pipeline, PipelineStage, open_artefacts, run_pipeline
 from features.base.workspace import Workspace
 from features.base.workspace_lock import locked
 from features.config.engine_settings import engine_resources
 from features.config.feeds_file import FeedsFile
 from features.config.loading import did_you_mean
 from features.config.workspace_files import load_feeds
-from features.consent.ledger import consent_digest
+from features.consent.consent_ledger import consent_digest
 from features.identity.judgements import Judgements, read_judgements
 from features.identity.ledger_files import ledger_digest
 from features.ingest.pending_loads import load_folders
@@ -29,22 +29,29 @@ from features.quality.load_history import is_accepted
 from features.snapshots.build_report import UNIFIED_REPORT
 
 PIPELINE = Pipeline(
-    read=[Stage(stages.read_feeds)],
+    read=[PipelineStage(stages.read_feeds)],
     build=[
-        Stage(stages.check_loads, "checking the loads"),
-        Stage(stages.accept_loads),
-        Stage(stages.read_ids),
-        Stage(stages.match_records, "matching records"),
-        Stage(stages.assign_ids),
-        Stage(stages.write_canonical_tables, "writing the canonical tables"),
-        Stage(stages.write_consents),
-        Stage(stages.write_golden, "choosing the golden values"),
-        Stage(stages.check_quality),
+        PipelineStage(stages.check_loads, "checking the loads"),
+        PipelineStage(stages.accept_loads),
+        PipelineStage(stages.read_ids),
+        PipelineStage(stages.match_records, "matching records"),
+        PipelineStage(stages.assign_ids),
+        PipelineStage(stages.write_canonical_tables, "writing the canonical tables"),
+        PipelineStage(stages.write_consents),
+        PipelineStage(stages.write_golden, "choosing the golden values"),
+        PipelineStage(stages.check_quality),
     ],
     # Last of all, and before the tables are published: a run that is refused changes no id, and one that is killed
     # here finds the ledgers as it left them, and makes the tables that belong to them.
-    commit=[Stage(stages.enter_consents), Stage(stages.enter_ids), Stage(stages.count_customers)],
-    after=[Stage(stages.remember_loads), Stage(stages.write_quality_report, "writing the quality report")],
+    commit=[
+        PipelineStage(stages.enter_consents),
+        PipelineStage(stages.enter_ids),
+        PipelineStage(stages.count_customers),
+    ],
+    after=[
+        PipelineStage(stages.remember_loads),
+        PipelineStage(stages.write_quality_report, "writing the quality report"),
+    ],
     report=UnifyReport,
     file=UNIFIED_REPORT,
     write=asdict,

@@ -10,7 +10,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features.base.engine import EngineResources, one_row
+from features.base.database_engine import EngineResources, one_row
 from features.base.errors import StorageFailure
 from features.base.parquet import write_parquet
 from features.base.progress import Progress
@@ -27,7 +27,7 @@ from features.identity.id_ledger import IdLedger, past_ids
 from features.identity.incremental_matching import Gathered, Memory, gather_again
 from features.identity.judgements import Judgements
 from features.identity.keyed_digest import load_key
-from features.identity.ledger_files import Kept, read_ledger, write_ledger
+from features.identity.ledger_files import StoredLedger, read_ledger, write_ledger
 from features.identity.resolve import Resolution, join
 from features.identity.review_pairs import between_records, keep, with_ledger
 from features.ingest import pending_loads
@@ -180,7 +180,7 @@ def accept_loads(staged: StagedFeeds, state: LastingState, checked: CheckedLoads
     return AcceptedLoads(state.accepted)
 
 
-def read_ids(state: LastingState, new: NewGeneration) -> Kept:
+def read_ids(state: LastingState, new: NewGeneration) -> StoredLedger:
     """Read the id ledger; one that is gone while its ids are still in use is not begun anew."""
     known = read_ledger(state.identity)
     if not known.version and (new.before / "ids.parquet").is_file():
@@ -199,7 +199,7 @@ def match_records(
     file: FeedsFile,
     loads: AcceptedLoads,
     declared: Judgements,
-    known: Kept,
+    known: StoredLedger,
     state: LastingState,
     request: UnifyRequest,
 ) -> Matches:
@@ -221,7 +221,7 @@ def match_records(
 def assign_ids(
     engine: duckdb.DuckDBPyConnection,
     matches: Matches,
-    known: Kept,
+    known: StoredLedger,
     state: LastingState,
     resources: EngineResources,
     new: NewGeneration,
@@ -312,7 +312,7 @@ def enter_consents(consents: ConsentStatements, state: LastingState) -> None:
         consents.words.enter(state.consent)
 
 
-def enter_ids(ids: CustomerIds, known: Kept, matches: Matches, state: LastingState) -> None:
+def enter_ids(ids: CustomerIds, known: StoredLedger, matches: Matches, state: LastingState) -> None:
     """Enter this run's customers into the id ledger."""
     write_ledger(
         state.identity,

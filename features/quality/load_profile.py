@@ -14,7 +14,7 @@ from typing import Any
 import duckdb
 import numpy as np
 
-from features.base.engine import literal, one_row, quoted
+from features.base.database_engine import literal, one_row, quoted
 from features.base.storage import digest_of, read_json, write_json
 from features.config.canonical import CANONICAL
 from features.config.feed import Feed

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import duckdb
 
-from features.base.engine import literal, one_row, quoted
+from features.base.database_engine import literal, one_row, quoted
 from features.base.errors import BadData, Problem
 from features.config.feeds_file import FeedsFile
 from features.config.quality_settings import Quality

@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from features.base.engine import literal, open_engine
+from features.base.database_engine import literal, open_engine
 from features.base.workspace import Workspace
 from features.config.engine_settings import engine_resources
 from features.ingest.quarantined_rows import REJECTED

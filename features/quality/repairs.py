@@ -11,7 +11,7 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from features.base.engine import EngineResources, literal, one_row, open_engine, quoted
+from features.base.database_engine import EngineResources, literal, one_row, open_engine, quoted
 from features.base.errors import BadConfiguration
 from features.base.parquet import read_parquet, stream_parquet
 from features.base.storage import digest_of

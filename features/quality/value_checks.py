@@ -12,7 +12,7 @@ import duckdb
 import pyarrow as pa
 from email_validator import EmailNotValidError, validate_email
 
-from features.base.engine import literal, one_row, quoted
+from features.base.database_engine import literal, one_row, quoted
 from features.base.errors import BadConfiguration
 from features.base.telephone import e164
 from features.config.feed import Feed

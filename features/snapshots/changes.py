@@ -8,7 +8,7 @@ from pathlib import Path
 
 import duckdb
 
-from features.base.engine import literal, one_row, quoted
+from features.base.database_engine import literal, one_row, quoted
 from features.base.parquet import stream_parquet
 from features.config.canonical import Kind
 from features.identity.customer_tables import Columns

@@ -24,7 +24,7 @@ from features.snapshots.changes import (
     touched_at,
     touched_by,
 )
-from features.snapshots.manifest import Kept, marks_of, name_of, write_kept
+from features.snapshots.snapshot_manifest import SnapshotManifest, marks_of, name_of, write_kept
 from features.views.compute import (
     RowsOf,
     compute,
@@ -60,7 +60,7 @@ class Renewal:
 
     old: Path
     new: Path
-    kept: Kept
+    kept: SnapshotManifest
     intact: frozenset[str]
     cutoffs: Sequence[datetime]
     every: timedelta

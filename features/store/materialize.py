@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from features.base.engine import EngineResources
+from features.base.database_engine import EngineResources
 from features.store.online_blocks import (
     Snapshot,
     Source,

@@ -21,7 +21,7 @@ from feast.infra.offline_stores.offline_store import RetrievalJob, RetrievalMeta
 from feast.repo_config import RepoConfig
 
 from features.base.clock import as_utc
-from features.base.engine import one_row, open_engine
+from features.base.database_engine import one_row, open_engine
 from features.base.errors import BadConfiguration, BadData
 from features.base.workspace import Workspace
 from features.config.engine_settings import engine_resources

@@ -16,7 +16,7 @@ import duckdb
 import pyarrow as pa
 
 from features.base.checksums import damaged_column
-from features.base.engine import EngineResources, open_engine, quoted
+from features.base.database_engine import EngineResources, open_engine, quoted
 from features.base.errors import StorageFailure
 from features.base.storage import digest_file, digest_of
 from features.store.definitions import CUSTOMER

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from features.base.engine import literal, quoted
+from features.base.database_engine import literal, quoted
 
 #: The table of asked rows: their keys, ``MOMENT`` and ``ROW``, their number.
 ASKED = "asked_rows"

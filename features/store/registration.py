@@ -10,7 +10,7 @@ from feast import Entity, FeatureService, FeatureStore, FeatureView, Field, File
 from feast.data_format import ParquetFormat
 from feast.types import Bool, Float64, Int64, String, UnixTimestamp
 
-from features.base.engine import EngineResources
+from features.base.database_engine import EngineResources
 from features.base.errors import BadConfiguration, Problem, StorageFailure
 from features.base.generations import is_published
 from features.store.definitions import (

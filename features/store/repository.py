@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 from feast import FeatureStore, FeatureView, RepoConfig
 
-from features.base.engine import EngineResources
+from features.base.database_engine import EngineResources
 from features.base.errors import BadConfiguration, BadData
 from features.base.workspace import Workspace
 from features.config.engine_settings import engine_resources

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from features.base.clock import as_utc, iso
-from features.base.engine import EngineResources, open_engine, quoted, ran_out
+from features.base.database_engine import EngineResources, open_engine, quoted, ran_out
 from features.base.errors import BadData, Problem, StorageFailure
 from features.store.definitions import CREATED_TIME, CUSTOMER, EVENT_TIME, ColumnType, SnapshotView
 

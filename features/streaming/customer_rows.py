@@ -8,7 +8,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from features.base.engine import quoted
+from features.base.database_engine import quoted
 from features.config.canonical import Kind
 from features.identity.customer_tables import Columns
 from features.identity.data_time import about_customers

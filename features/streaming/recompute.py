@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import duckdb
 import pyarrow as pa
 
-from features.base.engine import open_engine
+from features.base.database_engine import open_engine
 from features.base.errors import BadData
 from features.base.workspace import Workspace
 from features.config.canonical import Kind

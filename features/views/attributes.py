@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import duckdb
 
-from features.base.engine import literal, one_row, quoted
+from features.base.database_engine import literal, one_row, quoted
 from features.base.errors import BadData
 from features.base.expressions.expression import parse
 from features.config.canonical import category_name

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from features.base.clock import as_utc
-from features.base.engine import literal, quoted
+from features.base.database_engine import literal, quoted
 from features.base.errors import BadConfiguration, BadData
 from features.base.parquet import stream_parquet
 from features.config.views_file import Snapshots

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 import duckdb
 
 from features.base.clock import iso
-from features.base.engine import literal, quoted
+from features.base.database_engine import literal, quoted
 from features.base.errors import BadData
 from features.base.storage import digest_of
 from features.config.feeds_file import FeedsFile

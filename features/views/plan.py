@@ -10,8 +10,8 @@ from typing import Any
 
 import ibis
 
+from features.base.database_engine import quoted
 from features.base.duration import format_duration
-from features.base.engine import quoted
 from features.base.errors import BadConfiguration, BadData, Problem
 from features.base.expressions.expression import parse
 from features.config.feeds_file import FeedsFile

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import duckdb
 
-from features.base.engine import literal, quoted
+from features.base.database_engine import literal, quoted
 from features.base.errors import BadConfiguration, BadData, Problem
 from features.base.expressions.expression import parse
 from features.config.feeds_file import FeedsFile

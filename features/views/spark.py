@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 import duckdb
 import ibis
 
-from features.base.engine import literal, quoted
+from features.base.database_engine import literal, quoted
 from features.base.errors import BadConfiguration, StorageFailure, Unreachable
 from features.base.parquet import stream_parquet
 from features.config.views_file import SparkSettings

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from features.base.engine import literal, quoted
+from features.base.database_engine import literal, quoted
 from features.config.canonical import category_name
 from features.views.catalogue import Made
 from features.views.fitted import FittedView

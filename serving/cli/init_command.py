@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from features.base.engine import EngineResources, open_engine
+from features.base.database_engine import EngineResources, open_engine
 from features.base.errors import UsageError
 from features.base.progress import Progress
 from features.base.storage import atomic_file

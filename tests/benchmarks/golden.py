@@ -15,7 +15,7 @@ from pathlib import Path
 
 import duckdb
 
-from features.base.engine import EngineResources, open_engine, quoted
+from features.base.database_engine import EngineResources, open_engine, quoted
 from features.config.canonical import CANONICAL
 from features.config.feeds_file import FeedsFile
 from features.identity.golden_record import write_golden_record

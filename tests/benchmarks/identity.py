@@ -24,7 +24,7 @@ from typing import Any
 import duckdb
 import pandas as pd
 
-from features.base.engine import open_engine
+from features.base.database_engine import open_engine
 from features.config.feed import Feed
 from features.config.identity_settings import Identity
 from features.identity.blocking import keys, write_keys

@@ -22,7 +22,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features.base.engine import EngineResources, open_engine
+from features.base.database_engine import EngineResources, open_engine
 from features.base.machine import parse_size
 from features.base.parquet import write_parquet
 from features.config.canonical import CANONICAL

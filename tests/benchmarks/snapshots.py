@@ -20,13 +20,13 @@ from pathlib import Path
 import duckdb
 import yaml
 
-from features.base.engine import EngineResources, open_engine
+from features.base.database_engine import EngineResources, open_engine
 from features.config.canonical import Kind
 from features.config.feeds_file import FeedsFile
 from features.config.loading import Lines
 from features.config.views_file import ViewsFile
 from features.snapshots.incremental_build import Renewal
-from features.snapshots.manifest import read_kept
+from features.snapshots.snapshot_manifest import read_kept
 from features.views.compute import embedded
 from features.views.plan import plan_views
 from tests.benchmarks._run import closing, table

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from features.base.engine import open_engine
+from features.base.database_engine import open_engine
 from features.base.workspace import Workspace
 from features.identity.id_changes import new_id
 from features.identity.keyed_digest import load_key, register_key

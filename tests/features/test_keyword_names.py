@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from features.base.engine import open_engine
+from features.base.database_engine import open_engine
 from features.base.progress import Silent
 from features.base.workspace import Workspace
 from features.config.workspace_files import load_feeds

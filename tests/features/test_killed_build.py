@@ -16,7 +16,7 @@ from features.base.progress import Silent
 from features.base.workspace import Workspace
 from features.pipeline.build_features import build_features
 from features.snapshots.build_report import read_report
-from features.snapshots.manifest import read_kept
+from features.snapshots.snapshot_manifest import read_kept
 from tests.features.other_command import other_command
 from tests.features.tiny import STORE, company, lines, unified
 from tests.repetitions import repetitions

@@ -18,7 +18,7 @@ from features.config.loading import Lines
 from features.config.views_file import ViewsFile
 from features.snapshots.changes import touched_by
 from features.snapshots.incremental_build import Renewal
-from features.snapshots.manifest import read_kept
+from features.snapshots.snapshot_manifest import read_kept
 from features.views.compute import embedded
 from features.views.plan import plan_views
 from tests.features.views.world import DAY, FEEDS, day, engine_with

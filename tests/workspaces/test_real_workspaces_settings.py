@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from features.base.engine import open_engine
+from features.base.database_engine import open_engine
 from features.base.expressions.expression import parse
 from features.base.workspace import Workspace, is_reference
 from features.config.canonical import attribute_name

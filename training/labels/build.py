@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from features.base.engine import literal, quoted
+from features.base.database_engine import literal, quoted
 from features.base.errors import BadConfiguration, BadData
 from features.config.canonical import category_name
 from features.config.feeds_file import FeedsFile

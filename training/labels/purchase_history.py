@@ -8,7 +8,7 @@ from datetime import datetime
 import duckdb
 import pandas as pd
 
-from features.base.engine import literal
+from features.base.database_engine import literal
 from features.config.canonical import category_name
 from training.labels.build import category_sql, frame_of, moments
 from training.labels.label_settings import Acquisition

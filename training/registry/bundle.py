@@ -64,7 +64,7 @@ class FileEntry(BaseModel):
     sha256: str
 
 
-class Manifest(BaseModel):
+class BundleManifest(BaseModel):
     """The table of contents; ``digest`` covers all the rest of it, and so every byte of the bundle."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -77,7 +77,7 @@ class Manifest(BaseModel):
     digest: str = ""
 
     @property
-    def sealed(self) -> Manifest:
+    def sealed(self) -> BundleManifest:
         body = self.model_dump(mode="json", exclude={"digest"})
         return self.model_copy(update={"digest": _sha256(_canonical(body))})
 
@@ -170,7 +170,7 @@ def write(bundle: Bundle, folder: Path) -> str:
     StorageFailure : ``bundle.not_empty``, ``bundle.unwritable``
     """
     contents = _contents(bundle)
-    manifest = Manifest(
+    manifest = BundleManifest(
         format=FORMAT,
         kind=bundle.kind,
         about=bundle.about,
@@ -223,7 +223,7 @@ def load(folder: Path, *, expected_digest: str | None = None) -> Bundle:
     return bundle
 
 
-def read_manifest(folder: Path) -> Manifest:
+def read_manifest(folder: Path) -> BundleManifest:
     """Return the manifest after checking its own digest and that the folder holds its files and no other."""
     try:
         names = {entry.name for entry in folder.iterdir()}
@@ -236,7 +236,7 @@ def read_manifest(folder: Path) -> Manifest:
         raise _refused("files", f"not a plain file: {', '.join(linked)}", folder)
     data = _bounded(folder / MANIFEST, 2**24)
     try:
-        manifest = Manifest.model_validate_json(data)
+        manifest = BundleManifest.model_validate_json(data)
     except ValidationError as error:
         raise _refused("manifest", "the manifest is damaged", folder) from error
     if data != _canonical(manifest.model_dump(mode="json")) or manifest.digest != manifest.sealed.digest:
@@ -272,7 +272,7 @@ def _contents(bundle: Bundle) -> dict[str, bytes]:
     return contents
 
 
-def _assemble(manifest: Manifest, contents: Mapping[str, bytes]) -> Bundle:
+def _assemble(manifest: BundleManifest, contents: Mapping[str, bytes]) -> Bundle:
     encoding = Encoding.from_json(json.loads(contents[ENCODING]))
     calibration = CalibrationTable.from_json(json.loads(contents[CALIBRATION]))
     golden = json.loads(contents[GOLDEN])

@@ -8,7 +8,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from features.base.engine import EngineResources, literal, open_engine, quoted
+from features.base.database_engine import EngineResources, literal, open_engine, quoted
 from features.base.errors import BadConfiguration, StorageFailure
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from features.base.engine import open_engine
+from features.base.database_engine import open_engine
 from features.base.generations import CURRENT, current_generation, hold_generation, new_generation
 from features.base.workspace import Workspace
 from features.config.purposes import Purpose

@@ -9,7 +9,7 @@ import pytest
 
 from features.base.generations import current_generation
 from features.base.progress import Silent
-from features.base.stages import Artefacts, ContentDigest, NewGeneration, Pipeline, Stage, run_pipeline
+from features.base.stages import Artefacts, ContentDigest, NewGeneration, Pipeline, PipelineStage, run_pipeline
 from features.base.storage import read_json
 
 
@@ -47,8 +47,8 @@ def load(generation: Path) -> Counted:
 def pipeline(version: int = 1) -> Pipeline[Counted]:
     return Pipeline(
         read=[],
-        build=[Stage(write_table, "writing", version)],
-        commit=[Stage(count)],
+        build=[PipelineStage(write_table, "writing", version)],
+        commit=[PipelineStage(count)],
         after=[],
         report=Counted,
         file="report.json",

@@ -8,7 +8,7 @@ import duckdb
 import pyarrow.parquet as pq
 import pytest
 
-from features.base.engine import literal
+from features.base.database_engine import literal
 from features.base.progress import Silent
 from features.base.telephone import compared_sql, dialled_sql, e164, without_extension, without_extension_sql
 from features.pipeline.unify import unify

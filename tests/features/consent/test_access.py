@@ -9,7 +9,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from features.base.engine import open_engine
+from features.base.database_engine import open_engine
 from features.base.errors import BadConfiguration, BadData
 from features.base.progress import Silent
 from features.base.workspace import Workspace

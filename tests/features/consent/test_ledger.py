@@ -11,8 +11,8 @@ import pytest
 from features.base.errors import StorageFailure
 from features.base.workspace import Workspace
 from features.config.workspace_files import load_feeds
+from features.consent.consent_ledger import read_words
 from features.consent.customer_consents import Standing, standing_of
-from features.consent.ledger import read_words
 from tests.features.consent.world import CRM, FEEDS, who, world
 from tests.features.tiny import unified
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from features.base.engine import one_row
+from features.base.database_engine import one_row
 from features.consent.status import GRANTED, WITHDRAWN, odd_select
 from tests.features.tiny import company, lines, unified
 from tests.features.views.world import FEEDS, day, engine_with, snapshots

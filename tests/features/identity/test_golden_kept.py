@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from features.base.engine import open_engine
+from features.base.database_engine import open_engine
 from features.base.errors import BadData, StorageFailure
 from features.base.workspace import Workspace
 from features.config.workspace_files import load_feeds

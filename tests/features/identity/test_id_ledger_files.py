@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from features.base.engine import open_engine
+from features.base.database_engine import open_engine
 from features.base.errors import StorageFailure
 from features.identity.id_changes import new_id
 from features.identity.keyed_digest import load_key, register_key

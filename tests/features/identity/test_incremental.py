@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from features.base.engine import open_engine
+from features.base.database_engine import open_engine
 from features.base.parquet import write_parquet
 from features.config.canonical import CANONICAL
 from features.config.feed import Feed

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from features.base.engine import open_engine
+from features.base.database_engine import open_engine
 from features.base.errors import BadConfiguration, BadData, StorageFailure
 from features.base.workspace import Workspace
 from features.config.feed import Feed

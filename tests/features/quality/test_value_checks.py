@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from features.base.engine import literal
+from features.base.database_engine import literal
 from features.base.errors import BadConfiguration
 from features.base.telephone import e164, e164_by_library
 from features.config.feed_checks import RULES

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from features.base.engine import EngineResources
+from features.base.database_engine import EngineResources
 from features.store.materialize import materialize, reconcile
 from features.store.online_blocks import Source
 from features.store.online_records import OnlineRecords
@@ -30,7 +30,7 @@ SCRIPT = """
 import sys
 from datetime import datetime
 from pathlib import Path
-from features.base.engine import EngineResources
+from features.base.database_engine import EngineResources
 from features.store.online_blocks import Source
 from features.store.materialize import materialize
 from tests.features.store.test_killed_materialize import opened

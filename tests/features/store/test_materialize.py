@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from features.base.engine import EngineResources
+from features.base.database_engine import EngineResources
 from features.base.errors import StorageFailure
 from features.store.definitions import SnapshotView
 from features.store.materialize import Materialized, materialize, reconcile

@@ -18,7 +18,7 @@ from feast.types import Float64, Int64, String
 from hypothesis import given
 from hypothesis import strategies as st
 
-from features.base.engine import one_row, open_engine
+from features.base.database_engine import one_row, open_engine
 from features.base.errors import BadData
 from features.store.point_in_time import (
     ASKED,

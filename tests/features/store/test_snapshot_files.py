@@ -7,7 +7,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from features.base.engine import EngineResources
+from features.base.database_engine import EngineResources
 from features.base.errors import BadData, StorageFailure
 from features.store.definitions import FeatureColumn, SnapshotView
 from features.store.snapshot_files import check_snapshot

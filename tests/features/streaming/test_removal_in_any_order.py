@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from features.base.engine import open_engine
+from features.base.database_engine import open_engine
 from features.base.storage import write_json
 from features.base.workspace import Workspace
 from features.config.workspace_files import load_feeds

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from features.base.clock import as_utc, iso
-from features.base.engine import open_engine
+from features.base.database_engine import open_engine
 from features.base.storage import digest_of, write_json
 from features.base.workspace import Workspace
 from features.config.workspace_files import load_feeds, load_views

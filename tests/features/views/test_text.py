@@ -9,7 +9,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from features.base.engine import open_engine
+from features.base.database_engine import open_engine
 from features.base.errors import BadData
 from features.config.canonical import category_name
 from features.config.feeds_file import FeedsFile

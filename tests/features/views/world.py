@@ -12,7 +12,7 @@ import duckdb
 import pyarrow as pa
 import yaml
 
-from features.base.engine import EngineResources, open_engine, quoted
+from features.base.database_engine import EngineResources, open_engine, quoted
 from features.config.canonical import CANONICAL, Kind
 from features.config.feeds_file import FeedsFile
 from features.config.loading import Lines

@@ -15,7 +15,7 @@ import pandas as pd
 import pyarrow as pa
 
 from features.base.clock import as_utc
-from features.base.engine import literal, one_row, open_engine, quoted
+from features.base.database_engine import literal, one_row, open_engine, quoted
 from features.base.expressions.expression import parse
 from features.base.parquet import read_parquet
 from features.base.storage import read_json

@@ -19,7 +19,7 @@ KEPT = "kept.json"
 
 
 @dataclass(frozen=True)
-class KeptFile:
+class SnapshotFile:
     """A file as it was written: how large, and the SHA-256 of its bytes."""
 
     size: int
@@ -27,7 +27,7 @@ class KeptFile:
 
 
 @dataclass(frozen=True)
-class Kept:
+class SnapshotManifest:
     """The files of a build.
 
     Parameters
@@ -41,7 +41,7 @@ class Kept:
     made_of: Mapping[str, str] = field(default_factory=dict)
     cells: Mapping[str, str] = field(default_factory=dict)
     since: datetime | None = None
-    files: Mapping[str, KeptFile] = field(default_factory=dict)
+    files: Mapping[str, SnapshotFile] = field(default_factory=dict)
 
     def intact(self, folder: Path) -> frozenset[str]:
         """Return those of the files that are there as they were written."""
@@ -73,22 +73,22 @@ def marks_of(purpose: str) -> str:
     return f"{purpose or 'any'}.marks"
 
 
-def read_kept(folder: Path) -> Kept:
+def read_kept(folder: Path) -> SnapshotManifest:
     """Return what the last build wrote; nothing of it where that is not there, or damaged."""
     try:
         document: Mapping[str, Any] = read_json(folder / KEPT)
-        return Kept(
+        return SnapshotManifest(
             made_of=dict(document["made_of"]),
             cells=dict(document["cells"]),
             since=datetime.fromisoformat(document["since"]),
-            files={name: KeptFile(**kept) for name, kept in document["files"].items()},
+            files={name: SnapshotFile(**kept) for name, kept in document["files"].items()},
         )
     except (StorageFailure, KeyError, TypeError, ValueError):
-        return Kept()
+        return SnapshotManifest()
 
 
 def write_kept(
-    folder: Path, *, made_of: Mapping[str, str], cells: Mapping[str, str], since: datetime, before: Kept
+    folder: Path, *, made_of: Mapping[str, str], cells: Mapping[str, str], since: datetime, before: SnapshotManifest
 ) -> None:
     """Write what the files of a folder are; of one that is the same file as before, the digest is not made again."""
     files = {}
@@ -96,7 +96,7 @@ def write_kept(
         name, size = path.relative_to(folder).as_posix(), path.stat()
         known = before.files.get(name)
         linked = known is not None and size.st_nlink > 1 and size.st_size == known.size
-        files[name] = known if known is not None and linked else KeptFile(size.st_size, digest_file(path))
+        files[name] = known if known is not None and linked else SnapshotFile(size.st_size, digest_file(path))
     document = {
         "made_of": dict(made_of),
         "cells": dict(cells),
