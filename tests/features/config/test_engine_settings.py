@@ -30,7 +30,7 @@ def test_what_is_declared_is_what_the_engine_gets(tmp_path: Path) -> None:
 
 
 def test_what_is_not_declared_comes_from_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "available_memory", lambda: 3_000_000_000)
+    monkeypatch.setattr(database_engine, "available_memory", lambda: 3_000_000_000)
     for place in (Workspace(tmp_path / "empty"), workspace(tmp_path, "company: {currency: GBP}\n")):
         resources = engine_resources(place)
         assert resources.memory == 1_500_000_000
@@ -44,7 +44,7 @@ def test_what_is_not_declared_comes_from_the_machine(tmp_path: Path, monkeypatch
 def test_by_default_half_of_the_memory_with_a_floor(
     monkeypatch: pytest.MonkeyPatch, available: int, taken: int
 ) -> None:
-    monkeypatch.setattr(engine, "available_memory", lambda: available)
+    monkeypatch.setattr(database_engine, "available_memory", lambda: available)
     assert default_memory() == taken
 
 
