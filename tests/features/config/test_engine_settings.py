@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from features.base import database_engine, machine
 from features.base.database_engine import default_memory, one_row, open_engine
 from features.base.errors import BadConfiguration
 from features.base.workspace import Workspace
