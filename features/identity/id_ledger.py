@@ -140,7 +140,7 @@ class IdLedger:
                 "identity.unknown_customer",
                 "no customer ever had this id" if not births else "no customer had this id yet at that moment",
                 where="customer_id",
-                hint="ids stand in state/unified/ids.parquet",
+                hint="ids stand in ids.parquet of the published generation of state/unified",
             )
         return trace(self.changes, as_of=as_of).get(customer_id, (customer_id,))
 

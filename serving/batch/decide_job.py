@@ -70,7 +70,7 @@ def decide_all(workspace: Workspace, progress: Progress, *, customers: Path | No
                 "decide.unknown_customer",
                 f"{unknown} of {len(wanted)} customers are not known",
                 where=customers.name,
-                hint="take ids from state/unified/golden.parquet",
+                hint="take ids from golden.parquet in the published generation of state/unified",
             )
         latest = latest[latest["customer_id"].isin(wanted)].reset_index(drop=True)
     progress.step(f"deciding for {len(latest)} customers")
