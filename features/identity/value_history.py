@@ -160,7 +160,7 @@ def _today(engine: duckdb.DuckDBPyConnection, unified: Path, customer: str) -> t
             "why.unknown_customer",
             "no customer ever had this id" if not found else "the customer with this id has no records at present",
             where="customer_id",
-            hint="take an id from golden.parquet in the published generation of state/unified, or see `nextbest identity history`",
+            hint="take an id from golden.parquet in state/unified, or see `nextbest identity history`",
         )
     return tuple(customer_id for customer_id, _ in found)
 
