@@ -123,7 +123,7 @@ def test_every_engine_of_the_platform_is_given_the_resources_of_its_workspace() 
         if isinstance(node, ast.Call)
         and (
             (isinstance(node.func, ast.Name) and node.func.id == "open_engine" and len(node.keywords) < 2)
-            or (ast.unparse(node.func) == "duckdb.connect" and path.name != "engine.py")
+            or (ast.unparse(node.func) == "duckdb.connect" and path.name != "database_engine.py")
         )
     ]
     assert without == []

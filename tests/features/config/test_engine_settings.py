@@ -57,7 +57,7 @@ def test_by_default_half_of_the_memory_with_a_floor(
         ("{memory: 1MB}", 2, "64MB at least"),
         ("\n  threads: 0", 3, "greater than or equal to 1"),
         ("\n  memory: 1GB\n  spill: ''", 4, "at least 1 character"),
-        ("{memry: 4GB}", 2, "unknown key 'database_engine.memry'"),
+        ("{memry: 4GB}", 2, "unknown key 'engine.memry'"),
     ],
 )
 def test_a_value_that_cannot_be_used_is_named_with_its_line(tmp_path: Path, section: str, line: int, told: str) -> None:
