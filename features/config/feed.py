@@ -54,6 +54,11 @@ class Feed(Settings):
     known_at: str | None = Field(default=None, description="column or expression: when the company could first know it")
     timezone: TimeZone | None = Field(default=None, description="the zone of times that carry none")
     fields: dict[str, str] = Field(default_factory=dict, description="canonical field: column or expression")
+    columns: dict[str, str] = Field(
+        default_factory=dict,
+        description="name: expression over the source's columns as they are written; a text that may be named wherever "
+        "a column may be, and is not kept as an attribute",
+    )
     where: str | None = Field(default=None, description="rows to take, as an expression over the feed's columns")
     drop: list[str] = Field(default_factory=list, description="columns that are not kept as attributes")
     pii: list[str] = Field(default_factory=list, description="further columns that are personal")

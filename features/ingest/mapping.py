@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 
 from features.base.clock import iso
 from features.base.database_engine import literal, quoted
@@ -52,9 +53,14 @@ class FeedMapping:
     loaded_at: datetime
     named_by: tuple[str, ...] = ()
 
+    @cached_property
+    def columns(self) -> dict[str, str]:
+        """The columns that may be named, and their SQL types: those of the files, and those made of them."""
+        return {**self.types, **dict.fromkeys(self.feed.columns, "VARCHAR")}
+
     def check(self) -> list[Problem]:
         """Return a problem for each column that the declaration names and the files do not have."""
-        feed, known = self.feed, list(self.types)
+        feed, known = self.feed, list(self.columns)
         place = f"feeds.{self.name}"
         named = [(f"{place}.key", column) for column in feed.keys]
         named += [(f"{place}.drop", column) for column in feed.drop]
@@ -63,7 +69,18 @@ class FeedMapping:
         if link is not None and feed.kind != "customers":
             named.append((f"{place}.customer", link[2]))
         named += [(place, column) for column in self.named_by]
-        problems = [_absent(where, column, known) for where, column in named if column not in self.types]
+        problems = [_absent(where, column, known) for where, column in named if column not in self.columns]
+        problems += [
+            Problem("feed.column", f"the files have a column {name!r} already", f"{place}.columns", "rename it")
+            for name in sorted(feed.columns.keys() & self.types.keys())
+        ]
+        for name, text in feed.columns.items():
+            try:
+                used = parse(text, where=f"{place}.columns.{name}").columns
+            except BadConfiguration as error:
+                return problems + list(error.problems)
+            absent = sorted(used - self.types.keys())
+            problems += [_absent(f"{place}.columns.{name}", column, list(self.types)) for column in absent]
         if feed.key == ROW and ROW in self.types:
             message = "`key: row` means each row's place, and the files have a column of that name"
             problems.append(Problem("feed.key", message, f"{place}.key", "write `key: [row]` for the column"))
@@ -75,7 +92,7 @@ class FeedMapping:
                 continue
             problems.extend(_absent(where, column, known) for column in sorted(used - set(known)))
             if feed.kind != "customers" and where.startswith(f"{place}.fields."):
-                problems.extend(_personal(where, column) for column in sorted(used & set(feed.pii)))
+                problems.extend(_personal(where, column) for column in sorted(self._made_of(used) & set(feed.pii)))
         return problems + self._clashes()
 
     def _clashes(self) -> list[Problem]:
@@ -90,7 +107,12 @@ class FeedMapping:
         return problems
 
     def _columns(self, text: str, where: str) -> frozenset[str]:
-        return frozenset((text,)) if text in self.types else parse(text, where=where).columns
+        return frozenset((text,)) if text in self.columns else parse(text, where=where).columns
+
+    def _made_of(self, columns: Iterable[str]) -> frozenset[str]:
+        """Return the source's columns that these are, or are made of."""
+        made = {name: parse(text).columns for name, text in self.feed.columns.items() if name not in self.types}
+        return frozenset().union(*(made.get(column, {column}) for column in columns))
 
     def surviving(self) -> list[str]:
         """Return the columns that are kept as attributes."""
@@ -104,12 +126,12 @@ class FeedMapping:
         """Return the columns that have to be read at all; of the others nothing is copied."""
         link = self.feed.link(self.name)
         named = {*self.surviving(), *self.feed.keys, *self.named_by, *([] if link is None else [link[2]])}
-        named = named.union(*(self._columns(text, where) for where, text in self._expressions()))
+        named = self._made_of(named.union(*(self._columns(text, where) for where, text in self._expressions())))
         return [column for column in self.types if column in named]
 
     def calculated(self) -> frozenset[str]:
         """Return the columns that expressions calculate with; a bad number in one of them spoils its row."""
-        texts = [(where, text) for where, text in self._expressions() if text not in self.types]
+        texts = [(where, text) for where, text in self._expressions() if text not in self.columns]
         return frozenset().union(*(parse(text, where=where).columns for where, text in texts))
 
     def _expressions(self) -> list[tuple[str, str]]:
@@ -121,12 +143,15 @@ class FeedMapping:
 
     def sql(self, text: str, *, where: str) -> str:
         """Return the SQL of a column name or an expression over the typed rows."""
-        return quoted(text) if text in self.types else parse(text, where=where).sql()
+        return quoted(text) if text in self.columns else parse(text, where=where).sql()
 
     def typed_select(self) -> str:
         """Return SQL that reads text columns that hold numbers as numbers, with the text beside; all else as it is."""
         columns = [f"{self._typed(column)} AS {quoted(column)}" for column in self.types]
         columns += [f"{quoted(column)} AS {quoted(_TEXT_OF + column)}" for column in sorted(self.numeric)]
+        for name, text in self.feed.columns.items():
+            sql = parse(text, where=f"feeds.{self.name}.columns.{name}").sql()
+            columns.append(f"CAST({sql} AS VARCHAR) AS {quoted(name)}")
         return f"SELECT __row, {', '.join(columns)} FROM {RAW}"
 
     def _typed(self, column: str) -> str:
@@ -178,7 +203,7 @@ class FeedMapping:
 
     def _written(self, column: str) -> str:
         """Return SQL of a column's value as text, trimmed, empty as null."""
-        return _text(quoted(_TEXT_OF + column if column in self.numeric else column), self.types[column])
+        return _text(quoted(_TEXT_OF + column if column in self.numeric else column), self.columns[column])
 
     def _number(self, column: str) -> str:
         return _finite(f"TRY_CAST({plain_number(column, self.feed)} AS DOUBLE)")
@@ -199,11 +224,11 @@ class FeedMapping:
     def _note_bad_names(self, columns: Sequence[str], label: str, reasons: list[str]) -> None:
         """Note a reason where what names a record holds a NUL, or was a number too long for its type."""
         for column in columns:
-            if self.types[column] == "VARCHAR":
+            if self.columns[column] == "VARCHAR":
                 odd = f"contains({self._written(column)}, chr(0))"
                 reasons.append(f"CASE WHEN {odd} THEN {literal(f'{label} holds a NUL character')} END")
-            elif self.types[column] in _FLOATS:
-                odd = f"abs({quoted(column)}) >= {EXACT_INTEGERS if self.types[column] == 'DOUBLE' else 1 << 24}"
+            elif self.columns[column] in _FLOATS:
+                odd = f"abs({quoted(column)}) >= {EXACT_INTEGERS if self.columns[column] == 'DOUBLE' else 1 << 24}"
                 reasons.append(f"CASE WHEN {odd} THEN {literal(f'{label} is a number that its type has rounded')} END")
 
     def _field(self, field: str, kind: FieldType, types: Mapping[str, str], reasons: list[str]) -> str:
