@@ -60,8 +60,7 @@ class FeedMapping:
 
     def check(self) -> list[Problem]:
         """Return a problem for each column that the declaration names and the files do not have."""
-        feed, known = self.feed, list(self.columns)
-        place = f"feeds.{self.name}"
+        feed, known, place = self.feed, list(self.columns), f"feeds.{self.name}"
         named = [(f"{place}.key", column) for column in feed.keys]
         named += [(f"{place}.drop", column) for column in feed.drop]
         named += [(f"{place}.pii", column) for column in feed.pii]
@@ -74,23 +73,18 @@ class FeedMapping:
             Problem("feed.column", f"the files have a column {name!r} already", f"{place}.columns", "rename it")
             for name in sorted(feed.columns.keys() & self.types.keys())
         ]
-        for name, text in feed.columns.items():
-            try:
-                used = parse(text, where=f"{place}.columns.{name}").columns
-            except BadConfiguration as error:
-                return problems + list(error.problems)
-            absent = sorted(used - self.types.keys())
-            problems += [_absent(f"{place}.columns.{name}", column, list(self.types)) for column in absent]
         if feed.key == ROW and ROW in self.types:
             message = "`key: row` means each row's place, and the files have a column of that name"
             problems.append(Problem("feed.key", message, f"{place}.key", "write `key: [row]` for the column"))
-        for where, text in self._expressions():
+        made = [(f"{place}.columns.{name}", text) for name, text in feed.columns.items()]
+        for where, text in [*self._expressions(), *made]:
             try:
                 used = self._columns(text, where)
             except BadConfiguration as error:
                 problems.extend(error.problems)
                 continue
-            problems.extend(_absent(where, column, known) for column in sorted(used - set(known)))
+            there = list(self.types) if where.startswith(f"{place}.columns.") else known
+            problems.extend(_absent(where, column, there) for column in sorted(used - set(there)))
             if feed.kind != "customers" and where.startswith(f"{place}.fields."):
                 problems.extend(_personal(where, column) for column in sorted(self._made_of(used) & set(feed.pii)))
         return problems + self._clashes()
@@ -126,8 +120,8 @@ class FeedMapping:
         """Return the columns that have to be read at all; of the others nothing is copied."""
         link = self.feed.link(self.name)
         named = {*self.surviving(), *self.feed.keys, *self.named_by, *([] if link is None else [link[2]])}
-        named = self._made_of(named.union(*(self._columns(text, where) for where, text in self._expressions())))
-        return [column for column in self.types if column in named]
+        read = self._made_of(named.union(*(self._columns(text, where) for where, text in self._expressions())))
+        return [column for column in self.types if column in read]
 
     def calculated(self) -> frozenset[str]:
         """Return the columns that expressions calculate with; a bad number in one of them spoils its row."""
@@ -149,9 +143,9 @@ class FeedMapping:
         """Return SQL that reads text columns that hold numbers as numbers, with the text beside; all else as it is."""
         columns = [f"{self._typed(column)} AS {quoted(column)}" for column in self.types]
         columns += [f"{quoted(column)} AS {quoted(_TEXT_OF + column)}" for column in sorted(self.numeric)]
-        for name, text in self.feed.columns.items():
-            sql = parse(text, where=f"feeds.{self.name}.columns.{name}").sql()
-            columns.append(f"CAST({sql} AS VARCHAR) AS {quoted(name)}")
+        columns += [
+            f"CAST({parse(text).sql()} AS VARCHAR) AS {quoted(name)}" for name, text in self.feed.columns.items()
+        ]
         return f"SELECT __row, {', '.join(columns)} FROM {RAW}"
 
     def _typed(self, column: str) -> str:
@@ -241,7 +235,7 @@ class FeedMapping:
             return f"CAST(NULL AS {SQL_TYPES[kind]})"
         where = f"feeds.{self.name}.fields.{field}"
         if kind == "time":
-            return self._time(text, where, types, reasons, label=f"{field} ({_plain(text)})")
+            return self._time(text, where, types, reasons, label=f"{field} ({text:.40})")
         self._note_bad_numbers(text, where, reasons)
         column = text in self.types
         written = self._written(text) if column else _text(self.sql(text, where=where), types[text])
@@ -362,10 +356,6 @@ def _naive(written: str) -> str:
 
 def _absent(where: str, column: str, known: list[str]) -> Problem:
     return Problem("feed.column_absent", f"the files have no column {column!r}", where, did_you_mean(column, known))
-
-
-def _plain(text: str) -> str:
-    return text if len(text) <= 40 else text[:37] + "..."
 
 
 def _text(sql: str, kind: str) -> str:
