@@ -11,7 +11,7 @@ from features.base.errors import BadData, Problem
 from features.base.workspace import Workspace
 from features.base.workspace_lock import workspace_lock
 from features.snapshots.build_report import FeaturesReport, read_report
-from features.snapshots.snapshot_manifest import name_of, read_kept
+from features.snapshots.snapshot_manifest import name_of, read_manifest
 from features.store.materialize import Difference
 from features.store.online_records import Layout
 from features.store.repository import open_store
@@ -96,7 +96,7 @@ def _out_of_step(report: FeaturesReport, registered: Mapping[str, Layout]) -> It
 def _otherwise(workspace: Workspace, report: FeaturesReport) -> Iterator[Problem]:
     """Say which of the snapshots that should lie online are not in the files that the build wrote."""
     names = [name_of(view.name, report.as_of) for view in report.views]
-    kept = read_kept(workspace.snapshots)
+    kept = read_manifest(workspace.snapshots)
     wanted = replace(kept, files={name: kept.files[name] for name in names if name in kept.files})
     intact = wanted.intact(workspace.snapshots)
     for name in names:

@@ -22,8 +22,8 @@ from features.identity.customer_tables import numbered_feeds, refuse_damaged_tab
 from features.identity.data_time import known_span
 from features.ingest.personal_columns import apart_attributes
 from features.snapshots.build_report import REPORT, UNIFIED_REPORT, BuiltView, FeaturesReport, as_json, read_report
-from features.snapshots.incremental_build import VERSION, Renewal
-from features.snapshots.snapshot_manifest import read_kept
+from features.snapshots.incremental_build import VERSION, IncrementalBuild
+from features.snapshots.snapshot_manifest import read_manifest
 from features.streaming.compaction import compact_all
 from features.streaming.generation_stamp import removal_stamp
 from features.views.attributes import unread_ends
@@ -71,7 +71,7 @@ def build_snapshots(
         *([settled] if settled else []),
         *removal_stamp(workspace),
     ]
-    kept = read_kept(workspace.snapshots)
+    kept = read_manifest(workspace.snapshots)
     intact = kept.intact(workspace.snapshots)
     done = digest_of([*declared, as_json_fitted(fitted)])
     whole = intact == kept.there(workspace.snapshots)
@@ -99,10 +99,10 @@ def build_snapshots(
         withheld: set[Withheld] = set()
         unread: dict[str, int] = {}
         with new_generation(workspace.state / "snapshots") as part:
-            renewal = Renewal(
+            incremental = IncrementalBuild(
                 old=workspace.snapshots,
                 new=part,
-                kept=kept,
+                before=kept,
                 intact=intact,
                 cutoffs=cutoffs,
                 every=views.snapshots.every,
@@ -112,16 +112,16 @@ def build_snapshots(
             for purpose in sorted({views.purpose_of(view.name) or "" for view in planned}):
                 access = data.allow(purpose=purpose or None)
                 withheld.update(access.withheld)
-                renewal.look(engine, access.columns, purpose)
+                incremental.detect_changes(engine, access.columns, purpose)
                 for view in planned:
                     if (views.purpose_of(view.name) or "") == purpose:
                         if view.name in views.views:
                             unread[view.name] = unread_ends(engine, view.name, views.views[view.name], feeds)
-                        renewal.fill(engine, access.columns, view, purpose)
+                        incremental.build_view(engine, access.columns, view, purpose)
                         progress.advance()
             report = FeaturesReport(
                 views=tuple(
-                    BuiltView(view.name, view.features, renewal.rows(view.name), unseen, unread.get(view.name, 0))
+                    BuiltView(view.name, view.features, incremental.rows(view.name), unseen, unread.get(view.name, 0))
                     for view in planned
                     for unseen in [learnt[view.name].unseen if view.name in learnt else 0]
                 ),
@@ -133,7 +133,7 @@ def build_snapshots(
                 last_event=settled,
                 unified=read_json(unified)["digest"],
             )
-            renewal.close()
+            incremental.write_manifest()
             write_json(part / REPORT, as_json(report))
             write_fitted(workspace.fitted, fitted)
     return report

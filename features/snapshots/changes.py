@@ -1,4 +1,4 @@
-"""Which customers the canonical rows tell something new about since the last build, and from which moment on."""
+"""Which customers' canonical rows have changed since the last build, and from which moment on."""
 
 from __future__ import annotations
 
@@ -15,61 +15,68 @@ from features.identity.customer_tables import Columns
 from features.identity.data_time import about_customers
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-#: What is about nobody stands under the name of its table, which is no customer's.
+#: Rows about no customer are counted under the name of their table.
 _SHARED: tuple[Kind, ...] = ("context", "items")
 
 
-def mark(
-    engine: duckdb.DuckDBPyConnection, columns: Columns, *, cell: timedelta, first: datetime, numbered: Collection[str]
+def hash_rows(
+    engine: duckdb.DuckDBPyConnection,
+    columns: Columns,
+    *,
+    bucket: timedelta,
+    first: datetime,
+    numbered: Collection[str],
 ) -> None:
-    """Create ``marks``: a digest of each customer's rows, by the cell of time in which they became known.
+    """Create ``row_hashes``: a digest of each customer's rows, by the time bucket in which they became known.
 
-    Digests of rows are joined by exclusive or, so that the digest of two cells together is that of both.
+    Digests of rows are joined by exclusive or, so that the digest of two buckets together is that of both.
 
     Parameters
     ----------
     engine : knows the canonical tables
     columns : of the canonical tables
-    cell : how long a cell is; cells lie on a grid that starts in 1970
-    first : what became known by then is one cell
-    numbered : feeds whose rows stand under their place among all rows, which says nothing but an order
+    bucket : how long a bucket is; buckets lie on a grid that starts in 1970
+    first : what became known by then is one bucket
+    numbered : feeds whose rows are named by their place among all rows, which holds no more than an order
     """
     tables = [kind for kind in columns if kind in _SHARED or kind in about_customers(columns)]
-    digests = " UNION ALL ".join(_digests(kind, columns, cell, numbered) for kind in tables)
+    digests = " UNION ALL ".join(_digests(kind, columns, bucket, numbered) for kind in tables)
     engine.execute(
         f"""
-        CREATE OR REPLACE TEMP TABLE marks AS
-        SELECT customer_id, greatest(cell, {_cell_of(first, cell)}) AS cell, count(*) AS rows, bit_xor(digest) AS digest
+        CREATE OR REPLACE TEMP TABLE row_hashes AS
+        SELECT customer_id, greatest(bucket, {_bucket_of(first, bucket)}) AS bucket, count(*) AS rows,
+               bit_xor(digest) AS digest
         FROM ({digests})
         GROUP BY ALL
         """
     )
 
 
-def keep_marks(engine: duckdb.DuckDBPyConnection, path: Path) -> None:
-    """Write ``marks``, so that the next build finds what has changed."""
-    stream_parquet(engine.sql("SELECT * FROM marks ORDER BY customer_id, cell").to_arrow_reader(), path)
+def write_row_hashes(engine: duckdb.DuckDBPyConnection, path: Path) -> None:
+    """Write ``row_hashes``, so that the next build finds what has changed."""
+    stream_parquet(engine.sql("SELECT * FROM row_hashes ORDER BY customer_id, bucket").to_arrow_reader(), path)
 
 
-def find_touched(engine: duckdb.DuckDBPyConnection, before: Path, *, cell: timedelta, first: datetime) -> None:
-    """Create ``touched`` (customer_id, cell): from which cell on somebody's rows are not those of before.
+def find_changed(engine: duckdb.DuckDBPyConnection, before: Path, *, bucket: timedelta, first: datetime) -> None:
+    """Create ``changed`` (customer_id, bucket): the first time bucket in which a customer's rows differ.
 
     Parameters
     ----------
-    engine : knows ``marks``, and may read `before`
-    before : what `keep_marks` wrote
-    cell, first : as they were given to `mark`; what only one of the two tells apart before `first` is taken together
+    engine : knows ``row_hashes``, and may read `before`
+    before : what `write_row_hashes` wrote
+    bucket, first : as they were given to `hash_rows`; what became known before `first` is one bucket
     """
     clipped = " UNION ALL ".join(
-        f"SELECT customer_id, greatest(cell, {_cell_of(first, cell)}) AS cell, {sign}rows AS rows, digest FROM {table}"
-        for sign, table in (("", "marks"), ("-", f"read_parquet({literal(str(before))})"))
+        f"SELECT customer_id, greatest(bucket, {_bucket_of(first, bucket)}) AS bucket, {sign}rows AS rows, digest "
+        f"FROM {table}"
+        for sign, table in (("", "row_hashes"), ("-", f"read_parquet({literal(str(before))})"))
     )
     engine.execute(
         f"""
-        CREATE OR REPLACE TEMP TABLE touched AS
-        SELECT customer_id, min(cell) AS cell
+        CREATE OR REPLACE TEMP TABLE changed AS
+        SELECT customer_id, min(bucket) AS bucket
         FROM (
-            SELECT customer_id, cell FROM ({clipped}) GROUP BY ALL
+            SELECT customer_id, bucket FROM ({clipped}) GROUP BY ALL
             HAVING sum(rows) <> 0 OR bit_xor(digest) <> 0
         )
         GROUP BY customer_id
@@ -77,56 +84,58 @@ def find_touched(engine: duckdb.DuckDBPyConnection, before: Path, *, cell: timed
     )
 
 
-def touched_by(engine: duckdb.DuckDBPyConnection, cutoff: datetime, *, cell: timedelta) -> tuple[int, frozenset[str]]:
-    """Return how many customers a snapshot may be other for, and which of the shared tables it may."""
+def count_changed(
+    engine: duckdb.DuckDBPyConnection, cutoff: datetime, *, bucket: timedelta
+) -> tuple[int, frozenset[str]]:
+    """Return for how many customers a snapshot may differ, and which of the shared tables have changed."""
     names = ", ".join(map(literal, _SHARED))
     customers, shared = one_row(
         engine,
         f"""
         SELECT count(*) FILTER (customer_id NOT IN ({names})), list(customer_id) FILTER (customer_id IN ({names}))
-        FROM touched WHERE cell <= {_cell_of(cutoff, cell)}
+        FROM changed WHERE bucket <= {_bucket_of(cutoff, bucket)}
         """,
     )
     return int(customers), frozenset(shared or ())
 
 
-def touched_at(cutoff: datetime, *, cell: timedelta) -> str:
-    """Return SQL of the customers that a snapshot may be other for."""
-    return f"SELECT customer_id FROM touched WHERE cell <= {_cell_of(cutoff, cell)}"
+def changed_at(cutoff: datetime, *, bucket: timedelta) -> str:
+    """Return SQL of the customers for whom a snapshot may differ."""
+    return f"SELECT customer_id FROM changed WHERE bucket <= {_bucket_of(cutoff, bucket)}"
 
 
-def only_touched(engine: duckdb.DuckDBPyConnection, columns: Columns, *, cell: timedelta) -> None:
-    """Leave in ``spine``, and in the tables about customers, nothing but what the touched customers need."""
-    micros = cell // timedelta(microseconds=1)
+def restrict_to_changed(engine: duckdb.DuckDBPyConnection, columns: Columns, *, bucket: timedelta) -> None:
+    """Restrict ``spine`` and the tables about customers to the changed customers."""
+    micros = bucket // timedelta(microseconds=1)
     engine.execute(
         f"""
         CREATE OR REPLACE TEMP TABLE spine AS
         SELECT s.customer_id, s.as_of
-        FROM spine s JOIN touched t ON t.customer_id = s.customer_id AND t.cell <= {_cell_sql("s.as_of", micros)}
+        FROM spine s JOIN changed t ON t.customer_id = s.customer_id AND t.bucket <= {_bucket_sql("s.as_of", micros)}
         """
     )
     for kind in about_customers(columns):
         engine.execute(
             f"CREATE OR REPLACE TEMP VIEW {kind} AS SELECT * FROM memory.main.{kind} "
-            "WHERE customer_id IN (SELECT customer_id FROM touched)"
+            "WHERE customer_id IN (SELECT customer_id FROM changed)"
         )
 
 
-def everybody_again(engine: duckdb.DuckDBPyConnection, columns: Columns) -> None:
-    """Show the tables about customers whole again, after `only_touched`."""
+def lift_restriction(engine: duckdb.DuckDBPyConnection, columns: Columns) -> None:
+    """Show the whole tables about customers again, after `restrict_to_changed`."""
     for kind in about_customers(columns):
         engine.execute(f"DROP VIEW IF EXISTS temp.{kind}")
 
 
-def _digests(kind: Kind, columns: Columns, cell: timedelta, numbered: Collection[str]) -> str:
+def _digests(kind: Kind, columns: Columns, bucket: timedelta, numbered: Collection[str]) -> str:
     """Return SQL of a digest a row; where its id is but a place among all rows, its place among the customer's counts.
 
     (One more row elsewhere moves all places behind it, and changes nothing. It is their order that decides ties.)
     """
     customer = literal(kind) if kind in _SHARED else "customer_id"
-    known = "0" if kind == "items" else _cell_sql("epoch_us(known_at)", cell // timedelta(microseconds=1))
+    known = "0" if kind == "items" else _bucket_sql("epoch_us(known_at)", bucket // timedelta(microseconds=1))
     values = ", ".join(quoted(name) for name in columns[kind] if name not in ("customer_id", "record_id"))
-    row = f"SELECT {customer} AS customer_id, {known} AS cell, hash({literal(kind)}, {values}, "
+    row = f"SELECT {customer} AS customer_id, {known} AS bucket, hash({literal(kind)}, {values}, "
     feeds = ", ".join(map(literal, numbered))
     if not feeds or kind in _SHARED:
         return f"{row} record_id) AS digest FROM {kind}"
@@ -137,10 +146,10 @@ def _digests(kind: Kind, columns: Columns, cell: timedelta, numbered: Collection
     )
 
 
-def _cell_of(moment: datetime, cell: timedelta) -> int:
-    return -((_EPOCH - moment) // cell)
+def _bucket_of(moment: datetime, bucket: timedelta) -> int:
+    return -((_EPOCH - moment) // bucket)
 
 
-def _cell_sql(micros: str, cell: int) -> str:
-    """Return SQL of the cell of a moment: all that lies after one point of the grid, up to the next."""
-    return f"({micros} + {cell - 1}) // {cell}"
+def _bucket_sql(micros: str, bucket: int) -> str:
+    """Return SQL of the bucket of a moment: all that lies after one point of the grid, up to the next."""
+    return f"({micros} + {bucket - 1}) // {bucket}"

@@ -1,4 +1,4 @@
-"""Which snapshots are kept, mended for a few customers or made anew, and the doing of it."""
+"""Incremental build: each snapshot is reused, patched for a few customers, or recomputed."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ import duckdb
 from features.base.storage import digest_of
 from features.identity.customer_tables import Columns
 from features.snapshots.changes import (
-    everybody_again,
-    find_touched,
-    keep_marks,
-    mark,
-    only_touched,
-    touched_at,
-    touched_by,
+    changed_at,
+    count_changed,
+    find_changed,
+    hash_rows,
+    lift_restriction,
+    restrict_to_changed,
+    write_row_hashes,
 )
-from features.snapshots.snapshot_manifest import SnapshotManifest, marks_of, name_of, write_kept
+from features.snapshots.snapshot_manifest import SnapshotManifest, name_of, row_hashes_of, write_manifest
 from features.views.compute import (
     RowsOf,
     compute,
@@ -40,38 +40,38 @@ from features.views.spark_dialect import tables_of
 #: Raised when other bytes would be written for the same input.
 VERSION = 6
 #: From this share of a snapshot's customers on, it is computed whole.
-MOST_TOUCHED = 0.3
+MAX_CHANGED_SHARE = 0.3
 
 
 @dataclass
-class Renewal:
-    """The snapshots of one build, made in a folder of their own beside those of the build before.
+class IncrementalBuild:
+    """The snapshots of one build, in a new folder beside that of the last build.
 
     Parameters
     ----------
     old, new : the folder as it stands, and the one that will take its place
-    kept : what the last build wrote
+    before : what the last build wrote
     intact : those of its files whose bytes are still those that were written
     cutoffs : all cutoffs, oldest first
-    every : the length of the cells of time by which changes are found
-    numbered : feeds whose rows stand under their place among all rows
+    every : the length of the time buckets by which changes are found
+    numbered : feeds whose rows are named by their place among all rows
     rows_of_view : the engine that computes a view
     """
 
     old: Path
     new: Path
-    kept: SnapshotManifest
+    before: SnapshotManifest
     intact: frozenset[str]
     cutoffs: Sequence[datetime]
     every: timedelta
     numbered: frozenset[str]
     rows_of_view: RowsOf
-    _made_of: dict[str, str] = field(default_factory=dict)
-    _cells: dict[str, str] = field(default_factory=dict)
+    _definitions: dict[str, str] = field(default_factory=dict)
+    _hashed_with: dict[str, str] = field(default_factory=dict)
     _spine: tuple[str, tuple[datetime, ...]] = ("", ())
 
-    def look(self, engine: duckdb.DuckDBPyConnection, columns: Columns, purpose: str) -> None:
-        """Find what has changed in the tables since the last build, as far as a purpose shows them.
+    def detect_changes(self, engine: duckdb.DuckDBPyConnection, columns: Columns, purpose: str) -> None:
+        """Find the customers whose rows have changed since the last build, in the tables as opened for a purpose.
 
         Parameters
         ----------
@@ -80,95 +80,105 @@ class Renewal:
         purpose : what they were opened for
         """
         self._spine = ("", ())
-        self._cells[purpose] = digest_of(
+        self._hashed_with[purpose] = digest_of(
             [VERSION, duckdb.__version__, str(self.every), sorted(self.numbered), _plain(columns)]
         )
-        mark(engine, columns, cell=self.every, first=self.cutoffs[0], numbered=sorted(self.numbered))
-        keep_marks(engine, self.new / marks_of(purpose))
-        if self._knows(purpose):
-            first = max(self.cutoffs[0], self.kept.since or self.cutoffs[0])
-            find_touched(engine, self.old / marks_of(purpose), cell=self.every, first=first)
+        hash_rows(engine, columns, bucket=self.every, first=self.cutoffs[0], numbered=sorted(self.numbered))
+        write_row_hashes(engine, self.new / row_hashes_of(purpose))
+        if self._is_comparable(purpose):
+            first = max(self.cutoffs[0], self.before.since or self.cutoffs[0])
+            find_changed(engine, self.old / row_hashes_of(purpose), bucket=self.every, first=first)
 
-    def fill(self, engine: duckdb.DuckDBPyConnection, columns: Columns, view: PlannedView, purpose: str) -> None:
-        """Make all snapshots of a view.
+    def build_view(self, engine: duckdb.DuckDBPyConnection, columns: Columns, view: PlannedView, purpose: str) -> None:
+        """Reuse, patch or recompute each snapshot of a view.
 
         Parameters
         ----------
-        engine : that `look` has looked at for the purpose
+        engine : in which `detect_changes` has run for the purpose
         columns : of the canonical tables
         view : the planned view
         purpose : of the view
         """
-        self._made_of[view.name] = digest_of(
+        self._definitions[view.name] = digest_of(
             [
                 [VERSION, duckdb.__version__, purpose],
-                [[asdict(feature) for feature in view.features], view.source, _said(view), view.shared],
+                [[asdict(feature) for feature in view.features], view.source, _definition_text(view), view.shared],
             ]
         )
         (self.new / view.name).mkdir()
-        whole, mended = [], []
+        whole, patched = [], []
         for cutoff in self.cutoffs:
             name = name_of(view.name, cutoff)
-            known = self._knows(purpose) and self.kept.made_of.get(view.name) == self._made_of[view.name]
-            touched = self._touched(engine, view, cutoff) if known and name in self.intact else None
-            if touched is None:
+            known = (
+                self._is_comparable(purpose) and self.before.definitions.get(view.name) == self._definitions[view.name]
+            )
+            changed = self._count_changed(engine, view, cutoff) if known and name in self.intact else None
+            if changed is None:
                 whole.append(cutoff)
-            elif touched:
-                mended.append(cutoff)
+            elif changed:
+                patched.append(cutoff)
             else:
                 _link(self.old / name, self.new / name)
         if whole:
             self._make_spine(engine, columns, whole)
             paths = {cutoff: self.new / name_of(view.name, cutoff) for cutoff in whole}
             compute(engine, view, paths, rows_of_view=self.rows_of_view)
-        if mended:
-            self._mend(engine, columns, view, mended)
+        if patched:
+            self._patch(engine, columns, view, patched)
 
     def rows(self, view: str) -> int:
         """Return how many rows the snapshots of a view hold."""
         return sum(rows_in(self.new / name_of(view, cutoff)) for cutoff in self.cutoffs)
 
-    def close(self) -> None:
-        """Write down what was made, for the next build."""
-        write_kept(self.new, made_of=self._made_of, cells=self._cells, since=self.cutoffs[0], before=self.kept)
+    def write_manifest(self) -> None:
+        """Write the manifest of what was built, for the next build."""
+        write_manifest(
+            self.new,
+            definitions=self._definitions,
+            hashed_with=self._hashed_with,
+            since=self.cutoffs[0],
+            before=self.before,
+        )
 
-    def _knows(self, purpose: str) -> bool:
-        """Say whether the marks of the last build can be held against those of this one."""
-        return self.kept.cells.get(purpose) == self._cells[purpose] and marks_of(purpose) in self.intact
+    def _is_comparable(self, purpose: str) -> bool:
+        """Return whether the row hashes of the last build can be compared with those of this one."""
+        return (
+            self.before.hashed_with.get(purpose) == self._hashed_with[purpose] and row_hashes_of(purpose) in self.intact
+        )
 
-    def _touched(self, engine: duckdb.DuckDBPyConnection, view: PlannedView, cutoff: datetime) -> int | None:
-        """Return for how many customers a snapshot may be other than it was; None where that may be for all."""
-        customers, shared = touched_by(engine, cutoff, cell=self.every)
+    def _count_changed(self, engine: duckdb.DuckDBPyConnection, view: PlannedView, cutoff: datetime) -> int | None:
+        """Return for how many customers a snapshot may differ; None where it may for all."""
+        customers, shared = count_changed(engine, cutoff, bucket=self.every)
         read = tables_of(view.select) | (tables_of(view.source) if view.source else set())
         if shared & read or (view.shared and customers):
             return None
         rows = rows_in(self.old / name_of(view.name, cutoff))
-        return customers if customers <= MOST_TOUCHED * rows else None
+        return customers if customers <= MAX_CHANGED_SHARE * rows else None
 
     def _make_spine(self, engine: duckdb.DuckDBPyConnection, columns: Columns, cutoffs: list[datetime]) -> None:
         if self._spine != ("whole", tuple(cutoffs)):
             make_spine(engine, columns, cutoffs)
             self._spine = ("whole", tuple(cutoffs))
 
-    def _mend(
+    def _patch(
         self, engine: duckdb.DuckDBPyConnection, columns: Columns, view: PlannedView, cutoffs: list[datetime]
     ) -> None:
-        """Compute a view for the touched customers alone, and put their rows in the place of those that were there."""
+        """Compute a view for the changed customers alone, and replace their rows in the last snapshots."""
         self._spine = ("", ())
         make_spine(engine, columns, cutoffs)
-        only_touched(engine, columns, cell=self.every)
+        restrict_to_changed(engine, columns, bucket=self.every)
         try:
             keep_computed(engine, view, rows_of_view=self.rows_of_view)
         finally:
-            everybody_again(engine, columns)
+            lift_restriction(engine, columns)
         for cutoff in cutoffs:
             name = name_of(view.name, cutoff)
-            mended = patched_at(cutoff, self.old / name, touched_at(cutoff, cell=self.every))
-            write_snapshot(engine.sql(mended).to_arrow_reader(), self.new / name)
+            patched = patched_at(cutoff, self.old / name, changed_at(cutoff, bucket=self.every))
+            write_snapshot(engine.sql(patched).to_arrow_reader(), self.new / name)
 
 
-def _said(view: PlannedView) -> str:
-    """Return what a view computes, in the same words in every process: Ibis numbers inner tables as it meets them."""
+def _definition_text(view: PlannedView) -> str:
+    """Return what a view computes, equal in every process: Ibis numbers inner tables in the order of their use."""
     return view.windows.said if view.windows is not None else re.sub(r'"t\d+"', '"t"', view.select)
 
 
@@ -177,7 +187,7 @@ def _plain(columns: Columns) -> dict[str, dict[str, bool]]:
 
 
 def _link(old: Path, new: Path) -> None:
-    """Let a file stand in another folder too; where the disk knows no links, as a copy."""
+    """Link a file into another folder; copy it where the disk has no hard links."""
     with suppress(OSError):
         os.link(old, new)
         return

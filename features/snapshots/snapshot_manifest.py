@@ -1,4 +1,4 @@
-"""What a build left on disk that the next one may keep: a file a view and cutoff, each with the digest of its bytes."""
+"""The manifest of a build's snapshots: a file a view and cutoff, each with the digest of its bytes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from features.base.storage import digest_file, read_json, write_json
 from features.snapshots.build_report import REPORT
 from features.views.compute import file_of
 
-KEPT = "kept.json"
+MANIFEST = "manifest.json"
 
 
 @dataclass(frozen=True)
@@ -32,14 +32,14 @@ class SnapshotManifest:
 
     Parameters
     ----------
-    made_of : of each view a digest of its definition
-    cells : of each purpose a digest of what its marks were made with
-    since : the first cutoff; what became known by then is one cell of the marks
+    definitions : of each view a digest of its definition
+    hashed_with : of each purpose a digest of the settings that its row hashes were made with
+    since : the first cutoff; what became known by then is one time bucket
     files : of each file its path below the folder of snapshots
     """
 
-    made_of: Mapping[str, str] = field(default_factory=dict)
-    cells: Mapping[str, str] = field(default_factory=dict)
+    definitions: Mapping[str, str] = field(default_factory=dict)
+    hashed_with: Mapping[str, str] = field(default_factory=dict)
     since: datetime | None = None
     files: Mapping[str, SnapshotFile] = field(default_factory=dict)
 
@@ -48,9 +48,10 @@ class SnapshotManifest:
         names = sorted(self.files)
 
         def same(name: str) -> bool:
-            kept, path = self.files.get(name), folder / name
+            written, path = self.files.get(name), folder / name
             try:
-                return kept is not None and path.stat().st_size == kept.size and digest_file(path) == kept.digest
+                same_size = written is not None and path.stat().st_size == written.size
+                return written is not None and same_size and digest_file(path) == written.digest
             except OSError:
                 return False
 
@@ -58,9 +59,9 @@ class SnapshotManifest:
             return frozenset(name for name, good in zip(names, threads.map(same, names), strict=True) if good)
 
     def there(self, folder: Path) -> frozenset[str]:
-        """Return the files that lie there, and those that should; one that is none of ours must not be read as one."""
+        """Return the files that are there and those that should be: a foreign file must not be read as a snapshot."""
         found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
-        return frozenset({*self.files, *found} - {KEPT, REPORT})
+        return frozenset({*self.files, *found} - {MANIFEST, REPORT})
 
 
 def name_of(view: str, cutoff: datetime) -> str:
@@ -68,29 +69,34 @@ def name_of(view: str, cutoff: datetime) -> str:
     return f"{view}/{file_of(cutoff)}"
 
 
-def marks_of(purpose: str) -> str:
-    """Return where the marks of a purpose lie below the folder of snapshots."""
-    return f"{purpose or 'any'}.marks"
+def row_hashes_of(purpose: str) -> str:
+    """Return where the row hashes of a purpose lie below the folder of snapshots."""
+    return f"{purpose or 'any'}.row_hashes"
 
 
-def read_kept(folder: Path) -> SnapshotManifest:
-    """Return what the last build wrote; nothing of it where that is not there, or damaged."""
+def read_manifest(folder: Path) -> SnapshotManifest:
+    """Return the manifest of the last build; an empty one where there is none, or it is damaged."""
     try:
-        document: Mapping[str, Any] = read_json(folder / KEPT)
+        document: Mapping[str, Any] = read_json(folder / MANIFEST)
         return SnapshotManifest(
-            made_of=dict(document["made_of"]),
-            cells=dict(document["cells"]),
+            definitions=dict(document["definitions"]),
+            hashed_with=dict(document["hashed_with"]),
             since=datetime.fromisoformat(document["since"]),
-            files={name: SnapshotFile(**kept) for name, kept in document["files"].items()},
+            files={name: SnapshotFile(**file) for name, file in document["files"].items()},
         )
     except (StorageFailure, KeyError, TypeError, ValueError):
         return SnapshotManifest()
 
 
-def write_kept(
-    folder: Path, *, made_of: Mapping[str, str], cells: Mapping[str, str], since: datetime, before: SnapshotManifest
+def write_manifest(
+    folder: Path,
+    *,
+    definitions: Mapping[str, str],
+    hashed_with: Mapping[str, str],
+    since: datetime,
+    before: SnapshotManifest,
 ) -> None:
-    """Write what the files of a folder are; of one that is the same file as before, the digest is not made again."""
+    """Write the manifest of a folder; the digest of a file that is linked from the last build is not made again."""
     files = {}
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         name, size = path.relative_to(folder).as_posix(), path.stat()
@@ -98,9 +104,9 @@ def write_kept(
         linked = known is not None and size.st_nlink > 1 and size.st_size == known.size
         files[name] = known if known is not None and linked else SnapshotFile(size.st_size, digest_file(path))
     document = {
-        "made_of": dict(made_of),
-        "cells": dict(cells),
+        "definitions": dict(definitions),
+        "hashed_with": dict(hashed_with),
         "since": iso(since),
-        "files": {name: asdict(kept) for name, kept in files.items()},
+        "files": {name: asdict(file) for name, file in files.items()},
     }
-    write_json(folder / KEPT, document)
+    write_json(folder / MANIFEST, document)

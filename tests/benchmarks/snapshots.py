@@ -25,8 +25,8 @@ from features.config.canonical import Kind
 from features.config.feeds_file import FeedsFile
 from features.config.loading import Lines
 from features.config.views_file import ViewsFile
-from features.snapshots.incremental_build import Renewal
-from features.snapshots.snapshot_manifest import read_kept
+from features.snapshots.incremental_build import IncrementalBuild
+from features.snapshots.snapshot_manifest import read_manifest
 from features.views.compute import embedded
 from features.views.plan import plan_views
 from tests.benchmarks._run import closing, table
@@ -93,26 +93,26 @@ def ours(folder: Path, old: Path, new: Path, *, day: bool) -> None:
     """Build all snapshots, or what one more day asks for."""
     last = datetime.fromtimestamp(START / 1e6, UTC) + timedelta(days=DAYS)
     cutoffs = [last - timedelta(days=APART * number) for number in reversed(range(CUTOFFS))]
-    kept = read_kept(old)
+    kept = read_manifest(old)
     new.mkdir()
     with open_engine(folders=[folder, old, new], resources=EngineResources(spill=folder / "scratch")) as engine:
         files = [f"'{folder}/{part}/events.parquet'" for part in ("base", *(["day"] if day else []))]
         engine.execute(f"CREATE VIEW events AS SELECT * FROM read_parquet([{', '.join(files)}])")
-        renewal = Renewal(
+        incremental = IncrementalBuild(
             old=old,
             new=new,
-            kept=kept,
+            before=kept,
             intact=kept.intact(old),
             cutoffs=[*cutoffs, *([last + timedelta(days=1)] if day else [])],
             every=timedelta(days=APART),
             numbered=frozenset(),
             rows_of_view=embedded,
         )
-        renewal.look(engine, COLUMNS, "")
+        incremental.detect_changes(engine, COLUMNS, "")
         views, feeds = ViewsFile.model_validate(yaml.safe_load(VIEWS)), FeedsFile.model_validate(yaml.safe_load(FEEDS))
         for view in plan_views(views, Lines("views.yaml"), feeds, columns=COLUMNS, fitted={}):
-            renewal.fill(engine, COLUMNS, view, "")
-        renewal.close()
+            incremental.build_view(engine, COLUMNS, view, "")
+        incremental.write_manifest()
 
 
 def by_hand(folder: Path, peer: str, *, day: bool) -> None:

@@ -1,4 +1,4 @@
-"""Snapshots renewed day after day are those of a full build, byte for byte, and what nothing touched is left alone."""
+"""Snapshots renewed day after day are those of a full build, byte for byte, and what nothing changed is left alone."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from features.config.feeds_file import FeedsFile
 from features.config.loading import Lines
 from features.config.views_file import ViewsFile
-from features.snapshots.changes import touched_by
-from features.snapshots.incremental_build import Renewal
-from features.snapshots.snapshot_manifest import read_kept
+from features.snapshots.changes import count_changed
+from features.snapshots.incremental_build import IncrementalBuild
+from features.snapshots.snapshot_manifest import read_manifest
 from features.views.compute import embedded
 from features.views.plan import plan_views
 from tests.features.views.world import DAY, FEEDS, day, engine_with
@@ -50,24 +50,24 @@ def renew(folder: Path, number: int, tables: Tables, cutoffs: list[datetime], vi
     """Build the snapshots of these tables beside those of build `number` - 1, if there are any; return the folder."""
     old, new = folder / str(number - 1), folder / str(number)
     new.mkdir(parents=True)
-    kept = read_kept(old)
+    before = read_manifest(old)
     with engine_with(2, [folder], **tables) as (engine, columns):
-        renewal = Renewal(
+        incremental = IncrementalBuild(
             old=old,
             new=new,
-            kept=kept,
-            intact=kept.intact(old),
+            before=before,
+            intact=before.intact(old),
             cutoffs=cutoffs,
             every=2 * DAY,
             numbered=frozenset({"crm"}),
             rows_of_view=embedded,
         )
-        renewal.look(engine, columns, "")
+        incremental.detect_changes(engine, columns, "")
         file = ViewsFile.model_validate(yaml.safe_load(views))
         declared = FeedsFile.model_validate(yaml.safe_load(FEEDS))
         for view in plan_views(file, Lines("views.yaml"), declared, columns=columns, fitted={}):
-            renewal.fill(engine, columns, view, "")
-        renewal.close()
+            incremental.build_view(engine, columns, view, "")
+        incremental.write_manifest()
     return new
 
 
@@ -200,9 +200,9 @@ def test_another_definition_makes_its_own_view_again_and_a_damaged_file_that_fil
     damaged.unlink()  # it is the same file as in the build before
     content[len(content) // 3] ^= 1
     damaged.write_bytes(bytes(content))
-    mended = renew(tmp_path, 3, tables, CUTOFFS, VIEWS)
-    assert made_again(mended, again) == {"buys/2026-01-05T000000Z.parquet"}
-    assert files(mended) == whole
+    patched = renew(tmp_path, 3, tables, CUTOFFS, VIEWS)
+    assert made_again(patched, again) == {"buys/2026-01-05T000000Z.parquet"}
+    assert files(patched) == whole
 
 
 def test_of_a_correction_only_the_customers_that_it_is_about_are_computed(tmp_path: Path) -> None:
@@ -210,12 +210,12 @@ def test_of_a_correction_only_the_customers_that_it_is_about_are_computed(tmp_pa
     renew(tmp_path, 0, tables, CUTOFFS, VIEWS)
     corrected = [{**row, "amount": 5.0} if row["record_id"] == "bob3" else row for row in ROWS]
     with engine_with(2, [tmp_path], customers=PEOPLE, events=corrected, holdings=HELD) as (engine, columns):
-        kept = read_kept(tmp_path / "0")
+        before = read_manifest(tmp_path / "0")
         new = tmp_path / "1"
         new.mkdir()
-        intact, numbered = kept.intact(tmp_path / "0"), frozenset({"crm"})
-        renewal = Renewal(tmp_path / "0", new, kept, intact, CUTOFFS, 2 * DAY, numbered, embedded)
-        renewal.look(engine, columns, "")
-        assert engine.sql("SELECT customer_id FROM touched").fetchall() == [("bob",)]
-        touched = [touched_by(engine, cutoff, cell=2 * DAY) for cutoff in CUTOFFS]
-        assert touched == [(0, frozenset()), (1, frozenset()), (1, frozenset())]
+        intact, numbered = before.intact(tmp_path / "0"), frozenset({"crm"})
+        incremental = IncrementalBuild(tmp_path / "0", new, before, intact, CUTOFFS, 2 * DAY, numbered, embedded)
+        incremental.detect_changes(engine, columns, "")
+        assert engine.sql("SELECT customer_id FROM changed").fetchall() == [("bob",)]
+        changed = [count_changed(engine, cutoff, bucket=2 * DAY) for cutoff in CUTOFFS]
+        assert changed == [(0, frozenset()), (1, frozenset()), (1, frozenset())]
