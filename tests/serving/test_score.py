@@ -69,7 +69,7 @@ def test_a_bundle_that_is_not_the_promoted_one_is_refused(house: Workspace, tmp_
 
 def test_a_champion_without_its_bundle_is_an_error_that_names_it(house: Workspace, tmp_path: Path) -> None:
     (tmp_path / "state" / "models").mkdir(parents=True)
-    shutil.copy(house.models / "champions.json", tmp_path / "state" / "models")
+    shutil.copy(house.models / "deployments.jsonl", tmp_path / "state" / "models")
     with pytest.raises(StorageFailure, match=r"bundle\.unreadable"):
         Scorer.load(Workspace(tmp_path))
 

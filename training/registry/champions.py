@@ -12,13 +12,10 @@ from typing import Literal
 
 from features.base.clock import iso
 from features.base.errors import BadData, StorageFailure
-from features.base.storage import read_json, write_json
 from features.base.workspace import Workspace
 from features.base.workspace_lock import workspace_lock
 
 Move = Literal["promote", "rollback"]
-#: How long a move of a champion waits for another writer, in seconds: it is short, and worth waiting for.
-WAIT_S = 30.0
 
 
 @dataclass(frozen=True)
@@ -66,21 +63,21 @@ def bundle_folder(workspace: Workspace, model: str, digest: str) -> Path:
 
 
 def read_champions(workspace: Workspace) -> dict[str, Champion]:
-    """Return the champion of every model that has one, by model name.
+    """Return the champion of every model that has one, by model name: the version of its last entry in the ledger.
 
     Examples
     --------
     >>> read_champions(Workspace(Path("an empty folder")))
     {}
     """
-    path = _present(workspace)
-    if not path.is_file():
-        return {}
-    return {name: Champion(**entry) for name, entry in sorted(read_json(path).items())}
+    last = {entry.model: Champion(entry.model, entry.version, entry.digest) for entry in read_deployments(workspace)}
+    return dict(sorted(last.items()))
 
 
 def read_deployments(workspace: Workspace) -> list[Deployment]:
     """Return the ledger, oldest entry first.
+
+    A last line without its end was being written when its process was killed: it never became an entry.
 
     Raises
     ------
@@ -95,7 +92,7 @@ def read_deployments(workspace: Workspace) -> list[Deployment]:
     if not path.is_file():
         return []
     try:
-        return [Deployment(**json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
+        return [Deployment(**json.loads(line)) for line in path.read_bytes().split(b"\n")[:-1]]
     except (ValueError, TypeError) as error:
         raise StorageFailure(
             "deployments.damaged", "the deployment ledger is damaged", where=path.name, hint="restore it from a backup"
@@ -103,18 +100,16 @@ def read_deployments(workspace: Workspace) -> list[Deployment]:
 
 
 def set_champion(workspace: Workspace, champion: Champion, *, move: Move, reason: str, at: datetime) -> Deployment:
-    """Make one version the champion: append to the ledger, then replace it in ``champions.json``.
+    """Make one version the champion by an entry in the ledger, which is written whole or not at all.
 
-    The workspace is locked from the reading to the writing, so that two processes that do this at the same time
-    both end in the ledger, and each keeps the champions that the other one set.
+    The workspace is locked meanwhile, so that two processes that do this at the same time both end in the ledger.
 
     Raises
     ------
     StorageFailure : another command is writing the workspace and did not end in time
     """
-    with workspace_lock(workspace, move, wait_s=WAIT_S):
-        champions = read_champions(workspace)
-        before = champions.get(champion.model)
+    with workspace_lock(workspace, move):
+        before = read_champions(workspace).get(champion.model)
         entry = Deployment(
             at=iso(at),
             move=move,
@@ -124,9 +119,7 @@ def set_champion(workspace: Workspace, champion: Champion, *, move: Move, reason
             instead_of=before.version if before else None,
             reason=reason,
         )
-        _append(_ledger(workspace), asdict(entry))  # first, so that no move is without an entry
-        champions[champion.model] = champion
-        write_json(_present(workspace), {name: asdict(each) for name, each in sorted(champions.items())})
+        _append(_ledger(workspace), asdict(entry))
     return entry
 
 
@@ -154,17 +147,15 @@ def previous_champion(workspace: Workspace, model: str) -> Champion:
     )
 
 
-def _present(workspace: Workspace) -> Path:
-    return workspace.models / "champions.json"
-
-
 def _ledger(workspace: Workspace) -> Path:
     return workspace.models / "deployments.jsonl"
 
 
 def _append(path: Path, entry: Mapping[str, object]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a", encoding="utf-8") as stream:
-        stream.write(json.dumps(entry, sort_keys=True) + "\n")
+    with path.open("a+b") as stream:
+        stream.seek(0)
+        stream.truncate(stream.read().rfind(b"\n") + 1)  # an entry whose writing was interrupted
+        stream.write(json.dumps(entry, sort_keys=True).encode() + b"\n")
         stream.flush()
         os.fsync(stream.fileno())

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 from features.base.workspace import Workspace
-from training.registry.champions import read_champions, read_deployments
+from training.registry.champions import Champion, read_champions, read_deployments, set_champion
 
 PROMOTE = """
 import sys
@@ -59,4 +59,20 @@ def test_promotions_of_several_processes_all_end_in_the_ledger_and_in_the_champi
     }
     shared = [entry for entry in ledger if entry.model == "shared"]
     assert [entry.instead_of for entry in shared] == [None, *(entry.version for entry in shared[:-1])]
-    assert json.loads((workspace.models / "champions.json").read_text(encoding="utf-8"))["shared"]["model"] == "shared"
+
+
+def test_a_promotion_killed_while_it_was_written_changes_nothing_and_the_next_one_is_whole(tmp_path: Path) -> None:
+    workspace, at = Workspace(tmp_path), datetime(2026, 7, 1, tzinfo=UTC)
+    first, second = Champion("churn", 1, "a" * 64), Champion("churn", 2, "b" * 64)
+    set_champion(workspace, first, move="promote", reason="the first", at=at)
+    ledger = workspace.models / "deployments.jsonl"
+    whole = ledger.read_bytes()
+    set_champion(workspace, second, move="promote", reason="the second", at=at)
+    longer = ledger.read_bytes()
+    for length in range(len(whole), len(longer)):
+        ledger.write_bytes(longer[:length])
+        assert read_champions(workspace) == {"churn": first}
+        assert len(read_deployments(workspace)) == 1
+    set_champion(workspace, second, move="promote", reason="the second", at=at)
+    assert read_champions(workspace) == {"churn": second}
+    assert ledger.read_bytes() == longer
