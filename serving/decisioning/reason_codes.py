@@ -13,8 +13,8 @@ class Stage(StrEnum):
     FEATURES_UNREAD = "features_unread"
     VALIDITY = "validity"
     CHANNEL = "channel"
-    CONSENT = "consent"
     PURPOSE = "purpose"
+    CONSENT = "consent"
     ELIGIBILITY = "eligibility"
     APPLICABILITY = "applicability"
     SUITABILITY = "suitability"
@@ -57,8 +57,8 @@ BLOCKED: dict[str, str] = {
     Stage.FEATURES_UNREAD: "The customer's features could not be read, so nothing is offered",
     Stage.VALIDITY: "The offer is outside the dates on which it is valid",
     Stage.CHANNEL: "The offer is not made through this channel",
-    Stage.CONSENT: "The customer has not consented to the offer's purpose, has objected, or neither could be read",
     Stage.PURPOSE: "The offer's purpose is not the one that was asked for, or is not declared",
+    Stage.CONSENT: "The customer has not consented to the offer's purpose, has objected, or neither could be read",
     Stage.ELIGIBILITY: "The customer does not meet the offer's eligibility rule",
     Stage.APPLICABILITY: "The offer does not apply to what the customer has",
     Stage.SUITABILITY: "The offer does not suit the customer's situation",

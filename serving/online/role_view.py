@@ -11,7 +11,7 @@ from features.base.clock import iso
 from serving.decisioning.customer_inputs import Scores
 from serving.decisioning.decision import DecisionItem
 from serving.decisioning.policy import CONSENT_PREFIX, SCORE_PREFIX
-from serving.decisioning.reason_codes import Reason
+from serving.decisioning.reason_codes import Blocked, Reason
 from serving.online.roles import Role
 from serving.online.schemas import (
     BlockedReply,
@@ -49,9 +49,7 @@ def decide_reply(answer: OnlineDecision, row: OnlineRow, *, role: Role, context:
         fields["items"] = [_item(item, title=titles[item.offer], role=role, context=context) for item in decision.items]
         fields["no_action_reason"] = decision.no_action_reason
     if role.holds("blocked"):
-        fields["blocked"] = [
-            BlockedReply(offer=one.offer, stage=str(one.stage), rule=one.rule) for one in decision.blocked
-        ]
+        fields["blocked"] = [_blocked(one, role=role, context=context) for one in decision.blocked]
     if role.holds("decision"):
         fields["decision_time"] = iso(decision.decision_time)
         fields["control_group"] = decision.control_group
@@ -131,6 +129,14 @@ def _item(item: DecisionItem, *, title: str | None, role: Role, context: Service
     if role.holds("value"):
         fields |= {"value": item.value, "cost": item.cost, "priority": item.priority}
     return ItemReply(offer=item.offer, group=item.group, channel=item.channel, rank=item.rank, **fields)
+
+
+def _blocked(blocked: Blocked, *, role: Role, context: ServiceContext) -> BlockedReply:
+    """Return why an offer is not made; the rule only for a role that may see every value that the rule reads."""
+    columns = context.rule_columns.get(blocked.rule, frozenset())
+    if all(_shows_column(name, role=role, context=context) for name in columns):
+        return BlockedReply(offer=blocked.offer, stage=str(blocked.stage), rule=blocked.rule)
+    return BlockedReply(offer=blocked.offer, stage=str(blocked.stage))
 
 
 def _reason(reason: Reason, *, role: Role, context: ServiceContext) -> ReasonReply:

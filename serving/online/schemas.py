@@ -126,7 +126,7 @@ class BlockedReply(Reply):
 
     offer: str
     stage: str
-    rule: str
+    rule: str | Absent = Field(default=None, description="for a role that may see every value that the rule reads")
 
 
 class Versions(Reply):

@@ -106,7 +106,7 @@ roles:
   reasons_only:
     key: ${file:state/keys/reasons_only.key}
     purposes: [marketing]
-    fields: [offers, reasons]
+    fields: [offers, reasons, blocked]
   operator:
     key: ${file:state/keys/operator.key}
     purposes: [marketing, service]

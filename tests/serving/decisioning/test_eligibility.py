@@ -70,6 +70,12 @@ def test_only_offers_of_the_purpose_asked_for_are_made() -> None:
     assert stops(decision) == {"boost": ("purpose", "purpose:service")}
 
 
+def test_consent_is_the_reason_where_it_stops_the_offers_of_the_purpose_asked_for() -> None:
+    catalogue = policy(offer("boost"), offer("repair", purpose="service"))
+    decision = one(customers(consent=0.0), catalogue, purpose="marketing")
+    assert decision.no_action_reason == "consent"
+
+
 @pytest.mark.parametrize(
     ("day", "expected"), [("2026-05-31", 0), ("2026-06-01", 1), ("2026-06-30", 1), ("2026-07-01", 0)]
 )

@@ -57,6 +57,18 @@ def test_a_field_that_the_role_does_not_hold_is_absent(as_role: ClientFor) -> No
     assert set(told["items"][0]) - {"title"} == {"offer", "group", "channel", "rank"}
 
 
+def test_a_rule_that_reads_features_is_named_only_to_a_role_that_holds_them(as_role: ClientFor) -> None:
+    whole: dict[str, str] = {}
+    part: dict[str, str] = {}
+    for role, rules in (("everything", whole), ("reasons_only", part)):
+        for number in range(CUSTOMERS):
+            answer = as_role(role).post("/v1/decide", {**ASK, "customer_id": customer(number)}).json()
+            rules.update({one["stage"]: one.get("rule") for one in answer["blocked"]})
+    assert whole["suitability"] == "purchases__count_30d >= 1"
+    assert part["suitability"] is None
+    assert part["channel"] == whole["channel"] == "channel:email"
+
+
 def test_a_reason_has_a_value_only_for_a_role_that_holds_the_field_it_reveals(as_role: ClientFor) -> None:
     whole = offered(as_role("everything"))
     part = offered(as_role("reasons_only"))
