@@ -28,7 +28,7 @@ from serving.decisioning.offer_settings import OffersSettings
 from serving.decisioning.policy import CONSENT_PREFIX, FILE, CompiledOffer, Policy, compile_policy
 from serving.decisioning.reason_codes import Reason, Stage
 from serving.decisioning.value import OutcomeCount
-from serving.ledger.ledger import DecisionLedger
+from serving.ledger.ledger import PATIENCE_S, DecisionLedger
 from serving.scoring.scorer import VERSION_LENGTH, Scorer
 from training.labels.label_settings import LabelsFile
 
@@ -91,8 +91,12 @@ class Decider:
         self._models = tuple(sorted(policy.models.intersection(self.scorer.models)))
 
     @classmethod
-    def open(cls, workspace: Workspace) -> Decider:
+    def open(cls, workspace: Workspace, *, ledger_wait_s: float = PATIENCE_S) -> Decider:
         """Build the decider of a workspace: its offers, purposes, champions, ledger and features.
+
+        Parameters
+        ----------
+        ledger_wait_s : how many seconds a decision waits for another process that is writing the ledger
 
         Raises
         ------
@@ -117,7 +121,7 @@ class Decider:
                 settings, version=version, purposes=purposes, timezone=ZoneInfo(feeds.company.timezone)
             ),
             scorer=Scorer.load(workspace),
-            ledger=DecisionLedger(workspace.ledger),
+            ledger=DecisionLedger(workspace.ledger, patience_s=ledger_wait_s),
             catalogue=catalogue,
             identity_version=read_json(unified)["digest"][:VERSION_LENGTH] if unified.is_file() else None,
         )

@@ -8,6 +8,9 @@ from collections.abc import Callable
 
 from serving.online.problems import TOO_SLOW, Refused
 
+#: How long a request may take, in seconds.
+DEADLINE_S = 5.0
+
 
 class Deadline:
     """The time that a request may take.

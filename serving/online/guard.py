@@ -21,7 +21,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving.online import strict_json
-from serving.online.deadline import Deadline
+from serving.online.deadline import DEADLINE_S, Deadline
 from serving.online.metrics import Meters
 from serving.online.problems import DEFECT, MEDIA_TYPE, TOO_SLOW, Fault, Refused, refuse
 from serving.online.readiness import ReadinessGate
@@ -45,7 +45,7 @@ class RequestLimits:
     """How large a body may be, in bytes, and how long sending it and answering it may take, each, in seconds."""
 
     body: int = 64 * 1024
-    deadline_s: float = 5.0
+    deadline_s: float = DEADLINE_S
 
 
 @dataclass

@@ -19,6 +19,7 @@ from features.store.online_reader import OnlineRow, open_reader
 from features.streaming.intake import Intake
 from features.streaming.open_event_log import open_log
 from serving.engine import Decider
+from serving.online.deadline import DEADLINE_S
 from serving.online.feature_read_logger import OnlineReads, log_reads
 from serving.online.role_settings import RiskBands
 from serving.online.roles import Role, load_roles, read_roles
@@ -125,7 +126,7 @@ def load_service_context() -> ServiceContext:
 def open_service_context(workspace: Workspace) -> ServiceContext:
     """Load everything that the service of a workspace needs; this takes seconds."""
     roles, risk = read_roles(workspace)
-    decider = Decider.open(workspace)
+    decider = Decider.open(workspace, ledger_wait_s=DEADLINE_S)
     reader = open_reader(workspace.root)
     views, _ = load_views(workspace)
     own = {name for name, view in views.views.items() if view.source == "customers"}
