@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,7 @@ from typing import Any
 import duckdb
 
 from features.base.errors import BadConfiguration, StorageFailure
+from features.base.file_locks import open_to_lock, release_lock, remove_unless_locked, take_lock
 from features.base.machine import available_memory, available_processors, format_size
 
 #: The least memory that is taken by default, where the machine has it.
@@ -156,9 +155,14 @@ def _spill_folder(parent: Path | None) -> Iterator[Path]:
             folder, handle = _new_folder(None)
         else:
             parent.mkdir(parents=True, exist_ok=True)
-            with _locked(parent):
-                _remove_abandoned(parent)
+            guard = open_to_lock(parent)
+            try:
+                take_lock(guard, parent, wait=True)
+                for abandoned in parent.glob(f"{_FOLDER}*"):
+                    remove_unless_locked(abandoned)
                 folder, handle = _new_folder(parent)
+            finally:
+                release_lock(guard)
     except OSError as error:
         raise StorageFailure(
             "engine.spill",
@@ -170,31 +174,14 @@ def _spill_folder(parent: Path | None) -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-        os.close(handle)
+        release_lock(handle)
 
 
 def _new_folder(parent: Path | None) -> tuple[Path, int]:
     folder = Path(tempfile.mkdtemp(prefix=_FOLDER, dir=parent))
-    handle = os.open(folder, os.O_RDONLY)
-    fcntl.flock(handle, fcntl.LOCK_EX)
+    handle = open_to_lock(folder)
+    take_lock(handle, folder)
     return folder, handle
-
-
-@contextmanager
-def _locked(folder: Path, *, wait: bool = True) -> Iterator[None]:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    finally:
-        os.close(handle)
-
-
-def _remove_abandoned(place: Path) -> None:
-    """Remove the folders that no living connection has locked."""
-    for folder in place.glob(f"{_FOLDER}*"):
-        with suppress(FileNotFoundError, BlockingIOError), _locked(folder, wait=False):  # it is in use, or just removed
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 def quoted(name: str) -> str:

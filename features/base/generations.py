@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
-import shutil
 import weakref
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from features.base.errors import BadData, StorageFailure
+from features.base.file_locks import open_to_lock, release_lock, remove_unless_locked, take_lock
 from features.base.storage import atomic_file, atomic_folder
 
 #: The file that names the published generation.
@@ -64,33 +63,49 @@ def new_generation(folder: Path) -> Iterator[Path]:
         yield part
     with atomic_file(folder / CURRENT) as pointer:
         pointer.write_text(f"{path.name}\n", encoding="utf-8")
-    _remove_all_but(folder, {before.name, path.name})
+    remove_earlier(folder, but=before)
 
 
 def hold_generation(owner: object, generation: Path) -> None:
     """Keep a generation on disk for as long as `owner`, such as a database connection, is in use."""
-    with suppress(OSError):  # nothing is published, or it is still being written: by whoever reads it, too
-        handle = os.open(generation, os.O_RDONLY)
-        weakref.finalize(owner, os.close, handle)
-        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    with suppress(OSError, StorageFailure):  # nothing is published, or this process writes it, or may only read it
+        handle = open_to_lock(generation)
+        weakref.finalize(owner, release_lock, handle)
+        take_lock(handle, generation, shared=True)
 
 
-def _remove_all_but(folder: Path, names: Collection[str]) -> None:
+def remove_earlier(folder: Path, *, but: Path | None = None) -> None:
+    """Remove every generation but the published one, those that a reader holds, and `but`.
+
+    The caller holds the workspace lock. Where nothing is published, nothing is removed.
+    """
+    published = current_generation(folder)
+    if not published.is_dir():
+        return
+    names = {CURRENT, published.name, but.name if but else ""}
     for path in folder.iterdir():
-        if path.name in names or path.name == CURRENT or path.name.startswith("."):
+        if path.name in names or path.name.startswith("."):
             continue
-        try:
-            handle = os.open(path, os.O_RDONLY)
-        except OSError:  # a dangling link, or another user's folder: the new generation is published all the same
-            continue
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            continue
-        else:
-            if path.is_dir():
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                path.unlink(missing_ok=True)
-        finally:
-            os.close(handle)
+        with suppress(OSError):  # a dangling link, or another user's folder: the new generation is published anyway
+            remove_unless_locked(path)
+
+
+def not_published(code: str, folder: Path, what: str, command: str) -> BadData:
+    """Return the error that a folder has no published generation: nothing was written yet, or by an earlier version.
+
+    Parameters
+    ----------
+    code : of the error
+    folder : of the generations
+    what : name of what they hold, such as ``features``
+    command : the command that writes them, such as ``features``
+    """
+    if (folder / CURRENT).is_file() or not any(folder.glob("[!.]*")):
+        return BadData(code, f"there are no {what} yet", hint=f"run `nextbest {command}` first")
+    commands = " and then ".join(f"`nextbest {name}`" for name in dict.fromkeys(["unify", command]))
+    return BadData(
+        code,
+        f"the {what} were written by an earlier version, which stored them in another way",
+        where=f"state/{folder.name}",
+        hint=f"run {commands} again",
+    )

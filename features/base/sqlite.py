@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from features.base.file_locks import open_to_lock, release_lock, take_lock
 
 _RETRY_S = 0.02
 
@@ -123,12 +124,12 @@ def _create(path: Path) -> None:
     """
     if path.exists():
         return
-    folder = os.open(path.parent, os.O_RDONLY)
+    folder = open_to_lock(path.parent)
     try:
-        fcntl.flock(folder, fcntl.LOCK_EX)  # or it would remove what another process has just begun
+        take_lock(folder, path.parent, wait=True)  # or it would remove what another process has just begun
         if not path.exists():
             for ending in ("-wal", "-shm"):
                 path.with_name(path.name + ending).unlink(missing_ok=True)
             path.touch()
     finally:
-        os.close(folder)
+        release_lock(folder)

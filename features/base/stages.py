@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar, cast, get_type_hints
 
 from features.base.errors import StorageFailure
-from features.base.generations import current_generation, new_generation
+from features.base.generations import current_generation, new_generation, remove_earlier
 from features.base.manifest import MANIFEST, Manifest
 from features.base.progress import Progress
 from features.base.storage import digest_of, write_json
@@ -163,9 +163,12 @@ def run_pipeline(
     digest, manifest = _digest(pipeline, inputs(artefacts)), Manifest.read(published)
     if not again and manifest.state == digest_of([digest, upkeep(artefacts)]) and manifest.intact_in(published):
         try:
-            return pipeline.load(published)
+            report = pipeline.load(published)
         except (StorageFailure, KeyError, TypeError, ValueError):
             pass  # its report is damaged: it is made again
+        else:
+            remove_earlier(folder)
+            return report
     with new_generation(folder) as part:
         artefacts.put(NewGeneration, NewGeneration(part, published))
         for stage in pipeline.build:

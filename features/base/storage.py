@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import fcntl
 import glob
 import hashlib
 import json
 import os
 import secrets
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from features.base.errors import StorageFailure
+from features.base.file_locks import lock_at_once, release_lock, remove, remove_unless_locked
 from features.base.folder_swap import swap
 
 
@@ -162,51 +161,20 @@ def _temporary(path: Path, create: Callable[[Path], None]) -> Iterator[Path]:
 
     The lock tells others that it is in use. A process id would not: another container has its own.
     """
-    _remove_abandoned(path)
+    for abandoned in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
+        remove_unless_locked(abandoned)
     part = path.with_name(f".{path.name}.{secrets.token_hex(6)}.part")
-    handle = -1
+    handle = None
     try:
-        while handle < 0:
+        while handle is None:
             create(part)
-            handle = _lock(part)  # fails where somebody removed it, as abandoned, before it was locked
+            handle = lock_at_once(part)  # fails where somebody removed it, as abandoned, before it was locked
         yield part
     finally:
-        if part.is_dir():
-            shutil.rmtree(part, ignore_errors=True)
-        else:
-            with suppress(OSError):
-                part.unlink(missing_ok=True)
-        if handle >= 0:
-            os.close(handle)
-
-
-def _remove_abandoned(path: Path) -> None:
-    """Remove the temporary files and folders beside `path` that no process holds locked any more."""
-    for part in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
-        handle = _lock(part)
-        if handle < 0:
-            continue
-        if part.is_dir():
-            shutil.rmtree(part, ignore_errors=True)
-        else:
-            part.unlink(missing_ok=True)
-        os.close(handle)
-
-
-def _lock(part: Path) -> int:
-    """Lock a file or folder; return its handle, or -1 where another process holds it or it is not there any more."""
-    try:
-        handle = os.open(part, os.O_RDONLY)
-    except FileNotFoundError:
-        return -1
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if os.path.samestat(os.fstat(handle), part.stat()):
-            return handle
-    except (BlockingIOError, FileNotFoundError):
-        pass
-    os.close(handle)
-    return -1
+        with suppress(OSError):
+            remove(part)
+        if handle is not None:
+            release_lock(handle)
 
 
 def _sync(path: Path) -> None:

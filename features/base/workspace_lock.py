@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import socket
@@ -17,6 +16,7 @@ from typing import ParamSpec, TypeVar
 
 from features.base.clock import Clock, iso, system_clock
 from features.base.errors import StorageFailure
+from features.base.file_locks import open_to_lock, release_lock, take_lock
 from features.base.workspace import Workspace
 
 #: How long a command waits for another one to end, in seconds, before it is refused.
@@ -26,6 +26,7 @@ _INFO_BYTES = 4096
 P = ParamSpec("P")
 T = TypeVar("T")
 _this_thread = threading.local()
+os.register_at_fork(after_in_child=lambda: _this_thread.__dict__.clear())  # a forked process holds no lock
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ def file_lock(path: Path, command: str, *, wait_s: float = WAIT_S, clock: Clock 
         return
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        handle = open_to_lock(path, create=True)
     except OSError as error:
         raise StorageFailure(
             "storage.unwritable",
@@ -112,7 +113,7 @@ def file_lock(path: Path, command: str, *, wait_s: float = WAIT_S, clock: Clock 
         yield
     finally:
         held.discard(path)
-        os.close(handle)
+        release_lock(handle)
 
 
 def locked(command: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
@@ -132,20 +133,15 @@ def locked(command: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
 
 def _acquire(handle: int, path: Path, *, wait_s: float) -> None:
     until = time.monotonic() + wait_s
-    while True:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() >= until:
-                raise StorageFailure(
-                    "workspace.busy",
-                    f"{_read_holder(handle) or 'another process'} is writing this workspace; nothing was changed",
-                    where=path.name,
-                    hint="run the command again when that one has ended",
-                ) from None
-            time.sleep(_PAUSE_S)
-        else:
-            return
+    while not take_lock(handle, path):
+        if time.monotonic() >= until:
+            raise StorageFailure(
+                "workspace.busy",
+                f"{_read_holder(handle) or 'another process'} is writing this workspace; nothing was changed",
+                where=path.name,
+                hint="run the command again when that one has ended",
+            )
+        time.sleep(_PAUSE_S)
 
 
 def _write_holder(handle: int, holder: LockHolder) -> None:

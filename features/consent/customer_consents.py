@@ -9,6 +9,7 @@ from datetime import datetime
 from features.base.clock import as_utc
 from features.base.database_engine import open_engine
 from features.base.errors import BadData
+from features.base.generations import not_published
 from features.base.workspace import Workspace
 from features.config.engine_settings import engine_resources
 from features.config.purposes import Purpose
@@ -70,10 +71,11 @@ def standing_of(
     ------
     BadData : nothing is unified yet, or there is no such customer
     """
-    if not (workspace.unified / "customers.parquet").is_file():
-        raise BadData("consent.not_unified", "nothing is unified yet", hint="run `nextbest unify` first")
-    with open_engine(folders=[workspace.unified], resources=engine_resources(workspace)) as engine:
-        columns = register(engine, workspace.unified)
+    unified = workspace.unified
+    if not (unified / "customers.parquet").is_file():
+        raise not_published("consent.not_unified", workspace.state / "unified", "customers", "unify")
+    with open_engine(folders=[unified], resources=engine_resources(workspace)) as engine:
+        columns = register(engine, unified)
         moment = as_utc(as_of) if as_of is not None else present(engine, columns)
         known = as_utc(known_at) if known_at is not None else moment
         mine = "SELECT DISTINCT customer_id FROM customers WHERE customer_id = ?"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 
 import duckdb
 import pyarrow as pa
@@ -12,12 +13,13 @@ import pyarrow as pa
 from features.base.clock import as_utc
 from features.base.database_engine import literal, one_row, open_engine
 from features.base.errors import BadConfiguration, BadData
+from features.base.generations import not_published
 from features.base.workspace import Workspace
 from features.config.engine_settings import engine_resources
 from features.config.loading import did_you_mean
 from features.config.purposes import Purpose
 from features.consent.lawful_basis import basis_select
-from features.identity.customer_tables import Columns, register
+from features.identity.customer_tables import PERSONAL, Columns, register
 from features.identity.data_time import about_customers, known_span, next_midnight
 
 #: Before the names of the tables with all their rows, which only the filter reads.
@@ -63,11 +65,13 @@ class Access:
     columns : of each canonical table, and which of them hold numbers
     withheld : who is not there, by reason
     moment : whose words counted
+    generation : the folder of the tables
     """
 
     columns: Columns
     withheld: tuple[Withheld, ...]
     moment: datetime
+    generation: Path
 
 
 class CustomerData:
@@ -81,6 +85,10 @@ class CustomerData:
     workspace : unified before
     purposes : the declared purposes
     as_of : see `open_customer_data`
+
+    Raises
+    ------
+    BadData : there are no customers yet
     """
 
     def __init__(
@@ -92,7 +100,10 @@ class CustomerData:
         as_of: datetime | None = None,
     ) -> None:
         self._engine, self._purposes = engine, purposes
-        self.columns: Columns = register(engine, workspace.unified, streaming=workspace.streaming, prefix=_ALL)
+        self._generation = workspace.unified
+        self.columns: Columns = register(engine, self._generation, streaming=workspace.streaming, prefix=_ALL)
+        if "customers" not in self.columns:
+            raise not_published("customers.not_unified", workspace.state / "unified", "customers", "unify")
         self.moment = present(engine, self.columns, as_of=as_of, prefix=_ALL)
         if purposes:
             everybody, consents = f"{_ALL}customers", f"{_ALL}consents" if "consents" in self.columns else None
@@ -115,7 +126,7 @@ class CustomerData:
         for kind in self.columns:
             where = " WHERE customer_id IN (SELECT customer_id FROM allowed)" if kind in about else ""
             self._engine.execute(f"CREATE OR REPLACE VIEW {kind} AS SELECT * FROM {_ALL}{kind}{where}")
-        return Access(self.columns, withheld, self.moment)
+        return Access(self.columns, withheld, self.moment, self._generation)
 
 
 def open_customer_data(
@@ -208,7 +219,7 @@ def allowed_customers(
 
     See `open_customer_data`.
     """
-    with open_engine(folders=[workspace.unified], resources=engine_resources(workspace)) as engine:
+    with open_engine(folders=[workspace.state / "unified"], resources=engine_resources(workspace)) as engine:
         open_customer_data(engine, workspace, purposes, purpose=purpose, as_of=as_of)
         counted = engine.execute("SELECT customer_id, count(*) FROM customers GROUP BY 1 ORDER BY 1").fetchall()
     return {str(customer): int(records) for customer, records in counted}
@@ -267,12 +278,11 @@ def rows_of(
     ------
     BadData : the table is not there, the customer is not known, or there is no basis for the purpose
     """
-    folder = workspace.personal if personal else workspace.unified
-    path = folder / f"{table}.parquet"
-    if not path.is_file():
-        raise BadData("customers.no_table", f"this workspace has no {table}", hint="declare a feed of that kind")
-    with open_engine(folders=[workspace.unified], resources=engine_resources(workspace)) as engine:
+    with open_engine(folders=[workspace.state / "unified"], resources=engine_resources(workspace)) as engine:
         access = open_customer_data(engine, workspace, purposes, purpose=purpose, as_of=as_of)
+        path = access.generation / (PERSONAL if personal else "") / f"{table}.parquet"
+        if not path.is_file():
+            raise BadData("customers.no_table", f"this workspace has no {table}", hint="declare a feed of that kind")
         (there,) = engine.execute("SELECT count(*) FROM customers WHERE customer_id = ?", [customer]).fetchall()[0]
         if not there:
             raise _absent(access.withheld)

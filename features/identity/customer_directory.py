@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Set
 from dataclasses import dataclass
+from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
-from features.base.errors import BadData
+from features.base.generations import not_published
 from features.base.parquet import read_parquet
 from features.base.workspace import Workspace
+from features.identity.customer_tables import PERSONAL
 from features.identity.ledger_files import read_ledger
 
 
@@ -34,12 +37,10 @@ def open_directory(workspace: Workspace) -> Directory:
     ------
     BadData : there are no customers yet
     """
-    ids, records = workspace.unified / "ids.parquet", workspace.personal / "records.parquet"
-    if not ids.is_file():
-        raise _not_unified()
-    led = read_parquet(ids)
+    unified = workspace.unified
+    led = _read_ids(workspace, unified)
     led = led.filter(pc.and_(led["live"], pc.equal(led["place"], 0)))
-    known = read_parquet(records)
+    known = read_parquet(unified / PERSONAL / "records.parquet")
     named = pc.binary_join_element_wise(known["feed"], known["record_id"], ":")
     return Directory(
         dict(zip(led["past_id"].to_pylist(), led["customer_id"].to_pylist(), strict=True)),
@@ -69,10 +70,7 @@ def names_of(workspace: Workspace, customer: str) -> Names:
     BadData : there are no customers yet
     StorageFailure : the id ledger cannot be read
     """
-    path = workspace.unified / "ids.parquet"
-    if not path.is_file():
-        raise _not_unified()
-    led = read_parquet(path)
+    led = _read_ids(workspace, workspace.unified)
     led = led.filter(pc.and_(pc.equal(led["customer_id"], customer), pc.equal(led["place"], 0)))
     assigned = read_ledger(workspace.identity).ledger.assignments
     record = pc.binary_join_element_wise(assigned["feed"], assigned["record_id"], ":")
@@ -83,5 +81,7 @@ def names_of(workspace: Workspace, customer: str) -> Names:
     return Names(frozenset(led["past_id"].to_pylist()), records)
 
 
-def _not_unified() -> BadData:
-    return BadData("streaming.not_unified", "there are no customers yet", hint="run `nextbest unify` first")
+def _read_ids(workspace: Workspace, unified: Path) -> pa.Table:
+    if not (unified / "ids.parquet").is_file():
+        raise not_published("streaming.not_unified", workspace.state / "unified", "customers", "unify")
+    return read_parquet(unified / "ids.parquet")

@@ -30,12 +30,13 @@ def keys_delivered(workspace: Workspace, *, until: datetime | None) -> pa.Table:
     ------
     StorageFailure : a segment is gone or damaged
     """
-    segments, events = read_segments(workspace.streaming), workspace.unified / "events.parquet"
+    segments, unified = read_segments(workspace.streaming), workspace.unified
+    events = unified / "events.parquet"
     if not segments.files or not events.is_file():
         return _NONE
     where = None if until is None else pc.field("known_at") <= until
     feeds = ", ".join(map(literal, segments.feeds))
-    with open_engine(folders=[workspace.unified], resources=engine_resources(workspace)) as engine:
+    with open_engine(folders=[unified], resources=engine_resources(workspace)) as engine:
         try:
             engine.register("settled", compacted_rows(workspace.streaming, segments, columns=KEY, where=where))
             found: pa.Table = engine.sql(

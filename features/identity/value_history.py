@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from features.base.clock import iso
 from features.base.database_engine import literal, open_engine, quoted
 from features.base.errors import BadData, UsageError
+from features.base.generations import not_published
 from features.base.workspace import Workspace
 from features.config.canonical import PERSONAL_FIELDS
 from features.config.engine_settings import engine_resources
@@ -114,7 +115,7 @@ def why(
     """
     unified = workspace.unified
     if not (unified / "golden.parquet").is_file():
-        raise BadData("why.not_unified", "there is no golden record yet", hint="run `nextbest unify` first")
+        raise not_published("why.not_unified", workspace.state / "unified", "golden records", "unify")
     with open_engine(folders=[unified, workspace.staged], resources=engine_resources(workspace)) as engine:
         leads_to = _today(engine, unified, customer)
         records = unified / PERSONAL / "customers.parquet"

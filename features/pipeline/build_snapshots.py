@@ -7,8 +7,8 @@ from datetime import datetime
 
 from features.base.clock import as_utc, iso
 from features.base.database_engine import open_engine
-from features.base.errors import BadConfiguration, BadData, NextbestError, Problem
-from features.base.generations import new_generation
+from features.base.errors import BadConfiguration, NextbestError, Problem
+from features.base.generations import new_generation, not_published, remove_earlier
 from features.base.progress import Progress
 from features.base.storage import digest_file, digest_of, read_done, read_json, write_json
 from features.base.workspace import Workspace
@@ -55,7 +55,7 @@ def build_snapshots(
     """
     unified = workspace.unified / UNIFIED_REPORT
     if not unified.is_file():
-        raise BadData("features.not_unified", "there are no customers yet", hint="run `nextbest unify` first")
+        raise not_published("features.not_unified", workspace.state / "unified", "customers", "unify")
     feeds, _ = load_feeds(workspace)
     views, lines = _load_views(workspace, feeds)
     python = load_functions(workspace, views)
@@ -76,6 +76,7 @@ def build_snapshots(
     done = digest_of([*declared, as_json_fitted(fitted)])
     whole = intact == kept.there(workspace.snapshots)
     if not refit and whole and read_done(workspace.snapshots / REPORT, done) is not None:
+        remove_earlier(workspace.state / "snapshots")
         return read_report(workspace)
     refuse_damaged_tables(workspace)
     with (

@@ -8,7 +8,8 @@ from datetime import datetime
 from typing import Any
 
 from features.base.clock import iso
-from features.base.errors import BadData, StorageFailure
+from features.base.errors import StorageFailure
+from features.base.generations import not_published
 from features.base.storage import read_json
 from features.base.workspace import Workspace
 from features.views.catalogue import Feature
@@ -79,7 +80,7 @@ def read_report(workspace: Workspace) -> FeaturesReport:
     """
     path = workspace.snapshots / REPORT
     if not path.is_file():
-        raise BadData("features.not_built", "there are no features yet", hint="run `nextbest features` first")
+        raise not_published("features.not_built", workspace.state / "snapshots", "features", "features")
     try:
         return _report(read_json(path))
     except (KeyError, TypeError, AttributeError, ValueError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from feast import FeatureStore, FeatureView, RepoConfig
@@ -15,7 +16,7 @@ from features.base.workspace import Workspace
 from features.config.engine_settings import engine_resources
 from features.config.loading import did_you_mean
 from features.store import historical, registration
-from features.store.definitions import CUSTOMER, ServiceDefinition, SnapshotView, view_of
+from features.store.definitions import CREATED_TIME, CUSTOMER, EVENT_TIME, ServiceDefinition, SnapshotView, view_of
 from features.store.historical import PointInTimeFeatures
 from features.store.materialize import Difference, Materialized, materialize, reconcile
 from features.store.online import RecordsOnlineStore
@@ -55,7 +56,45 @@ def open_store(root: Path) -> Store:
         repo_path=root,
     )
     refuse_damage(registry["path"])
-    return Store(FeatureStore(config=config))
+    return Store(CheckedFeatureStore(config=config))
+
+
+class CheckedFeatureStore(FeatureStore):  # type: ignore[misc]  # Feast is not followed by mypy
+    """Feast's own object; rows that lack a column are refused by name before they are written online."""
+
+    def write_to_online_store(self, feature_view_name: str, df: Any = None, inputs: Any = None, **options: Any) -> None:
+        """Write rows online; the arguments are Feast's.
+
+        Raises
+        ------
+        BadData : the rows lack a key, a time or a feature of the view
+        """
+        self._refuse_missing_columns(feature_view_name, inputs if df is None else df)
+        super().write_to_online_store(feature_view_name, df, inputs, **options)
+
+    async def write_to_online_store_async(
+        self, feature_view_name: str, df: Any = None, inputs: Any = None, **options: Any
+    ) -> None:
+        """Write rows online; see `write_to_online_store`."""
+        self._refuse_missing_columns(feature_view_name, inputs if df is None else df)
+        await super().write_to_online_store_async(feature_view_name, df, inputs, **options)
+
+    def _refuse_missing_columns(self, name: str, rows: Any) -> None:
+        view = next((view for view in self.list_feature_views(allow_cache=True) if view.name == name), None)
+        if view is None or rows is None:  # Feast refuses it
+            return
+        source = view.batch_source
+        needed = [*view.join_keys, source.timestamp_field, source.created_timestamp_column]
+        needed += [column.name for column in view.features]
+        given = {(source.field_mapping or {}).get(column, column) for column in rows}
+        missing = sorted({column for column in needed if column} - given)
+        if missing:
+            raise BadData(
+                "store.columns",
+                f"the rows have no column {', '.join(missing)}",
+                where=f"view {name}",
+                hint=f"{CREATED_TIME} is when a row could first be known, {EVENT_TIME} since when it holds",
+            )
 
 
 class Store:

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from features.base.generations import remove_earlier
 from features.base.workspace import Workspace
 from features.base.workspace_lock import workspace_lock
 from features.store import feature_read_log
@@ -34,6 +35,8 @@ def forget(
         else:
             forgotten = _online(place, customer)
         served = feature_read_log.forget(place.served, customer)
+        for folder in (place.state / "unified", place.state / "snapshots"):
+            remove_earlier(folder)
     terminal.answer(
         {"customer_id": customer, "forgotten": forgotten, "served": served, "events": events, "aside": aside}
     )

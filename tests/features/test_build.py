@@ -124,6 +124,19 @@ def test_a_second_call_does_nothing_again(built: Workspace) -> None:
     assert before == after
 
 
+def test_a_second_call_removes_the_generations_before_which_may_hold_who_has_gone(tmp_path: Path) -> None:
+    workspace = tiny(tmp_path)
+    unified(workspace)
+    build_features(workspace, Silent())
+    till = tmp_path / "till.csv"
+    till.write_text(till.read_text(encoding="utf-8").replace("bear,2,5", "bear,2,6"), encoding="utf-8")
+    for expected in (2, 1):
+        unified(workspace)
+        build_features(workspace, Silent())
+        folders = [workspace.unified.parent, workspace.snapshots.parent]
+        assert [len(list(folder.glob("0*"))) for folder in folders] == [expected, expected]
+
+
 def test_two_builds_give_the_same_bytes(built: Workspace, tmp_path: Path) -> None:
     again = tiny(tmp_path)
     unified(again)

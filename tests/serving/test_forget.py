@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from features.base.generations import new_generation
 from features.base.workspace import Workspace
 from features.store.online_backend import open_records
 from features.store.online_records import Block
@@ -43,6 +44,17 @@ def test_exactly_this_customer_is_forgotten(shop: Path, capsys: pytest.CaptureFi
     assert forget(shop, "c1", capsys) == {"customer_id": "c1", "forgotten": True, **NONE}
     assert [customer for customer, _ in open_records(shop).scan()] == ["c2"]
     assert forget(shop, "c1", capsys) == {"customer_id": "c1", "forgotten": False, **NONE}
+
+
+def test_what_was_published_before_is_removed_for_it_may_hold_the_customer(
+    shop: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folders = [shop / "state" / "unified", shop / "state" / "snapshots"]
+    for folder in folders * 2:
+        with new_generation(folder) as part:
+            (part / "table").write_text("c1", encoding="utf-8")
+    forget(shop, "c1", capsys)
+    assert [[path.name for path in sorted(folder.iterdir())] for folder in folders] == [["000002", "current"]] * 2
 
 
 def test_it_says_what_a_later_build_brings_back(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,7 +7,14 @@ from pathlib import Path
 import pytest
 
 from features.base.database_engine import open_engine
-from features.base.generations import CURRENT, current_generation, hold_generation, new_generation
+from features.base.generations import (
+    CURRENT,
+    current_generation,
+    hold_generation,
+    new_generation,
+    not_published,
+    remove_earlier,
+)
 from features.base.workspace import Workspace
 from features.config.purposes import Purpose
 from features.consent.customer_data import open_customer_data
@@ -94,3 +101,30 @@ def test_nothing_is_there_before_the_first_run(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
     assert not workspace.unified.exists()
     hold_generation(Reader(), workspace.unified)
+
+
+def test_earlier_generations_are_removed_unless_they_are_read_and_nothing_is_where_none_is_published(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "customers.parquet").write_text("of an older version", encoding="utf-8")
+    remove_earlier(tmp_path)
+    assert (tmp_path / "customers.parquet").is_file()
+    first, reader = publish(tmp_path, "1"), Reader()
+    hold_generation(reader, first)
+    second = publish(tmp_path, "2")
+    remove_earlier(tmp_path)
+    assert (first.is_dir(), second.is_dir()) == (True, True)
+    del reader
+    remove_earlier(tmp_path)
+    assert (first.is_dir(), second.is_dir()) == (False, True)
+
+
+def test_tables_of_before_generations_are_named_with_the_commands_that_write_them_again(tmp_path: Path) -> None:
+    folder = tmp_path / "snapshots"
+    first = not_published("features.not_built", folder, "features", "features").first
+    assert (first.message, first.hint) == ("there are no features yet", "run `nextbest features` first")
+    folder.mkdir()
+    (folder / "features.json").write_text("{}", encoding="utf-8")
+    earlier = not_published("features.not_built", folder, "features", "features").first
+    assert "earlier version" in earlier.message
+    assert earlier.hint == "run `nextbest unify` and then `nextbest features` again"

@@ -77,6 +77,14 @@ def test_a_run_over_the_same_inputs_is_skipped_and_gives_the_report_of_the_one_b
     assert run(tmp_path, 3) == first
 
 
+def test_a_run_that_is_skipped_removes_the_generation_before_which_may_hold_who_has_gone(tmp_path: Path) -> None:
+    run(tmp_path, 3)
+    run(tmp_path, 4)
+    assert {path.name for path in tmp_path.iterdir()} == {"000001", "000002", "current"}
+    run(tmp_path, 4)
+    assert {path.name for path in tmp_path.iterdir()} == {"000002", "current"}
+
+
 @pytest.mark.parametrize("change", [{"count": 4}, {"version": 2}, {"again": True}, {"left": "lost"}])
 def test_other_inputs_another_version_a_request_or_lost_upkeep_make_a_new_generation(
     tmp_path: Path, change: dict[str, object]

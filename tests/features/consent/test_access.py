@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -9,14 +10,18 @@ from typing import Any
 import duckdb
 import pytest
 
+from features.base import workspace as workspace_module
 from features.base.database_engine import open_engine
-from features.base.errors import BadConfiguration, BadData
+from features.base.errors import BadConfiguration, BadData, StorageFailure
+from features.base.generations import current_generation
 from features.base.progress import Silent
 from features.base.workspace import Workspace
 from features.config.workspace_files import load_feeds
 from features.consent import customer_data
+from features.consent.customer_consents import standing_of
 from features.consent.customer_data import CustomerData, Withheld, allowed_customers, open_customer_data, rows_of
 from features.identity import customer_tables
+from features.identity.customer_directory import open_directory
 from features.pipeline.build_features import build_features
 from tests.features.consent.world import FEEDS, who, world
 from tests.features.tiny import STORE, table, unified
@@ -65,6 +70,30 @@ def test_a_grant_expires(workspace: Workspace) -> None:
 
 def test_an_earlier_moment_does_not_bring_back_who_has_withdrawn(workspace: Workspace) -> None:
     assert allowed(workspace, "marketing", as_of=datetime(2026, 1, 4, tzinfo=UTC)) == people_of(workspace, "A1")
+
+
+def test_one_read_is_of_one_generation_though_the_next_is_published_meanwhile(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    purposes, ann, first = load_feeds(workspace)[0].purposes, who(workspace, "A1"), workspace.unified
+    till = workspace.root / "till.csv"
+    till.write_text(till.read_text(encoding="utf-8").replace("A1,2026-01-05,10", "A1,2026-01-05,99"), encoding="utf-8")
+    unified(workspace)
+    published = current_generation(workspace.state / "unified")
+    assert published != first
+
+    def read(job: Callable[[], object]) -> object:
+        found = iter([first])
+        monkeypatch.setattr(workspace_module, "current_generation", lambda _: next(found, published))
+        return job()
+
+    rows = read(lambda: rows_of(workspace, purposes, "events", ann, purpose=None)["amount"].to_pylist())
+    assert rows == [10]
+    assert read(lambda: allowed_customers(workspace, purposes, purpose=None)[ann]) == 1
+    assert read(lambda: standing_of(workspace, purposes, ann))
+    (first / "personal" / "records.parquet").unlink()
+    with pytest.raises(StorageFailure, match=r"records\.parquet"):  # that of the other generation is there
+        read(lambda: open_directory(workspace))
 
 
 def test_every_table_lacks_the_rows_of_who_is_withheld(workspace: Workspace) -> None:

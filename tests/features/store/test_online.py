@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import sqlite3
 import threading
@@ -13,6 +14,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from features.base.errors import BadData
 from features.store.repository import Store, open_store
 
 JAN = datetime(2026, 1, 1, tzinfo=UTC)
@@ -37,6 +39,17 @@ def push(store: Store, customer: str, total: float, *, at: datetime, created: da
 
 def total(store: Store, customer: str = "ann") -> object:
     return store.online([customer], ["spend__sum"], as_of=MAR)[0].values["spend__sum"]
+
+
+@pytest.mark.parametrize("column", ["customer_id", "event_timestamp", "created_timestamp", "spend__count"])
+def test_rows_that_lack_a_column_are_refused_by_its_name(store: Store, write_view, column: str) -> None:
+    store.apply([write_view("spend", SPEND, {JAN: [("ann", 1.0, 1)]})])
+    row = {"customer_id": ["ann"], "event_timestamp": [FEB], "created_timestamp": [FEB], "spend__sum": [2.0]}
+    rows = pd.DataFrame(row | {"spend__count": [1]}).drop(columns=column)
+    with pytest.raises(BadData, match=column):
+        store.feast.write_to_online_store("spend", rows)
+    with pytest.raises(BadData, match=column):
+        asyncio.run(store.feast.write_to_online_store_async("spend", inputs=rows.to_dict("list")))
 
 
 def test_every_type_comes_back_as_it_was_written(store: Store, write_view) -> None:

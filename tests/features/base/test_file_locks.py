@@ -1,0 +1,113 @@
+"""Locks on file systems that lock otherwise or not at all, and the locks of a process that forks."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from features.base.database_engine import EngineResources, open_engine
+from features.base.errors import StorageFailure
+from features.base.generations import new_generation
+from features.base.storage import atomic_file, write_json
+from features.base.workspace import Workspace
+from features.base.workspace_lock import workspace_lock
+
+FORKED = """
+import os, pathlib, sys, time
+from features.base.errors import StorageFailure
+from features.base.storage import atomic_file
+from features.base.workspace import Workspace
+from features.base.workspace_lock import workspace_lock
+folder = pathlib.Path(sys.argv[1])
+with atomic_file(folder / "report.json"), workspace_lock(Workspace(folder), "train"):
+    if os.fork() == 0:
+        try:
+            with workspace_lock(Workspace(folder), "child", wait_s=0):
+                print("not refused", flush=True)
+        except StorageFailure:
+            print(os.getpid(), flush=True)
+    time.sleep(600)
+"""
+
+
+def write(folder: Path) -> None:
+    write_json(folder / "report.json", {})
+
+
+def publish(folder: Path) -> None:
+    with new_generation(folder) as part:
+        (part / "table").write_text("1", encoding="utf-8")
+
+
+def take_workspace_lock(folder: Path) -> None:
+    with workspace_lock(Workspace(folder), "unify"):
+        pass
+
+
+def spill(folder: Path) -> None:
+    with open_engine(folders=[], resources=EngineResources(spill=folder)):
+        pass
+
+
+@pytest.mark.parametrize("code", [errno.ENOLCK, errno.EBADF, errno.EOPNOTSUPP])
+@pytest.mark.parametrize("work", [write, publish, take_workspace_lock, spill])
+def test_a_file_system_without_locks_is_named_with_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, work: Callable[[Path], None], code: int
+) -> None:
+    def refuse(*_: int) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with pytest.raises(StorageFailure) as caught:
+        work(tmp_path)
+    assert caught.value.first.code == "storage.no_locks"
+    assert "local disk" in caught.value.first.hint
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_a_file_is_opened_for_writing_as_network_file_systems_require_of_an_exclusive_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flock = fcntl.flock
+
+    def network_flock(handle: int, operation: int) -> None:
+        read_only = fcntl.fcntl(handle, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY
+        if read_only and not Path(f"/dev/fd/{handle}").is_dir():
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        flock(handle, operation)
+
+    monkeypatch.setattr(fcntl, "flock", network_flock)
+    abandoned = tmp_path / ".report.json.000000000000.part"
+    abandoned.touch()
+    write(tmp_path)
+    take_workspace_lock(tmp_path)
+    assert not abandoned.exists()
+
+
+def test_a_forked_process_holds_no_lock_and_frees_none(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", FORKED, str(tmp_path)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
+    assert process.stdout is not None
+    child = int(process.stdout.readline())
+    try:
+        with pytest.raises(StorageFailure, match="nextbest train"), workspace_lock(Workspace(tmp_path), "unify"):
+            pass
+        process.kill()
+        process.wait()
+        with workspace_lock(Workspace(tmp_path), "unify", wait_s=0):
+            pass
+        with atomic_file(tmp_path / "report.json") as part:
+            assert list(tmp_path.glob(".report.json.*.part")) == [part]
+    finally:
+        os.kill(child, signal.SIGKILL)
+        process.kill()
+        process.communicate()
