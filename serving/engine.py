@@ -148,7 +148,7 @@ class Decider:
 
         Raises
         ------
-        BadData : when a feature is not among the values, or not what the catalogue says it is
+        BadData : when a feature is not among the values, or is not of its type in the catalogue
         """
         found: dict[str, Column] = {}
         for name in self._features if names is None else names:
@@ -207,8 +207,8 @@ class Decider:
         one decision per customer, in their order
         """
         columns = self.columns(values)
-        nobody = absent is not None and None not in absent
-        models = () if nobody else self._models
+        all_absent = absent is not None and None not in absent
+        models = () if all_absent else self._models
         scores = self.scorer.score(columns, models=models, threads=threads)
         batch = CustomerBatch(
             customer_ids=customers,

@@ -26,7 +26,7 @@ class BatchResult:
     Parameters
     ----------
     decided : customers
-    by_offer : how often each offer stands first
+    by_offer : how often each offer is ranked first
     no_action : customers without an offer, by reason
     degraded : inputs that were missing for all decisions
     folder : the published list

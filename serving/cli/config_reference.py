@@ -49,7 +49,7 @@ _HEAD = f"""# Configuration reference
 Every key of every workspace file. Generated from the typed models by `nextbest config reference` (which prints this
 page); do not edit it: change the model and run `nextbest config reference > {PAGE}`.
 
-NAME stands for a name that you choose, `[]` for each entry of a list. A length of time is a whole number and a unit,
+NAME is a name that you choose, `[]` for each entry of a list. A length of time is a whole number and a unit,
 such as `30d`, `12h`, `15m`, `30s` or `2w`; a short wait is written in `ms` or `s`. An amount of memory is a number and
 `MB` or `GB`. A secret is written as `${{env:NAME}}` or `${{file:PATH}}`, never as itself. An unknown key is refused."""
 
@@ -154,7 +154,7 @@ def as_json() -> dict[str, Any]:
 def _collect(model: type[BaseModel], place: str, places: dict[type[BaseModel], list[str]]) -> None:
     known = model in places
     places.setdefault(model, []).append(place)
-    if known:  # what lies inside is listed where the model first stands
+    if known:  # its keys are listed where the model first appears
         return
     for name, field in model.model_fields.items():
         here = ".".join(filter(None, [place, field.alias or name]))

@@ -81,6 +81,6 @@ def withheld(workspace: Folder = Path(), as_json: AsJson = False) -> None:
     report = last_report(workspace_of(workspace))
     terminal = Terminal(as_json=as_json)
     terminal.answer({"customers": report.customers, "withheld_by": report.withheld_by})
-    for line in withheld_lines(report.withheld_by) or ["nobody is withheld"]:
+    for line in withheld_lines(report.withheld_by) or ["no customer is withheld"]:
         terminal.say(line.strip())
     terminal.next_step("nextbest consent show CUSTOMER")

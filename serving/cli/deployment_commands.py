@@ -23,7 +23,7 @@ from training.registry.promotion import roll_back
 def promote(
     model: Annotated[str, typer.Argument(help="The model.")],
     version: Annotated[int | None, typer.Option(help="The version; the latest if left out.")] = None,
-    reason: Annotated[str, typer.Option(help="Why; kept in the ledger.")] = "promoted by hand",
+    reason: Annotated[str, typer.Option(help="Why; recorded in the ledger.")] = "promoted by hand",
     workspace: Folder = Path(),
     as_json: AsJson = False,
 ) -> None:
@@ -35,7 +35,7 @@ def promote(
 
 def rollback(
     model: Annotated[str, typer.Argument(help="The model.")],
-    reason: Annotated[str, typer.Option(help="Why; kept in the ledger.")] = "rolled back by hand",
+    reason: Annotated[str, typer.Option(help="Why; recorded in the ledger.")] = "rolled back by hand",
     workspace: Folder = Path(),
     as_json: AsJson = False,
 ) -> None:

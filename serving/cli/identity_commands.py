@@ -29,8 +29,8 @@ app = typer.Typer(
 )
 
 Customer = Annotated[str, typer.Argument(help="Any id that a customer ever had.")]
-Reason = Annotated[str, typer.Option("--reason", help="Why; kept in the ledger.")]
-By = Annotated[str | None, typer.Option("--by", help="Who says so; the system's user if left out.")]
+Reason = Annotated[str, typer.Option("--reason", help="Why; recorded in the ledger.")]
+By = Annotated[str | None, typer.Option("--by", help="Who judges; the system's user if left out.")]
 
 
 class JudgementChoice(StrEnum):

@@ -89,7 +89,7 @@ COMMANDS = {
     ),
     "quarantine": LazyCommand(
         "quarantine_commands:app",
-        "Rows that could not be used: where they stand and why, and reading them again.",
+        "Rows that could not be used: where they are and why, and reading them again.",
     ),
     "config": LazyCommand(
         "config_command:app",

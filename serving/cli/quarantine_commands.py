@@ -19,7 +19,7 @@ from serving.cli.terminal import Terminal
 
 app = typer.Typer(
     name="quarantine",
-    help="Rows that could not be used: where they stand and why, and reading them again.",
+    help="Rows that could not be used: where they are and why, and reading them again.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -31,10 +31,10 @@ OfFeed = Annotated[str | None, typer.Option("--feed", help="Of one feed; of all 
 def list_rows(
     workspace: Folder = Path(),
     feed: OfFeed = None,
-    show_rows: Annotated[bool, typer.Option("--show-rows", help="Also what they say, which may be personal.")] = False,
+    show_rows: Annotated[bool, typer.Option("--show-rows", help="Also their contents, which may be personal.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show what is kept aside, by feed and reason, with the rows' places."""
+    """Show the quarantined rows, by feed and reason, with the their places."""
     terminal = Terminal(as_json=as_json)
     place = workspace_of(workspace)
     groups = quarantined_groups(place, _feeds(place, feed), show_rows=show_rows)
@@ -56,7 +56,7 @@ def replay(workspace: Folder = Path(), feed: OfFeed = None, as_json: AsJson = Fa
     groups = quarantined_groups(place, feeds)
     still = sum(group.rows for group in groups)
     terminal.answer({"before": before, "rows": still, "groups": [group.as_dict() for group in groups]})
-    terminal.say(f"{before} rows were kept aside, {still} are")
+    terminal.say(f"{before} rows were quarantined, {still} are")
     for line in _lines(groups):
         terminal.say(line.replace("[", r"\["))
     terminal.next_step("nextbest features")
@@ -70,7 +70,7 @@ def _feeds(workspace: Workspace, feed: str | None) -> list[str]:
 
 
 def _lines(groups: Sequence[QuarantinedGroup]) -> list[str]:
-    lines = [] if groups else ["nothing is kept aside"]
+    lines = [] if groups else ["no row is quarantined"]
     for group in groups:
         more = ", …" if group.rows > len(group.places) else ""
         earlier = f", {group.earlier} of them of earlier loads" if group.earlier else ""

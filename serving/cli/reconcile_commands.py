@@ -45,7 +45,9 @@ def consistency(
     workspace: Folder = Path(),
     limit: Annotated[float, typer.Option(min=0, max=1, help="The greatest mismatch rate of a feature.")] = 0.001,
     missing_limit: Annotated[float, typer.Option(min=0, max=1, help="The greatest missing rate.")] = 0.01,
-    stale_limit: Annotated[float, typer.Option(min=0, max=1, help="The greatest stale rate; told only at 1.")] = 1.0,
+    stale_limit: Annotated[
+        float, typer.Option(min=0, max=1, help="The greatest stale rate; only reported at 1.")
+    ] = 1.0,
     newest: Annotated[int, typer.Option(min=1, help="How many of the newest logged vectors are compared.")] = 10_000,
     as_json: AsJson = False,
 ) -> None:
@@ -113,7 +115,7 @@ def _above(found: ConsistencyReport, limits: dict[str, float]) -> Iterator[Probl
 
 
 _HINTS = {
-    "mismatch": "`nextbest features reconcile` tells whether the online store differs now; see what fills it otherwise",
+    "mismatch": "`nextbest features reconcile` shows whether the online store differs now; see what fills it otherwise",
     "missing": "`nextbest features reconcile` fills in what is missing online",
     "stale": "build more often, or let the worker follow the streamed events",
 }

@@ -112,7 +112,7 @@ class ProgressBar:
 
 
 def exit_code(error: BaseException, terminal: Terminal) -> int:
-    """Show an error and return the exit code that stands for it.
+    """Show an error and return its exit code.
 
     An unexpected error is a defect of nextbest: its type and place are shown, never its message, which may
     hold somebody's data; NEXTBEST_DEBUG=1 shows all of it.

@@ -41,9 +41,9 @@ def _unify_report(report: UnifyReport) -> StepReport:
     odd = [check for check in report.checks if check.outcome in ("failed", "repaired")]
     lines = [
         f"{report.records} records are {report.customers} customers; "
-        f"{report.quarantined} rows kept aside, {report.withheld} customers without every consent"
+        f"{report.quarantined} rows quarantined, {report.withheld} customers without every consent"
     ]
-    same = [name for name, told in report.feeds.items() if told == "already applied"]
+    same = [name for name, state in report.feeds.items() if state == "already applied"]
     lines += [f"  already applied, and not read again: {', '.join(same)}"] if same else []
     lines += withheld_lines(report.withheld_by)
     lines += [f"  {check.code} {check.feed or 'all feeds'}: {check.outcome}, {check.detail}" for check in odd]

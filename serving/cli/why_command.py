@@ -69,7 +69,7 @@ def owners(workspace: Folder = Path(), as_json: AsJson = False) -> None:
     for owner in found:
         terminal.say(
             f"{owner.name} counts {owner.counted} customers, who are {owner.customers}; "
-            f"{owner.only_here} of them nobody else knows ({', '.join(owner.feeds)})"
+            f"{owner.only_here} of them only here ({', '.join(owner.feeds)})"
         )
     terminal.next_step("nextbest why CUSTOMER FIELD")
 

@@ -93,6 +93,6 @@ def _held_back(story: Story) -> Table:
 
 
 def footer(story: Story) -> str:
-    """Return one line that says what the card rests on."""
+    """Return one line with the versions and times behind the card."""
     models = ", ".join(f"{model} {version}" for model, version in sorted(story.decision.model_versions.items()))
     return f"as of {iso(story.as_of)} · policy {story.decision.policy_version} · models {models}"

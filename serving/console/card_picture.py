@@ -1,4 +1,4 @@
-"""The decision card as a picture: an SVG that stands alone, without fonts or anything else from the network."""
+"""The decision card as a picture: a self-contained SVG, without fonts or anything else from the network."""
 
 from __future__ import annotations
 

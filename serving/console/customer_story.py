@@ -1,4 +1,4 @@
-"""One customer's story: the records that became one, the risk of leaving, the decision and what was held back."""
+"""One customer's story: the records that became one, the risk of leaving, the decision and the offers not made."""
 
 from __future__ import annotations
 
@@ -72,12 +72,14 @@ def tell(
 
     Raises
     ------
-    BadData : nobody decided for this customer
+    BadData : no decision was made for this customer
     """
     decided = read_parquet(workspace.published / "decisions" / PARQUET, columns=["customer_id", "decision_id"])
     found = decided.filter(pc.equal(decided["customer_id"], customer_id))
     if not found.num_rows:
-        raise BadData("story.unknown_customer", "nobody decided for this customer", hint="run `nextbest decide` first")
+        raise BadData(
+            "story.unknown_customer", "no decision was made for this customer", hint="run `nextbest decide` first"
+        )
     purposes, as_of = load_feeds(workspace)[0].purposes, decider.catalogue.as_of
     arrays = decider.columns(columns)
     risks = []
@@ -98,7 +100,7 @@ def tell(
 
 
 def _golden(workspace: Workspace, purposes: Mapping[str, Purpose], customer_id: str, *, as_of: datetime) -> Row:
-    """Return the golden record with what identifies the person, which lies apart."""
+    """Return the golden record with what identifies the person, which is stored separately."""
     (known,) = _rows(workspace, purposes, "golden", customer_id, as_of=as_of, personal=False)
     (personal,) = _rows(workspace, purposes, "golden", customer_id, as_of=as_of, personal=True)
     return {**known, **personal}

@@ -118,7 +118,7 @@ def _choose(
         capped=np.full(shape, -1, dtype=np.int16),
         full=np.zeros(shape, dtype=np.bool_),
     )
-    room = request.remaining_contacts.copy()
+    remaining = request.remaining_contacts.copy()
     given = np.zeros(request.rows, dtype=np.int16)
     active = np.arange(request.rows)
     for turn in range(shape[0]):
@@ -133,7 +133,7 @@ def _choose(
         for column in range(preference.shape[1]):
             channel = preference[offers, column]
             wanted = (channel >= 0) & (taken < 0)
-            closing = _closing(policy, room, offers, channel, active)
+            closing = _closing(policy, remaining, offers, channel, active)
             capped = np.where(wanted & (capped < 0), closing, capped)
             free = wanted & (closing < 0)
             for number, place in full_from.items():
@@ -152,17 +152,17 @@ def _choose(
         selection.channel[those, rows] = taken[made]
         if policy.caps:
             hit = policy.cap_counts[:, those] & _about(policy, taken[made])
-            room[:, rows] -= hit
+            remaining[:, rows] -= hit
     return selection
 
 
 def _closing(
-    policy: Policy, room: IntArray, offers: NDArray[np.intp], channel: NDArray[np.int16], rows: NDArray[np.intp]
+    policy: Policy, remaining: IntArray, offers: NDArray[np.intp], channel: NDArray[np.int16], rows: NDArray[np.intp]
 ) -> NDArray[np.int16]:
     """Return the number of the first cap that closes the channel to the offer, -1 where none does."""
     if not policy.caps:
         return np.full(len(rows), -1, dtype=np.int16)
-    shut = policy.cap_applies[:, offers] & (room[:, rows] <= 0) & _about(policy, channel)
+    shut = policy.cap_applies[:, offers] & (remaining[:, rows] <= 0) & _about(policy, channel)
     return np.where(shut.any(axis=0), shut.argmax(axis=0), -1).astype(np.int16)
 
 

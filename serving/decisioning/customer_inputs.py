@@ -95,7 +95,7 @@ class CustomerBatch:
         if len(set(self.customer_ids)) != rows:
             raise BadData(
                 "decide.duplicate_customer",
-                "a customer stands twice in the batch",
+                "a customer is listed twice in the batch",
                 where="customer batch",
                 hint="give each customer once",
             )

@@ -140,8 +140,8 @@ def _cap(offer: CompiledOffer, request: DecisionRequest) -> Iterator[RuleResult]
 
 
 def _suppression(offer: CompiledOffer, request: DecisionRequest) -> Iterator[RuleResult]:
-    for rule, held in request.suppressed(offer).items():
-        yield rule, ~held
+    for rule, suppressed in request.suppressed(offer).items():
+        yield rule, ~suppressed
 
 
 def _equals(record: NDArray[np.generic], wanted: int) -> BoolArray:

@@ -165,7 +165,7 @@ class Offer(Settings):
     @classmethod
     def _once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         if len(set(value)) < len(value):
-            raise ValueError("a channel stands twice: keep one")
+            raise ValueError("a channel is listed twice: keep one")
         return value
 
     @model_validator(mode="after")

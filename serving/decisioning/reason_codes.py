@@ -28,7 +28,7 @@ class Stage(StrEnum):
 
 
 class Reason(NamedTuple):
-    """One reason for an offer; its number stands apart, so that it can be withheld.
+    """One reason for an offer; its number is a field of its own, so that it can be withheld.
 
     Attributes
     ----------
@@ -57,7 +57,7 @@ BLOCKED: dict[str, str] = {
     Stage.FEATURES_UNREAD: "The customer's features could not be read, so nothing is offered",
     Stage.VALIDITY: "The offer is outside the dates on which it is valid",
     Stage.CHANNEL: "The offer is not made through this channel",
-    Stage.PURPOSE: "The offer's purpose is not the one that was asked for, or is not declared",
+    Stage.PURPOSE: "The offer's purpose is not the requested one, or is not declared",
     Stage.CONSENT: "The customer has not consented to the offer's purpose, has objected, or neither could be read",
     Stage.ELIGIBILITY: "The customer does not meet the offer's eligibility rule",
     Stage.APPLICABILITY: "The offer does not apply to what the customer has",

@@ -7,7 +7,7 @@ from serving.decisioning.reason_codes import NO_ACTION, REGISTRY, Blocked, Reaso
 
 
 def explain(decision: Decision) -> tuple[str, ...]:
-    """Return one sentence for each offer made, or one that says why there is none.
+    """Return one sentence for each offer made, or one sentence with the reason for none.
 
     Examples
     --------
@@ -25,7 +25,7 @@ def explain_item(item: DecisionItem) -> str:
 
 
 def explain_reason(reason: Reason) -> str:
-    """Return a reason with its number, for whoever may see everything.
+    """Return a reason with its number, for a reader who may see everything.
 
     Examples
     --------

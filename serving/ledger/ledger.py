@@ -30,7 +30,7 @@ PATIENCE_S = 30.0
 
 @dataclass(frozen=True)
 class RecordedOutcome:
-    """One outcome as it stands in the ledger."""
+    """One outcome as recorded in the ledger."""
 
     offer: str
     outcome: str
@@ -79,7 +79,7 @@ class DecisionLedger:
 
         Parameters
         ----------
-        before_commit : called inside the transaction when all is written; when it raises, nothing is kept
+        before_commit : called inside the transaction when all is written; when it raises, nothing is written
         """
         encoder = Encoder()
         with self.connections.writing() as connection:
@@ -124,7 +124,7 @@ class DecisionLedger:
         at : when it happened
         reason : why, such as an agent's reason to override
         value : what it was worth, in the company's currency
-        before_commit : called inside the transaction when all is written; when it raises, nothing is kept
+        before_commit : called inside the transaction when all is written; when it raises, nothing is written
 
         Raises
         ------

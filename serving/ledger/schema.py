@@ -21,7 +21,7 @@ CREATE TABLE IF NOT EXISTS decisions (
     model_versions   TEXT    NOT NULL,  -- JSON object
     feature_time     INTEGER,
     consent_record   TEXT,
-    refusals_id      TEXT    NOT NULL   -- the offers not made, kept once for all decisions with the same ones
+    refusals_id      TEXT    NOT NULL   -- the offers not made, stored once for all decisions with the same ones
 );
 
 CREATE INDEX IF NOT EXISTS decisions_of_customer ON decisions (customer_id, decision_time);

@@ -1,6 +1,6 @@
 """Middleware before every route: key → role, limits and strict JSON of the body, deadline, request id, log line.
 
-It stands before BentoML's own routes, too: a path that is not a route of this service is answered with 404, and without
+It also guards BentoML's own routes: a path that is not a route of this service is answered with 404, and without
 a key with 401. Every error is a problem document.
 """
 
@@ -97,7 +97,7 @@ class Guard:
 
     Parameters
     ----------
-    app : what it stands before, such as BentoML's app; without `routed` it answers the routes
+    app : the guarded app, such as BentoML's app; without `routed` it answers the routes
     routed : answers the routes, past everything else in `app`, whose own layers cost more than a route does
     gate : gives the roles once the service context is loaded
     routes : of the app; every other path is answered with 404

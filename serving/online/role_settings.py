@@ -40,7 +40,7 @@ FIELDS: dict[FieldName, str] = {
     "features": "every feature of a customer",
     "profile": "the features of a customer that come from the customers table (attributes)",
     "consents": "what the customer has allowed",
-    "events": "POST /v1/events: telling what any customer did; what is kept aside tells whether an id is known",
+    "events": "POST /v1/events: sends events of any customer; the count of dead letters reveals whether an id is known",
     "metrics": "GET /metrics",
 }
 """The closed list of fields, and what each covers; ids, versions and what was degraded are in every answer."""
@@ -115,7 +115,7 @@ class RiskBands(Settings):
 
 
 class FeatureReadSampling(Settings):
-    """Which share of the reads is kept, for how long, so that `nextbest features consistency` can prove them right."""
+    """Which share of the reads is kept, for how long, so that `nextbest features consistency` can check them."""
 
     sample: Annotated[float, Field(ge=0, le=1)] = Field(default=0.0, description="share of the customers' reads")
     keep: PositiveDuration = Field(default=timedelta(days=14), description="how long they are kept")

@@ -23,11 +23,11 @@ _RULE_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9.\-]*(?:_[A-Za-z0-9.\-]+)*$")
 
 @dataclass(frozen=True)
 class Role:
-    """What a key stands for: purposes, fields, customers, channels and actions.
+    """What a key permits: purposes, fields, customers, channels and actions.
 
     Attributes
     ----------
-    key_digest : SHA-256 of the key; the key itself is not kept
+    key_digest : SHA-256 of the key; the key itself is not stored
     rule : which customers it may see; none is all
     channels : the channels it decides for and reports outcomes of; none is any
     actions : what it may do of all that its fields allow; none is all of that
@@ -148,7 +148,7 @@ def read_roles(workspace: Workspace) -> tuple[tuple[Role, ...], RiskBands]:
 
 
 def role_of(key: str, roles: Sequence[Role]) -> Role | None:
-    """Return the role that a key stands for; every role is compared, in a time that does not depend on the key.
+    """Return the role of a key; every role is compared, in a time that does not depend on the key.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""The request and reply models of the API: strict requests; replies in which a field that is not held is absent."""
+"""The request and reply models of the API: strict requests; replies without the fields that a role does not hold."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Reply(BaseModel):
 
 
 class Context(Request):
-    """What the caller knows of the moment."""
+    """The situation in which the caller decides."""
 
     weights: dict[Named, Weight] = Field(
         default_factory=dict,
@@ -91,7 +91,7 @@ class EventsReply(Reply):
     accepted: int = Field(description="new, and in the log")
     duplicates: int = Field(description="in the log already, under the same feed and id")
     aside: dict[str, int] = Field(
-        description="kept aside, by reason (feed, future, unknown_customer, unknown_record), until they can be used"
+        description="dead letters, by reason (feed, future, unknown_customer, unknown_record), until they can be used"
     )
 
 

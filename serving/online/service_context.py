@@ -27,7 +27,7 @@ from serving.online.roles import Role, load_roles, read_roles
 _LOG = structlog.get_logger("nextbest.online")
 TTL_S = 300
 WORKSPACE = "NEXTBEST_WORKSPACE"
-_NOBODY = "nobody"
+_NO_CUSTOMER = "no customer"
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class ServiceContext:
 
     def unread_reason(self) -> str:
         """Return why the online store cannot be read at this moment: ``timeout``, ``unreachable``; empty if it can."""
-        (row,) = self.reader.read([_NOBODY], self._one_feature, as_of=self.decider.catalogue.as_of)
+        (row,) = self.reader.read([_NO_CUSTOMER], self._one_feature, as_of=self.decider.catalogue.as_of)
         return row.unread
 
     @property
@@ -143,6 +143,6 @@ def open_service_context(workspace: Workspace) -> ServiceContext:
 def _warm_up(context: ServiceContext) -> None:
     """Decide once without writing it, so that the first caller does not wait for what is loaded at first use."""
     now, decider = context.decider.catalogue.as_of, context.decider
-    (nobody,) = context.reader.read([_NOBODY], decider.catalogue.features, as_of=now)
-    values = {name: [nobody.values[name]] for name in decider.features}
-    decider.decide([_NOBODY], values, as_of=now, actor_role="", scope="online", log=False)
+    (row,) = context.reader.read([_NO_CUSTOMER], decider.catalogue.features, as_of=now)
+    values = {name: [row.values[name]] for name in decider.features}
+    decider.decide([_NO_CUSTOMER], values, as_of=now, actor_role="", scope="online", log=False)

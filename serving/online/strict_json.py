@@ -41,7 +41,7 @@ def check(body: bytes) -> None:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        raise refuse(400, "body.duplicate_key", "a key stands twice in one object")
+        raise refuse(400, "body.duplicate_key", "an object has the same key twice")
     return found
 
 

@@ -52,5 +52,5 @@ class WorkerPool:
         return await asyncio.shield(running)
 
     def close(self, *, wait: bool = False) -> None:
-        """End the threads after what they have taken in; wait for that if asked."""
+        """End the threads after what they have taken in; optionally wait for that."""
         self._threads.shutdown(wait=wait)

@@ -36,7 +36,7 @@ def test_nothing_kept_aside_is_said_and_what_follows(tmp_path: Path, capsys: pyt
     assert _run(["unify", "-w", str(tmp_path)]) == 0
     capsys.readouterr()
     assert _run(["quarantine", "list", "-w", str(tmp_path)]) == 0
-    assert capsys.readouterr().out.splitlines() == ["nothing is kept aside", "next: nextbest features"]
+    assert capsys.readouterr().out.splitlines() == ["no row is quarantined", "next: nextbest features"]
 
 
 def test_a_feed_that_is_not_declared_is_64(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -91,9 +91,7 @@ def test_owners_tells_how_many_each_counts(workspace: Workspace, capsys: pytest.
     found = document["owners"]
     counts = {name: (owner["counted"], owner["customers"], owner["only_here"]) for name, owner in found.items()}
     assert counts == {"marketing": (1, 1, 0), "sales": (2, 1, 0)}
-    assert "sales counts 2 customers, who are 1; 0 of them nobody else knows (crm)" in said(
-        workspace, "owners", capsys=capsys
-    )
+    assert "sales counts 2 customers, who are 1; 0 of them only here (crm)" in said(workspace, "owners", capsys=capsys)
 
 
 def test_before_unification_both_say_what_to_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

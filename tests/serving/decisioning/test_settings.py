@@ -80,7 +80,7 @@ def test_an_empty_file_is_a_catalogue_without_offers(tmp_path: Path) -> None:
         ("every: 7d", "every: weekly", "such as 30d"),
         ("every: 7d", "every: 7d, offer: a, group: b", "keep `offer` or `group`"),
         ("after: rejected", "after: refused", "rejected"),
-        ("[agent, email]", "[agent, agent]", "stands twice"),
+        ("[agent, email]", "[agent, agent]", "is listed twice"),
         ("[agent, email]", "[]", "at least 1"),
         ("id: fibre-upgrade", "id: NO_ACTION", "choose another id"),
         ("margin: 120", "margin: .nan", "finite"),
