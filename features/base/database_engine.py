@@ -15,6 +15,7 @@ import duckdb
 from features.base.errors import BadConfiguration, StorageFailure
 from features.base.file_locks import open_to_lock, release_lock, remove_unless_locked, take_lock
 from features.base.machine import available_memory, available_processors, format_size
+from features.base.telephone import register_telephones
 
 #: The least memory that is taken by default, where the machine has it.
 _LEAST_MEMORY = 512_000_000
@@ -95,6 +96,7 @@ def open_engine(
             engine.execute("SET allowed_paths = ?", [files])
             engine.execute("SET enable_external_access = false")
             engine.execute("SET lock_configuration = true")
+            register_telephones(engine)
             try:
                 yield engine
             finally:

@@ -1,23 +1,28 @@
-"""Telephone numbers read in one way everywhere: as E.164, and as SQL of the digits that are compared.
+"""Telephone numbers, read in one way everywhere: by the country of the record, of the feed or of the company.
 
-An extension (``01632 960961 ext. 5``) is no part of the number in any of them.
+An extension (``01632 960961 ext. 5``) is no part of a number.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from functools import cache
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cache, lru_cache
 
+import duckdb
 import phonenumbers
 
-from features.base.database_engine import literal
+from features.base.countries import country_code
 
-#: Digits that are compared: all that the national and the international spelling of a number share.
-COMPARED_DIGITS = 9
+#: Fewer digits are not compared.
+LEAST_DIGITS = 7
 #: An extension and what follows it, after a digit or a bracket; for Python and for DuckDB, in lower case.
 _EXTENSION = r"([0-9)])[ ,;.(\[-]*(?:;ext|ext|extn|extension|x|#|~|int|poste|durchwahl|dw|anexo|доб)[ .:=]*[0-9].*$"
 _EXTENSIONS = re.compile(_EXTENSION, re.IGNORECASE | re.DOTALL)
+#: What was dialled before the ten digits of a Mexican number until 2019, and is no part of it.
+_MEXICO_ABROAD = re.compile(r"^((?:\+|00) *52)[ -]*1(?=(?:[ ().-]*[0-9]){10}$)")
+_MEXICO_AT_HOME = re.compile(r"^(?:01|044|045|1)(?=(?:[ ().-]*[0-9]){10}$)")
 _PLAIN_NUMBER = re.compile(r"[0-9(][0-9 ().-]*")
 _MARKS = str.maketrans("", "", " ().-")
 
@@ -46,7 +51,12 @@ def e164(text: str, region: str | None) -> str | None:
     >>> e164("01632 960961 x5", "GB"), e164("+44 (0)1632 960961", None), e164("01632 960961", None)
     ('+441632960961', '+441632960961', None)
     """
-    number = without_extension(text)
+    number = without_extension(text).strip()
+    number = _MEXICO_ABROAD.sub(r"\1", number)
+    if region == "MX":
+        number = _MEXICO_AT_HOME.sub("", number)
+    if region is None and number.startswith("00"):
+        number = f"+{number[2:]}"
     plan = _national_plan(region)
     return (plan.read(number) if plan is not None else None) or e164_by_library(number, region)
 
@@ -79,50 +89,141 @@ def without_extension_sql(text: str) -> str:
     >>> duckdb.sql(f"SELECT {sql}").fetchall()
     [('020 7946 0018',)]
     """
-    return f"regexp_replace({text}, {literal(_EXTENSION)}, '\\1', 'is')"
+    return f"regexp_replace({text}, '{_EXTENSION}', '\\1', 'is')"
 
 
-def digits_sql(text: str) -> str:
-    """Return SQL of all digits of a telephone number without its extension; empty where it has none.
+def telephone_number(text: str, country: str | None, region: str | None) -> str | None:
+    """Return a telephone number as E.164: by the country of its record or else `region`; None where neither reads it.
 
-    Examples
-    --------
-    >>> import duckdb
-    >>> sql = digits_sql("'(020) 7946-0018'")
-    >>> duckdb.sql(f"SELECT {sql}").fetchall()
-    [('02079460018',)]
-    """
-    return f"regexp_replace({without_extension_sql(text)}, '[^0-9]', '', 'g')"
-
-
-def compared_sql(text: str) -> str:
-    """Return SQL of the digits by which a telephone number is compared; NULL where there are too few.
+    Parameters
+    ----------
+    text : as it is written
+    country : of the record that holds it, as it is written there
+    region : ISO 3166 code of the feed's or the company's country
 
     Examples
     --------
-    >>> import duckdb
-    >>> sql = compared_sql("'+44 20 7946 0018'")
-    >>> duckdb.sql(f"SELECT {sql}").fetchall()
-    [('079460018',)]
+    >>> telephone_number("22 33 44 55", None, "NO"), telephone_number("030 123456", "Germany", "NO")
+    ('+4722334455', '+4930123456')
     """
-    digits = digits_sql(text)
-    return f"CASE WHEN length({digits}) >= {COMPARED_DIGITS:d} THEN right({digits}, {COMPARED_DIGITS:d}) END"
+    own = country_code(country)
+    return (_e164(text, own) if own is not None else None) or _e164(text, region)
 
 
-def dialled_sql(text: str) -> str:
-    """Return SQL of a number as it is dialled: ``+`` and digits where it is written so, else its digits.
+def national_number(text: str, country: str | None, region: str | None) -> str | None:
+    """Return a telephone number without its country and leading zeros, the same however it is written.
+
+    A number that cannot be read is its digits; None where these are fewer than `LEAST_DIGITS`.
 
     Examples
     --------
-    >>> import duckdb
-    >>> sql = dialled_sql("'+44 20 7946 0018'")
-    >>> duckdb.sql(f"SELECT {sql}").fetchall()
-    [('+442079460018',)]
+    >>> national_number("+44 20 7946 0018", None, None), national_number("020 7946 0018", None, None)
+    ('2079460018', '2079460018')
     """
-    abroad = digits_sql(f"replace({text}, '(0)', '')")  # the national prefix, as in +44 (0)1632
-    return (
-        f"CASE WHEN regexp_matches({text}, '^ *([+]|00)') THEN '+' || ltrim({abroad}, '0') ELSE {digits_sql(text)} END"
+    found = telephone_number(text, country, region)
+    if found is not None:
+        code = phonenumbers.parse(found).country_code
+        return found.removeprefix(f"+{code}").lstrip("0")
+    return digits(text)
+
+
+def digits(text: str) -> str | None:
+    """Return the digits of a number that cannot be read, without leading zeros; None where they are too few.
+
+    Examples
+    --------
+    >>> digits("020 7946 0018 ext. 12"), digits("555")
+    ('2079460018', None)
+    """
+    found = "".join(re.findall("[0-9]", without_extension(text))).lstrip("0")
+    return found if len(found) >= LEAST_DIGITS else None
+
+
+@dataclass(frozen=True)
+class PhoneCountries:
+    """By which country national telephone numbers are read.
+
+    Parameters
+    ----------
+    company : ISO 3166 code of the company's country
+    feeds : feed: country of all its numbers; in other feeds a record's own country comes before the company's
+
+    Examples
+    --------
+    >>> engine = duckdb.connect()
+    >>> register_telephones(engine)
+    >>> number = PhoneCountries("NO").compared_sql("'22 33 44 55'", feed="'crm'", country="NULL")
+    >>> engine.sql(f"SELECT {number}").fetchall()
+    [('+4722334455',)]
+    """
+
+    company: str | None = None
+    feeds: Mapping[str, str] = field(default_factory=dict)
+
+    def region(self, feed: str) -> str | None:
+        """Return the country of a feed's national numbers."""
+        return self.feeds.get(feed, self.company)
+
+    def e164_sql(self, text: str, *, feed: str = "feed", country: str = "country") -> str:
+        """Return SQL of a number as E.164; NULL where it cannot be read.
+
+        Parameters
+        ----------
+        text, feed, country : SQL of the number, of its feed's name, and of the country of its record
+        """
+        return f"telephone_number({text}, {self._countries_sql(feed, country)})"
+
+    def national_sql(self, text: str, *, feed: str = "feed", country: str = "country") -> str:
+        """Return SQL of a number without its country; see `national_number`."""
+        return f"national_number({text}, {self._countries_sql(feed, country)})"
+
+    def compared_sql(self, text: str, *, feed: str = "feed", country: str = "country") -> str:
+        """Return SQL of what two numbers are compared by, NULL where that is nothing.
+
+        It is the E.164 form where the company's country is declared. Where it is not, a national number may be of any
+        country, and numbers are compared without their country.
+        """
+        if self.company is None:
+            return self.national_sql(text, feed=feed, country=country)
+        return f"coalesce({self.e164_sql(text, feed=feed, country=country)}, telephone_digits({text}))"
+
+    def _countries_sql(self, feed: str, country: str) -> str:
+        company = f"'{self.company}'" if self.company is not None else "CAST(NULL AS VARCHAR)"
+        if not self.feeds:
+            return f"{country}, {company}"
+        cases = " ".join(f"WHEN '{name}' THEN '{code}'" for name, code in sorted(self.feeds.items()))
+        declared = f"CASE {feed} {cases} END"
+        return f"CASE WHEN {declared} IS NULL THEN {country} END, coalesce({declared}, {company})"
+
+
+#: No country is declared.
+NO_COUNTRY = PhoneCountries()
+
+
+def register_telephones(engine: duckdb.DuckDBPyConnection) -> None:
+    """Register the functions that the SQL of `PhoneCountries` calls."""
+    three = ["VARCHAR", "VARCHAR", "VARCHAR"]
+    for function in (telephone_number, national_number):
+        engine.create_function(function.__name__, _of_text(function), three, "VARCHAR", null_handling="special")
+    engine.create_function(
+        "telephone_digits",
+        lambda text: None if text is None else digits(text),
+        ["VARCHAR"],
+        "VARCHAR",
+        null_handling="special",
     )
+
+
+def _of_text(function: Callable[[str, str | None, str | None], str | None]) -> Callable[..., str | None]:
+    def read(text: str | None, country: str | None, region: str | None) -> str | None:
+        return None if text is None else function(text, country, region)
+
+    return read
+
+
+@lru_cache(maxsize=1 << 17)
+def _e164(text: str, region: str | None) -> str | None:
+    return e164(text, region)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import re
 
 from pydantic import Field, field_validator, model_validator
 
+from features.base.telephone import PhoneCountries
 from features.config.company import Company
 from features.config.engine_settings import EngineSettings
 from features.config.event_log_settings import EventLogSettings
@@ -68,6 +69,11 @@ class FeedsFile(Settings):
         if faults:
             raise Faults(faults)
         return self
+
+    @property
+    def phone_countries(self) -> PhoneCountries:
+        """By which country national telephone numbers are read."""
+        return PhoneCountries(self.company.country, self.quality.phone_regions)
 
     def speaking_of(self, field: str) -> tuple[str, ...]:
         """Return the feeds of customers that have a word on a field, filled or not; an attribute is its own feed's."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import duckdb
 import pyarrow as pa
 
 from features.base.errors import StorageFailure
-from features.config.feed import Feed
+from features.config.feeds_file import FeedsFile
 from features.consent.consent_ledger import append_words, new_words, read_words
 from features.consent.subjects import remember_subjects, subjects_today, words_of, write_consents
 from features.identity.keyed_digest import load_key
@@ -41,7 +40,7 @@ class Words:
 
 def gather(
     engine: duckdb.DuckDBPyConnection,
-    feeds: Mapping[str, Feed],
+    feeds: FeedsFile,
     *,
     staged: Path,
     ledger_folder: Path,
@@ -66,7 +65,7 @@ def gather(
     Words to enter once the run is accepted; None where nobody ever said anything, and no feed of consents is declared
     """
     ledger = read_words(ledger_folder)
-    if not ledger.num_rows and all(feed.kind != "consents" for feed in feeds.values()):
+    if not ledger.num_rows and all(feed.kind != "consents" for feed in feeds.feeds.values()):
         return None
     key = _pseudonym_key(key_file, needed=ledger.num_rows > 0)
     fresh = new_words(ledger, words_of(engine, feeds, staged, key=key))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import duckdb
@@ -10,18 +9,17 @@ import pyarrow as pa
 
 from features.base.database_engine import literal, one_row
 from features.base.parquet import read_parquet, stream_parquet, write_parquet
-from features.config.feed import Feed
+from features.config.feeds_file import FeedsFile
 from features.consent.consent_ledger import SAID, SCHEMA
-from features.identity.customer_tables import comparable
+from features.identity.customer_tables import link_sides
 from features.identity.keyed_digest import keyed_digest, register_key
-from features.identity.links import reference
 
 SUBJECTS = "subjects.parquet"
 _KEY, _LETTERS = "consent", 32
 _SUBJECT = pa.schema([("subject", pa.string()), ("customer_id", pa.string())])
 
 
-def words_of(engine: duckdb.DuckDBPyConnection, feeds: Mapping[str, Feed], staged: Path, *, key: bytes) -> pa.Table:
+def words_of(engine: duckdb.DuckDBPyConnection, feeds: FeedsFile, staged: Path, *, key: bytes) -> pa.Table:
     """Return what the feeds of consents say today, one row a word, columns `ledger.SAID`.
 
     Parameters
@@ -34,16 +32,12 @@ def words_of(engine: duckdb.DuckDBPyConnection, feeds: Mapping[str, Feed], stage
     register_key(engine, _KEY, key)
     schema = pa.schema([SCHEMA.field(name) for name in SAID])
     parts = [schema.empty_table()]
-    for name, feed in sorted(feeds.items()):
-        link = feed.link(name)
-        if feed.kind != "consents" or link is None:
-            continue
-        owner, column, _ = link
+    for name in _consent_feeds(feeds):
         table = engine.sql(
             f"""
-            SELECT {_pseudonym(feeds[owner], owner, column, "customer_ref")} AS subject, {literal(name)} AS feed,
+            SELECT {_pseudonym(name, feeds, side=1)} AS subject, {literal(name)} AS feed,
                    trim(purpose) AS purpose, trim(status) AS status, basis, notice, event_time, known_at
-            FROM read_parquet({literal(str(staged / name / "rows.parquet"))})
+            FROM read_parquet({literal(str(staged / name / "rows.parquet"))}) s
             WHERE subject IS NOT NULL
             """
         ).to_arrow_table()
@@ -53,7 +47,7 @@ def words_of(engine: duckdb.DuckDBPyConnection, feeds: Mapping[str, Feed], stage
 
 def subjects_today(
     engine: duckdb.DuckDBPyConnection,
-    feeds: Mapping[str, Feed],
+    feeds: FeedsFile,
     *,
     staged: Path,
     remembered: Path,
@@ -72,12 +66,11 @@ def subjects_today(
     key : the workspace's secret
     """
     register_key(engine, _KEY, key)
-    links = [feed.link(name) for name, feed in feeds.items() if feed.kind == "consents"]
     parts = [_SUBJECT.empty_table()]
-    for owner, column in sorted({(link[0], link[1]) for link in links if link is not None}):
+    for (owner, _), name in {column: name for name, column in _consent_feeds(feeds).items()}.items():
         known = engine.sql(
             f"""
-            SELECT DISTINCT {_pseudonym(feeds[owner], owner, column, reference(feeds[owner], column))} AS subject,
+            SELECT DISTINCT {_pseudonym(name, feeds, side=0)} AS subject,
                    r.customer_id
             FROM read_parquet({literal(str(staged / owner / "rows.parquet"))}) o
             JOIN (SELECT feed, record_id AS rid, customer_id FROM records) r
@@ -102,9 +95,22 @@ def subjects_today(
     ).to_arrow_table()
 
 
-def _pseudonym(feed: Feed, owner: str, column: str, sql: str) -> str:
-    """Return SQL of the pseudonym of what a row names a customer by: equal ones of one column have equal pseudonyms."""
-    digest = keyed_digest(comparable(feed, column, sql), domain=literal(f"{owner}.{column}"), key=_KEY)
+def _consent_feeds(feeds: FeedsFile) -> dict[str, tuple[str, str]]:
+    """Return the feeds of consents, with the feed and the column that each names customers by."""
+    links = {name: feed.link(name) for name, feed in sorted(feeds.feeds.items()) if feed.kind == "consents"}
+    return {name: link[:2] for name, link in links.items() if link is not None}
+
+
+def _pseudonym(name: str, feeds: FeedsFile, *, side: int) -> str:
+    """Return SQL of the pseudonym of what a consent feed names a customer by.
+
+    Parameters
+    ----------
+    name : the consent feed
+    side : 0 over the rows ``o`` of the customers that it names, 1 over its own rows ``s``
+    """
+    domain = literal(".".join(_consent_feeds(feeds)[name]))
+    digest = keyed_digest(link_sides(name, feeds)[side], domain=domain, key=_KEY)
     return f"left({digest}, {_LETTERS:d})"
 
 

@@ -7,6 +7,7 @@ order and tells nothing.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,6 @@ from features.base.errors import StorageFailure
 from features.base.generations import hold_generation
 from features.base.manifest import MANIFEST, Manifest
 from features.base.parquet import stream_parquet
-from features.base.telephone import compared_sql
 from features.base.workspace import Workspace
 from features.config.canonical import CANONICAL, Kind, attribute_name
 from features.config.feed import Feed
@@ -44,13 +44,15 @@ class Attached:
     feed : the feed
     rows : rows with a customer
     anonymous : rows that name no customer
-    unknown : rows that name a customer nobody knows; kept aside
+    unknown : rows that name a customer whom no record has; quarantined
+    ambiguous : rows of which the named value stands on several customers; quarantined
     """
 
     feed: str
     rows: int
     anonymous: int
     unknown: int
+    ambiguous: int = 0
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,8 @@ class Written:
 
 #: Where the records of customers lie as they are, under their own keys.
 PERSONAL = "personal"
+#: Folders in it of quarantined rows: about customers whom no record has, and about one of several customers.
+UNKNOWN, AMBIGUOUS = "unknown", "ambiguous"
 #: The relation of those records.
 WHOLE = "whole_customers"
 
@@ -108,7 +112,7 @@ def write_tables(engine: duckdb.DuckDBPyConnection, feeds: FeedsFile, *, staged:
     engine : knows ``records`` (feed, record_id, customer_id), may read `staged` and write `folder`; told of `WHOLE`
     feeds : the declared feeds
     staged : folder of the staged feeds
-    folder : where ``KIND.parquet``, ``personal/customers.parquet`` and ``personal/unknown/FEED.parquet`` go
+    folder : where ``KIND.parquet``, ``personal/customers.parquet`` and quarantined rows go
 
     Returns
     -------
@@ -134,14 +138,14 @@ def write_tables(engine: duckdb.DuckDBPyConnection, feeds: FeedsFile, *, staged:
         keep = "customer_id IS NOT NULL" if table.about_customer else "true"
         order = "customer_id, event_time, feed, record_id" if table.about_customer else "feed, record_id"
         if kind == "customers":
-            whole = f"SELECT * EXCLUDE (__ref) FROM joined ORDER BY {order}"
+            whole = f"SELECT * EXCLUDE (__ref, __ambiguous) FROM joined ORDER BY {order}"
             path = folder / PERSONAL / f"{kind}.parquet"
             refuse_unknown(list(columns), feeds)
             stream_parquet(engine.sql(whole).to_arrow_reader(), path)
             engine.execute(f"CREATE OR REPLACE TEMP VIEW {WHOLE} AS SELECT * FROM read_parquet({literal(str(path))})")
         source = f"({with_marks('joined', feeds)})" if kind == "customers" else "joined"
         hidden = personal_columns(columns, {*declared, *new})
-        listed = ", ".join(map(quoted, ["__ref", *hidden]))
+        listed = ", ".join(map(quoted, ["__ref", "__ambiguous", *hidden]))
         numbered = sorted(numbered_feeds(feeds) & set(members))
         pseudonymous = (
             f"SELECT * EXCLUDE ({listed}) REPLACE ({_ordinal(numbered)} AS record_id)\n"
@@ -149,7 +153,7 @@ def write_tables(engine: duckdb.DuckDBPyConnection, feeds: FeedsFile, *, staged:
         )
         stream_parquet(engine.sql(pseudonymous).to_arrow_reader(), folder / f"{kind}.parquet")
         if table.about_customer:
-            counts += [_attached(engine, name, folder / PERSONAL) for name in members]
+            counts += [_attached(engine, name, kind, folder / PERSONAL) for name in members]
     return Written(tuple(counts), tuple(sorted(found)))
 
 
@@ -184,41 +188,55 @@ def _select(name: str, feed: Feed, feeds: FeedsFile, staged: Path) -> str:
     source = f"read_parquet({literal(str(rows))})"
     if feed.kind == "customers":
         return (
-            f"SELECT r.customer_id, {literal(name)} AS feed, s.* {exclude}, NULL AS __ref "
+            f"SELECT r.customer_id, {literal(name)} AS feed, s.* {exclude}, NULL AS __ref, false AS __ambiguous "
             f"FROM {source} s JOIN records r ON r.feed = {literal(name)} AND r.record_id = s.record_id"
         )
     link = feed.link(name)
     if link is None:
-        return f"SELECT {literal(name)} AS feed, s.* {exclude}, NULL AS __ref FROM {source} s"
-    other, column, _ = link
-    owner = feeds.feeds[other]
-    theirs = comparable(owner, column, reference(owner, column))
+        return f"SELECT {literal(name)} AS feed, s.* {exclude}, NULL AS __ref, false AS __ambiguous FROM {source} s"
+    other = link[0]
+    theirs, ours = link_sides(name, feeds)
     known = (
-        f"SELECT {theirs} AS ref, min(r.customer_id) AS customer_id "
+        f"SELECT {theirs} AS ref, min(r.customer_id) AS first, count(DISTINCT r.customer_id) > 1 AS several "
         f"FROM read_parquet({literal(str(staged / other / 'rows.parquet'))}) o "
         f"JOIN (SELECT record_id AS rid, customer_id FROM records WHERE feed = {literal(other)}) r "
         "ON r.rid = o.record_id WHERE ref IS NOT NULL GROUP BY 1"
     )
     return (
-        f"SELECT k.customer_id, {literal(name)} AS feed, s.* {exclude}, s.customer_ref AS __ref "
-        f"FROM {source} s LEFT JOIN ({known}) k ON k.ref = {comparable(owner, column, 's.customer_ref')}"
+        f"SELECT CASE WHEN NOT k.several THEN k.first END AS customer_id, {literal(name)} AS feed, s.* {exclude}, "
+        f"s.customer_ref AS __ref, coalesce(k.several, false) AS __ambiguous "
+        f"FROM {source} s LEFT JOIN ({known}) k ON k.ref = {ours}"
     )
 
 
-def comparable(owner: Feed, column: str, sql: str) -> str:
-    """Return SQL of what a row names a customer by, as it is compared: contact points without their spelling.
+def link_sides(name: str, feeds: FeedsFile) -> tuple[str, str]:
+    """Return SQL of what ``customer:`` compares, over the linked feed's rows ``o`` and over this feed's rows ``s``.
+
+    E-mail addresses and telephone numbers are compared as identity compares them, in any spelling. A consent statement
+    by telephone number covers the number in every country: a withdrawal may reach more people than one, never fewer.
 
     Parameters
     ----------
-    owner : the feed of customers that is named
-    column : its column by which it is named
-    sql : the value, on either side
+    name : a feed with ``customer:``
+    feeds : the declared feeds
     """
-    if owner.fields.get("email") == column:
-        return f"lower(trim({sql}))"
-    if owner.fields.get("phone") == column:
-        return f"coalesce({compared_sql(sql)}, trim({sql}))"
-    return sql
+    feed = feeds.feeds[name]
+    other, column, _ = feed.link(name) or ("", "", "")
+    owner, phones = feeds.feeds[other], feeds.phone_countries
+    sides = (f"o.{reference(owner, column)}", "s.customer_ref")
+    if _maps(owner, "email", column):
+        return f"lower(trim({sides[0]}))", f"lower(trim({sides[1]}))"
+    if not _maps(owner, "phone", column):
+        return sides
+    compared = phones.national_sql if feed.kind == "consents" else phones.compared_sql
+    theirs = compared(sides[0], feed=literal(other), country="o.country")
+    ours = compared(sides[1], feed=literal(name), country="NULL")
+    return f"coalesce({theirs}, trim({sides[0]}))", f"coalesce({ours}, trim({sides[1]}))"
+
+
+def _maps(owner: Feed, field: str, column: str) -> bool:
+    """Return whether a feed takes a field from this column, as it stands or by an expression."""
+    return re.search(rf"(?<!\w){re.escape(column)}(?!\w)", owner.fields.get(field, "")) is not None
 
 
 def _hidden(name: str, feed: Feed, feeds: FeedsFile, rows: Path) -> list[str]:
@@ -233,25 +251,30 @@ def _hidden(name: str, feed: Feed, feeds: FeedsFile, rows: Path) -> list[str]:
     return sorted(hidden & present)
 
 
-def _attached(engine: duckdb.DuckDBPyConnection, name: str, folder: Path) -> Attached:
+def _attached(engine: duckdb.DuckDBPyConnection, name: str, kind: Kind, folder: Path) -> Attached:
+    """Count a feed's rows and write those that are quarantined; of consents none is: the ledger holds them all."""
     feed = literal(name)
-    rows, anonymous, unknown = one_row(
+    conditions = {
+        UNKNOWN: "customer_id IS NULL AND __ref IS NOT NULL AND NOT __ambiguous",
+        AMBIGUOUS: "customer_id IS NULL AND __ambiguous",
+    }
+    rows, anonymous, unknown, ambiguous = one_row(
         engine,
         f"""
-        SELECT count(customer_id),
-               count(*) FILTER (customer_id IS NULL AND __ref IS NULL),
-               count(*) FILTER (customer_id IS NULL AND __ref IS NOT NULL)
+        SELECT count(customer_id), count(*) FILTER (customer_id IS NULL AND __ref IS NULL),
+               {", ".join(f"count(*) FILTER ({condition})" for condition in conditions.values())}
         FROM joined WHERE feed = {feed}
         """,
     )
-    stream_parquet(
-        engine.sql(
-            f"SELECT * EXCLUDE (customer_id) FROM joined "
-            f"WHERE feed = {feed} AND customer_id IS NULL AND __ref IS NOT NULL ORDER BY record_id"
-        ).to_arrow_reader(),
-        folder / "unknown" / f"{name}.parquet",
-    )
-    return Attached(feed=name, rows=rows, anonymous=anonymous, unknown=unknown)
+    if kind == "consents":
+        return Attached(feed=name, rows=rows + ambiguous, anonymous=anonymous, unknown=0)
+    for why, condition in conditions.items():
+        quarantined = (
+            f"SELECT * EXCLUDE (customer_id, __ambiguous) FROM joined "
+            f"WHERE feed = {feed} AND {condition} ORDER BY record_id"
+        )
+        stream_parquet(engine.sql(quarantined).to_arrow_reader(), folder / why / f"{name}.parquet")
+    return Attached(feed=name, rows=rows, anonymous=anonymous, unknown=unknown, ambiguous=ambiguous)
 
 
 def register(

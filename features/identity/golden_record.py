@@ -41,5 +41,5 @@ def write_golden_record(
     won = choose(engine, feeds, source=source)
     write_golden(engine, won, personal, folder=folder)
     write_cells(engine, won, folder=folder)
-    write_contact_points(engine, source=source, folder=folder)
+    write_contact_points(engine, source=source, folder=folder, phones=feeds.phone_countries)
     write_owner_views(engine, feeds, source=shown, folder=folder)

@@ -22,6 +22,7 @@ from features.base.database_engine import literal, one_row, quoted
 from features.base.errors import StorageFailure
 from features.base.parquet import read_parquet, write_parquet
 from features.base.storage import digest_of, read_json, write_json
+from features.base.telephone import NO_COUNTRY, PhoneCountries
 from features.config.feed import Feed
 from features.config.identity_settings import WEIGHED, Identity
 from features.identity.blocking import KEY_SEPARATOR, new_pairs_select
@@ -42,7 +43,7 @@ from features.identity.records import (
 )
 from features.identity.resolve import Evidence, gather
 
-VERSION = 2
+VERSION = 3
 MANIFEST, HASHES, EDGES_FILE = "resolved.json", "hashes.parquet", "edges.parquet"
 MEMORY_FILES = (MANIFEST, HASHES, EDGES_FILE, MODEL, TERMS)
 #: Share by which the records may have grown since the weights were learnt, until they are learnt again.
@@ -117,6 +118,7 @@ def gather_again(
     memory: Memory | None,
     key: bytes,
     refit: bool = False,
+    phones: PhoneCountries = NO_COUNTRY,
 ) -> Gathered:
     """Find everything that speaks for joining two records, from what is kept and what has changed.
 
@@ -130,16 +132,17 @@ def gather_again(
     memory : what the last run left
     key : the workspace's secret, with which stored digests are computed
     refit : learn the weights again
+    phones : by which country telephone numbers are read
     """
     if identity.rules not in WEIGHED:
-        evidence = gather(engine, feeds, identity, staged, judged=judged, key=key)
+        evidence = gather(engine, feeds, identity, staged, judged=judged, key=key, phones=phones)
         return Gathered(evidence, None, evidence.records.table.num_rows, refitted=False)
-    asked = _asked(feeds, identity, staged, judged, key=key)
+    asked = _asked(feeds, identity, staged, judged, key=key, phones=phones)
     if memory is not None and memory.asked == asked and not refit:
-        evidence, kept, fresh = _delta(engine, feeds, identity, staged, memory, key=key)
+        evidence, kept, fresh = _delta(engine, feeds, identity, staged, memory, key=key, phones=phones)
         if evidence.records.table.num_rows <= (1 + REFIT_GROWTH) * memory.fitted_on:
             return Gathered(evidence, kept, fresh, refitted=False)
-    evidence = gather(engine, feeds, identity, staged, judged=judged, key=key)
+    evidence = gather(engine, feeds, identity, staged, judged=judged, key=key, phones=phones)
     matcher = evidence.matcher
     if matcher is None:
         return Gathered(evidence, None, evidence.records.table.num_rows, refitted=False)
@@ -152,12 +155,22 @@ def gather_again(
     return Gathered(evidence, kept, records.num_rows, refitted=True)
 
 
-def _asked(feeds: Mapping[str, Feed], identity: Identity, staged: Path, judged: Judgements, *, key: bytes) -> str:
+def _asked(
+    feeds: Mapping[str, Feed],
+    identity: Identity,
+    staged: Path,
+    judged: Judgements,
+    *,
+    key: bytes,
+    phones: PhoneCountries,
+) -> str:
     rules = identity.model_dump(mode="json", exclude={"always", "never", "at_most"})
     customers = sorted(name for name, feed in feeds.items() if feed.kind == "customers")
     selects = [staged_select(name, staged, fields_of(identity)).partition(" FROM ")[0] for name in customers]
     same_key = hmac.digest(key, b"identity", "sha256").hex()
-    return digest_of([VERSION, duckdb.__version__, same_key, rules, selects, [list(row) for row in judged.labels]])
+    read_by = [phones.company, dict(phones.feeds)]
+    labels = [list(row) for row in judged.labels]
+    return digest_of([VERSION, duckdb.__version__, same_key, rules, selects, read_by, labels])
 
 
 def _hashes_select(keys: Sequence[str]) -> str:
@@ -192,21 +205,22 @@ def _delta(
     memory: Memory,
     *,
     key: bytes,
+    phones: PhoneCountries,
 ) -> tuple[Evidence, Memory, int]:
     """Weigh what has changed, by the weights of the memory."""
     register_key(engine, KEY, key)
     matcher = memory.matcher
     table = _look(engine, feeds, identity, staged)
-    edges, shared = link_edges(engine, feeds, identity, staged)
-    exclusive = {name: codes(engine, name, identity) for name in identity.exclusive}
+    edges, shared = link_edges(engine, feeds, identity, staged, phones)
+    exclusive = {name: codes(engine, name, identity, phones) for name in identity.exclusive}
     hashes = memory.hashes.append_column("old", pa.array(np.arange(memory.hashes.num_rows)))
     engine.register("before", hashes)
     _compare(engine)
-    _write_whole(engine, matcher.compared, "changed")
+    _write_whole(engine, matcher.compared, "changed", phones)
     _write_hashed(engine, matcher.keys)
     limits = _crossed(engine, matcher, identity.shared_by_at_most)
     _write_neighbours(engine, limits)
-    _write_whole(engine, matcher.compared, "near")
+    _write_whole(engine, matcher.compared, "near", phones)
     _write_compared(engine, matcher, identity.shared_by_at_most)
     _write_keyed(engine, limits)
     engine.execute(f"CREATE OR REPLACE TEMP TABLE pairs AS {new_pairs_select(len(matcher.keys))}")
@@ -252,9 +266,13 @@ def _compare(engine: duckdb.DuckDBPyConnection) -> None:
     engine.execute("CREATE OR REPLACE TEMP TABLE lost AS SELECT before.* FROM before ANTI JOIN stayed USING (old)")
 
 
-def _write_whole(engine: duckdb.DuckDBPyConnection, compared: Sequence[Compared], chosen: str) -> None:
+def _write_whole(
+    engine: duckdb.DuckDBPyConnection, compared: Sequence[Compared], chosen: str, phones: PhoneCountries
+) -> None:
     """Write ``whole`` for the nodes of one table."""
-    select = whole_select(compared).replace("FROM nodes", f"FROM (FROM nodes SEMI JOIN {quoted(chosen)} USING (node))")
+    select = whole_select(compared, phones).replace(
+        "FROM nodes", f"FROM (FROM nodes SEMI JOIN {quoted(chosen)} USING (node))"
+    )
     engine.execute(select)
 
 

@@ -9,7 +9,7 @@ import duckdb
 import pyarrow as pa
 
 from features.base.database_engine import literal, one_row, quoted
-from features.base.telephone import compared_sql
+from features.base.telephone import PhoneCountries
 from features.config.feed import Feed
 from features.config.identity_settings import Identity
 from features.identity.normalisation import email
@@ -21,7 +21,11 @@ EDGES = pa.schema([("left", pa.int64()), ("right", pa.int64()), ("weight", pa.fl
 
 
 def link_edges(
-    engine: duckdb.DuckDBPyConnection, feeds: Mapping[str, Feed], identity: Identity, staged: Path
+    engine: duckdb.DuckDBPyConnection,
+    feeds: Mapping[str, Feed],
+    identity: Identity,
+    staged: Path,
+    phones: PhoneCountries,
 ) -> tuple[pa.Table, int]:
     """Return the edges of declared links and equal contact points, and how many contact points too many share.
 
@@ -31,12 +35,13 @@ def link_edges(
     feeds : all declared feeds
     identity : the rules
     staged : folder of the staged feeds
+    phones : by which country telephone numbers are read
     """
     customers = {name: feed for name, feed in sorted(feeds.items()) if feed.kind == "customers"}
     engine.execute("CREATE OR REPLACE TEMP TABLE tokens (node BIGINT, token VARCHAR, cause VARCHAR, weight DOUBLE)")
     for select in _links(customers, staged):
         engine.execute(f"INSERT INTO tokens {select}")
-    for select in _contacts(identity):
+    for select in _contacts(identity, phones):
         engine.execute(f"INSERT INTO tokens {select}")
     limit = identity.shared_by_at_most
     edges = engine.sql(_edges_select(limit)).to_arrow_table().cast(EDGES)
@@ -63,11 +68,11 @@ def _links(customers: Mapping[str, Feed], staged: Path) -> list[str]:
     return selects
 
 
-def _contacts(identity: Identity) -> list[str]:
+def _contacts(identity: Identity, phones: PhoneCountries) -> list[str]:
     if identity.rules != "exact":
         return []
     initial = "coalesce(lower(left(coalesce(first_name, full_name), 1)), '')"
-    value = {"email": email("email"), "phone": f"{compared_sql('phone')} || ' ' || {initial}"}
+    value = {"email": email("email"), "phone": f"{phones.compared_sql('phone')} || ' ' || {initial}"}
     weight = {"email": EMAIL, "phone": PHONE}
     return [
         f"SELECT node, {literal(f'{field}=')} || {value[field]}, {literal(field)}, {weight[field]} FROM nodes"

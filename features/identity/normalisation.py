@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from features.base.database_engine import literal
-from features.base.telephone import compared_sql
+from features.base.telephone import NO_COUNTRY, PhoneCountries
 from features.config.identity_settings import Kind
 
 _TITLES = r"\b(mr|mrs|ms|miss|dr|prof|sir|herr|frau|mme|mlle|jr|sr)\b"
@@ -20,13 +20,14 @@ _STREETS = {
 }  # fmt: skip
 
 
-def normalised(column: str, kind: Kind) -> str:
+def normalised(column: str, kind: Kind, phones: PhoneCountries = NO_COUNTRY) -> str:
     """Return SQL of one value as it is compared; NULL where nothing is left of it.
 
     Parameters
     ----------
     column : SQL of the value
     kind : what it is
+    phones : by which country telephone numbers are read; they need the columns ``feed`` and ``country``
 
     Examples
     --------
@@ -45,7 +46,7 @@ def normalised(column: str, kind: Kind) -> str:
         case "email":
             return email(text)
         case "phone":
-            return compared_sql(text)
+            return phones.compared_sql(text)
         case "street":
             sql = _street(text)
         case "postcode" | "identifier":

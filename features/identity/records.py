@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from features.base.database_engine import literal, one_row, quoted
 from features.base.errors import BadConfiguration
-from features.base.telephone import compared_sql
+from features.base.telephone import NO_COUNTRY, PhoneCountries
 from features.config.canonical import CANONICAL
 from features.config.feed import Feed
 from features.config.identity_settings import WEIGHED, Identity
@@ -57,6 +57,7 @@ def load_records(
     staged: Path,
     *,
     key: bytes | None = None,
+    phones: PhoneCountries = NO_COUNTRY,
 ) -> Records:
     """Write the tables ``nodes`` (as staged) and ``compared`` (normalised, for rules that weigh) into the engine.
 
@@ -67,6 +68,7 @@ def load_records(
     identity : what is compared
     staged : folder of the staged feeds
     key : the secret of the digests; a random one if left out, whose digests no other run can compare with its own
+    phones : by which country telephone numbers are read
 
     Raises
     ------
@@ -95,12 +97,12 @@ def load_records(
             where="features/feeds.yaml: identity",
             hint="map first_name, last_name, email, phone, birth_date or an address",
         )
-    engine.execute(whole_select(chosen))
+    engine.execute(whole_select(chosen, phones))
     engine.execute(compared_select(chosen, identity.shared_by_at_most))
     table = engine.sql(
         f"SELECT feed, record_id, known_at, {digest_expression(fields)} AS digest FROM nodes ORDER BY node"
     ).to_arrow_table()
-    exclusive = {name: codes(engine, name, identity) for name in identity.exclusive}
+    exclusive = {name: codes(engine, name, identity, phones) for name in identity.exclusive}
     return Records(table, chosen, exclusive)
 
 
@@ -142,7 +144,7 @@ def digest_expression(fields: Sequence[str]) -> str:
     return f"left({keyed_digest(f'concat_ws(chr(31), {digested})', domain=literal('record'), key=KEY)}, 32)"
 
 
-def whole_select(chosen: Sequence[Compared]) -> str:
+def whole_select(chosen: Sequence[Compared], phones: PhoneCountries) -> str:
     """Return SQL that writes ``whole``: one column a value, as it is compared, of the records in ``nodes``."""
     columns = ["node"]
     for each in chosen:
@@ -153,9 +155,8 @@ def whole_select(chosen: Sequence[Compared]) -> str:
                 f"{family_name(first, last, full)} AS family",
             ]
         else:
-            columns.append(
-                f"{normalised(first_filled([quoted(name) for name in each.of]), each.kind)} AS {each.column}"
-            )
+            value = first_filled([quoted(name) for name in each.of])
+            columns.append(f"{normalised(value, each.kind, phones)} AS {each.column}")
     return f"CREATE OR REPLACE TEMP TABLE whole AS SELECT {', '.join(columns)} FROM nodes ORDER BY node"
 
 
@@ -176,7 +177,7 @@ def compared_select(chosen: Sequence[Compared], shared_by_at_most: int) -> str:
     )
 
 
-def codes(engine: duckdb.DuckDBPyConnection, name: str, identity: Identity) -> np.ndarray:
+def codes(engine: duckdb.DuckDBPyConnection, name: str, identity: Identity, phones: PhoneCountries) -> np.ndarray:
     """Return a code for each value of an exclusive field, however spelt; -1 where there is none."""
     column = quoted(name)
     declared = identity.comparisons.get(name)
@@ -184,11 +185,11 @@ def codes(engine: duckdb.DuckDBPyConnection, name: str, identity: Identity) -> n
         case "email":
             value = email(column)
         case "phone":
-            value = compared_sql(column)
+            value = phones.compared_sql(column)
         case "birth_date":
             value = date_digits(column)
         case _ if declared is not None and declared.kind not in ("person", "none"):
-            value = normalised(column, declared.kind)
+            value = normalised(column, declared.kind, phones)
         case _:
             value = normalised(column, "identifier")
     codes = engine.sql(

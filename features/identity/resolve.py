@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from features.base.telephone import NO_COUNTRY, PhoneCountries
 from features.config.feed import Feed
 from features.config.identity_settings import WEIGHED, Identity
 from features.identity.clustering import Guards, cluster
@@ -73,6 +74,7 @@ def gather(
     judged: Judgements = _NOBODY,
     matcher: Matcher | None = None,
     key: bytes | None = None,
+    phones: PhoneCountries = NO_COUNTRY,
 ) -> Evidence:
     """Read the records and find everything that speaks for joining two of them.
 
@@ -88,9 +90,10 @@ def gather(
     judged : people's judgements; labels are learnt from when a matcher is fitted
     matcher : one that was fitted before, so that weights stay as they were; it needs the key that it was fitted with
     key : the secret of the digests; a random one if left out
+    phones : by which country telephone numbers are read
     """
-    records = load_records(engine, feeds, identity, staged, key=key)
-    edges, shared = link_edges(engine, feeds, identity, staged)
+    records = load_records(engine, feeds, identity, staged, key=key, phones=phones)
+    edges, shared = link_edges(engine, feeds, identity, staged, phones)
     if identity.rules in WEIGHED:
         matcher = matcher or Matcher.fit(engine, records, identity, judged=judged)
         edges = pa.concat_tables([edges, matcher.edges(engine)])

@@ -214,6 +214,7 @@ def match_records(
         memory=Memory.load(state.identity),
         key=load_key(state.identity_key),
         refit=request.refit,
+        phones=file.phone_countries,
     )
     return Matches(join(gathered.evidence, file.identity, judged), gathered)
 
@@ -264,7 +265,7 @@ def write_consents(
     """Write the consents of today's customers: those of the ledger and those that the feeds add to it."""
     words = statements.gather(
         engine,
-        file.feeds,
+        file,
         staged=loads.folder,
         ledger_folder=state.consent,
         key_file=state.pseudonym_key,
@@ -340,7 +341,7 @@ def count_customers(
     return UnifyReport(
         records=ids.records.num_rows,
         customers=matches.resolution.customers,
-        quarantined=unusable + sum(feed.unknown for feed in tables.attached),
+        quarantined=unusable + sum(feed.unknown + feed.ambiguous for feed in tables.attached),
         withheld=withheld,
         withheld_by=withheld_by,
         checks=quality.checks,

@@ -75,9 +75,11 @@ def _unique(feed: StagedFeed, declared: Feed) -> Check:
 
 
 def _about_somebody(feed: Attached) -> Check:
-    if not feed.anonymous:
-        return Check("FQ003", feed.feed, "passed", "")
-    return Check("FQ003", feed.feed, "repaired", f"{feed.anonymous} rows without a customer left out")
+    said = f"{feed.anonymous} rows without a customer left out" if feed.anonymous else ""
+    if feed.ambiguous:
+        more = f"{feed.ambiguous} rows quarantined: what they name a customer by stands on several customers"
+        return Check("FQ003", feed.feed, "failed", "; ".join(filter(None, (more, said))))
+    return Check("FQ003", feed.feed, "repaired" if said else "passed", said)
 
 
 def check_unknown_customers(feed: Attached, file: FeedsFile) -> Check:
@@ -91,6 +93,9 @@ def check_unknown_customers(feed: Attached, file: FeedsFile) -> Check:
     if not feed.unknown:
         return Check("FQ004", feed.feed, "passed", "")
     share = feed.unknown / (feed.rows + feed.unknown)
+    if file.feeds[feed.feed].kind == "consents":
+        waiting = f"{feed.unknown} statements ({share:.1%}) about unknown customers wait in the ledger for them"
+        return Check("FQ004", feed.feed, "passed" if feed.rows else "failed", waiting, refuses=False)
     limit = file.quality.unknown_customers_above
     outcome: Outcome = "failed" if share > limit else "repaired"
     return Check("FQ004", feed.feed, outcome, f"{feed.unknown} rows ({share:.1%}) about unknown customers quarantined")

@@ -12,8 +12,7 @@ from features.base.database_engine import literal, one_row, quoted
 from features.base.errors import BadData, Problem
 from features.config.feeds_file import FeedsFile
 from features.config.quality_settings import Quality
-from features.identity.customer_tables import Attached, comparable
-from features.identity.links import reference
+from features.identity.customer_tables import Attached, link_sides
 from features.ingest.staging import StagedFeed
 from features.quality.check import Check
 from features.quality.checks import check_unknown_customers
@@ -93,16 +92,14 @@ def check_known_customers(
         link = feed.link(name)
         if link is None or feed.kind == "customers":
             continue
-        other, column, _ = link
-        owner = file.feeds[other]
-        theirs, ours = (comparable(owner, column, sql) for sql in (reference(owner, column), "s.customer_ref"))
+        theirs, ours = link_sides(name, file)
         found, anonymous, unknown = one_row(
             engine,
             f"""
             SELECT count(k.ref), count(*) FILTER (s.customer_ref IS NULL),
                    count(*) FILTER (s.customer_ref IS NOT NULL AND k.ref IS NULL)
             FROM {_relation(folders[name])} s
-            LEFT JOIN (SELECT DISTINCT {theirs} AS ref FROM {_relation(folders[other])} WHERE ref IS NOT NULL) k
+            LEFT JOIN (SELECT DISTINCT {theirs} AS ref FROM {_relation(folders[link[0]])} o WHERE ref IS NOT NULL) k
               ON k.ref = {ours}
             """,
         )

@@ -11,11 +11,16 @@ import pyarrow.parquet as pq
 from features.base.database_engine import literal, open_engine
 from features.base.workspace import Workspace
 from features.config.engine_settings import engine_resources
+from features.identity.customer_tables import AMBIGUOUS, UNKNOWN
 from features.ingest.quarantined_rows import REJECTED
 
 #: Places that are listed of one group.
 PLACES = 10
-UNKNOWN = "the customer that it refers to is unknown"
+#: Why a row is quarantined, by the folder in which it lies.
+REASONS = {
+    UNKNOWN: "the customer that it refers to is unknown",
+    AMBIGUOUS: "what it refers to stands on several customers",
+}
 
 
 @dataclass(frozen=True)
@@ -75,17 +80,19 @@ def quarantined_groups(
                     QuarantinedGroup(feed, reason, count, tuple(places), earlier, tuple(contents) if show_rows else ())
                     for reason, count, earlier, places, contents in rows
                 ]
-            unknown = workspace.personal / "unknown" / f"{feed}.parquet"
-            if unknown.is_file():
+            for folder, reason in REASONS.items():
+                path = workspace.personal / folder / f"{feed}.parquet"
+                if not path.is_file():
+                    continue
                 count, places, contents = engine.execute(
                     f"""
                     SELECT count(*), list('record ' || record_id ORDER BY record_id)[:{PLACES:d}],
                            list(CAST(to_json(u) AS VARCHAR) ORDER BY record_id)[:{PLACES:d}]
-                    FROM read_parquet({literal(str(unknown))}) u
+                    FROM read_parquet({literal(str(path))}) u
                     """
                 ).fetchall()[0]
                 if count:
                     found.append(
-                        QuarantinedGroup(feed, UNKNOWN, count, tuple(places), 0, tuple(contents) if show_rows else ())
+                        QuarantinedGroup(feed, reason, count, tuple(places), 0, tuple(contents) if show_rows else ())
                     )
     return found

@@ -15,14 +15,14 @@ from features.base.database_engine import EngineResources, literal, one_row, ope
 from features.base.errors import BadConfiguration
 from features.base.parquet import read_parquet, stream_parquet
 from features.base.storage import digest_of
-from features.base.telephone import e164
+from features.base.telephone import PhoneCountries
 from features.config.feed import Feed
 from features.config.loading import did_you_mean
 from features.config.quality_settings import Repair
 from features.ingest.staging import RowTransform
 
 #: Raised when a repair would write other values.
-VERSION = 1
+VERSION = 2
 REPAIRS = "repairs.parquet"
 _PRIVATE = 0o600
 
@@ -73,7 +73,7 @@ def _repair(
         types = {column: kind for column, kind, *_ in engine.execute("DESCRIBE rows").fetchall() if column != "__row"}
         for step, repair in enumerate(repairs):
             column = _column(name, repair, types)
-            _one(engine, step, repair, column, types[column], _when(name, repair, types), country)
+            _one(engine, step, repair, column, types, _when(name, repair, types), country)
         (changed,) = one_row(engine, "SELECT count(*) FROM repairs")
         if changed:
             stream_parquet(engine.sql("SELECT * EXCLUDE (__row) FROM rows ORDER BY __row").to_arrow_reader(), rows)
@@ -107,13 +107,13 @@ def _one(
     step: int,
     repair: Repair,
     column: str,
-    kind: str,
+    types: Mapping[str, str],
     when: str,
     country: str | None,
 ) -> None:
     """Do one repair: note every cell that it changes, then change it."""
     name = quoted(column)
-    after = f"CAST(({_expression(engine, repair, name, country)}) AS {kind})"
+    after = f"CAST(({_expression(repair, name, country, types)}) AS {types[column]})"
     changes = f"{name} IS NOT NULL AND {when} AND ({after}) IS DISTINCT FROM {name}"
     if repair.rule in ("phone", "convert", "clamp"):  # what cannot be made right is left as it was
         changes += f" AND ({after}) IS NOT NULL"
@@ -128,7 +128,7 @@ def _one(
     engine.execute(f"UPDATE rows SET {name} = {after} WHERE {changes}")
 
 
-def _expression(engine: duckdb.DuckDBPyConnection, repair: Repair, name: str, country: str | None) -> str:
+def _expression(repair: Repair, name: str, country: str | None, types: Mapping[str, str]) -> str:
     text = f"CAST({name} AS VARCHAR)"
     match repair.rule:
         case "trim":
@@ -149,16 +149,9 @@ def _expression(engine: duckdb.DuckDBPyConnection, repair: Repair, name: str, co
         case "convert":
             return f"{name} * {repair.factor!r}"
         case _:
-            return _phone(engine, name, repair.region or country)
-
-
-def _phone(engine: duckdb.DuckDBPyConnection, name: str, region: str | None) -> str:
-    """Return SQL that looks a number's E.164 up; each different number is read once."""
-    values = [row[0] for row in engine.execute(f"SELECT DISTINCT {name} FROM rows WHERE {name} IS NOT NULL").fetchall()]
-    engine.register("spelt", pa.table({"v": values, "e": pa.array([e164(v, region) for v in values], pa.string())}))
-    engine.execute("CREATE OR REPLACE TEMP TABLE spellings AS SELECT * FROM spelt")
-    engine.unregister("spelt")
-    return f"(SELECT any_value(e) FROM spellings WHERE v = {name})"
+            # the country that a repair names holds for all rows; else each record's own comes first
+            own = "country" if repair.region is None and "country" in types else "NULL"
+            return PhoneCountries(repair.region or country).e164_sql(name, feed="NULL", country=own)
 
 
 def changed_cells(folder: Path) -> dict[str, int]:

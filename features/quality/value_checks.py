@@ -12,6 +12,7 @@ import duckdb
 import pyarrow as pa
 from email_validator import EmailNotValidError, validate_email
 
+from features.base.countries import COUNTRIES, country_code
 from features.base.database_engine import literal, one_row, quoted
 from features.base.errors import BadConfiguration
 from features.base.telephone import e164
@@ -20,7 +21,6 @@ from features.config.feeds_file import FeedsFile
 from features.config.loading import did_you_mean
 from features.config.quality_settings import Range
 from features.quality.check import Check
-from features.quality.countries import COUNTRIES
 
 #: Different values that are judged one by one; of more, a sample tells the share well enough.
 JUDGED = 10_000
@@ -167,7 +167,7 @@ def is_email(text: str) -> bool:
 
 def _emails(engine: duckdb.DuckDBPyConnection, load: Load, file: FeedsFile) -> Check:
     def judge(column: str) -> tuple[int, int]:
-        return _one_by_one(engine, load, column, f"NOT ({plain_email(column)})", is_email)
+        return _one_by_one(engine, load, column, f"NOT ({plain_email(column)})", lambda text, _: is_email(text))
 
     faults = {"email": judge("email")} if _has(load, "email") else {}
     return _judged("FQ008", load, file, faults, "are no addresses", none="no e-mail address is mapped")
@@ -179,13 +179,22 @@ def plain_email(sql: str) -> str:
 
 
 def _phones(engine: duckdb.DuckDBPyConnection, load: Load, file: FeedsFile) -> Check:
-    region = file.quality.phone_regions.get(load.name, file.company.country)
+    region = file.phone_countries.region(load.name)
+    # a record's own country comes before the company's, and what is declared for the feed before both
+    own = _has(load, "country") and load.name not in file.quality.phone_regions
     # a national number of a country that nobody named cannot be judged
     judgeable = "true" if region else "starts_with(ltrim(phone), '+')"
     faults = {}
     if _has(load, "phone"):
         (filled,) = one_row(engine, f"SELECT count(*) FROM {load.source} WHERE phone IS NOT NULL AND {judgeable}")
-        odd, _ = _one_by_one(engine, load, "phone", judgeable, lambda text: e164(text, region) is not None)
+        odd, _ = _one_by_one(
+            engine,
+            load,
+            "phone",
+            judgeable,
+            lambda text, country: any(e164(text, code) for code in (region, country_code(country) or region)),
+            beside="country" if own else "NULL",
+        )
         faults = {"phone": (odd, int(filled))}
     none = "no telephone number is mapped, or no country is declared (company.country, quality.phone_regions)"
     return _judged("FQ009", load, file, faults, "are no telephone numbers", none=none)
@@ -196,18 +205,24 @@ def _one_by_one(
     load: Load,
     column: str,
     doubtful: str,
-    valid: Callable[[str], bool],
+    valid: Callable[[str, str | None], bool],
+    *,
+    beside: str = "NULL",
 ) -> tuple[int, int]:
-    """Return (rows at fault, rows with a value); each different doubtful value is judged once, of many a sample."""
+    """Return (rows at fault, rows with a value); each different doubtful value is judged once, of many a sample.
+
+    A value is judged together with the column `beside`.
+    """
     (filled,) = one_row(engine, f"SELECT count({column}) FROM {load.source}")
     grouped = (
-        f"SELECT {column} AS v, count(*) AS n FROM {load.source} WHERE {column} IS NOT NULL AND ({doubtful}) GROUP BY 1"
+        f"SELECT {column} AS v, {beside} AS b, count(*) AS n FROM {load.source} "
+        f"WHERE {column} IS NOT NULL AND ({doubtful}) GROUP BY 1, 2"
     )
     different, rows = one_row(engine, f"SELECT count(*), coalesce(sum(n), 0) FROM ({grouped})")
-    values = engine.execute(f"{grouped} ORDER BY hash(v) LIMIT {JUDGED:d}").fetchall()
-    odd = sum(rows for text, rows in values if not valid(text))
+    values = engine.execute(f"{grouped} ORDER BY hash(v, b) LIMIT {JUDGED:d}").fetchall()
+    odd = sum(rows for text, other, rows in values if not valid(text, other))
     if different > JUDGED:
-        odd = round(odd / sum(n for _, n in values) * int(rows))
+        odd = round(odd / sum(n for *_, n in values) * int(rows))
     return odd, int(filled)
 
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import duckdb
 import pyarrow.parquet as pq
 import pytest
 
-from features.base.database_engine import literal
+from features.base.database_engine import literal, open_engine
 from features.base.progress import Silent
-from features.base.telephone import compared_sql, dialled_sql, e164, without_extension, without_extension_sql
+from features.base.telephone import PhoneCountries, e164, national_number, without_extension, without_extension_sql
 from features.pipeline.unify import unify
 from tests.features.tiny import company, lines, people, unified
 
@@ -25,14 +24,48 @@ NO_EXTENSION = ("Max 01632 960961", "tel. 01632 960961", "01632 960961 ext", "01
 
 
 def in_sql(sql: str) -> object:
-    return duckdb.sql(f"SELECT {sql}").fetchall()[0][0]
+    with open_engine(folders=[]) as engine:
+        return engine.sql(f"SELECT {sql}").fetchall()[0][0]
 
 
 @pytest.mark.parametrize("text", SPELLINGS)
 def test_a_number_is_read_the_same_in_python_and_in_sql(text: str) -> None:
     assert e164(text, "GB") == "+441632960961"
-    assert in_sql(compared_sql(literal(text))) == "632960961"
-    assert str(in_sql(dialled_sql(literal(text)))).endswith("1632960961")
+    assert in_sql(PhoneCountries("GB").compared_sql(literal(text), feed="'crm'", country="NULL")) == "+441632960961"
+    assert in_sql(PhoneCountries().compared_sql(literal(text), feed="'crm'", country="NULL")) == "1632960961"
+
+
+@pytest.mark.parametrize(
+    ("country", "spellings", "number"),
+    [
+        ("MX", ("55 1234 5678", "+52 55 1234 5678", "+52 1 55 1234 5678", "044 55 1234 5678"), "+525512345678"),
+        ("AR", ("011 15-1234-5678", "+54 9 11 1234 5678", "+54 11 15 1234 5678"), "+5491112345678"),
+        ("CI", ("07 08 09 10 11", "+225 0708091011", "00225 07 08 09 10 11"), "+2250708091011"),
+        ("IT", ("06 1234 5678", "+39 06 1234 5678"), "+390612345678"),
+        ("NO", ("22 33 44 55", "22334455", "+47 22 33 44 55"), "+4722334455"),
+        ("US", ("(212) 555-0134", "212-555-0134", "1 212 555 0134", "+1 212 555 0134"), "+12125550134"),
+        ("CN", ("138 1234 5678", "+86 138 1234 5678"), "+8613812345678"),
+    ],
+)
+def test_each_countrys_spellings_are_one_number(country: str, spellings: tuple[str, ...], number: str) -> None:
+    assert {e164(text, country) for text in spellings} == {number}
+
+
+def test_the_country_of_the_record_comes_before_that_of_the_company() -> None:
+    numbers = PhoneCountries("NO", {"web": "US"})
+    read = [
+        in_sql(numbers.compared_sql(literal(text), feed=feed, country=country))
+        for text, feed, country in [
+            ("030 123456", "'crm'", "'Germany'"),
+            ("22 33 44 55", "'crm'", "'Atlantis'"),
+            ("212 555 0134", "'web'", "NULL"),
+        ]
+    ]
+    assert read == ["+4930123456", "+4722334455", "+12125550134"]
+
+
+def test_strangers_whose_numbers_end_alike_do_not_share_a_number() -> None:
+    assert national_number("212 555 0134", None, None) != national_number("+1 312 555 0134", None, None)
 
 
 @pytest.mark.parametrize("text", [*SPELLINGS, *NO_EXTENSION])

@@ -9,7 +9,7 @@ import pytest
 from features.base.progress import Silent
 from features.base.workspace import Workspace
 from features.pipeline.unify import unify
-from features.quality.quarantine_list import UNKNOWN, quarantined_groups
+from features.quality.quarantine_list import REASONS, quarantined_groups
 from tests.features.quality.world import SALES, write
 from tests.features.tiny import table, unified
 
@@ -46,7 +46,7 @@ def test_what_is_kept_aside_is_told_by_reason_and_place_and_shown_only_when_aske
     groups = quarantined_groups(workspace, ["crm", "till"])
     assert [(group.feed, group.reason, group.rows, group.places) for group in groups] == [
         ("till", "event_time is not a time", 1, ("row 4",)),
-        ("till", UNKNOWN, 1, ("record 10",)),
+        ("till", REASONS["unknown"], 1, ("record 10",)),
     ]
     assert all("contents" not in group.as_dict() for group in groups)
     assert '"at":"soon"' in quarantined_groups(workspace, ["till"], show_rows=True)[0].contents[0]
@@ -114,7 +114,7 @@ def test_a_row_that_the_source_has_mended_is_settled_by_its_key(tmp_path: Path) 
 def test_rows_about_a_customer_who_is_known_by_now_find_them(tmp_path: Path) -> None:
     workspace = write(tmp_path, sales=[*SALES, "10,3,2026-01-06,1,web,GBP"], more=LIMITS)
     unified(workspace)
-    assert held(workspace) == [(UNKNOWN, 1)]
+    assert held(workspace) == [(REASONS["unknown"], 1)]
     person = "3,cat@larkmoor.co.uk,01632 960003,1990-01-01,YO1 7HH,GB,2026-01-01"
     from tests.features.quality.world import PEOPLE
 

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from features.base.countries import COUNTRIES
 from features.base.database_engine import literal
 from features.base.errors import BadConfiguration
 from features.base.telephone import e164, e164_by_library
 from features.config.feed_checks import RULES
-from features.quality.countries import COUNTRIES
 from features.quality.value_checks import is_email, plain_email
 from tests.features.quality.world import FEEDS, PEOPLE, SALES, answer, outcome, write
 from tests.features.tiny import company, lines, unified

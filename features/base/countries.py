@@ -1,6 +1,10 @@
-"""Postcodes by country: how a country is written in feeds, and the pattern of its codes."""
+"""Countries: how they are written in feeds, and the pattern of their postcodes."""
 
 from __future__ import annotations
+
+from functools import cache
+
+import phonenumbers
 
 #: ISO 3166 code: (pattern of a postcode in upper case, other ways to write the country, in lower case).
 COUNTRIES: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -34,3 +38,19 @@ COUNTRIES: dict[str, tuple[str, tuple[str, ...]]] = {
     "SE": (r"[0-9]{3} ?[0-9]{2}", ("sweden", "sverige", "swe")),
     "US": (r"[0-9]{5}(-?[0-9]{4})?", ("united states", "united states of america", "usa", "u.s.a.", "u.s.")),
 }
+
+_WRITTEN = {name: code for code, (_, names) in COUNTRIES.items() for name in names}
+
+
+@cache
+def country_code(text: str | None) -> str | None:
+    """Return the ISO 3166 code of a country as it is written in a feed; None where it is not recognised.
+
+    Examples
+    --------
+    >>> country_code("Norge"), country_code(" de "), country_code("Atlantis"), country_code(None)
+    ('NO', 'DE', None, None)
+    """
+    name = (text or "").strip()
+    code = name.upper()
+    return code if code in phonenumbers.SUPPORTED_REGIONS else _WRITTEN.get(name.lower())
