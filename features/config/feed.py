@@ -18,6 +18,19 @@ ROW = "row"
 LINK = re.compile(r"^\s*(\w+)\.(.+?)\s*=\s*(\w+)\.(.+?)\s*$")
 
 
+#: How times are written that can be read in more than one way.
+TimeConvention = Literal[
+    "iso",
+    "day_first",
+    "month_first",
+    "year_first",
+    "epoch_s",
+    "epoch_ms",
+    "epoch_us",
+    "epoch_ns",
+    "excel_1900",
+    "excel_1904",
+]
 Secret = Annotated[str, Field(pattern=r"^\$\{(env|file):[^}]+\}$")]
 
 
@@ -53,6 +66,10 @@ class Feed(Settings):
     updated_at: str | None = Field(default=None, description="column or expression: when the record last changed")
     known_at: str | None = Field(default=None, description="column or expression: when the company could first know it")
     timezone: TimeZone | None = Field(default=None, description="the zone of times that carry none")
+    times: dict[str, TimeConvention] = Field(
+        default_factory=dict,
+        description="column: how its times are written, where the values leave that open (03/04/2026)",
+    )
     fields: dict[str, str] = Field(default_factory=dict, description="canonical field: column or expression")
     columns: dict[str, str] = Field(
         default_factory=dict,
