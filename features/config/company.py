@@ -19,10 +19,16 @@ def _known_zone(name: str) -> str:
 TimeZone = Annotated[str, AfterValidator(_known_zone)]
 
 
+CurrencyCode = Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
+
+
 class Company(Settings):
     """What holds for the whole company."""
 
-    currency: str = Field(default="EUR", pattern=r"^[A-Z]{3}$", description="ISO 4217 code of all amounts")
+    currency: CurrencyCode = Field(default="EUR", description="ISO 4217 code of all amounts")
+    rates: dict[CurrencyCode, Annotated[float, Field(gt=0)]] = Field(
+        default_factory=dict, description="currency: what one unit of it is worth in the company's currency"
+    )
     timezone: TimeZone = Field(default="UTC", description="where the company's days begin")
     country: str | None = Field(
         default=None, pattern=r"^[A-Z]{2}$", description="ISO 3166 code: of national telephone numbers and postcodes"

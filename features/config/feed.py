@@ -92,6 +92,14 @@ class Feed(Settings):
     decimal: Literal[".", ","] | None = Field(
         default=None, description="CSV: the decimal mark; found in the values if left out"
     )
+    currency: str | None = Field(
+        default=None,
+        description="ISO code, or the column that holds it, of amounts and prices; found where a column holds nothing "
+        "but ISO codes; `company.rates` converts other currencies than the company's",
+    )
+    minor_units: list[str] = Field(
+        default_factory=list, description="columns that hold amounts in the currency's smallest unit, such as cents"
+    )
     sheet: str | None = Field(default=None, description="Excel: the sheet; the first if left out")
     rows_at: str | None = Field(default=None, description="JSON: dotted path to the list of rows inside a document")
     table: str | None = Field(default=None, description="database: the table or view, also as SCHEMA.TABLE")

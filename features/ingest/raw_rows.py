@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import duckdb
 
-from features.base.database_engine import one_row, quoted
+from features.base.database_engine import one_row, quoted, ran_out
 from features.base.errors import BadData
 from features.config.feed import Feed
-from features.ingest.mapping import EXACT_INTEGERS, FeedMapping, plain_number
+from features.ingest.mapped_select import MONEY_FIELDS
+from features.ingest.mapping import FeedMapping
+from features.ingest.money import currency_columns
+from features.ingest.number_text import NumberReading, detect_numbers, likely_numbers, mark_conflict
 from features.ingest.reader import RAW, FeedSource, is_nested
 
 #: Share of values that may be no number in a column that is calculated with.
 _ODD_NUMBERS = 0.1
 #: With fewer values a column may hold only numbers by chance.
 _TELLING = 20
-_WITH_COMMA = "[+-]?([0-9]+|[0-9]{1,3}([.][0-9]{3})+),[0-9]+"
-_WITH_POINT = "[+-]?[0-9]+[.][0-9]+"
-#: Whole numbers; and what is a thousand to one reader and a one to the other, which speaks for no mark.
-_EITHER = "[+-]?([0-9]+|[0-9]{1,3}([.][0-9]{3})+|[1-9][0-9]{0,2}(,[0-9]{3})+)"
 
 
 @dataclass(frozen=True)
@@ -32,10 +31,12 @@ class Numbers:
     ----------
     columns : those that do
     shares : of every column with values enough to tell what it holds, the share of them that read as numbers
+    readings : how the numbers of each column are written, be they few
     """
 
     columns: frozenset[str]
     shares: dict[str, float]
+    readings: dict[str, NumberReading]
 
 
 def read_rows(engine: duckdb.DuckDBPyConnection, source: FeedSource, columns: Sequence[str]) -> dict[str, str]:
@@ -54,10 +55,14 @@ def read_rows(engine: duckdb.DuckDBPyConnection, source: FeedSource, columns: Se
                 engine.execute(
                     f"ALTER TABLE {RAW} ALTER {name} SET DATA TYPE VARCHAR USING CAST(to_json({name}) AS VARCHAR)"
                 )
+            elif kind == "TIMESTAMPTZ_NS":
+                engine.execute(f"ALTER TABLE {RAW} ALTER {quoted(column)} SET DATA TYPE TIMESTAMPTZ")
             elif kind == '"NULL"':
                 engine.execute(f"ALTER TABLE {RAW} ALTER {quoted(column)} SET DATA TYPE VARCHAR")
         return _types(engine)
     except duckdb.Error as error:
+        if ran_out(error):
+            raise
         raise BadData(
             "feed.unreadable",
             f"the files cannot be read ({type(error).__name__})",
@@ -126,72 +131,72 @@ def broken_lines(engine: duckdb.DuckDBPyConnection, source: FeedSource) -> dict[
     return {reason: count for reason, count, *_ in found}
 
 
-def decimal_mark(engine: duckdb.DuckDBPyConnection, source: FeedSource, feed: Feed, columns: Sequence[str]) -> str:
-    """Return the declared decimal mark, or the one that the values leave no doubt about.
+def read_numbers(engine: duckdb.DuckDBPyConnection, source: FeedSource, mapping: FeedMapping) -> Numbers:
+    """Return which text columns hold numbers, and how those are written.
 
-    A column speaks for the comma when all its values read as numbers with it and at least one has it; the same for
-    the point. A file in which columns disagree is refused rather than guessed at.
+    A column is one of numbers when every value reads as one, and none as a code such as 007. Of a column that an
+    expression calculates with, nearly every value is enough: rows with others are kept aside. Of any other column no
+    value gets lost: it stays text.
+
+    Raises
+    ------
+    BadData : code ``feed.decimal``: two columns show different marks, or too many numbers can be read in two ways
     """
-    if feed.decimal is not None or not source.may_sniff_decimal:
-        return feed.decimal or "."
-    commas, points = [], []
-    for column, (values, comma, point, either) in zip(columns, _marks(engine, columns), strict=True):
-        if values and comma + point + either == values:
-            commas += [column] if comma else []
-            points += [column] if point else []
-    if commas and points:
+    feed, used = mapping.feed, mapping.calculated() | mapping.number_fields()
+    texts = [column for column, kind in mapping.types.items() if kind == "VARCHAR"]
+    first = likely_numbers(engine, RAW, texts)
+    asked = [name for name in texts if name in used or first[name] in (None, 1.0)]
+    readings = detect_numbers(engine, RAW, asked, decimal=feed.decimal)
+    conflict = mark_conflict(readings) if feed.decimal is None and source.may_sniff_decimal else None
+    if conflict is not None:
         raise BadData(
             "feed.decimal",
-            f"the column {commas[0]!r} is written with decimal commas and {points[0]!r} with decimal points",
+            f"the column {conflict[0]!r} is written with decimal commas and {conflict[1]!r} with decimal points",
             where=f"feed {source.feed}",
             hint="set `decimal` to the mark that is meant; what is written otherwise is then no number",
         )
-    return "," if commas else "."
+    if not source.may_sniff_decimal:  # its numbers are numbers, written with a point; texts beside them show their own
+        readings = {
+            name: found
+            if found.mark
+            else replace(found, mark=".", numbers=found.numbers + found.undecided, undecided=0)
+            for name, found in readings.items()
+        }
+    for column in sorted(used & readings.keys()):
+        _refuse_undecided(source, feed, column, readings[column])
+    least = dict.fromkeys(mapping.calculated(), 1 - min(feed.reject_above, _ODD_NUMBERS))
+    found = {
+        name
+        for name, reading in readings.items()
+        if not reading.coded
+        and reading.numbers >= reading.values * least.get(name, 1)
+        and name not in feed.keys
+        and (name in used or not reading.spaced)
+    }
+    shares = {name: share for name, share in first.items() if share is not None and name not in readings}
+    shares |= {
+        name: 0.0 if reading.coded else reading.numbers / reading.values
+        for name, reading in readings.items()
+        if reading.values >= _TELLING
+    }
+    return Numbers(frozenset(found), shares, readings)
 
 
-def _marks(engine: duckdb.DuckDBPyConnection, columns: Sequence[str]) -> list[tuple[int, int, int, int]]:
-    """Return, of every column, its values, and how many are written with a comma, with a point, or with neither."""
-    counts = []
-    for column in columns:
-        text = f"nullif(trim({quoted(column)}), '')"
-        either = f"regexp_full_match({text}, '{_EITHER}')"
-        counts += [
-            f"count({text})",
-            f"count(*) FILTER (regexp_full_match({text}, '{_WITH_COMMA}') AND NOT {either})",
-            f"count(*) FILTER (regexp_full_match({text}, '{_WITH_POINT}') AND NOT {either})",
-            f"count(*) FILTER ({either})",
-        ]
-    row = one_row(engine, f"SELECT {', '.join(counts)} FROM {RAW}")
-    return [(row[at], row[at + 1], row[at + 2], row[at + 3]) for at in range(0, len(row), 4)]
+def _refuse_undecided(source: FeedSource, feed: Feed, column: str, reading: NumberReading) -> None:
+    if reading.undecided > feed.reject_above * reading.values:
+        raise BadData(
+            "feed.decimal",
+            f"{reading.undecided} of {reading.values} numbers of the column {column!r} can be read in two ways, such "
+            "as 1.234 as one and a bit, or as one thousand two hundred and thirty-four: no row tells which is meant",
+            where=f"feed {source.feed}",
+            hint='set `decimal` to the decimal mark: "." or ","',
+        )
 
 
-def number_columns(engine: duckdb.DuckDBPyConnection, columns: Sequence[str], mapping: FeedMapping) -> Numbers:
-    """Return the text columns that hold numbers: every value reads as one, and none as a code such as 007.
-
-    Of a column that an expression calculates with, nearly every value is enough: rows with others are kept aside.
-    Of any other column no value gets lost: it stays text.
-    """
-    feed, selected = mapping.feed, []
-    tolerated = min(feed.reject_above, _ODD_NUMBERS)
-    calculated = mapping.calculated()
-    for column in columns:
-        text = f"nullif(trim({quoted(column)}), '')"
-        number = f"TRY_CAST({plain_number(column, feed)} AS DOUBLE)"
-        selected += [
-            f"count({text})",
-            f"count(CASE WHEN isfinite({number}) THEN 1 END)",
-            f"NOT coalesce(bool_or(regexp_matches({text}, '^([+]|-?0[0-9])')), false) "
-            f"AND coalesce(max(abs({number})) FILTER (isfinite({number})), 0) < {EXACT_INTEGERS}",
-        ]
-    row = one_row(engine, f"SELECT {', '.join(selected)} FROM {RAW}")
-    found, shares = set(), {}
-    for place, column in enumerate(columns):
-        values, numbers, plain = row[3 * place : 3 * place + 3]
-        if values == 0:
-            continue
-        if values >= _TELLING:
-            shares[column] = numbers / values if plain else 0.0
-        least = 1 - tolerated if column in calculated else 1
-        if plain and numbers >= values * least and column not in feed.keys:
-            found.add(column)
-    return Numbers(frozenset(found), shares)
+def currency_of(engine: duckdb.DuckDBPyConnection, mapping: FeedMapping) -> str | None:
+    """Return the currency of a feed's amounts: declared, or the only column that holds nothing but ISO codes."""
+    if mapping.feed.currency is not None or not set(MONEY_FIELDS) & mapping.feed.fields.keys():
+        return mapping.feed.currency
+    texts = [column for column, kind in mapping.types.items() if kind == "VARCHAR" and column not in mapping.numeric]
+    found = list(currency_columns(engine, RAW, texts))
+    return found[0] if len(found) == 1 else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,24 +10,27 @@ from pathlib import Path
 import duckdb
 
 from features.base.checksums import damaged_column
-from features.base.database_engine import EngineResources, one_row, open_engine, quoted
+from features.base.database_engine import EngineResources, one_row, open_engine, quoted, ran_out
 from features.base.errors import BadConfiguration, BadData, Problem
 from features.base.parquet import stream_parquet
 from features.base.storage import atomic_folder, digest_of, read_done, write_json
 from features.base.workspace import Workspace
 from features.config.canonical import Kind
+from features.config.company import Company
 from features.config.engine_settings import engine_resources
 from features.config.feed import Feed
-from features.ingest.mapping import AFTER_DELIVERY, TYPED, FeedMapping
+from features.ingest.feed_times import decide_conventions
+from features.ingest.mapped_select import AFTER_DELIVERY, mapped_select
+from features.ingest.mapping import TYPED, FeedMapping
 from features.ingest.quarantined_rows import Quarantine, digest_of_returned, drop_superseded, read_again
 from features.ingest.quarantined_rows import write as write_quarantine
-from features.ingest.raw_rows import broken_lines, content, decimal_mark, number_columns, read_rows
+from features.ingest.raw_rows import broken_lines, content, currency_of, read_numbers, read_rows
 from features.ingest.reader import RAW, FeedSource
 from features.ingest.schema_drift import Columns, refuse_renamed, refuse_retyped
 from features.ingest.source import find
 
 #: Raised when this module would write other bytes for the same feed, so that nothing stale is taken over.
-VERSION = 5
+VERSION = 6
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,7 @@ def stage(
     transform: RowTransform | None = None,
     replay: bool = False,
     accept: bool = False,
+    company: Company | None = None,
 ) -> StagedFeed:
     """Stage one feed; nothing is read again when neither the files nor the declaration changed.
 
@@ -101,6 +105,7 @@ def stage(
     transform : what is done to the rows before they take their place
     replay : read the feed again, with the rows that are held of earlier loads
     accept : whether columns may have been renamed or retyped since the last load
+    company : its currency, and the rates of others; the defaults if left out
 
     Returns
     -------
@@ -115,7 +120,16 @@ def stage(
     try:
         resources = engine_resources(Workspace(root))
         return _Staging(
-            source, feed, folder, arriving or folder, tuple(named_by), transform, accept, replay, resources
+            source,
+            feed,
+            company or Company(),
+            folder,
+            arriving or folder,
+            tuple(named_by),
+            transform,
+            accept,
+            replay,
+            resources,
         ).staged()
     finally:
         source.close()
@@ -127,6 +141,7 @@ class _Staging:
 
     source: FeedSource
     feed: Feed
+    company: Company
     accepted: Path
     arriving: Path
     named_by: tuple[str, ...]
@@ -158,15 +173,14 @@ class _Staging:
             mapping = replace(mapping, types=types)
             broken = broken_lines(engine, source)
             if source.is_text:
-                mark = decimal_mark(engine, source, self.feed, list(types))
-                mapping = replace(mapping, feed=self.feed.model_copy(update={"decimal": mark}))
-                numbers = number_columns(engine, list(types), mapping)
+                numbers = read_numbers(engine, source, mapping)
                 read = replace(read, numbers=numbers.shares)
-                mapping = replace(mapping, numeric=numbers.columns)
+                mapping = replace(mapping, numeric=numbers.columns, readings=numbers.readings)
+            mapping = replace(mapping, currency=currency_of(engine, mapping))
             refuse_retyped(name, last, read)
             if quarantine.open(engine, RAW):
                 read_again(engine, RAW, mapping.types)
-            _map(engine, mapping)
+            _map(engine, mapping, self.company)
             staged = _count(engine, name, self.feed, broken)
             staged = replace(staged, repeated=list(source.repeated))
             _refuse(engine, source, self.feed, staged)
@@ -189,7 +203,9 @@ class _Staging:
     def _digests(self, fingerprint: str, returned: Sequence[str]) -> tuple[str, str]:
         """Return the digests of a load that says itself when its rows were known, and of one that does not."""
         extra = [*([self.transform.digest] if self.transform is not None else []), *returned]
-        digest = digest_of([VERSION, fingerprint, self.feed.model_dump(mode="json"), list(self.named_by), *extra])
+        money = [self.company.currency, self.company.rates]
+        declared = [self.feed.model_dump(mode="json"), list(self.named_by), money]
+        digest = digest_of([VERSION, fingerprint, *declared, *extra])
         if not self.source.dated:
             return digest, digest
         return digest, digest_of([digest, self.source.loaded_at.isoformat()])
@@ -228,7 +244,7 @@ ORDER BY row NULLS LAST, line, as_read
 """
 
 
-def _map(engine: duckdb.DuckDBPyConnection, mapping: FeedMapping) -> None:
+def _map(engine: duckdb.DuckDBPyConnection, mapping: FeedMapping, company: Company) -> None:
     """Create ``mapped`` (each row's reason to be kept aside), ``ranked`` (its rank under its key) and ``kept``."""
     feed = mapping.feed
     try:
@@ -237,11 +253,15 @@ def _map(engine: duckdb.DuckDBPyConnection, mapping: FeedMapping) -> None:
             text: engine.execute(f"DESCRIBE SELECT {sql} AS v FROM {TYPED}").fetchall()[0][1]
             for text, sql in mapping.described().items()
         }
+        mapping = replace(mapping, given=kinds)
+        mapping = replace(mapping, conventions=decide_conventions(engine, mapping))
         if feed.keys and feed.duplicates in ("keep_first", "keep_last"):
-            _keep_one(engine, mapping, kinds)
+            _keep_one(engine, mapping, company)
         else:
-            _keep_identical(engine, mapping, kinds)
+            _keep_identical(engine, mapping, company)
     except duckdb.Error as error:
+        if ran_out(error):
+            raise
         raise BadData(
             "feed.expression",
             f"an expression of the mapping fails on the data ({type(error).__name__})",
@@ -250,13 +270,13 @@ def _map(engine: duckdb.DuckDBPyConnection, mapping: FeedMapping) -> None:
         ) from None
 
 
-def _keep_one(engine: duckdb.DuckDBPyConnection, mapping: FeedMapping, kinds: Mapping[str, str]) -> None:
+def _keep_one(engine: duckdb.DuckDBPyConnection, mapping: FeedMapping, company: Company) -> None:
     """Rank rows by their key and time alone; the fields, which may be costly, are made for the rows that stay."""
     order = "event_time DESC, __row DESC" if mapping.feed.duplicates == "keep_last" else "event_time, __row"
     engine.execute(
         f"""
         CREATE TEMP TABLE mapped AS
-        SELECT __row, record_id, event_time, __reason, __keep, __from_delivery FROM ({mapping.select(kinds)})
+        SELECT __row, record_id, event_time, __reason, __keep, __from_delivery FROM ({mapped_select(mapping, company)})
         """
     )
     drop_superseded(engine, keyed=True)
@@ -268,13 +288,13 @@ def _keep_one(engine: duckdb.DuckDBPyConnection, mapping: FeedMapping, kinds: Ma
         """
     )
     stay = f"(SELECT * FROM {TYPED} WHERE __row IN (SELECT __row FROM ranked WHERE __nth = 1))"
-    engine.execute(f"CREATE TEMP TABLE kept AS {mapping.select(kinds, source=stay)}")
+    engine.execute(f"CREATE TEMP TABLE kept AS {mapped_select(mapping, company, source=stay)}")
 
 
-def _keep_identical(engine: duckdb.DuckDBPyConnection, mapping: FeedMapping, kinds: Mapping[str, str]) -> None:
+def _keep_identical(engine: duckdb.DuckDBPyConnection, mapping: FeedMapping, company: Company) -> None:
     """Rank rows by their key, or by all they hold; rows that differ under one key can be told apart by a hash."""
     feed = mapping.feed
-    engine.execute(f"CREATE TEMP TABLE mapped AS {mapping.select(kinds)}")
+    engine.execute(f"CREATE TEMP TABLE mapped AS {mapped_select(mapping, company)}")
     drop_superseded(engine, keyed=bool(feed.keys))
     same = "__as_row" if not feed.keys and feed.duplicates == "drop_identical" else "record_id"
     columns = [row[0] for row in engine.execute("DESCRIBE mapped").fetchall()]

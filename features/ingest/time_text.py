@@ -69,6 +69,8 @@ _SERIAL = "[0-9]{5}([.,][0-9]+)?"
 _NUMBER = "-?[0-9]+([.,][0-9]+)?"
 _CANDIDATES: tuple[TimeConvention, ...] = ("iso", *_ORDERS, *_EPOCHS, *_SERIALS)
 _LATEST = timedelta(days=366)
+#: Of the values that only one convention reads, the share of those of another that makes both possible.
+_STRAY = 0.01
 
 
 @dataclass(frozen=True)
@@ -132,21 +134,18 @@ def detect_times(
     >>> found.convention, found.certain, found.clock, str(found.earliest)
     ('day_first', True, True, '2026-04-03 00:00:00+00:00')
     """
-    latest = f"TIMESTAMPTZ {literal(iso(delivered + _LATEST))}" if delivered else "TIMESTAMPTZ '2200-01-01'"
-    values = f"(SELECT nullif(trim({text}), '') AS t FROM {relation} WHERE nullif(trim({text}), '') IS NOT NULL)"
-    count, plain = one_row(engine, f"SELECT count(*), count(*) FILTER ({_is_iso('t')}) FROM {values}")
-    if not count:
-        return None
-    best, undecided, otherwise = ("iso", 0, ()) if count == plain else _decide(engine, values, latest)
+    values, latest = _values(relation, text), _latest(delivered)
+    best, undecided, otherwise = decide_convention(engine, relation, text, delivered=delivered)
     text_of = iso_text("t", best)
-    read, clock, zoned, first, last = one_row(
+    count, read, clock, zoned, first, last = one_row(
         engine,
         f"""
-        SELECT count(moment), coalesce(bool_or(contains(text, ':')), false),
-            coalesce(bool_and(regexp_matches(text, ':.*({_ZONE})$')), false), min(moment), max(moment)
-        FROM (SELECT text, {_within(moment_of("text", "UTC"), latest)} AS moment FROM (
-            SELECT {text_of} AS text FROM {values}
-        )) WHERE moment IS NOT NULL
+        SELECT count(t), count(moment),
+            coalesce(bool_or(contains(text, ':')) FILTER (moment IS NOT NULL), false),
+            coalesce(bool_and(regexp_matches(text, ':.*({_ZONE})$')) FILTER (moment IS NOT NULL), false),
+            min(moment), max(moment)
+        FROM (SELECT t, text, {_within(moment_of("text", "UTC"), latest)} AS moment
+            FROM (SELECT t, {text_of} AS text FROM {values}))
         """,
     )
     if not read:
@@ -155,18 +154,34 @@ def detect_times(
     return TimeReading(best, count, read, undecided, otherwise, clock, zoned, *moments)
 
 
-def decide_times(
-    engine: duckdb.DuckDBPyConnection, relation: str, text: str, *, delivered: datetime
-) -> tuple[TimeConvention, tuple[TimeConvention, ...]]:
-    """Return the convention of a column's times and those that are as likely; see `detect_times`."""
-    found = detect_times(engine, relation, text, delivered=delivered)
-    return ("iso", ()) if found is None else (found.convention, found.otherwise)
+def decide_convention(
+    engine: duckdb.DuckDBPyConnection, relation: str, text: str, *, delivered: datetime | None = None
+) -> tuple[TimeConvention, int, tuple[TimeConvention, ...]]:
+    """Return the convention of a column's times, how many values others read otherwise, and those; see `detect_times`.
+
+    A few values that only another convention reads do not unsettle a column: they are no times of it.
+    """
+    values = _values(relation, text)
+    return _decide(engine, values, _latest(delivered)) if has_other_times(engine, relation, text) else ("iso", 0, ())
+
+
+def has_other_times(engine: duckdb.DuckDBPyConnection, relation: str, text: str) -> bool:
+    """Return whether some value does not begin with a year, a month and a day, or names half a day."""
+    plain = "coalesce(bool_and(regexp_matches(t, '^[0-9]{4}[-/][^mM]*$')), true)"
+    return not one_row(engine, f"SELECT {plain} FROM {_values(relation, text)}")[0]
+
+
+def _values(relation: str, text: str) -> str:
+    return f"(SELECT nullif(trim({text}), '') AS t FROM {relation})"
+
+
+def _latest(delivered: datetime | None) -> str:
+    return f"TIMESTAMPTZ {literal(iso(delivered + _LATEST))}" if delivered else "TIMESTAMPTZ '2200-01-01'"
 
 
 def _decide(
     engine: duckdb.DuckDBPyConnection, values: str, latest: str
 ) -> tuple[TimeConvention, int, tuple[TimeConvention, ...]]:
-    """Return the convention that reads most values, how many of them others read otherwise, and those others."""
     shapes = {name: f"regexp_full_match(t, {literal(pattern)})" for name, (_, pattern) in _EPOCHS.items()}
     shapes |= dict.fromkeys(_SERIALS, f"regexp_full_match(t, '{_SERIAL}')")
     shapes |= {name: f"regexp_matches(lower(t), {literal(pattern)})" for name, (pattern, _) in _ORDERS.items()}
@@ -188,7 +203,7 @@ def _decide(
     row = one_row(engine, f"SELECT {', '.join([*clashes, *alone, *behind])} FROM moments_read")
     engine.execute("DROP TABLE moments_read")
     number = len(asked)
-    rivals = [n for n in places if row[n] and (not row[number + n] or row[2 * number + n])]
+    rivals = [n for n in places if row[n] and row[2 * number + n] >= _STRAY * row[number + n]]
     return asked[best], max((row[n] for n in rivals), default=0), tuple(asked[n] for n in rivals)
 
 
@@ -200,7 +215,8 @@ def iso_text(text: str, convention: TimeConvention = "iso") -> str:
     Examples
     --------
     >>> import duckdb
-    >>> duckdb.sql(f"SELECT {iso_text('t', 'day_first')} FROM (VALUES ('3/4/26 7:05 pm'), ('le 3 mai')) v(t)").fetchall()
+    >>> text = iso_text("t", "day_first")
+    >>> duckdb.sql(f"SELECT {text} FROM (VALUES ('3/4/26 7:05 pm'), ('le 3 mai')) v(t)").fetchall()
     [('2026-4-3 19:05:00',), (None,)]
     """
     if convention in _EPOCHS:
@@ -219,7 +235,7 @@ def iso_text(text: str, convention: TimeConvention = "iso") -> str:
         other = f"CASE WHEN regexp_full_match({text}, '{_NUMBER}') AND {days} BETWEEN 1 AND 110000 THEN {moment} END"
     else:
         other = _rewritten(text, convention)
-    return f"CASE WHEN {_is_iso(text)} THEN {_zone_with_colon(text)} ELSE {other} END"
+    return f"CASE WHEN {_is_iso(text)} THEN {text} ELSE {other} END"
 
 
 def moment_of(written: str, zone: str | None) -> str:
@@ -241,7 +257,7 @@ def moment_of(written: str, zone: str | None) -> str:
     """
     aware = f"regexp_full_match({written}, '{_DAY}{_CLOCK}{_ZONE}')"
     placed = f"({naive_moment(written)} AT TIME ZONE {literal(zone)})" if zone else "NULL"
-    return f"CASE WHEN {aware} THEN TRY_CAST({written} AS TIMESTAMPTZ) ELSE {placed} END"
+    return f"CASE WHEN {aware} THEN TRY_CAST({_zone_with_colon(written)} AS TIMESTAMPTZ) ELSE {placed} END"
 
 
 def naive_moment(written: str) -> str:
@@ -250,9 +266,16 @@ def naive_moment(written: str) -> str:
     return f"CASE WHEN {simple} THEN TRY_CAST({written} AS TIMESTAMP) END"
 
 
-def birth_date_text(text: str, convention: TimeConvention, *, year: int) -> str:
-    """Return SQL of a birth date in ISO 8601: a year of two digits is never later than `year`."""
-    day = f"regexp_extract({iso_text(text, convention)}, '^{_DAY}')"
+def birth_date_text(text: str, iso_time: str, *, year: int) -> str:
+    """Return SQL of a birth date in ISO 8601: a year of two digits is never later than `year`.
+
+    Parameters
+    ----------
+    text : SQL of the text as it is written
+    iso_time : SQL of the same in ISO 8601
+    year : of the delivery
+    """
+    day = f"regexp_extract({iso_time}, '^{_DAY}')"
     short = f"NOT regexp_matches({text}, '[0-9]{{4}}') AND TRY_CAST(left({day}, 4) AS INTEGER) > {year:d}"
     return f"nullif(CASE WHEN {short} THEN '19' || substr({day}, 3) ELSE {day} END, '')"
 
@@ -280,7 +303,9 @@ def _rewritten(text: str, convention: TimeConvention) -> str:
     )
     named = f"CASE WHEN regexp_matches({lower}, '[a-z]{{3}}') THEN CASE {numbers} ELSE {lower} END ELSE {lower} END"
     patterns = [*_CERTAIN, *([_ORDERS[convention]] if convention in _ORDERS else [])]
-    cases = [f"WHEN regexp_matches(n, {literal(pattern)}) THEN {_ordered(pattern, *order)}" for pattern, order in patterns]
+    cases = [
+        f"WHEN regexp_matches(n, {literal(pattern)}) THEN {_ordered(pattern, *order)}" for pattern, order in patterns
+    ]
     compact = f"regexp_replace(n, '^{_COMPACT_CLOCK}$', '\\1-\\2-\\3 \\4:\\5:\\6\\7')"
     cases.append(f"WHEN regexp_full_match(n, '{_COMPACT_CLOCK}') THEN upper({compact})")
     # a list of one, so that the text is prepared once and not for each pattern
@@ -301,4 +326,4 @@ def _ordered(pattern: str, year: int, month: int, day: int) -> str:
     whole = f"trim(CASE WHEN {half} = '' THEN replace({dated}, 'h', ':') ELSE {halved} END)"
     recent = f"regexp_replace({whole}, '^([0-6][0-9])-', '20\\1-')"
     dated = f"regexp_replace({recent}, '^([7-9][0-9])-', '19\\1-')"
-    return f"upper({_zone_with_colon(dated)})"
+    return f"upper({dated})"

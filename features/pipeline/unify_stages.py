@@ -158,6 +158,7 @@ def read_feeds(
             transform=repairs_of(name, feed, file.quality.repairs, country=file.company.country, resources=resources),
             replay=name in request.replay,
             accept=name in request.accept,
+            company=file.company,
         )
         progress.advance()
     return StagedFeeds(staged)

@@ -13,7 +13,7 @@ from features.config.canonical import category_name
 from features.config.feeds_file import FeedsFile
 from features.config.views_file import View
 from features.identity.survivorship_rules import CHANGED_BY_THEN, VISIBLE, survivor
-from features.ingest.mapping import moment_of
+from features.ingest.time_text import moment_of
 from features.views.catalogue import attribute_feature
 from features.views.source_rows import undecided
 

@@ -105,7 +105,7 @@ def test_decimal_commas_are_read_and_no_point_is_taken_for_thousands_by_guess(tm
     assert amounts(tmp_path, "1,5", "1.5", "12.34,5", "7", decimal=",") == [1.5, 7]  # not 15, not 1234.5
 
 
-@pytest.mark.parametrize("odd", ["nan", "inf", "-Infinity", "1e999", "0x1A", "1 000", "1,000", "1.5 GBP"])
+@pytest.mark.parametrize("odd", ["nan", "inf", "-Infinity", "1e999", "0x1A", "1,000", "1.5 GBP"])
 def test_what_is_no_finite_number_is_kept_aside(tmp_path: Path, odd: str) -> None:
     assert amounts(tmp_path, "1", odd) == [1]
 
@@ -222,7 +222,7 @@ def test_a_year_that_cannot_be_meant_is_kept_aside(tmp_path: Path, year: str) ->
 def test_dates_of_birth_before_1900_are_dates(tmp_path: Path) -> None:
     found = staged(
         tmp_path,
-        lines("who,born", ["a,1899-12-31", "b,31.12.1999"]),
+        lines("who,born", ["a,1899-12-31", "b,31.12."]),
         kind="customers",
         key="who",
         event=None,
