@@ -91,6 +91,8 @@ def _train(
     progress.step(f"{task.name}: labels and features")
     with open_engine(folders=[task.workspace.state], resources=engine_resources(task.workspace)) as engine:
         data = _data(engine, task, store)
+    if data.labels.waits:
+        progress.step(f"{task.name}: {data.labels.waits}")
     progress.step(f"{task.name}: judging on held-out rows", total=len(data.folds))
     assessment = assess(data.frame, data.folds, data.peers, fitting=task.fitting, advance=progress.advance)
     decision = apply_gates(assessment.evidence, task.mlflow.gates)
@@ -128,7 +130,7 @@ def _data(engine: duckdb.DuckDBPyConnection, task: TrainingTask, store: Store) -
         limits=limits,
     )
     folds = split(frame, task.settings, task.file.validation, embargo=labels.closes_after)
-    frame = check_split(frame, folds, task.settings, limits)
+    frame = check_split(frame, folds, task.settings, task.file.validation, limits)
     peers = peers_of_label(engine, task.settings.label, frame, seed=task.settings.seed)
     champion = champion_scores(task, frame, folds, embargo=labels.closes_after)
 

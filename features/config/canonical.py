@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -145,6 +146,12 @@ def snake_case(column: str) -> str:
     return re.sub(r"[^0-9a-z]+", "_", split.lower()).strip("_") or "column"
 
 
+#: Signs that tell categories apart ("A+" and "A-"), and how a column's name spells them.
+_SIGNS = {"+": "plus", "%": "percent", "#": "hash", "*": "star", "<": "below", ">": "above"}
+#: A minus stands before or after a word ("A-"); elsewhere the sign joins or separates words ("T-Shirt", "18-24").
+_MINUS = re.compile(r"(?<![0-9A-Za-z])-(?=[0-9A-Za-z])|(?<=[0-9A-Za-z])-(?![0-9A-Za-z])")
+
+
 def category_name(category: str) -> str:
     """Return a category as part of a column's name: in snake_case, with a digest where that would lose letters.
 
@@ -152,9 +159,28 @@ def category_name(category: str) -> str:
     --------
     >>> category_name("Gift Wrap"), category_name("café")
     ('gift_wrap', 'cafe_28380f')
+    >>> category_name("A+"), category_name("A-"), category_name("T-Shirt")
+    ('a_plus', 'a_minus', 't_shirt')
     """
     if category.isascii():
+        category = _MINUS.sub(" minus ", category)
+        for sign, word in _SIGNS.items():
+            category = category.replace(sign, f" {word} ")
         return snake_case(category)
     plain = "".join(letter for letter in unicodedata.normalize("NFKD", category) if letter.isascii())
     mark = digest_of(category)[:6]
     return f"{snake_case(plain)}_{mark}" if any(map(str.isalnum, plain)) else f"w{mark}"
+
+
+def equal_names(categories: Iterable[str]) -> list[tuple[str, list[str]]]:
+    """Return each name that several categories would share, with these categories.
+
+    Examples
+    --------
+    >>> equal_names(["T-Shirt", "t shirt", "Mug"])
+    [('t_shirt', ['T-Shirt', 't shirt'])]
+    """
+    found: dict[str, list[str]] = {}
+    for category in sorted(set(categories)):
+        found.setdefault(category_name(category), []).append(category)
+    return [(name, same) for name, same in sorted(found.items()) if len(same) > 1]

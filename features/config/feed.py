@@ -111,6 +111,7 @@ class Feed(Settings):
         default=timedelta(seconds=30), description="servers: the longest wait for a connection, or for the next rows"
     )
     store: ObjectStore | None = Field(default=None, description="object store: how it is reached")
+    ended: bool = Field(default=False, description="nothing more will come of it: labels do not wait for later rows")
     future: Duration = Field(default=timedelta(days=366), description="how far after the delivery a row's time may lie")
     expands_at_most: int = Field(
         default=1000, ge=1, description="Parquet, Excel: how many times its size a file may take once unpacked"

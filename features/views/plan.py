@@ -14,6 +14,7 @@ from features.base.database_engine import quoted
 from features.base.duration import format_duration
 from features.base.errors import BadConfiguration, BadData, Problem
 from features.base.expressions.expression import parse
+from features.config.canonical import equal_names
 from features.config.feeds_file import FeedsFile
 from features.config.loading import Lines
 from features.config.views_file import CONSENT_VIEW, Aggregate, View, ViewsFile
@@ -92,7 +93,11 @@ def plan_views(
     for name, view in file.views.items():
         plan = _plan(name, view, feeds, columns, fitted, functions)
         planned.append(replace(plan, features=_traced(plan, view, lineage, file.purpose_of(name) or "")))
-    problems = [problem for view in planned for problem in _same_names(view, lines.where(("views", view.name)))]
+    problems = []
+    for plan in planned:
+        declared, learnt = file.views[plan.name], fitted.get(plan.name, FittedView(""))
+        categories = [*(declared.categories or declared.items or learnt.categories), *declared.fields]
+        problems += _same_names(plan, categories, lines.where(("views", plan.name)))
     if problems:
         raise BadConfiguration.of(problems)
     if feeds.purposes and "consents" in columns:
@@ -101,18 +106,18 @@ def plan_views(
     return planned
 
 
-def _same_names(view: PlannedView, place: str) -> list[Problem]:
+def _same_names(view: PlannedView, categories: Sequence[str], place: str) -> list[Problem]:
     """Return a problem for each name that two features of a view would share, such as of `T-Shirt` and `t shirt`."""
-    return [
-        Problem(
-            "view.same_name",
-            f"view {view.name}: two categories, items or fields would both be {name}",
-            place,
-            "give them one spelling in features/feeds.yaml, or list `categories`, `items` or `fields` without one",
-        )
-        for name, times in Counter(feature.name for feature in view.features).items()
-        if times > 1
-    ]
+    problems = []
+    alike = {name: " and ".join(map(repr, same)) for name, same in equal_names(categories)}
+    for feature, times in Counter(feature.name for feature in view.features).items():
+        if times > 1:
+            which = next((same for name, same in alike.items() if feature.endswith(f"__{name}")), "two columns")
+            message = f"view {view.name}: {which} would both be {feature}"
+            hint = "give them different names in features/feeds.yaml (one name, if they are the same), or list "
+            hint += "`categories`, `items` or `fields` without one"
+            problems.append(Problem("view.same_name", message, place, hint))
+    return problems
 
 
 def _traced(planned: PlannedView, view: View, lineage: Lineage, purpose: str) -> tuple[Feature, ...]:

@@ -59,7 +59,8 @@ def decide_all(workspace: Workspace, progress: Progress, *, customers: Path | No
     progress.step("reading features")
     store = open_store(workspace.root)
     try:
-        latest = store.latest(decider.features, as_of=as_of)
+        # offers that read no feature are decided for the customers of any
+        latest = store.latest(decider.features or decider.catalogue.features[:1], as_of=as_of)
     finally:
         store.close()
     if customers is not None:

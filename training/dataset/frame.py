@@ -145,7 +145,9 @@ def build_frame(
         if where is None
         else where.evaluate({name: values[name].to_numpy() for name in where.columns}, rows=len(values)).is_true()
     )
-    features, target = values.loc[kept, names].reset_index(drop=True), labels.target[kept]
+    text = [feature.name for view in report.views for feature in view.features if feature.type == "string"]
+    types = {name: "string" for name in names if name in text}  # also where every value is missing
+    features, target = values.loc[kept, names].reset_index(drop=True).astype(types), labels.target[kept]
     return Frame(
         rows=labels.rows[kept].reset_index(drop=True),
         features=features,

@@ -34,27 +34,41 @@ class Fold:
     test: Rows
 
 
+def is_by_customer(settings: ModelSettings, validation: Validation) -> bool:
+    """Return whether whole customers are held out, as declared, or as a label without later cutoffs needs it.
+
+    Examples
+    --------
+    >>> settings = ModelSettings(label={"kind": "recorded", "field": "crm.left", "positive": "yes"})
+    >>> is_by_customer(settings, Validation())
+    True
+    """
+    return validation.scheme == "customer" or isinstance(settings.label, RecordedField)
+
+
 def split(frame: Frame, settings: ModelSettings, validation: Validation, *, embargo: timedelta) -> list[Fold]:
-    """Return a model's folds: by customer where the label is recorded once, else forward in time.
+    """Return a model's folds: forward in time, or by customer.
 
     Parameters
     ----------
     frame : the rows
-    settings, validation : as declared; how many folds, and the seed of a split by customer
+    settings, validation : as declared; how many folds of which kind, and the seed of a split by customer
     embargo : from a cutoff to the end of its outcome window
 
     Raises
     ------
     BadData : the rows cannot be split
     """
-    if isinstance(settings.label, RecordedField):
+    if is_by_customer(settings, validation):
         return by_customer(frame, parts=validation.folds, seed=settings.seed)
     return by_time(frame, parts=validation.folds, embargo=embargo)
 
 
-def check_split(frame: Frame, folds: Sequence[Fold], settings: ModelSettings, limits: LeakLimits) -> Frame:
+def check_split(
+    frame: Frame, folds: Sequence[Fold], settings: ModelSettings, validation: Validation, limits: LeakLimits
+) -> Frame:
     """Return the frame, with LK005 answered in its leak report where the split is by customer."""
-    if not isinstance(settings.label, RecordedField):
+    if not is_by_customer(settings, validation):
         return frame
     examined = ExaminedFrame(
         rows=frame.rows, features=frame.features, splits=[(fold.train, fold.test) for fold in folds]
@@ -113,7 +127,8 @@ def recency_weights(frame: Frame, *, half_life: timedelta | None) -> Array | Non
 
 def by_customer(frame: Frame, *, parts: int, seed: int) -> list[Fold]:
     """Return folds in which no customer is both learnt from and judged by."""
-    part = folds.assign(frame.target, groups=frame.customers, folds=parts, seed=seed)
+    positive = frame.target if frame.target.ndim == 1 else frame.target.any(axis=1).astype(np.float64)
+    part = folds.assign(positive, groups=frame.customers, folds=parts, seed=seed)
     return list(_parts(part))
 
 

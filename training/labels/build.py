@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 import duckdb
@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 
 from features.base.database_engine import literal, quoted
 from features.base.errors import BadConfiguration, BadData
-from features.config.canonical import category_name
+from features.config.canonical import category_name, equal_names
 from features.config.feeds_file import FeedsFile
+from features.identity.data_time import next_midnight
 from features.identity.survivorship_rules import survivor
-from training.labels.label_settings import Acquisition, Inactivity, Label, ModelSettings, RecordedField
+from training.labels.label_settings import FILE, Acquisition, Inactivity, Label, ModelSettings, RecordedField
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -32,6 +33,7 @@ class Labels:
     candidates : the categories of an acquisition, as they end column names; else empty
     description : the contract in words
     closes_after : how long after its cutoff an outcome is known
+    waits : which cutoffs are not learnt from yet, and for which feed they wait; empty where none do
     """
 
     rows: pd.DataFrame
@@ -39,6 +41,7 @@ class Labels:
     candidates: tuple[str, ...]
     description: str
     closes_after: timedelta
+    waits: str = ""
 
 
 def closes_after(label: Label) -> timedelta:
@@ -53,28 +56,70 @@ def closes_after(label: Label) -> timedelta:
     return timedelta(0) if isinstance(label, RecordedField) else label.gap + label.horizon
 
 
-def usable_cutoffs(cutoffs: Sequence[datetime], settings: ModelSettings) -> list[datetime]:
-    """Return the cutoffs that can be learnt from: history before them, and their outcome window closed.
+def usable_cutoffs(
+    cutoffs: Sequence[datetime], settings: ModelSettings, ends: Mapping[str, datetime]
+) -> tuple[list[datetime], str]:
+    """Return the cutoffs that can be learnt from, and why later ones cannot where a feed lags behind the others.
+
+    A cutoff needs history before it, and every feed that the outcome is read from has to reach past the end of its
+    outcome window by `settings.settle`: where orders end, nobody has stopped ordering.
+
+    Parameters
+    ----------
+    cutoffs : all snapshot cutoffs, oldest first; the last is now
+    settings : the model's declaration
+    ends : by feed, up to when its events reach
 
     Raises
     ------
-    BadData : no cutoff is left
+    BadData : no cutoff is left; the message names the feed that ends first
+
+    Examples
+    --------
+    >>> from training.labels.label_settings import Inactivity, ModelSettings
+    >>> label = Inactivity(kind="inactivity", event="purchase", horizon="30d")
+    >>> settings = ModelSettings(label=label, cutoffs={"warm_up": "0d"})
+    >>> months = [datetime(2026, month, 1, tzinfo=UTC) for month in (4, 5, 6, 7)]
+    >>> usable, why = usable_cutoffs(months, settings, {"till": datetime(2026, 6, 2, tzinfo=UTC)})
+    >>> [f"{cutoff:%B}" for cutoff in usable], why
+    (['April', 'May'], 'the events of feed till end on 2026-06-02: the cutoff 2026-06-01 is not learnt from')
     """
     first, now = cutoffs[0], cutoffs[-1]
     if isinstance(settings.label, RecordedField):
-        return [now]
-    closed = [
-        cutoff
-        for cutoff in cutoffs
-        if cutoff >= first + settings.cutoffs.warm_up and cutoff + closes_after(settings.label) <= now
-    ]
+        return [now], ""
+    wait = closes_after(settings.label) + settings.settle
+    feed = min(ends, key=lambda name: ends[name], default="")
+    end = min(now, ends.get(feed, now))
+    after_warm_up = [cutoff for cutoff in cutoffs if cutoff >= first + settings.cutoffs.warm_up]
+    closed = [cutoff for cutoff in after_warm_up if cutoff + wait <= end]
+    lost = [cutoff for cutoff in after_warm_up if end < cutoff + wait <= now]
+    why = ""
+    if lost:
+        later = " and later ones are" if len(lost) > 1 else " is"
+        why = f"the events of feed {feed} end on {end:%Y-%m-%d}: the cutoff {lost[0]:%Y-%m-%d}{later} not learnt from"
     if not closed:
+        hint = f", deliver {feed} again, or declare it `ended: true` in features/feeds.yaml" if lost else ""
         raise BadData(
             "label.no_cutoff",
-            f"no cutoff between {first:%Y-%m-%d} and {now:%Y-%m-%d} has both its history and its outcome",
-            hint="shorten the horizon or cutoffs.warm_up, or deliver a longer history",
+            f"no cutoff between {first:%Y-%m-%d} and {now:%Y-%m-%d} has both its history and its outcome"
+            + (f"; {why}" if why else ""),
+            hint=f"shorten the horizon or cutoffs.warm_up, or deliver a longer history{hint}",
         )
-    return closed[-settings.cutoffs.at_most :]
+    return closed[-settings.cutoffs.at_most :], why
+
+
+def _ends(engine: duckdb.DuckDBPyConnection, event: str, feeds: FeedsFile, *, now: datetime) -> dict[str, datetime]:
+    """Return up to when the events of each feed reach: the end of the day (UTC) of its last one, at most `now`."""
+    # an event that lies ahead of when it was known, such as an order for next month, is not the end of anything
+    found = engine.execute(
+        f"""
+        SELECT feed, max(event_time) FROM events
+        WHERE event = {literal(event)} AND event_time <= known_at AND epoch_us(known_at) <= {micros(now - _EPOCH)}
+        GROUP BY feed
+        """
+    ).fetchall()
+    ended = {name for name, feed in feeds.feeds.items() if feed.ended}
+    return {feed: min(now, next_midnight(last)) for feed, last in found if feed not in ended}
 
 
 def build(
@@ -96,17 +141,19 @@ def build(
     BadData : no cutoff can be used, or nobody is in the population
     BadConfiguration : the label names a field or a kind of event that is not there
     """
-    usable = usable_cutoffs(cutoffs, settings)
-    match settings.label:
-        case Inactivity() as label:
+    label = settings.label
+    ends = {} if isinstance(label, RecordedField) else _ends(engine, label.event, feeds, now=cutoffs[-1])
+    usable, waits = usable_cutoffs(cutoffs, settings, ends)
+    match label:
+        case Inactivity():
             labels = _inactivity(engine, label, settings, usable)
-        case Acquisition() as label:
+        case Acquisition():
             labels = _acquisition(engine, label, settings, usable)
-        case RecordedField() as label:
+        case RecordedField():
             labels = _recorded(engine, label, usable[-1], feeds)
     if labels.rows.empty:
         raise BadData("label.empty", "nobody is in the population", hint="widen population.active_within")
-    return labels
+    return replace(labels, waits=waits)
 
 
 def moments(cutoffs: Sequence[datetime]) -> str:
@@ -143,6 +190,8 @@ def _population(cutoffs: Sequence[datetime], event: str, active_within: timedelt
 
 
 def _need_event(engine: duckdb.DuckDBPyConnection, event: str) -> None:
+    if not engine.execute("SELECT 1 FROM duckdb_views() WHERE view_name = 'events'").fetchall():
+        raise BadConfiguration("label.no_events", "no feed is of events", hint="declare one in features/feeds.yaml")
     known = [row[0] for row in engine.execute("SELECT DISTINCT event FROM events ORDER BY event").fetchall()]
     if event not in known:
         raise BadConfiguration(
@@ -227,6 +276,14 @@ def _acquisition(
             "ORDER BY category"
         ).fetchall()
     ]
+    if alike := equal_names(names):
+        which = "; ".join(f"{' and '.join(map(repr, same))} would both be {name}" for name, same in alike)
+        raise BadConfiguration(
+            "label.same_name",
+            f"two categories of {label.of} share a name: {which}",
+            where=FILE,
+            hint="give them different names in features/feeds.yaml (one name, if they are the same)",
+        )
     place = {name: at for at, name in enumerate(names)}
     target = np.zeros((len(found), len(names)))
     for row, taken in enumerate(found["taken"]):

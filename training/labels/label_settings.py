@@ -6,11 +6,11 @@ import re
 from datetime import timedelta
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from features.base.duration import Duration, PositiveDuration
 from features.base.workspace import Workspace
-from features.config.loading import Lines, Settings, load
+from features.config.loading import Faults, Lines, Settings, load
 
 FILE = "training/labels.yaml"
 
@@ -76,6 +76,11 @@ class ModelSettings(Settings):
     features: list[str] = Field(default_factory=list, description="views to learn from; all if left out")
     exclude: list[str] = Field(default_factory=list, description="further columns that this model may not learn from")
     cutoffs: Cutoffs = Field(default_factory=Cutoffs, description="which snapshots are learnt from")
+    settle: Duration = Field(
+        default=timedelta(0),
+        description="how late rows may still arrive: an outcome counts once every feed it is read from is this far "
+        "past its window",
+    )
     min_positives: int = Field(default=50, ge=2, description="fewer labels of either class stop the training")
     seed: int = Field(default=7, description="start of all random numbers; the same seed gives the same model")
 
@@ -83,8 +88,10 @@ class ModelSettings(Settings):
 class Validation(Settings):
     """How models are judged before they are trusted."""
 
-    scheme: Literal["time", "customer"] = Field(
-        default="time", description="time: later cutoffs judge; customer: customers not learnt from judge"
+    scheme: Literal["time", "customer"] | None = Field(
+        default=None,
+        description="time: later cutoffs judge; customer: customers not learnt from judge; if left out, customer for "
+        "recorded labels, which have one cutoff, and time for all others",
     )
     folds: int = Field(default=3, ge=2, le=10, description="parts of the data that judge in turn")
 
@@ -103,6 +110,14 @@ class LabelsFile(Settings):
             if _NAME.match(name) is None:
                 raise ValueError(f"{name!r} is not a model's name: lower-case letters, digits and _ only")
         return value
+
+    @model_validator(mode="after")
+    def _can_be_split(self) -> LabelsFile:
+        recorded = [name for name, model in self.models.items() if isinstance(model.label, RecordedField)]
+        if self.validation.scheme == "time" and recorded:
+            message = f"the label of {recorded[0]} is recorded once and has no later cutoff: leave `scheme` out"
+            raise Faults([(("validation", "scheme"), message)])
+        return self
 
 
 def load_labels(workspace: Workspace) -> tuple[LabelsFile, Lines]:

@@ -199,7 +199,8 @@ def _fit(name: str, series: pd.Series[Any], max_levels: int, min_count: int) -> 
         return Column(name, "numeric")
     elif kind in _TEXT_KINDS:
         values = series.tolist()
-        if all(
+        # declared text stays text where no row fills it: it may be filled by the time the model is used
+        if series.dtype.name != "string" and all(
             isinstance(value, (int, float, Decimal, np.number, np.bool_)) for value in values if not _missing(value)
         ):
             return Column(name, "numeric")

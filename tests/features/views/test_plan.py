@@ -92,10 +92,22 @@ def test_two_categories_of_one_name_are_refused_rather_than_one_lost() -> None:
     with pytest.raises(BadConfiguration) as caught:
         snapshots(text, [day(1)], events=rows)
     assert caught.value.first.code == "view.same_name"
-    assert "v__count_7d__t_shirt" in caught.value.first.message
+    assert caught.value.first.message == "view v: 'T-Shirt' and 't shirt' would both be v__count_7d__t_shirt"
     held = [{"customer_id": "ann", "held_from": day(0), "item": item} for item in ("count", "phone")]
     with pytest.raises(BadConfiguration, match="held__count"):
         snapshots("views:\n  held: {from: holdings}\n", [day(1)], holdings=held)
+
+
+def test_signs_tell_categories_and_items_apart() -> None:
+    rows = [{"customer_id": "ann", "event_time": day(0), "item": item} for item in ("A+", "A-", "A", "5G", "5G+")]
+    text = (
+        'views:\n  v: {from: events, by: item, aggregates: {"*": [count]}, windows: [7d]}\n  held: {from: holdings}\n'
+    )
+    held = [{"customer_id": "ann", "item": row["item"], "held_from": day(0)} for row in rows]
+    (found,) = snapshots(text, [day(1)], events=rows, holdings=held).values()
+    names = ("a_plus", "a_minus", "a", "5_g", "5_g_plus")
+    assert [found[f"v__count_7d__{name}"] for name in names] == [1] * 5
+    assert [found[f"held__{name}"] for name in names] == [1] * 5
 
 
 def test_categories_and_items_of_any_script_have_names_of_their_own() -> None:

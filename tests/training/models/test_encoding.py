@@ -51,6 +51,12 @@ def test_every_pandas_type_becomes_a_number() -> None:
     np.testing.assert_array_equal(encoding.matrix({name: frame[name].tolist() for name in encoding.names}), expected)
 
 
+def test_declared_text_that_no_row_fills_stays_text() -> None:
+    encoding = Encoding.fit(pd.DataFrame({"city": pd.Series([None, None], dtype="string"), "age": [30, 40]}))
+    assert [column.kind for column in encoding.columns] == ["categorical", "numeric"]
+    np.testing.assert_array_equal(encoding.matrix({"city": ["York", None], "age": [1, 2]}), [[NA, 1], [NA, 2]])
+
+
 def test_a_category_of_integers_is_one_level_however_it_is_spelt() -> None:
     encoding = Encoding.fit(pd.DataFrame({"plan": pd.Categorical([7, 7, 8])}), min_count=1)
     assert encoding.columns[0].levels == ("7", "8")

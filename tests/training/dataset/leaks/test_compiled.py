@@ -42,7 +42,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     people.to_csv(workspace.root / "data" / "people.csv", index=False)
     views = workspace.file("features/views.yaml")
     views.write_text(views.read_text(encoding="utf-8").replace(VIEWS_WAS, VIEWS_IS), encoding="utf-8")
-    labels = LABELS.replace("validation:", f"{LEAVER}validation:")
+    labels = LABELS.replace("validation: {scheme: time, ", f"{LEAVER}validation: {{")
     workspace.file("training/labels.yaml").write_text(labels + "exclude: [people.closed]\n", encoding="utf-8")
     unify(workspace, Silent())
     build_features(workspace, Silent())
