@@ -127,8 +127,8 @@ def recency_weights(frame: Frame, *, half_life: timedelta | None) -> Array | Non
 
 def by_customer(frame: Frame, *, parts: int, seed: int) -> list[Fold]:
     """Return folds in which no customer is both learnt from and judged by."""
-    taken = frame.target.reshape(len(frame.rows), -1).any(axis=1)  # of several categories, any
-    part = folds.assign(taken.astype(np.float64), groups=frame.customers, folds=parts, seed=seed)
+    taken = np.asarray(frame.target.reshape(len(frame.rows), -1).max(axis=1), dtype=np.float64)  # of categories, any
+    part = folds.assign(taken, groups=frame.customers, folds=parts, seed=seed)
     return list(_parts(part))
 
 
