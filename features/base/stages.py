@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar, cast, get_type_hints
 
@@ -40,10 +40,17 @@ class PipelineStage:
 
 @dataclass(frozen=True)
 class NewGeneration:
-    """The folder that a run writes, and the published one before it, which may not exist."""
+    """The folder that a run writes, and the published one before it, which may not exist.
+
+    Parameters
+    ----------
+    folder, before : the two folders
+    manifest : the files of the generation before, as they were written
+    """
 
     folder: Path
     before: Path
+    manifest: Manifest = field(default_factory=Manifest)
 
 
 @dataclass(frozen=True)
@@ -63,6 +70,8 @@ class Pipeline(Generic[Report]):
     build : stages that make a generation; they are skipped where the published one is of the same inputs
     commit : stages that change what outlives generations, such as a ledger; run when nothing can be refused any more
     after : stages that follow the publication of a new generation; they may be repeated
+    sync : stages at the end of every run, skipped or not, which bring what lies outside of generations, such as an
+        online store, in line with the published one; they may complete the report
     report : the type of the artefact that is the run's result, made by the last stage of `commit`
     file : where a generation holds its report
     write, load : the report as JSON, and from JSON
@@ -71,11 +80,12 @@ class Pipeline(Generic[Report]):
     read: Sequence[PipelineStage]
     build: Sequence[PipelineStage]
     commit: Sequence[PipelineStage]
-    after: Sequence[PipelineStage]
     report: type[Report]
     file: str
     write: Callable[[Report], Any]
     load: Callable[[Path], Report]
+    after: Sequence[PipelineStage] = ()
+    sync: Sequence[PipelineStage] = ()
 
     @property
     def versions(self) -> list[tuple[str, int]]:
@@ -111,6 +121,11 @@ class Artefacts:
     def put(self, kind: type[T], artefact: T) -> None:
         """Let an artefact be found by its type."""
         self._found[kind] = artefact
+
+    def close(self) -> None:
+        """Close what was opened on demand; a later stage that needs it opens it again."""
+        self._found = {kind: artefact for kind, artefact in self._found.items() if kind not in self._on_demand}
+        self._stack.close()
 
     def run(self, stage: PipelineStage, progress: Progress | None = None) -> None:
         """Run one stage."""
@@ -159,33 +174,62 @@ def run_pipeline(
     """
     for stage in pipeline.read:
         artefacts.run(stage, progress)
+    unchanged = None if again else _unchanged(pipeline, folder, inputs(artefacts), upkeep(artefacts))
+    report = unchanged or _build(pipeline, folder, artefacts, inputs=inputs, upkeep=upkeep, progress=progress)
+    artefacts.put(pipeline.report, report)
+    for stage in pipeline.sync:
+        artefacts.run(stage, progress)
+    complete = artefacts.get(pipeline.report)
+    if complete != report:
+        write_json(current_generation(folder) / pipeline.file, pipeline.write(complete))
+    if unchanged:
+        remove_earlier(folder)
+    return complete
+
+
+def _unchanged(
+    pipeline: Pipeline[Report],
+    folder: Path,
+    inputs: Sequence[object],
+    upkeep: Sequence[object],
+) -> Report | None:
+    """Return the report of the published generation; None where that is of other inputs, or damaged."""
     published = current_generation(folder)
-    digest, manifest = _digest(pipeline, inputs(artefacts)), Manifest.read(published)
-    if not again and manifest.state == digest_of([digest, upkeep(artefacts)]) and manifest.intact_in(published):
-        try:
-            report = pipeline.load(published)
-        except (StorageFailure, KeyError, TypeError, ValueError):
-            pass  # its report is damaged: it is made again
-        else:
-            remove_earlier(folder)
-            return report
+    manifest = Manifest.read(published)
+    if manifest.state == digest_of([_digest(pipeline, inputs), upkeep]) and manifest.intact_in(published):
+        with suppress(StorageFailure, KeyError, TypeError, ValueError):  # a damaged report is made again
+            return pipeline.load(published)
+    return None
+
+
+def _build(
+    pipeline: Pipeline[Report],
+    folder: Path,
+    artefacts: Artefacts,
+    *,
+    inputs: Callable[[Artefacts], Sequence[object]],
+    upkeep: Callable[[Artefacts], Sequence[object]],
+    progress: Progress,
+) -> Report:
+    published = current_generation(folder)
+    manifest = Manifest.read(published)
     with new_generation(folder) as part:
-        artefacts.put(NewGeneration, NewGeneration(part, published))
-        for stage in pipeline.build:
+        artefacts.put(NewGeneration, NewGeneration(part, published, manifest))
+        for stage in (*pipeline.build, *pipeline.commit[:-1]):
             artefacts.run(stage, progress)
-        for number, stage in enumerate(pipeline.commit, start=1):
-            if number == len(pipeline.commit):
-                digest = _digest(pipeline, inputs(artefacts))
-                artefacts.put(ContentDigest, ContentDigest(digest))
-            artefacts.run(stage, progress)
-        write_json(part / pipeline.file, pipeline.write(artefacts.get(pipeline.report)))
+        digest = _digest(pipeline, inputs(artefacts))
+        artefacts.put(ContentDigest, ContentDigest(digest))
+        artefacts.run(pipeline.commit[-1], progress)
+        artefacts.close()  # what follows opens what it needs: two engines at once would take the memory of both
+        report = artefacts.get(pipeline.report)
+        write_json(part / pipeline.file, pipeline.write(report))
         made = Manifest.of(part, published, manifest, besides=(pipeline.file,))
         write_json(part / MANIFEST, made.as_json())
     for stage in pipeline.after:
         artefacts.run(stage, progress)
     state = digest_of([digest, upkeep(artefacts)])
     write_json(current_generation(folder) / MANIFEST, made.complete(state).as_json())
-    return artefacts.get(pipeline.report)
+    return report
 
 
 def _digest(pipeline: Pipeline[Report], inputs: Sequence[object]) -> str:

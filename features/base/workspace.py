@@ -112,11 +112,6 @@ class Workspace:
         return current_generation(self.state / "snapshots")
 
     @property
-    def fitted(self) -> Path:
-        """What views learnt on training time; outlives every build, so that tomorrow's features mean the same."""
-        return self.state / "fitted"
-
-    @property
     def streaming(self) -> Path:
         """The log of streamed events, and its rows as a canonical table; outlives every run."""
         return self.state / "streaming"

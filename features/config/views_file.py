@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any, Literal, get_args
 
@@ -300,3 +300,10 @@ class ViewsFile(Settings):
             return None
         declared = self.views.get(view)
         return (declared.purpose if declared is not None else None) or self.purpose
+
+    def by_purpose(self, names: Iterable[str]) -> dict[str | None, list[str]]:
+        """Return views by what they are used for: purposes in order, the views of each in the order given."""
+        found: dict[str, list[str]] = {}
+        for name in names:
+            found.setdefault(self.purpose_of(name) or "", []).append(name)
+        return {purpose or None: found[purpose] for purpose in sorted(found)}

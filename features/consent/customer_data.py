@@ -99,7 +99,7 @@ class CustomerData:
         *,
         as_of: datetime | None = None,
     ) -> None:
-        self._engine, self._purposes = engine, purposes
+        self.engine, self._purposes = engine, purposes
         self._generation = workspace.unified
         self.columns: Columns = register(engine, self._generation, streaming=workspace.streaming, prefix=_ALL)
         if "customers" not in self.columns:
@@ -121,11 +121,11 @@ class CustomerData:
         BadConfiguration : the purpose is not declared
         """
         check_purpose(purpose, self._purposes, where="purpose")
-        withheld = find_allowed(self._engine, purpose) if self._purposes else ()
+        withheld = find_allowed(self.engine, purpose) if self._purposes else ()
         about = about_customers(self.columns) if withheld else []
         for kind in self.columns:
             where = " WHERE customer_id IN (SELECT customer_id FROM allowed)" if kind in about else ""
-            self._engine.execute(f"CREATE OR REPLACE VIEW {kind} AS SELECT * FROM {_ALL}{kind}{where}")
+            self.engine.execute(f"CREATE OR REPLACE VIEW {kind} AS SELECT * FROM {_ALL}{kind}{where}")
         return Access(self.columns, withheld, self.moment, self._generation)
 
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 from features.base.errors import BadData, Problem
+from features.base.manifest import Manifest
 from features.base.workspace import Workspace
 from features.base.workspace_lock import workspace_lock
 from features.snapshots.build_report import FeaturesReport, read_report
-from features.snapshots.snapshot_manifest import name_of, read_manifest
+from features.snapshots.incremental_build import name_of
 from features.store.materialize import Difference
 from features.store.online_records import Layout
 from features.store.repository import open_store
@@ -96,9 +97,8 @@ def _out_of_step(report: FeaturesReport, registered: Mapping[str, Layout]) -> It
 def _otherwise(workspace: Workspace, report: FeaturesReport) -> Iterator[Problem]:
     """Say which of the snapshots that should lie online are not in the files that the build wrote."""
     names = [name_of(view.name, report.as_of) for view in report.views]
-    kept = read_manifest(workspace.snapshots)
-    wanted = replace(kept, files={name: kept.files[name] for name in names if name in kept.files})
-    intact = wanted.intact(workspace.snapshots)
+    generation = workspace.snapshots
+    intact = Manifest.read(generation).intact(generation, names)
     for name in names:
         if name not in intact:
             yield Problem("store.snapshot_otherwise", "the file is not the one that was built", name, _REBUILD)

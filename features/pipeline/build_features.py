@@ -1,24 +1,53 @@
-"""The story's second half: one customer → features as of every cutoff → Feast, offline and online."""
+"""One customer to features, as a list of stages: snapshots as of every cutoff, and Feast, offline and online."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
+from typing import Any
 
+from features.base.clock import iso
+from features.base.database_engine import open_engine
+from features.base.generations import not_published
 from features.base.progress import Progress
-from features.base.storage import write_json
+from features.base.stages import Artefacts, Pipeline, PipelineStage, open_artefacts, run_pipeline
+from features.base.storage import digest_file, read_json
 from features.base.workspace import Workspace
 from features.base.workspace_lock import locked
-from features.config.views_file import ViewsFile
-from features.config.workspace_files import load_views
-from features.pipeline.build_snapshots import build_snapshots
-from features.snapshots.build_report import REPORT, FeaturesReport, as_json
-from features.store.definitions import FeatureColumn, ServiceDefinition, SnapshotView
-from features.store.repository import Store, open_store
-from features.views.catalogue import Feature
+from features.config.engine_settings import engine_resources
+from features.config.workspace_files import load_feeds
+from features.consent.customer_data import CustomerData
+from features.identity.customer_tables import refuse_damaged_tables
+from features.pipeline import feature_stages as stages
+from features.pipeline.feature_stages import BuildRequest, FeatureStore, FittedViews, StreamedEvents, UnifiedTables
+from features.snapshots.build_report import REPORT, UNIFIED_REPORT, FeaturesReport, as_json, load_report
+from features.snapshots.incremental_build import VERSION
+from features.store.repository import open_store
+from features.streaming.compaction import compact_all
+from features.streaming.generation_stamp import removal_stamp
+from features.views.engines import ViewEngine, declared_engine
+from features.views.fitted import as_json as fitted_as_json
+from features.views.fitted import read_fitted
+from features.views.recompute import ViewDeclarations
 
-#: The feature service that holds every feature.
-EVERYTHING = "customer"
+PIPELINE = Pipeline(
+    read=[],
+    build=[
+        PipelineStage(stages.choose_cutoffs),
+        PipelineStage(stages.fit_views),
+        PipelineStage(stages.plan_views),
+        PipelineStage(stages.refuse_type_changes),
+        PipelineStage(stages.compute_snapshots, version=VERSION),
+    ],
+    commit=[PipelineStage(stages.report_build)],
+    # At the end of every run: the registry or the online store may be damaged, or those of another machine.
+    sync=[PipelineStage(stages.publish_features, "registering with Feast")],
+    report=FeaturesReport,
+    file=REPORT,
+    write=as_json,
+    load=load_report,
+)
 
 
 @locked("features")
@@ -32,10 +61,13 @@ def build_features(
 ) -> FeaturesReport:
     """Compute every view's snapshots, register them with Feast and fill the online store.
 
+    A snapshot is reused while its view's definition, and what was known of its customers by its cutoff, are the same;
+    where only a few customers' rows have changed, only those customers are computed. A damaged file is made again.
+
     Parameters
     ----------
     workspace : unified before
-    progress : told what is being done
+    progress : what shows how far it is
     as_of : the moment that counts as now; the next midnight (UTC) after the last known row if left out, so that
         the same data always give the same features
     refit : whether categories, words and topics that were chosen before are chosen anew
@@ -47,47 +79,44 @@ def build_features(
     BadConfiguration : a view names what is not there, or a purpose that is not declared
     StorageFailure : another command writes this workspace, or memory or disk ran out; the last good state stands
     """
-    report = build_snapshots(workspace, progress, as_of=as_of, refit=refit, allow_type_change=allow_type_change)
-    views, _ = load_views(workspace)
-    progress.step("registering with Feast")
-    return _publish(workspace, report, views, allow_type_change=allow_type_change)
-
-
-def _tags(feature: Feature) -> tuple[tuple[str, str], ...]:
-    """Return what Feast shows of a feature beside its name, type and description."""
-    told = {
-        "unit": feature.unit,
-        "purpose": feature.purpose,
-        "sources": ", ".join(feature.sources),
-        "personal": ", ".join(feature.personal),
+    unified = workspace.unified / UNIFIED_REPORT
+    if not unified.is_file():
+        raise not_published("features.not_unified", workspace.state / "unified", "customers", "unify")
+    feeds, _ = load_feeds(workspace)
+    declared = stages.read_declarations(workspace, feeds)
+    given = {
+        ViewDeclarations: declared,
+        BuildRequest: BuildRequest(as_of, allow_type_change),
+        UnifiedTables: UnifiedTables(str(read_json(unified)["digest"])),
+        FittedViews: FittedViews.of({} if refit else read_fitted(workspace.snapshots)),
+        StreamedEvents: StreamedEvents(compact_all(workspace), tuple(removal_stamp(workspace))),
+        FeatureStore: FeatureStore(lambda: open_store(workspace.root), workspace.state / "snapshots"),
+        Progress: progress,
     }
-    return tuple((name, text) for name, text in told.items() if text)
 
+    @contextmanager
+    def customer_data() -> Iterator[CustomerData]:
+        refuse_damaged_tables(workspace)
+        with open_engine(folders=[workspace.state], resources=engine_resources(workspace)) as engine:
+            yield CustomerData(engine, workspace, feeds.purposes, as_of=as_of)
 
-def _publish(
-    workspace: Workspace, report: FeaturesReport, views: ViewsFile, *, allow_type_change: bool
-) -> FeaturesReport:
-    """Make the registry hold exactly these views, and the online store the last cutoff."""
-    store: Store = open_store(workspace.root)
-    try:
-        store.apply(
-            [
-                SnapshotView(
-                    name=view.name,
-                    path=(workspace.snapshots / view.name).resolve(),
-                    columns=tuple(FeatureColumn(f.name, f.type, f.description, _tags(f)) for f in view.features),
-                    ttl=views.views[view.name].ttl if view.name in views.views else None,
-                    owner=views.views[view.name].owner if view.name in views.views else "",
-                )
-                for view in report.views
-            ],
-            [ServiceDefinition(EVERYTHING, report.features)],
-            allow_type_change=allow_type_change,
+    def inputs(artefacts: Artefacts) -> list[Any]:
+        """Return digests of all that the snapshots are made of."""
+        streamed, python = artefacts.get(StreamedEvents), declared.views.python
+        return [
+            artefacts.get(UnifiedTables).digest,
+            [declared.views.model_dump(mode="json"), declared.feeds.model_dump(mode="json")],
+            as_of and iso(as_of),
+            digest_file(workspace.file(python)) if python else "",
+            [streamed.last, *streamed.removals],
+            fitted_as_json(artefacts.get(FittedViews).views),
+        ]
+
+    on_demand = {
+        CustomerData: customer_data,
+        ViewEngine: lambda: declared_engine(declared.views.snapshots, folder=workspace.state / ".spark"),
+    }
+    with open_artefacts(given, on_demand=on_demand) as artefacts:
+        return run_pipeline(
+            PIPELINE, workspace.state / "snapshots", artefacts, inputs=inputs, progress=progress, again=refit
         )
-        filled = store.materialize(as_of=report.as_of, through=report.last_event)
-    finally:
-        store.close()
-    online = max((view.customers for view in filled), default=0)
-    published = replace(report, online_customers=online)
-    write_json(workspace.snapshots / REPORT, as_json(published))
-    return published

@@ -1,10 +1,11 @@
-"""What the last build of the features left behind, for whoever reads it; no Feast is needed for that."""
+"""The report of the last build of the features; Feast is not needed to read it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from features.base.clock import iso
@@ -15,7 +16,7 @@ from features.base.workspace import Workspace
 from features.views.catalogue import Feature
 
 REPORT = "features.json"
-#: What `features.pipeline.unify.unify` leaves behind, beside its tables.
+#: The file of the report of `features.pipeline.unify.unify`, beside the canonical tables.
 UNIFIED_REPORT = "unified.json"
 
 
@@ -28,8 +29,8 @@ class BuiltView:
     name : the view
     features : its columns
     rows : customers times cutoffs
-    unseen : rows of categories that nobody knew when its categories were chosen; they fall into no column
-    unread : values of ``ends`` that are no times; they count as none
+    unseen : rows of categories that were not known when the columns were chosen; they are counted in no column
+    unread : values of ``ends`` that are no times; they count as missing
     """
 
     name: str
@@ -78,11 +79,21 @@ def read_report(workspace: Workspace) -> FeaturesReport:
     BadData : nothing has been built yet
     StorageFailure : what was written is damaged
     """
-    path = workspace.snapshots / REPORT
-    if not path.is_file():
+    generation = workspace.snapshots
+    if not (generation / REPORT).is_file():
         raise not_published("features.not_built", workspace.state / "snapshots", "features", "features")
+    return load_report(generation)
+
+
+def load_report(generation: Path) -> FeaturesReport:
+    """Return the report of a generation of snapshots.
+
+    Raises
+    ------
+    StorageFailure : it is not there, or damaged
+    """
     try:
-        return _report(read_json(path))
+        return _report(read_json(generation / REPORT))
     except (KeyError, TypeError, AttributeError, ValueError):
         raise StorageFailure(
             "features.report_damaged",
@@ -120,6 +131,6 @@ def as_json(report: FeaturesReport) -> dict[str, Any]:
 
 
 def _feature(document: Mapping[str, Any]) -> Feature:
-    """Return a feature as it was written; one of an earlier version says less of itself."""
-    told: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in document.items()}
-    return Feature(**told)
+    """Return a feature as it was written; one of an earlier version has fewer fields."""
+    fields: dict[str, Any] = {key: tuple(item) if isinstance(item, list) else item for key, item in document.items()}
+    return Feature(**fields)

@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
-from features.base.storage import digest_of
+from features.base.clock import iso
+from features.base.errors import StorageFailure
+from features.base.storage import digest_of, read_json, write_json
 from features.identity.customer_tables import Columns
 from features.snapshots.changes import (
     changed_at,
@@ -24,10 +27,10 @@ from features.snapshots.changes import (
     restrict_to_changed,
     write_row_hashes,
 )
-from features.snapshots.snapshot_manifest import SnapshotManifest, name_of, row_hashes_of, write_manifest
 from features.views.compute import (
     RowsOf,
     compute,
+    file_of,
     keep_computed,
     make_spine,
     patched_at,
@@ -41,6 +44,39 @@ from features.views.spark_dialect import tables_of
 VERSION = 6
 #: From this share of a snapshot's customers on, it is computed whole.
 MAX_CHANGED_SHARE = 0.3
+#: The file of the inputs of a build.
+INPUTS = "inputs.json"
+
+
+@dataclass(frozen=True)
+class SnapshotInputs:
+    """What the snapshots of a build were computed from, as far as the next build compares it.
+
+    Parameters
+    ----------
+    definitions : of each view a digest of its definition
+    hashed_with : of each purpose a digest of the settings that its row hashes were made with
+    since : the first cutoff; what became known by then is one time bucket
+    """
+
+    definitions: Mapping[str, str] = field(default_factory=dict)
+    hashed_with: Mapping[str, str] = field(default_factory=dict)
+    since: datetime | None = None
+
+    @classmethod
+    def read(cls, folder: Path) -> SnapshotInputs:
+        """Return the inputs of a build; empty ones where there are none, or they are damaged."""
+        try:
+            document: Mapping[str, Any] = read_json(folder / INPUTS)
+            since = datetime.fromisoformat(document["since"])
+            return cls(dict(document["definitions"]), dict(document["hashed_with"]), since)
+        except (StorageFailure, KeyError, TypeError, ValueError):
+            return cls()
+
+    def write(self, folder: Path) -> None:
+        """Write the inputs into the folder of the snapshots."""
+        since = iso(self.since) if self.since else None
+        write_json(folder / INPUTS, {**asdict(self), "since": since})
 
 
 @dataclass
@@ -50,8 +86,8 @@ class IncrementalBuild:
     Parameters
     ----------
     old, new : the folder as it stands, and the one that will take its place
-    before : what the last build wrote
-    intact : those of its files whose bytes are still those that were written
+    before : what the snapshots of the last build were computed from
+    intact : the files of the last build whose bytes are still those that were written
     cutoffs : all cutoffs, oldest first
     every : the length of the time buckets by which changes are found
     numbered : feeds whose rows are named by their place among all rows
@@ -60,7 +96,7 @@ class IncrementalBuild:
 
     old: Path
     new: Path
-    before: SnapshotManifest
+    before: SnapshotInputs
     intact: frozenset[str]
     cutoffs: Sequence[datetime]
     every: timedelta
@@ -130,15 +166,9 @@ class IncrementalBuild:
         """Return how many rows the snapshots of a view hold."""
         return sum(rows_in(self.new / name_of(view, cutoff)) for cutoff in self.cutoffs)
 
-    def write_manifest(self) -> None:
-        """Write the manifest of what was built, for the next build."""
-        write_manifest(
-            self.new,
-            definitions=self._definitions,
-            hashed_with=self._hashed_with,
-            since=self.cutoffs[0],
-            before=self.before,
-        )
+    def write_inputs(self) -> None:
+        """Write what the snapshots were computed from, for the next build."""
+        SnapshotInputs(self._definitions, self._hashed_with, self.cutoffs[0]).write(self.new)
 
     def _is_comparable(self, purpose: str) -> bool:
         """Return whether the row hashes of the last build can be compared with those of this one."""
@@ -175,6 +205,22 @@ class IncrementalBuild:
             name = name_of(view.name, cutoff)
             patched = patched_at(cutoff, self.old / name, changed_at(cutoff, bucket=self.every))
             write_snapshot(engine.sql(patched).to_arrow_reader(), self.new / name)
+
+
+def name_of(view: str, cutoff: datetime) -> str:
+    """Return where a snapshot lies below the folder of snapshots.
+
+    Examples
+    --------
+    >>> name_of("buys", datetime(2026, 1, 31, tzinfo=UTC))
+    'buys/2026-01-31T000000Z.parquet'
+    """
+    return f"{view}/{file_of(cutoff)}"
+
+
+def row_hashes_of(purpose: str) -> str:
+    """Return where the row hashes of a purpose lie below the folder of snapshots."""
+    return f"{purpose or 'any'}.row_hashes"
 
 
 def _definition_text(view: PlannedView) -> str:

@@ -72,7 +72,7 @@ class CustomerRows:
             found[kind] = table.take(pa.array(places, pa.int64()))
         return found
 
-    def arrived(self, customers: Sequence[str]) -> pa.Table:
+    def streamed(self, customers: Sequence[str]) -> pa.Table:
         """Return the events about these customers that came since, as canonical rows."""
         rows = [row for customer in customers for row in self._arrived.get(customer, ())]
         return pa.table(list(map(list, zip(*rows, strict=True))) if rows else [[] for _ in SCHEMA], schema=SCHEMA)

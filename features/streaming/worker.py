@@ -18,12 +18,12 @@ from features.base.workspace import Workspace
 from features.identity.customer_directory import Directory, open_directory
 from features.identity.streamed_events import read_segments
 from features.store.online_records import Block, OnlineRecords, Plain, Record
+from features.streaming.batch_features import BatchFeatures, ViewRows, open_batch_features
 from features.streaming.compaction import compact
 from features.streaming.event import to_us
 from features.streaming.event_log import Entry, EventLog, LeaseLost, WorkerPosition
 from features.streaming.generation_stamp import features_stamp
 from features.streaming.intake import Intake, resolve
-from features.streaming.recompute import Recomputed, Views, open_views
 
 BATCH = 1000
 PAUSE_S = 0.02  # between looks into a log that holds nothing new
@@ -58,11 +58,11 @@ class _Loaded:
         compact(workspace, log)
         self.through = read_segments(workspace.streaming).through
         self.directory: Directory = open_directory(workspace)
-        self.views: Views = self._open.enter_context(open_views(workspace))
-        self.as_of_us = to_us(self.views.report.as_of)
+        self.features: BatchFeatures = self._open.enter_context(open_batch_features(workspace))
+        self.as_of_us = to_us(self.features.report.as_of)
         self.layouts = {
             view.name: records.put_layout(tuple((feature.name, feature.type) for feature in view.features))
-            for view in self.views.report.views
+            for view in self.features.report.views
         }
         self.arrived = 0
 
@@ -70,7 +70,7 @@ class _Loaded:
         """Add to the history what is not part of it yet; return the customers whom the entries are about, in order."""
         about = [(customer, entry) for entry in entries if (customer := resolve(entry.event, self.directory))]
         new = [(customer, entry) for customer, entry in about if entry.seq > self.through]
-        self.views.history.add(new)
+        self.features.history.add(new)
         self.arrived += len(new)
         self.through = max(self.through, entries[-1].seq)
         return sorted({customer for customer, _ in about})
@@ -113,7 +113,7 @@ class Worker:
         # A build may be as of a moment to come, such as tonight: then its readers are served that moment until then.
         as_of_us = max(known_us, loaded.as_of_us)
         created_us = as_of_us + (last if as_of_us > known_us else 0)
-        found = loaded.views.features(customers, as_of_us=as_of_us) if customers else []
+        found = loaded.features.compute(customers, as_of_us=as_of_us) if customers else []
         if not self._log.hold():
             raise LeaseLost
         blocks = _blocks(found, loaded.layouts, event_us=as_of_us, created_us=created_us)
@@ -142,7 +142,7 @@ class Worker:
             loaded = self._load()
             self._intake.replay(at=self._clock(), reasons=_LATER)
         if place.stamp != loaded.stamp:
-            place = WorkerPosition(min(place.seq, loaded.views.report.last_event), loaded.stamp)
+            place = WorkerPosition(min(place.seq, loaded.features.report.last_event), loaded.stamp)
             self._log.move(place)
         while loaded.through < place.seq:  # another worker has been at work since
             entries = self._log.read(after=loaded.through, limit=min(BATCH, place.seq - loaded.through))
@@ -230,7 +230,7 @@ def follow(
             log.release()
 
 
-def _blocks(found: list[Recomputed], layouts: dict[str, str], *, event_us: int, created_us: int) -> dict[str, Record]:
+def _blocks(found: list[ViewRows], layouts: dict[str, str], *, event_us: int, created_us: int) -> dict[str, Record]:
     blocks: dict[str, dict[str, Block]] = {}
     for part in found:
         layout = layouts[part.built.name]

@@ -17,7 +17,7 @@ def definition_of(workspace: Workspace) -> str:
     """
     feeds, _ = load_feeds(workspace)
     views, _ = load_views(workspace)
-    chosen = {name: learnt for name, learnt in read_fitted(workspace.fitted).items() if name in views.views}
+    chosen = {name: learnt for name, learnt in read_fitted(workspace.snapshots).items() if name in views.views}
     return digest_of(
         [
             feeds.model_dump(mode="json"),

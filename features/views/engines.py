@@ -1,9 +1,10 @@
-"""Which engine computes the views: DuckDB, embedded, or Spark, as the workspace declares"""
+"""Which engine computes the views: DuckDB, embedded, or Spark, as the workspace declares."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from features.config.views_file import Snapshots
@@ -11,14 +12,21 @@ from features.views.compute import RowsOf, embedded
 from features.views.spark import open_spark
 
 
+@dataclass(frozen=True)
+class ViewEngine:
+    """What computes a view's rows, for `features.views.compute.compute`."""
+
+    rows: RowsOf
+
+
 @contextmanager
-def declared_engine(snapshots: Snapshots, *, folder: Path) -> Iterator[RowsOf]:
-    """Yield what computes a view's rows, for `compute`.
+def declared_engine(snapshots: Snapshots, *, folder: Path) -> Iterator[ViewEngine]:
+    """Yield the engine that computes views.
 
     Parameters
     ----------
     snapshots : names the engine
-    folder : for what the engine and DuckDB hand each other; below the workspace's state, where DuckDB may read
+    folder : for files between the engine and DuckDB; below the workspace's state, where DuckDB may read
 
     Raises
     ------
@@ -26,7 +34,7 @@ def declared_engine(snapshots: Snapshots, *, folder: Path) -> Iterator[RowsOf]:
     Unreachable : its cluster does not answer
     """
     if snapshots.engine == "duckdb":
-        yield embedded
+        yield ViewEngine(embedded)
         return
     with open_spark(snapshots.spark, folder=folder) as spark:
-        yield spark.rows
+        yield ViewEngine(spark.rows)

@@ -21,12 +21,13 @@ import duckdb
 import yaml
 
 from features.base.database_engine import EngineResources, open_engine
+from features.base.manifest import MANIFEST, Manifest
+from features.base.storage import write_json
 from features.config.canonical import Kind
 from features.config.feeds_file import FeedsFile
 from features.config.loading import Lines
 from features.config.views_file import ViewsFile
-from features.snapshots.incremental_build import IncrementalBuild
-from features.snapshots.snapshot_manifest import read_manifest
+from features.snapshots.incremental_build import IncrementalBuild, SnapshotInputs
 from features.views.compute import embedded
 from features.views.plan import plan_views
 from tests.benchmarks._run import closing, table
@@ -93,7 +94,7 @@ def ours(folder: Path, old: Path, new: Path, *, day: bool) -> None:
     """Build all snapshots, or what one more day asks for."""
     last = datetime.fromtimestamp(START / 1e6, UTC) + timedelta(days=DAYS)
     cutoffs = [last - timedelta(days=APART * number) for number in reversed(range(CUTOFFS))]
-    kept = read_manifest(old)
+    manifest = Manifest.read(old)
     new.mkdir()
     with open_engine(folders=[folder, old, new], resources=EngineResources(spill=folder / "scratch")) as engine:
         files = [f"'{folder}/{part}/events.parquet'" for part in ("base", *(["day"] if day else []))]
@@ -101,8 +102,8 @@ def ours(folder: Path, old: Path, new: Path, *, day: bool) -> None:
         incremental = IncrementalBuild(
             old=old,
             new=new,
-            before=kept,
-            intact=kept.intact(old),
+            before=SnapshotInputs.read(old),
+            intact=manifest.intact(old),
             cutoffs=[*cutoffs, *([last + timedelta(days=1)] if day else [])],
             every=timedelta(days=APART),
             numbered=frozenset(),
@@ -112,7 +113,8 @@ def ours(folder: Path, old: Path, new: Path, *, day: bool) -> None:
         views, feeds = ViewsFile.model_validate(yaml.safe_load(VIEWS)), FeedsFile.model_validate(yaml.safe_load(FEEDS))
         for view in plan_views(views, Lines("views.yaml"), feeds, columns=COLUMNS, fitted={}):
             incremental.build_view(engine, COLUMNS, view, "")
-        incremental.write_manifest()
+        incremental.write_inputs()
+    write_json(new / MANIFEST, Manifest.of(new, old, manifest, besides=()).as_json())
 
 
 def by_hand(folder: Path, peer: str, *, day: bool) -> None:

@@ -72,7 +72,7 @@ def test_the_choice_of_yesterday_stands_until_somebody_asks_for_another(tmp_path
     workspace = shop(tmp_path, till=TILL)
     first = built(workspace)
     assert names(first, "goods") == ["goods__count_30d__bear"]
-    assert read_fitted(workspace.fitted)["goods"].until == "2026-01-04T00:00:00Z"
+    assert read_fitted(workspace.snapshots)["goods"].until == "2026-01-04T00:00:00Z"
     shop(tmp_path, till=TILL + LATER)
     second = built(workspace)
     assert names(second, "goods") == names(first, "goods")
@@ -126,7 +126,7 @@ def test_what_is_mended_for_a_few_customers_is_what_a_whole_build_gives(tmp_path
 def test_a_damaged_choice_is_not_made_again_unasked(tmp_path: Path) -> None:
     workspace = shop(tmp_path, till=TILL)
     built(workspace)
-    (workspace.fitted / "fitted.json").write_text('{"goods": 3}')
+    (workspace.snapshots / "fitted.json").write_text('{"goods": 3}')
     with pytest.raises(StorageFailure, match=r"--refit"):
         build_features(workspace, Silent())
     assert names(build_features(workspace, Silent(), refit=True), "goods") == ["goods__count_30d__bear"]

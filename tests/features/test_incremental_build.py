@@ -13,12 +13,13 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from features.base.manifest import MANIFEST, Manifest
+from features.base.storage import write_json
 from features.config.feeds_file import FeedsFile
 from features.config.loading import Lines
 from features.config.views_file import ViewsFile
 from features.snapshots.changes import count_changed
-from features.snapshots.incremental_build import IncrementalBuild
-from features.snapshots.snapshot_manifest import read_manifest
+from features.snapshots.incremental_build import IncrementalBuild, SnapshotInputs
 from features.views.compute import embedded
 from features.views.plan import plan_views
 from tests.features.views.world import DAY, FEEDS, day, engine_with
@@ -50,13 +51,13 @@ def renew(folder: Path, number: int, tables: Tables, cutoffs: list[datetime], vi
     """Build the snapshots of these tables beside those of build `number` - 1, if there are any; return the folder."""
     old, new = folder / str(number - 1), folder / str(number)
     new.mkdir(parents=True)
-    before = read_manifest(old)
+    manifest = Manifest.read(old)
     with engine_with(2, [folder], **tables) as (engine, columns):
         incremental = IncrementalBuild(
             old=old,
             new=new,
-            before=before,
-            intact=before.intact(old),
+            before=SnapshotInputs.read(old),
+            intact=manifest.intact(old),
             cutoffs=cutoffs,
             every=2 * DAY,
             numbered=frozenset({"crm"}),
@@ -67,7 +68,8 @@ def renew(folder: Path, number: int, tables: Tables, cutoffs: list[datetime], vi
         declared = FeedsFile.model_validate(yaml.safe_load(FEEDS))
         for view in plan_views(file, Lines("views.yaml"), declared, columns=columns, fitted={}):
             incremental.build_view(engine, columns, view, "")
-        incremental.write_manifest()
+        incremental.write_inputs()
+    write_json(new / MANIFEST, Manifest.of(new, old, manifest, besides=()).as_json())
     return new
 
 
@@ -210,10 +212,10 @@ def test_of_a_correction_only_the_customers_that_it_is_about_are_computed(tmp_pa
     renew(tmp_path, 0, tables, CUTOFFS, VIEWS)
     corrected = [{**row, "amount": 5.0} if row["record_id"] == "bob3" else row for row in ROWS]
     with engine_with(2, [tmp_path], customers=PEOPLE, events=corrected, holdings=HELD) as (engine, columns):
-        before = read_manifest(tmp_path / "0")
+        before = SnapshotInputs.read(tmp_path / "0")
         new = tmp_path / "1"
         new.mkdir()
-        intact, numbered = before.intact(tmp_path / "0"), frozenset({"crm"})
+        intact, numbered = Manifest.read(tmp_path / "0").intact(tmp_path / "0"), frozenset({"crm"})
         incremental = IncrementalBuild(tmp_path / "0", new, before, intact, CUTOFFS, 2 * DAY, numbered, embedded)
         incremental.detect_changes(engine, columns, "")
         assert engine.sql("SELECT customer_id FROM changed").fetchall() == [("bob",)]

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from features.base.errors import StorageFailure
+from features.base.manifest import Manifest
 from features.base.progress import Silent
 from features.base.workspace import Workspace
 from features.pipeline.build_features import build_features
 from features.snapshots.build_report import read_report
-from features.snapshots.snapshot_manifest import read_manifest
 from tests.features.other_command import other_command
 from tests.features.tiny import STORE, company, lines, unified
 from tests.repetitions import repetitions
@@ -67,7 +67,7 @@ def deliver(workspace: Workspace, rows: int) -> None:
 
 def look(workspace: Workspace) -> dict[str, bytes]:
     """Return all that is published, once every file is found to be what was written; the report's counts hold."""
-    kept = read_manifest(workspace.snapshots)
+    kept = Manifest.read(workspace.snapshots)
     assert kept.files
     assert kept.intact(workspace.snapshots) == set(kept.files)
     report = read_report(workspace)

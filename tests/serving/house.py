@@ -15,7 +15,7 @@ from features.base.clock import iso
 from features.base.parquet import write_parquet
 from features.base.storage import write_json
 from features.base.workspace import Workspace
-from features.pipeline.build_features import EVERYTHING
+from features.pipeline.feature_stages import EVERYTHING
 from features.store.definitions import ColumnType, FeatureColumn, ServiceDefinition, SnapshotView
 from features.store.repository import open_store
 from features.views.catalogue import Feature

@@ -15,7 +15,7 @@ from features.base.errors import BadData, StorageFailure
 from features.base.parquet import write_parquet
 from features.base.workspace import Workspace
 from features.monitoring.reconciliation import reconcile
-from features.snapshots.snapshot_manifest import name_of
+from features.snapshots.incremental_build import name_of
 from features.store.online_backend import open_records
 from features.store.payload import to_microseconds
 from features.store.repository import open_store

@@ -12,7 +12,6 @@ from features.base.clock import as_utc, iso
 from features.base.database_engine import open_engine
 from features.base.storage import digest_of, write_json
 from features.base.workspace import Workspace
-from features.config.workspace_files import load_feeds, load_views
 from features.consent.customer_data import CustomerData, open_customer_data
 from features.snapshots.build_report import REPORT, BuiltView, FeaturesReport, as_json
 from features.store.online_records_sqlite import SqliteRecords
@@ -23,8 +22,7 @@ from features.streaming.intake import Intake
 from features.views.compute import compute, make_spine
 from features.views.fitted import read_fitted, write_fitted
 from features.views.fitting import learn_views
-from features.views.plan import plan_views
-from features.views.python_features import load_functions
+from features.views.recompute import ViewDeclarations
 from tests.features.tiny import company, lines, people, table, unified
 
 NOW = datetime(2026, 3, 1, 9, tzinfo=UTC)
@@ -86,42 +84,39 @@ def world(root: Path, *, feeds: str = FEEDS, views: str = VIEWS, build: bool = T
 
 def built(workspace: Workspace, as_of: datetime | None = None) -> FeaturesReport:
     """Leave the report of a build of the features, as `nextbest features` does."""
-    settled = compact_all(workspace)
-    feeds, _ = load_feeds(workspace)
-    views, view_lines = load_views(workspace)
+    last_event = compact_all(workspace)
+    declared = ViewDeclarations.load(workspace)
+    feeds, views = declared.feeds, declared.views
+    workspace.snapshots.mkdir(parents=True, exist_ok=True)
     with open_engine(folders=[workspace.state]) as engine:
         data = CustomerData(engine, workspace, feeds.purposes, as_of=as_of)
         access = data.allow(purpose=None)
         moment = as_of or access.moment
-        learnt = learn_views(engine, data, views, feeds, until=moment, kept=read_fitted(workspace.fitted))
+        learnt = learn_views(engine, data, views, feeds, until=moment, kept=read_fitted(workspace.snapshots))
         fitted = {name: view.fitted for name, view in learnt.items()}
-        python = load_functions(workspace, views)
-        planned = plan_views(views, view_lines, feeds, columns=access.columns, fitted=fitted, python=python)
-        write_fitted(workspace.fitted, fitted)
+        planned = declared.plan(access.columns, fitted)
+        write_fitted(workspace.snapshots, fitted)
         report = FeaturesReport(
             views=tuple(BuiltView(view.name, view.features, 0) for view in planned),
             as_of=moment,
             cutoffs=(moment,),
             online_customers=0,
-            digest=digest_of([iso(moment), settled, views.model_dump(mode="json")]),
-            last_event=settled,
+            digest=digest_of([iso(moment), last_event, views.model_dump(mode="json")]),
+            last_event=last_event,
         )
-    workspace.snapshots.mkdir(parents=True, exist_ok=True)
     write_json(workspace.snapshots / REPORT, as_json(report))
     return report
 
 
 def offline(workspace: Workspace, as_of: datetime) -> dict[str, dict[str, tuple[Any, ...]]]:
     """Return every customer's features as of a moment, view by view, as the snapshots hold them."""
-    feeds, _ = load_feeds(workspace)
-    views, view_lines = load_views(workspace)
+    declared = ViewDeclarations.load(workspace)
+    feeds, views = declared.feeds, declared.views
     found: dict[str, dict[str, tuple[Any, ...]]] = {}
     part = workspace.state / "part.parquet"
     with open_engine(folders=[workspace.state]) as engine:
         access = open_customer_data(engine, workspace, feeds.purposes, purpose=None, as_of=as_of)
-        fitted = read_fitted(workspace.fitted)
-        python = load_functions(workspace, views)
-        for view in plan_views(views, view_lines, feeds, columns=access.columns, fitted=fitted, python=python):
+        for view in declared.plan(access.columns, read_fitted(workspace.snapshots)):
             purpose = views.purpose_of(view.name)
             access = open_customer_data(engine, workspace, feeds.purposes, purpose=purpose, as_of=as_of)
             make_spine(engine, access.columns, [as_of])

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from tempfile import mkdtemp
+from datetime import datetime
 from typing import cast
 
 import duckdb
@@ -17,7 +14,6 @@ import pyarrow as pa
 from features.base.clock import as_utc
 from features.base.database_engine import literal, one_row, open_engine, quoted
 from features.base.expressions.expression import parse
-from features.base.parquet import read_parquet
 from features.base.storage import read_json
 from features.base.workspace import Workspace
 from features.config.canonical import Kind
@@ -30,11 +26,8 @@ from features.identity.customer_tables import Columns
 from features.identity.data_time import about_customers
 from features.snapshots.build_report import UNIFIED_REPORT, FeaturesReport
 from features.views.catalogue import Feature
-from features.views.compute import compute
-from features.views.fitted import read_fitted
-from features.views.plan import PlannedView, plan_views
-from features.views.python_features import load_functions
-from features.views.view_checks import refuse_invalid_views
+from features.views.plan import PlannedView
+from features.views.recompute import compute_rows, create_entity_rows, open_views
 
 #: Tables of what happened: a row of a later moment is removed, whatever its ``known_at``.
 _HAPPENED: tuple[Kind, ...] = ("events", "interactions", "consents")
@@ -64,12 +57,16 @@ class CompiledViews:
         The tables are cut at each moment before a view reads them: rows that became known or happened later are
         not there, an outcome that came later is blank, and what was still held has no end.
         """
-        views, _ = load_views(self.workspace)
+        feeds, _ = load_feeds(self.workspace)
+        requested = _requested(rows)
         parts = []
-        for purpose in sorted({views.purpose_of(view.name) or "" for view in self.report.views}):
-            named = [v.name for v in self.report.views if (views.purpose_of(v.name) or "") == purpose]
-            parts.append(self._of_purpose(rows, purpose or None, named))
-        return pd.concat(parts, axis="columns")[list(self.report.features)].set_axis(rows.index, axis="index")
+        names = [view.name for view in self.report.views]
+        with open_views(self.workspace, names, as_of=self.report.as_of) as (engine, purposes):
+            for group in purposes:
+                for views, everybody in ((group.own, False), (group.company, True)):
+                    if views:
+                        parts.append(_computed(engine, group.columns, views, requested, feeds, everybody=everybody))
+        return pd.concat(parts, axis="columns").loc[rows.index, list(self.report.features)]
 
     def first_known(self, features: Collection[str]) -> dict[str, datetime]:
         """Return by feature when the company first knew a value of the column that it is made of; left out: unknown."""
@@ -93,34 +90,6 @@ class CompiledViews:
         known = {name: [first.get(source) for source in own] for name, own in sources.items()}
         return {name: min(filter(None, own)) for name, own in known.items() if own and None not in own}
 
-    def _of_purpose(self, rows: pd.DataFrame, purpose: str | None, named: Collection[str]) -> pd.DataFrame:
-        feeds, _ = load_feeds(self.workspace)
-        views, lines = load_views(self.workspace)
-        state = self.workspace.state
-        with open_engine(folders=[state], resources=engine_resources(self.workspace)) as engine:
-            access = open_customer_data(
-                engine, self.workspace, feeds.purposes, purpose=purpose, as_of=self.report.as_of
-            )
-            python = load_functions(self.workspace, views)
-            refuse_invalid_views(views, lines, feeds, access.columns, python)
-            planned = plan_views(
-                views, lines, feeds, columns=access.columns, fitted=read_fitted(self.workspace.fitted), python=python
-            )
-            wanted = [view for view in planned if view.name in named]
-            of_all = [view for view in wanted if view.name in views.views and views.views[view.name].of == "company"]
-            own = [view for view in wanted if view not in of_all]
-            made = []
-            requested = _requested(rows)
-            for moment in sorted(set(requested["at"].tolist())):
-                customers = requested.loc[requested["at"] == moment, "customer_id"]
-                _register_requested(engine, customers, moment)
-                parts = []
-                for group, everybody in ((own, False), (of_all, True)):
-                    _cut(engine, access.columns, moment, feeds, everybody=everybody)
-                    parts.append(_computed(engine, access.columns, group, customers, moment, state / ".scratch"))
-                made.append(pd.concat(parts, axis="columns"))
-        return pd.concat(made).loc[rows.index]
-
 
 def _own(feature: Feature, view: View) -> list[tuple[str, str]]:
     """Return the table and column of what a feature is made of, without those that only choose its rows."""
@@ -136,24 +105,43 @@ def _first_known(engine: duckdb.DuckDBPyConnection, table: str, column: str) -> 
 
 def _requested(rows: pd.DataFrame) -> pd.DataFrame:
     moments = pd.to_datetime(rows["as_of"], utc=True).dt.tz_localize(None).astype("datetime64[us]").astype("int64")
-    return pd.DataFrame({"customer_id": rows["customer_id"], "at": moments})
+    return pd.DataFrame({"customer_id": rows["customer_id"], "as_of": moments})
 
 
-def _register_requested(engine: duckdb.DuckDBPyConnection, customers: pd.Series[str], moment: int) -> None:
-    """Create ``requested`` (customer_id) and ``cutoffs`` (as_of)."""
-    engine.register("given", pa.table({"customer_id": pa.array(customers.unique(), pa.string())}))
-    engine.execute("CREATE OR REPLACE TEMP TABLE requested AS SELECT customer_id FROM given")
-    engine.unregister("given")
-    engine.execute(f"CREATE OR REPLACE TEMP TABLE cutoffs AS SELECT CAST({moment:d} AS BIGINT) AS as_of")
+def _computed(
+    engine: duckdb.DuckDBPyConnection,
+    columns: Columns,
+    views: Collection[PlannedView],
+    requested: pd.DataFrame,
+    feeds: FeedsFile,
+    *,
+    everybody: bool,
+) -> pd.DataFrame:
+    """Return the features of the requested rows, a line each; of customers who were not known yet they are missing."""
+    known = " UNION ALL ".join(f"SELECT customer_id FROM {kind}" for kind in about_customers(columns))
+    parts: list[pd.DataFrame] = []
+    for moment in sorted(set(requested["as_of"].tolist())):
+        part = requested.loc[requested["as_of"] == moment, ["customer_id"]]
+        customers = part["customer_id"].unique().tolist()
+        engine.register("requested_now", pa.table({"customer_id": pa.array(customers, pa.string())}))
+        engine.execute("CREATE OR REPLACE TEMP TABLE requested AS SELECT customer_id FROM requested_now")
+        engine.unregister("requested_now")
+        _end_tables_at(engine, columns, moment, feeds, everybody=everybody)
+        create_entity_rows(engine, [(customer, moment) for customer in customers], among=known)
+        for view in views:
+            made: pd.DataFrame = compute_rows(engine, view).drop_columns(["as_of"]).to_pandas()
+            part = part.join(made.set_index("customer_id"), on="customer_id")
+        parts.append(part.drop(columns="customer_id"))
+    return pd.concat(parts)
 
 
-def _cut(
+def _end_tables_at(
     engine: duckdb.DuckDBPyConnection, columns: Columns, moment: int, feeds: FeedsFile, *, everybody: bool
 ) -> None:
-    """Put in front of each canonical table one that ends at a moment (microseconds since 1970).
+    """Put in front of each canonical table a view that ends at a moment (microseconds since 1970).
 
-    Without `everybody` only the rows of those in ``requested`` are kept: own features need no other customer's rows.
-    A catalogue of items that bears no time at all is taken to have been known always.
+    Without `everybody` it shows only the rows of the customers in ``requested``: features of one customer need no other
+    customer's rows. A catalogue of items without any time counts as known always.
     """
     about = [] if everybody else about_customers(columns)
     at = f"make_timestamptz({moment:d})"
@@ -173,35 +161,3 @@ def _cut(
             f"CREATE OR REPLACE TEMP VIEW {quoted(kind)} AS "
             f"SELECT * {later} FROM memory.main.{quoted(kind)} WHERE {' AND '.join(there)}"
         )
-
-
-def _computed(
-    engine: duckdb.DuckDBPyConnection,
-    columns: Columns,
-    views: Collection[PlannedView],
-    customers: pd.Series[str],
-    moment: int,
-    scratch: Path,
-) -> pd.DataFrame:
-    """Return the features of customers at the cutoff, a line each; of those who were not known yet they are missing."""
-    known = " UNION ALL ".join(f"SELECT customer_id FROM {kind}" for kind in about_customers(columns))
-    engine.execute(
-        f"""
-        CREATE OR REPLACE TEMP TABLE spine AS
-        SELECT customer_id, as_of FROM requested CROSS JOIN cutoffs
-        WHERE customer_id IN (SELECT customer_id FROM ({known}))
-        """
-    )
-    scratch.mkdir(parents=True, exist_ok=True)
-    folder = Path(mkdtemp(dir=scratch))
-    made = customers.to_frame("customer_id")
-    try:
-        for view in views:
-            path = folder / f"{view.name}.parquet"
-            compute(engine, view, {datetime.fromtimestamp(0, UTC) + timedelta(microseconds=moment): path})
-            names = [feature.name for feature in view.features]
-            table = read_parquet(path, columns=["customer_id", *names]).to_pandas().set_index("customer_id")
-            made = made.join(table, on="customer_id")
-    finally:
-        shutil.rmtree(folder)
-    return made.drop(columns="customer_id")
