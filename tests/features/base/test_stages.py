@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import pytest
 
 from features.base.generations import current_generation
 from features.base.progress import Silent
-from features.base.stages import Artefacts, ContentDigest, NewGeneration, Pipeline, PipelineStage, run_pipeline
+from features.base.stages import (
+    Artefacts,
+    ContentDigest,
+    NewGeneration,
+    Pipeline,
+    PipelineStage,
+    open_artefacts,
+    run_pipeline,
+)
 from features.base.storage import read_json
 
 
@@ -105,3 +115,39 @@ def test_a_stage_that_fails_publishes_nothing(tmp_path: Path) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - the stage's own
         run(tmp_path, -1)
     assert (load(current_generation(tmp_path)), current_generation(tmp_path).name) == first
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A resource that is opened when a stage needs it."""
+
+    number: int
+
+
+def test_what_is_opened_on_demand_is_closed_before_stages_that_follow_the_generation(tmp_path: Path) -> None:
+    log: list[str] = []
+
+    @contextmanager
+    def opened() -> Iterator[Opened]:
+        log.append("opened")
+        yield Opened(1)
+        log.append("closed")
+
+    def read(rows: Rows, resource: Opened, new: NewGeneration) -> Table:
+        log.append("read")
+        return write_table(Rows(rows.count + resource.number), new)
+
+    def online(report: Counted) -> Counted:
+        log.append("online")
+        return replace(report, digest="online")
+
+    def build() -> Counted:
+        declared = replace(pipeline(), build=[PipelineStage(read)], sync=[PipelineStage(online)])
+        with open_artefacts({Rows: Rows(3)}, on_demand={Opened: opened}) as artefacts:
+            return run_pipeline(declared, tmp_path, artefacts, inputs=lambda _: [], progress=Silent())
+
+    first = build()
+    assert log == ["opened", "read", "closed", "online"]
+    assert load(current_generation(tmp_path)) == first == Counted(4, "online")
+    assert build() == first
+    assert log[4:] == ["online"], "a skipped run brings what lies outside in line, too"
