@@ -88,7 +88,7 @@ class FittedViews:
 
 
 @dataclass(frozen=True)
-class Cutoffs:
+class SnapshotCutoffs:
     """The moment that counts as now, and all cutoffs, oldest first; the last is that moment."""
 
     as_of: datetime
@@ -130,7 +130,7 @@ def read_declarations(workspace: Workspace, feeds: FeedsFile) -> ViewDeclaration
         ) from None
 
 
-def choose_cutoffs(declared: ViewDeclarations, data: CustomerData, request: BuildRequest) -> Cutoffs:
+def choose_cutoffs(declared: ViewDeclarations, data: CustomerData, request: BuildRequest) -> SnapshotCutoffs:
     """Check the views against the tables, and choose the moments that snapshots are made for."""
     purpose = declared.views.purpose
     access = data.allow(purpose=purpose if purpose in declared.feeds.purposes else None)  # the check refuses others
@@ -139,11 +139,11 @@ def choose_cutoffs(declared: ViewDeclarations, data: CustomerData, request: Buil
     cutoffs = cutoffs_between(first, moment, declared.views.snapshots)
     declared.check(access.columns)
     refuse_unbound(data.engine, declared.views.views, declared.lines, declared.feeds)
-    return Cutoffs(moment, tuple(cutoffs))
+    return SnapshotCutoffs(moment, tuple(cutoffs))
 
 
 def fit_views(
-    declared: ViewDeclarations, data: CustomerData, cutoffs: Cutoffs, known: FittedViews, new: NewGeneration
+    declared: ViewDeclarations, data: CustomerData, cutoffs: SnapshotCutoffs, known: FittedViews, new: NewGeneration
 ) -> FittedViews:
     """Choose categories, words and topics where that was not done yet, or the declaration has changed."""
     until = declared.views.fit.until or middle(cutoffs.moments)
@@ -185,7 +185,7 @@ def refuse_type_changes(request: BuildRequest, plan: FeaturePlan, new: NewGenera
 def compute_snapshots(
     declared: ViewDeclarations,
     data: CustomerData,
-    cutoffs: Cutoffs,
+    cutoffs: SnapshotCutoffs,
     plan: FeaturePlan,
     engine: ViewEngine,
     new: NewGeneration,
@@ -221,7 +221,7 @@ def compute_snapshots(
 def report_build(
     plan: FeaturePlan,
     fitted: FittedViews,
-    cutoffs: Cutoffs,
+    cutoffs: SnapshotCutoffs,
     computed: ComputedSnapshots,
     streamed: StreamedEvents,
     unified: UnifiedTables,
