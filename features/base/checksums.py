@@ -15,13 +15,13 @@ _I32 = 0x15  # thrift's compact protocol: the next field, a whole number of 32 b
 def damaged_column(path: Path, columns: Sequence[str] | None = None) -> str | None:
     """Return the first column whose pages do not match their checksums, or None; files without checksums pass.
 
-    The engine that reads the files for us does not verify checksums: of damaged files it may read other values
-    without a word. So they are verified here before it may use them.
+    DuckDB does not verify checksums, and may read other values from a damaged file without an error. So they are
+    verified here before it reads the file.
 
     Parameters
     ----------
     path : a Parquet file
-    columns : top-level columns to look at (all, when left out); names that the file does not have are passed over
+    columns : top-level columns to look at (all, when left out); names that the file does not have are ignored
     """
     try:
         parquet = pq.ParquetFile(path, page_checksum_verification=True)

@@ -1,11 +1,14 @@
-"""Time is an argument; this is where the real one comes from."""
+"""The system clock, which functions receive as an argument, and conversions of moments."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 Clock = Callable[[], datetime]
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+DAY_US = 86_400_000_000
+"""Microseconds of a day."""
 
 
 def system_clock() -> datetime:
@@ -39,3 +42,25 @@ def iso(moment: datetime) -> str:
     '2026-01-31T09:30:00Z'
     """
     return as_utc(moment).isoformat().replace("+00:00", "Z")
+
+
+def to_microseconds(moment: datetime) -> int:
+    """Return microseconds since 1970; a time without a zone is taken to be in UTC.
+
+    Examples
+    --------
+    >>> to_microseconds(datetime(1970, 1, 1, 0, 0, 2))
+    2000000
+    """
+    return (as_utc(moment) - EPOCH) // timedelta(microseconds=1)
+
+
+def from_microseconds(moment: int) -> datetime:
+    """Return the moment so many microseconds after 1970, in UTC.
+
+    Examples
+    --------
+    >>> from_microseconds(2_000_000).isoformat()
+    '1970-01-01T00:00:02+00:00'
+    """
+    return EPOCH + timedelta(microseconds=moment)

@@ -1,4 +1,4 @@
-"""Errors that say where, what, and what to do next; each kind has its exit code."""
+"""Errors with what is wrong, where, and what to do next; each kind has its exit code."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class NextbestError(Exception):
 
     @classmethod
     def of(cls, problems: Sequence[Problem]) -> Self:
-        """Return one error that carries several problems, so that all are mended in one go.
+        """Return one error with several problems, so that all can be corrected at once.
 
         Examples
         --------
@@ -82,6 +82,6 @@ class StorageFailure(NextbestError):
 
 
 class BadConfiguration(NextbestError):
-    """A workspace file says what cannot be meant (78)."""
+    """A workspace file is invalid (78)."""
 
     exit_code = 78

@@ -1,4 +1,4 @@
-"""Put a folder in the place of another in one step, where the system can."""
+"""Replace a folder by another in one step, where the system can."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def swap(new: Path, path: Path) -> None:
 
 
 def _exchanged(one: Path, other: Path) -> bool:
-    """Exchange two folders in one system call; say whether that was possible."""
+    """Exchange two folders in one system call; return whether that was possible."""
     library = ctypes.CDLL(None, use_errno=True)
     first, second = os.fsencode(one), os.fsencode(other)
     if sys.platform == "darwin":

@@ -12,7 +12,7 @@ ROOT = Path("/")
 _SIZES = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 _SIZES["TIB"] = 2**40
 _SIZE = re.compile(r"\s*([0-9]{1,15}(?:\.[0-9]{1,3})?)\s*([KMGT]i?B|B)\s*", re.IGNORECASE)
-_UNLIMITED = 2**60  # what version 1 writes for "no limit" lies above
+_UNLIMITED = 2**60  # version 1 writes a larger number for "no limit"
 
 
 def parse_size(value: object) -> int:

@@ -1,4 +1,4 @@
-"""How long work tells how far it is; the rim decides what a person sees."""
+"""Progress of long work; the command line decides how it is shown."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from typing import Protocol
 
 
 class Progress(Protocol):
-    """Told what begins and how far it is."""
+    """Receives which step begins and how far it is."""
 
     def step(self, title: str, *, total: int | None = None) -> None:
-        """Begin a piece of work of `total` parts (unknown when None)."""
+        """Begin a step of `total` parts (unknown when None)."""
 
     def advance(self, parts: int = 1) -> None:
-        """Say that so many parts of the present piece are done."""
+        """Count so many parts of the step as done."""
 
 
 class Silent:
-    """Progress that nobody watches."""
+    """Progress that is not shown."""
 
     def step(self, title: str, *, total: int | None = None) -> None:
         del title, total

@@ -35,15 +35,8 @@ def atomic_file(path: Path) -> Iterator[Path]:
     >>> (folder / "demo.txt").read_text()
     'whole'
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with _temporary(path, Path.touch) as part:
-            yield part
-            _sync(part)
-            part.replace(path)
-            _sync(path.parent)
-    except OSError as error:
-        raise _failure(path, error) from error
+    with _replacing(path, Path.touch, Path.replace) as part:
+        yield part
 
 
 @contextmanager
@@ -63,16 +56,8 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     >>> [file.name for file in (folder / "demo").iterdir()]
     ['a.txt']
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with _temporary(path, Path.mkdir) as part:
-            yield part
-            for file in part.rglob("*"):
-                _sync(file)
-            swap(part, path)
-            _sync(path.parent)
-    except OSError as error:
-        raise _failure(path, error) from error
+    with _replacing(path, Path.mkdir, swap) as part:
+        yield part
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -140,7 +125,7 @@ def digest_file(path: Path) -> str:
 def read_done(path: Path, digest: str) -> Any | None:
     """Return the JSON document at `path` when it carries this digest; None when the work has to be done (again).
 
-    A damaged document counts as none: the step that asks is the one that writes it anew.
+    A damaged document counts as none, since the caller writes it again.
 
     Examples
     --------
@@ -156,10 +141,29 @@ def read_done(path: Path, digest: str) -> Any | None:
 
 
 @contextmanager
+def _replacing(path: Path, create: Callable[[Path], None], replace: Callable[[Path, Path], object]) -> Iterator[Path]:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _temporary(path, create) as part:
+            yield part
+            for written in part.rglob("*") if part.is_dir() else [part]:
+                _sync(written)
+            replace(part, path)
+            _sync(path.parent)
+    except OSError as error:
+        raise StorageFailure(
+            "storage.unwritable",
+            f"cannot be written ({error.strerror or type(error).__name__})",
+            where=path.name,
+            hint="check the free space and the permissions of the folder",
+        ) from error
+
+
+@contextmanager
 def _temporary(path: Path, create: Callable[[Path], None]) -> Iterator[Path]:
     """Create a temporary file or folder beside `path`, locked while it is in use, and remove it at the end.
 
-    The lock tells others that it is in use. A process id would not: another container has its own.
+    A process id in place of the lock would name another process in another container.
     """
     for abandoned in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
         remove_unless_locked(abandoned)
@@ -168,7 +172,7 @@ def _temporary(path: Path, create: Callable[[Path], None]) -> Iterator[Path]:
     try:
         while handle is None:
             create(part)
-            handle = lock_at_once(part)  # fails where somebody removed it, as abandoned, before it was locked
+            handle = lock_at_once(part)  # fails where another process removed it before it was locked
         yield part
     finally:
         with suppress(OSError):
@@ -183,12 +187,3 @@ def _sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def _failure(path: Path, error: OSError) -> StorageFailure:
-    return StorageFailure(
-        "storage.unwritable",
-        f"cannot be written ({error.strerror or type(error).__name__})",
-        where=path.name,
-        hint="check the free space and the permissions of the folder",
-    )

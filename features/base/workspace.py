@@ -1,4 +1,4 @@
-"""A workspace: a folder shaped like this repository's configuration, and where its state lies."""
+"""A workspace: a folder with configuration files as in this repository, and the paths of its state."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Workspace:
 
     @property
     def state(self) -> Path:
-        """Everything that is produced; made again by ``nextbest run``, but for what is said to outlive runs.
+        """Everything that is produced; ``nextbest run`` makes it again, except what is described as outliving runs.
 
         Examples
         --------
@@ -49,23 +49,17 @@ class Workspace:
 
     @property
     def staged(self) -> Path:
-        """Feeds mapped to the canonical tables, one folder a feed.
-
-        Examples
-        --------
-        >>> Workspace(Path("shop")).staged.as_posix()
-        'shop/state/staged'
-        """
+        """Feeds mapped to the canonical tables, one folder a feed."""
         return self.state / "staged"
 
     @property
     def arriving(self) -> Path:
-        """Feeds that were read and are not accepted yet; what is refused stays here, and the last good one stands."""
+        """Feeds that were read and not accepted yet; refused loads stay here, while the last accepted one is used."""
         return self.state / "arriving"
 
     @property
     def quality(self) -> Path:
-        """What outlives a run: profiles of the last accepted loads, rows kept aside."""
+        """Profiles of the last accepted loads and quarantined rows; outlives every run."""
         return self.state / "quality"
 
     @property
@@ -78,12 +72,12 @@ class Workspace:
 
     @property
     def personal(self) -> Path:
-        """What identifies people: kept apart from every other table, for their owner's eyes only."""
+        """What identifies people: separate from every other table, readable by the owner alone."""
         return self.unified / "personal"
 
     @property
     def identity(self) -> Path:
-        """The id ledger and what resolution learnt; outlives every run and is not made again from the feeds."""
+        """The id ledger and learnt matching weights; outlives every run and cannot be made again from the feeds."""
         return self.state / "identity"
 
     @property
@@ -118,40 +112,22 @@ class Workspace:
 
     @property
     def served(self) -> Path:
-        """A sample of the features that were served, for the proof that they are those of the snapshots."""
+        """A sample of the served features, to compare them with the snapshots."""
         return self.state / "served"
 
     @property
     def models(self) -> Path:
-        """Exported champions, one bundle folder a version.
-
-        Examples
-        --------
-        >>> Workspace(Path("shop")).models.as_posix()
-        'shop/state/models'
-        """
+        """Exported champions, one bundle folder a version."""
         return self.state / "models"
 
     @property
     def ledger(self) -> Path:
-        """The decision ledger.
-
-        Examples
-        --------
-        >>> Workspace(Path("shop")).ledger.as_posix()
-        'shop/state/ledger/decisions.db'
-        """
+        """The decision ledger."""
         return self.state / "ledger" / "decisions.db"
 
     @property
     def published(self) -> Path:
-        """Lists that other systems take.
-
-        Examples
-        --------
-        >>> Workspace(Path("shop")).published.as_posix()
-        'shop/state/published'
-        """
+        """Lists that other systems take."""
         return self.state / "published"
 
     def file(self, name: str) -> Path:

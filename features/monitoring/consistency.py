@@ -1,4 +1,4 @@
-"""Proof of consistency: features as they were served, against the same computed offline for the same moments."""
+"""Consistency: features as they were served, compared with the same computed offline for the same moments."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import Any, Literal
 
+from features.base.clock import to_microseconds
 from features.base.errors import BadData
 from features.base.workspace import Workspace
 from features.monitoring.recompute_served import Recomputed, RecomputeRequest, recompute
@@ -17,7 +18,6 @@ from features.snapshots.build_report import read_report
 from features.store.definitions import view_of
 from features.store.feature_read_log import FeatureRead, read_vectors
 from features.store.online_records import Plain
-from features.store.payload import to_microseconds
 from features.streaming.compaction import compact_all
 from features.views.catalogue import FeatureType
 from features.views.declarations import definition_of
@@ -34,8 +34,8 @@ class FeatureConsistency:
 
     Parameters
     ----------
-    served : times it was asked for
-    compared : times it was served, and the customer is still there to be computed for
+    served : times it was requested
+    compared : times it was served, and the customer can still be computed
     mismatched : of those, times it was another value than the one computed offline
     behind : of those, times it was the value of a moment ago, before an event that was on its way
     missing : times nothing was served, though the customer had a row offline
@@ -72,14 +72,14 @@ class FeatureConsistency:
 
 @dataclass(frozen=True)
 class ConsistencyReport:
-    """What the log of served vectors proves.
+    """How the logged feature vectors compare with those computed again.
 
     Parameters
     ----------
-    vectors : how many were looked at
-    redefined : others, served under feeds or views that are declared otherwise now; they prove nothing
-    gone : vectors of customers who are no longer there to be computed for (withheld, merged or erased since)
-    dropped : reads that were to be logged, and were not for want of time or space
+    vectors : how many were compared
+    redefined : others, served under feeds or views that are declared differently now
+    gone : vectors of customers who cannot be computed any more (withheld, merged or erased since)
+    dropped : sampled reads that could not be logged
     features : by name, those that differ most first
     """
 
@@ -93,12 +93,11 @@ class ConsistencyReport:
 def prove(workspace: Workspace, *, newest: int = NEWEST) -> ConsistencyReport:
     """Compute what was served again, as of the same moments, by the views as they are compiled for the snapshots.
 
-    Only what was known when a vector was read counts: what arrived later explains no difference, and makes none.
-    Whoever may no longer be processed for a view's purpose is not computed for.
+    Only rows that were known when a vector was read count. Customers without a basis for a view's purpose are left out.
 
     Parameters
     ----------
-    newest : how many of the newest logged vectors are looked at
+    newest : how many of the newest logged vectors are compared
 
     Raises
     ------
@@ -109,23 +108,23 @@ def prove(workspace: Workspace, *, newest: int = NEWEST) -> ConsistencyReport:
     definition = definition_of(workspace)
     vectors = [vector for vector in kept.vectors if vector.definition == definition]
     cutoffs = [to_microseconds(cutoff) for cutoff in report.cutoffs]
-    asked: defaultdict[str, set[RecomputeRequest]] = defaultdict(set)
+    requests: defaultdict[str, set[RecomputeRequest]] = defaultdict(set)
     for vector in vectors:
         for view in vector.moments:
-            question = _question(vector, view, cutoffs)
-            if question is not None:
-                asked[view].add(question)
+            request = _request(vector, view, cutoffs)
+            if request is not None:
+                requests[view].add(request)
     compact_all(workspace)
-    found = recompute(workspace, asked)
+    found = recompute(workspace, requests)
     types = {feature.name: feature.type for view in report.views for feature in view.features}
     counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
     gone = 0
-    judged = [
+    outcomes_by_vector = [
         {feature: _outcome(vector, feature, types.get(feature), found, cutoffs) for feature in vector.values}
         for vector in vectors
     ]
-    _excuse(workspace, vectors, judged, types)
-    for vector, outcomes in zip(vectors, judged, strict=True):
+    _mark_late(workspace, vectors, outcomes_by_vector, types)
+    for vector, outcomes in zip(vectors, outcomes_by_vector, strict=True):
         gone += "gone" in outcomes.values()
         for feature, outcome in outcomes.items():
             counts[feature].update([outcome, "served", *(["stale"] if feature in vector.stale else [])])
@@ -156,8 +155,8 @@ def prove(workspace: Workspace, *, newest: int = NEWEST) -> ConsistencyReport:
     )
 
 
-def _question(vector: FeatureRead, view: str, cutoffs: Sequence[int]) -> RecomputeRequest | None:
-    """Return what has to be computed: the moment that was served; where nothing was, the last cutoff before."""
+def _request(vector: FeatureRead, view: str, cutoffs: Sequence[int]) -> RecomputeRequest | None:
+    """Return what to compute: as of the moment that was served; where nothing was, as of the last cutoff before."""
     served = vector.moments.get(view)
     if served is not None:
         return RecomputeRequest(served, vector.at_us, vector.customer)
@@ -169,8 +168,8 @@ def _outcome(
     vector: FeatureRead, feature: str, kind: FeatureType | None, found: Recomputed, cutoffs: Sequence[int]
 ) -> Outcome:
     view = view_of(feature)
-    question = _question(vector, view, cutoffs)
-    row = found.get(view, {}).get(question) if question is not None else None
+    request = _request(vector, view, cutoffs)
+    row = found.get(view, {}).get(request) if request is not None else None
     if vector.moments.get(view) is None:
         return "nobody" if row is None else "missing"
     if row is None or feature not in row:
@@ -178,22 +177,22 @@ def _outcome(
     return "equal" if _equal(vector.values[feature], row[feature], kind) else "mismatch"
 
 
-def _excuse(
+def _mark_late(
     workspace: Workspace,
     vectors: Sequence[FeatureRead],
-    judged: Sequence[dict[str, Outcome]],
+    outcomes_by_vector: Sequence[dict[str, Outcome]],
     types: Mapping[str, FeatureType],
 ) -> None:
     """Turn ``mismatch`` into ``behind`` where the vector holds what was known `LAG` before it was read."""
-    asked: defaultdict[str, set[RecomputeRequest]] = defaultdict(set)
+    requests: defaultdict[str, set[RecomputeRequest]] = defaultdict(set)
     late: list[tuple[FeatureRead, dict[str, Outcome], str, RecomputeRequest]] = []
-    for vector, outcomes in zip(vectors, judged, strict=True):
+    for vector, outcomes in zip(vectors, outcomes_by_vector, strict=True):
         for feature in [name for name, outcome in outcomes.items() if outcome == "mismatch"]:
             moment = vector.moments[view_of(feature)]
             before = RecomputeRequest(moment or 0, vector.at_us - LAG // timedelta(microseconds=1), vector.customer)
-            asked[view_of(feature)].add(before)
+            requests[view_of(feature)].add(before)
             late.append((vector, outcomes, feature, before))
-    found = recompute(workspace, asked) if late else {}
+    found = recompute(workspace, requests) if late else {}
     for vector, outcomes, feature, before in late:
         row = found.get(view_of(feature), {}).get(before)
         if row is not None and _equal(vector.values[feature], row[feature], types.get(feature)):

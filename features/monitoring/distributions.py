@@ -1,4 +1,4 @@
-"""How one feature's values are spread over customers, told so that nobody's own value is among it."""
+"""The distribution of one feature over customers, without any single customer's value."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ BARS, VALUES = 20, 12
 #: Quantiles that a drift is counted in.
 BINS = 10
 QUANTILES = (0.05, 0.5, 0.95)
-#: Values beyond these quantiles could be told from each other: they fall into the outermost bars.
+#: Values beyond these quantiles could be recognised: they are counted in the outermost bars.
 _INNER = (0.01, 0.99)
 #: Share of zeros from which on they would hide the rest of a histogram.
 _MANY = 0.2
@@ -34,11 +34,11 @@ class Distribution:
 
     Parameters
     ----------
-    rows, filled : customers, and those of whom something is known
+    rows, filled : customers, and those with a value
     distinct : different values
-    zero : share of the filled rows that are 0; None of text, and where it would tell
-    quantiles : a twentieth, half and nineteen twentieths of the filled rows lie at or below; none where they would tell
-    bars : the values, in their order or the commonest first; none where they would tell
+    zero : share of the filled rows that are 0; None for text, and where hidden
+    quantiles : 5 %, 50 % and 95 %; none where hidden
+    bars : the values, in their order or the commonest first; none where hidden
     """
 
     rows: int
@@ -50,7 +50,7 @@ class Distribution:
 
     @property
     def missing(self) -> float:
-        """The share of customers of whom nothing is known.
+        """The share of customers without a value.
 
         Examples
         --------
@@ -60,19 +60,19 @@ class Distribution:
         return 1 - self.filled / self.rows if self.rows else 0.0
 
 
-def spread(column: pa.ChunkedArray, *, telling: bool) -> Distribution:
-    """Return how a column is spread.
+def distribution_of(column: pa.ChunkedArray, *, shown: bool) -> Distribution:
+    """Return the distribution of a column.
 
-    Of fewer than 50 filled rows nothing is told but how many they are. A text is named when five customers share it.
+    Of fewer than 50 filled rows only the counts are shown. A text is shown when five customers share it.
 
     Parameters
     ----------
     column : a feature at one cutoff, one row a customer
-    telling : whether its values may be told at all; not those that are made of what identifies a person
+    shown : whether its values may be shown; not those derived from personal data
 
     Examples
     --------
-    >>> spread(pa.chunked_array([[1.0, 2.0, None, 5.0]]), telling=True).missing
+    >>> distribution_of(pa.chunked_array([[1.0, 2.0, None, 5.0]]), shown=True).missing
     0.25
     """
     column = plain(column)
@@ -81,10 +81,10 @@ def spread(column: pa.ChunkedArray, *, telling: bool) -> Distribution:
     distinct = int(pc.count_distinct(known).as_py())
     if pa.types.is_string(column.type):
         return Distribution(
-            rows, filled, distinct, bars=_categories(known) if telling and filled >= MIN_ROWS_SHOWN else ()
+            rows, filled, distinct, bars=_categories(known) if shown and filled >= MIN_ROWS_SHOWN else ()
         )
     values = known.to_numpy().astype(np.float64)
-    if filled < MIN_ROWS_SHOWN or not telling:
+    if filled < MIN_ROWS_SHOWN or not shown:
         return Distribution(rows, filled, distinct)
     return Distribution(
         rows,
@@ -164,12 +164,12 @@ def _whole(first: float, last: float) -> str:
     return number(first) if first == last else f"{number(first)} to {number(last)}"
 
 
-def yardstick(column: pa.ChunkedArray) -> Sequence[float] | Sequence[str]:
-    """Return what a column is counted in: quantiles of numbers, or the commonest texts.
+def bins_of(column: pa.ChunkedArray) -> Sequence[float] | Sequence[str]:
+    """Return the bins that a column is counted in: quantiles of numbers, or the commonest texts.
 
     Examples
     --------
-    >>> list(yardstick(pa.chunked_array([["b", "a", "b"]])))
+    >>> list(bins_of(pa.chunked_array([["b", "a", "b"]])))
     ['b', 'a']
     """
     known = plain(column).drop_null()
@@ -183,12 +183,12 @@ def yardstick(column: pa.ChunkedArray) -> Sequence[float] | Sequence[str]:
 
 
 def counted(column: pa.ChunkedArray, by: Sequence[float] | Sequence[str]) -> ColumnStatistics:
-    """Return a column counted in the bins of a yardstick, the missing in one of their own.
+    """Return a column counted in bins, the missing in one of their own.
 
     Examples
     --------
     >>> column = pa.chunked_array([["b", "a", "b", None]])
-    >>> counted(column, yardstick(column)).counts
+    >>> counted(column, bins_of(column)).counts
     {'b': 2, 'a': 1, '(other)': 0, '(missing)': 1}
     """
     column = plain(column)
@@ -208,7 +208,7 @@ def counted(column: pa.ChunkedArray, by: Sequence[float] | Sequence[str]) -> Col
 
 
 def as_dict(found: Distribution) -> Mapping[str, object]:
-    """Return a spread as JSON holds it."""
+    """Return a distribution as JSON."""
     quantiles = dict(zip(("p5", "p50", "p95"), found.quantiles, strict=False))
     return {
         "rows": found.rows,

@@ -1,4 +1,4 @@
-"""One feature in full: what it means, where it comes from, how fresh it is and what it holds today."""
+"""One feature in full: its meaning, where it comes from, how fresh it is and its values today."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ from features.quality.load_history import last_accepted
 from features.snapshots.build_report import BuiltView, FeaturesReport
 from features.views.catalogue import Feature
 
-#: What every view reads, and what says nothing about a feature.
+#: Columns that every view reads.
 TIMES = ("event_time", "known_at")
 _LONGEST = 60  # letters of an expression
 
 
 @dataclass(frozen=True)
 class Origin:
-    """Where one canonical column that a feature reads is filled from.
+    """One canonical column that a feature reads, and the feeds that fill it.
 
     Parameters
     ----------
@@ -55,10 +55,10 @@ class FeatureDescription:
     feature : what it is
     place : where its view is declared; empty for the view of consents
     view : its view as declared; None for consents
-    origins : the columns that it reads, and what the feeds fill them from
-    newest : by feed that it comes from, the last moment that a row is known from
-    as_of, reference : the last cutoff, and the one that drift is held against
-    held : its values
+    origins : the columns that it reads, and the feeds that fill them
+    newest : the last moment of a row, by feed
+    as_of, reference : the last cutoff, and the one that drift is measured against
+    profile : its values
     """
 
     feature: Feature
@@ -68,13 +68,13 @@ class FeatureDescription:
     newest: Mapping[str, str]
     as_of: datetime
     reference: datetime
-    held: FeatureProfile
+    profile: FeatureProfile
 
     @property
     def rule(self) -> str:
-        """How the view makes the feature, in the words of its declaration."""
+        """The rule of the view, as it is declared."""
         if self.view is None:
-            return "the latest word on the purpose that was known"
+            return "the latest known statement on the purpose"
         parts = [f"from {self.view.source}"]
         if self.view.where:
             parts.append(f"where {self.view.where}")
@@ -91,7 +91,7 @@ class FeatureDescription:
         return None if self.view is None else self.view.ttl
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as JSON holds it."""
+        """Return the description as JSON."""
         return {
             **asdict(self.feature),
             "declared": self.place,
@@ -102,10 +102,10 @@ class FeatureDescription:
                 "stale_after": None if self.ttl is None else format_duration(self.ttl),
                 "feeds": dict(self.newest),
             },
-            **as_dict(self.held.now),
+            **as_dict(self.profile.now),
             "reference": iso(self.reference),
-            "drift": self.held.drift[-1],
-            "remarks": list(self.held.remarks),
+            "drift": self.profile.drift[-1],
+            "remarks": list(self.profile.remarks),
         }
 
 
@@ -125,14 +125,14 @@ def find_feature(report: FeaturesReport, name: str) -> tuple[BuiltView, Feature]
 
 
 def describe(workspace: Workspace, report: FeaturesReport, name: str, progress: Progress) -> FeatureDescription:
-    """Return all there is to say of a feature.
+    """Return the description of a feature.
 
     Raises
     ------
     UsageError : there is no such feature; the nearest one is named
     """
     built, feature = find_feature(report, name)
-    profile: Profile = profile_features(workspace, report, progress, only=name)
+    whole: Profile = profile_features(workspace, report, progress, only=name)
     feeds, _ = load_feeds(workspace)
     views, lines = load_views(workspace)
     view = views.views.get(built.name)
@@ -145,9 +145,9 @@ def describe(workspace: Workspace, report: FeaturesReport, name: str, progress: 
         view=view,
         origins=origins,
         newest={feed: load.profile.newest for feed, load in known.items() if load is not None},
-        as_of=profile.as_of,
-        reference=profile.reference,
-        held=profile.views[0].features[0],
+        as_of=whole.as_of,
+        reference=whole.reference,
+        profile=whole.views[0].features[0],
     )
 
 
@@ -171,7 +171,7 @@ def _origins(feature: Feature, feeds: FeedsFile, view: View | None) -> Iterator[
 
 
 def _own_column(feed: Feed, name: str, column: str, origins: Sequence[str]) -> str:
-    """Return how a feed itself calls the column that is kept as ``feed.column``."""
+    """Return the feed's own name of the column that is stored as ``feed.column``."""
     known = [own for own in feed.fields.values() if attribute_name(name, own) == column]
     return known[0] if known else next((o for o in origins if o == column), column).partition(".")[2]
 
@@ -182,13 +182,13 @@ def _expression(feed: Feed, column: str) -> str:
 
 
 def _may_give(feed: Feed, view: View | None) -> bool:
-    """Say whether rows of a feed can be among those of a view; not if its only type of event is another one."""
+    """Return whether a view may read rows of a feed; not if the feed's only type of event is another one."""
     if feed.event is None or view is None or not view.where:
         return True
     where = parse(view.where)
     row = {name: np.array([feed.event if name == "event" else None], dtype=object) for name in where.columns}
     try:
         held = where.require_evaluable().evaluate(row, rows=1)
-    except BadConfiguration:  # needs more than the type of event to be decided
+    except BadConfiguration:  # the type of event alone does not decide it
         return True
     return bool(held.is_true()[0] or not held.valid[0])

@@ -20,19 +20,19 @@ from features.base.workspace import Workspace
 from features.config.engine_settings import engine_resources
 from features.config.views_file import ViewsFile
 from features.config.workspace_files import load_views
-from features.monitoring.distributions import Distribution, as_dict, counted, spread, yardstick
+from features.monitoring.distributions import Distribution, as_dict, bins_of, counted, distribution_of
 from features.quality.load_profile import shift
 from features.snapshots.build_report import BuiltView, FeaturesReport
 from features.store.snapshot_files import rows_at_each
 from features.views.catalogue import Feature
 
-#: Cutoffs that drift is followed over; of more, so many are taken, evenly.
+#: Greatest number of cutoffs of the drift, evenly spaced.
 CUTOFFS = 13
-#: Population stability index from which on a feature has moved, and from which on it is another one.
+#: Population stability index above which a feature has moved, and above which it has shifted.
 MOVED, SHIFTED = 0.1, 0.25
-#: Values that are held in memory together, whatever the size of the company.
+#: Greatest number of values in memory at once.
 AT_ONCE = 40_000_000
-#: Share of customers from which on a feature is as good as not there.
+#: Share of missing customers above which a feature needs attention.
 NEARLY_MISSING = 0.95
 
 
@@ -119,11 +119,11 @@ class Profile:
             "cutoffs": [iso(cutoff) for cutoff in self.cutoffs],
             "reference": iso(self.reference),
             "customers": self.customers,
-            "features": {each.feature.name: _told(each) for view in self.views for each in view.features},
+            "features": {each.feature.name: _as_dict(each) for view in self.views for each in view.features},
         }
 
 
-def _told(found: FeatureProfile) -> dict[str, Any]:
+def _as_dict(found: FeatureProfile) -> dict[str, Any]:
     return {
         **asdict(found.feature),
         **as_dict(found.now),
@@ -165,13 +165,13 @@ def profile_features(
     reference: datetime | None = None,
     only: str | None = None,
 ) -> Profile:
-    """Return how the built features are spread, how much of them is missing, and how they drift.
+    """Return the distribution of the built features, how many values are missing, and how they drift.
 
     Parameters
     ----------
     workspace, report : what was built
-    progress : told what is being done
-    reference : the moment that drift is held against; the middle cutoff if left out
+    progress : of the work
+    reference : the moment that drift is measured against; the middle cutoff if left out
     only : one feature; all when left out
     """
     cutoffs, against = chosen_cutoffs(report.cutoffs, reference)
@@ -207,7 +207,7 @@ def _view(declared: ViewsFile, name: str, features: tuple[FeatureProfile, ...]) 
 
 
 def snapshots_of(workspace: Workspace, view: BuiltView) -> Path:
-    """Return where a view's snapshots lie: one file, or a folder with a file a cutoff."""
+    """Return the path of a view's snapshots: one file, or a folder with a file a cutoff."""
     folder = workspace.snapshots / view.name
     return folder if folder.is_dir() else folder.with_suffix(".parquet")
 
@@ -234,7 +234,7 @@ def _of_view(
 
 
 def _of_feature(feature: Feature, columns: Sequence[pa.ChunkedArray], reference: int) -> FeatureProfile:
-    by = yardstick(columns[reference])
+    by = bins_of(columns[reference])
     then = counted(columns[reference], by)
     each = [counted(column, by) for column in columns]
     alike = [pc.count_distinct(column).as_py() <= 1 for column in columns]
@@ -242,7 +242,7 @@ def _of_feature(feature: Feature, columns: Sequence[pa.ChunkedArray], reference:
     known = pa.chunked_array([chunk for column in columns for chunk in column.chunks], columns[-1].type)
     return FeatureProfile(
         feature=feature,
-        now=spread(columns[-1], telling=not feature.personal),
+        now=distribution_of(columns[-1], shown=not feature.personal),
         missing=tuple(
             1 - now.filled / len(column) if len(column) else 0.0 for now, column in zip(each, columns, strict=True)
         ),

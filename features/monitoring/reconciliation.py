@@ -1,4 +1,4 @@
-"""Snapshots, registry and online store in step: what is not is told, and what lies online is mended."""
+"""Whether snapshots, registry and online store agree, and the repair of the online store."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class ReconciliationReport:
 
     Parameters
     ----------
-    found : one for each view, as it was found
-    left : the same once it was mended; as found, where nothing was to be
+    found : one for each view, before the repair
+    left : the same after it; as found, where nothing was repaired
     """
 
     found: tuple[Difference, ...]
@@ -45,13 +45,13 @@ class ReconciliationReport:
         return sum(view.wrong for view in self.left)
 
 
-def reconcile(workspace: Workspace, *, mending: bool, now: datetime) -> ReconciliationReport:
-    """Hold all that lies online against the snapshots of the last build, and make it as they say.
+def reconcile(workspace: Workspace, *, repair: bool, now: datetime) -> ReconciliationReport:
+    """Compare the whole online store with the snapshots of the last build, and make it agree with them.
 
     Parameters
     ----------
-    mending : False to tell only
-    now : the present moment; nothing that lies online but the last snapshot may be of a later one
+    repair : False to compare only
+    now : the present moment; no online value but the last snapshot's may be of a later one
 
     Raises
     ------
@@ -59,28 +59,28 @@ def reconcile(workspace: Workspace, *, mending: bool, now: datetime) -> Reconcil
         not the one that the build wrote
     StorageFailure : another command writes this workspace
     """
-    with workspace_lock(workspace, "features reconcile") if mending else nullcontext():
-        return _held(workspace, mending=mending, now=now)
+    with workspace_lock(workspace, "features reconcile") if repair else nullcontext():
+        return _reconciled(workspace, repair=repair, now=now)
 
 
-def _held(workspace: Workspace, *, mending: bool, now: datetime) -> ReconciliationReport:
+def _reconciled(workspace: Workspace, *, repair: bool, now: datetime) -> ReconciliationReport:
     report = read_report(workspace)
     store = open_store(workspace.root)
     try:
-        problems = [*_out_of_step(report, store.layouts()), *_otherwise(workspace, report)]
+        problems = [*_unregistered(report, store.layouts()), *_changed_files(workspace, report)]
         if problems:
             raise BadData.of(problems)
-        found = store.reconcile(as_of=report.as_of, now=now, through=report.last_event, mending=mending)
+        found = store.reconcile(as_of=report.as_of, now=now, last_event=report.last_event, repair=repair)
         wrong = any(view.wrong for view in found)
         left = found
-        if mending and wrong:
-            left = store.reconcile(as_of=report.as_of, now=now, through=report.last_event, mending=False)
+        if repair and wrong:
+            left = store.reconcile(as_of=report.as_of, now=now, last_event=report.last_event, repair=False)
     finally:
         store.close()
     return ReconciliationReport(found, left)
 
 
-def _out_of_step(report: FeaturesReport, registered: Mapping[str, Layout]) -> Iterator[Problem]:
+def _unregistered(report: FeaturesReport, registered: Mapping[str, Layout]) -> Iterator[Problem]:
     built: dict[str, Layout] = {
         view.name: tuple((feature.name, feature.type) for feature in view.features) for view in report.views
     }
@@ -94,8 +94,8 @@ def _out_of_step(report: FeaturesReport, registered: Mapping[str, Layout]) -> It
         yield Problem("store.view_not_built", "the view is registered and was not built", name, _BUILD)
 
 
-def _otherwise(workspace: Workspace, report: FeaturesReport) -> Iterator[Problem]:
-    """Say which of the snapshots that should lie online are not in the files that the build wrote."""
+def _changed_files(workspace: Workspace, report: FeaturesReport) -> Iterator[Problem]:
+    """Yield a problem for each last snapshot whose file is not the one that the build wrote."""
     names = [name_of(view.name, report.as_of) for view in report.views]
     generation = workspace.snapshots
     intact = Manifest.read(generation).intact(generation, names)

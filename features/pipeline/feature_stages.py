@@ -271,7 +271,7 @@ def publish_features(
             [ServiceDefinition(EVERYTHING, report.features)],
             allow_type_change=request.allow_type_change,
         )
-        filled = store.materialize(as_of=report.as_of, through=report.last_event)
+        filled = store.materialize(as_of=report.as_of, last_event=report.last_event)
     finally:
         store.close()
     return replace(report, online_customers=max((view.customers for view in filled), default=0))

@@ -96,15 +96,3 @@ def days(seconds: Ints, *, missing: Flags | None = None) -> Any:
     """Return dates from seconds since 1970; ``NEVER`` and masked ones are null."""
     empty = seconds == NEVER if missing is None else missing | (seconds == NEVER)
     return pa.array((np.where(empty, 0, seconds) // 86_400).astype(np.int32), pa.int32(), mask=empty).cast(pa.date32())
-
-
-def sigmoid(value: Floats) -> Floats:
-    """Return the logistic function.
-
-    Examples
-    --------
-    >>> sigmoid(np.array([0.0]))
-    array([0.5])
-    """
-    result: Floats = 1.0 / (1.0 + np.exp(-value))
-    return result

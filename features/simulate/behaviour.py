@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
+from scipy.special import expit
 
 from features.simulate import campaigns
-from features.simulate.arrays import NEVER, Flags, Floats, Ints, sigmoid, stacked
+from features.simulate.arrays import NEVER, Flags, Floats, Ints, stacked
 from features.simulate.calendar import DAY, Calendar, by_day
 from features.simulate.clicks import CANCEL_HELP, PRODUCT_PAGES, browse
 from features.simulate.consents import Consents
@@ -38,8 +39,8 @@ PACE = np.array([group.pace for group in GROUPS])
 
 
 @dataclass
-class _Play:
-    """State of all customers; each month changes it."""
+class _Simulation:
+    """State of all customers, changed by each month."""
 
     people: People
     places: Places
@@ -72,8 +73,7 @@ class _Play:
 
     @property
     def held(self) -> Flags:
-        result: Flags = self.since > 0
-        return result
+        return self.since > 0
 
     @property
     def have(self) -> Floats:
@@ -96,7 +96,7 @@ class _Play:
         self._subscribe(who, group, at)
 
     def _core(self) -> Ints:
-        """Return what each person would come for first: mostly broadband or a mobile plan."""
+        """Return the first subscription of each person: mostly broadband or a mobile plan."""
         wish = np.log(PACE[:HELD]) + self.people.taste[:, :HELD] + self.rng.gumbel(0, 0.5, (len(self.people), HELD))
         wish[:, :2] += 1.5
         result: Ints = wish.argmax(axis=1)
@@ -163,8 +163,7 @@ class _Play:
         yearly = self.rng.choice([0.0, 0.04, 0.07, 0.11], len(self.people), p=[0.2, 0.3, 0.3, 0.2]) * spring
         rise = np.where(self.live, yearly + END_OF_PROMOTION * (self.contract_left == 0), 0.0)
         self.price *= 1 + rise[:, None]
-        result: Floats = rise
-        return result
+        return rise
 
     def _bill(self, at: Ints, late: Flags) -> None:
         who = np.flatnonzero(self.live)
@@ -199,8 +198,7 @@ class _Play:
             outage=outage[who], late=late[who], holder=self.people.holder[who], uniform=rng.random(len(who))
         )
         self.tickets.append(Tickets(who, opened, category, opened + (took * DAY).astype(np.int64)))
-        result: Ints = np.bincount(who[slow], minlength=len(rate))
-        return result
+        return np.bincount(who[slow], minlength=len(rate))
 
     def _risk(self, period: int, contact: Floats) -> Floats:
         people = self.people
@@ -280,7 +278,7 @@ class _Play:
         wish = PACE * np.exp(0.8 * (people.taste + self.have @ self.affinity))
         clicks = browse(lively, wish=wish, at=at, until=until, rng=rng)
         self.clicks.append(_chosen_before(clicks, decided + 3 * DAY * (decided != NEVER)))
-        worry = self.live * (0.012 + 0.12 * sigmoid(1.6 * (self.mood.discontent - 2.2)))
+        worry = self.live * (0.012 + 0.12 * expit(1.6 * (self.mood.discontent - 2.2)))
         who = np.repeat(np.arange(len(at)), rng.poisson(worry))
         when = at[who] + (rng.random(len(who)) * (until - at)[who]).astype(np.int64)
         self.clicks.append(Clicks(who, when, np.full(len(who), CANCEL_HELP)))
@@ -301,7 +299,7 @@ class _Play:
         self.answers.append(Answers(who, when, score.astype(np.int64)))
 
     def _leave(self, leaving: Flags, decided: Ints, until: Ints) -> None:
-        """End what is given up; a service ends with its billing period, on the day before the next bill."""
+        """End the subscriptions that are cancelled, with their billing period: on the day before the next bill."""
         last = until // DAY * DAY - DAY // 2
         say = np.flatnonzero(leaving & (self.rng.random(len(leaving)) < 0.35))
         asked = decided[say] // DAY * DAY + 12 * 3_600
@@ -310,7 +308,7 @@ class _Play:
         several = self.held.sum(axis=1) > 1
         drop = self.held & (self.live & several & ~leaving)[:, None]
         drop &= self.rng.random(drop.shape) < DROPPED * np.exp(-0.4 * self.people.taste[:, :HELD])
-        drop[drop.sum(axis=1) >= self.held.sum(axis=1)] = False  # somebody must not leave unawares
+        drop[drop.sum(axis=1) >= self.held.sum(axis=1)] = False  # who keeps no subscription would have left
         who, group = np.nonzero(drop | (self.held & leaving[:, None]))
         self._end(who, group, last[who])
         self.left_at = np.where(leaving, last, self.left_at)
@@ -354,10 +352,10 @@ def _chosen_before(clicks: Clicks, limit: Ints) -> Clicks:
     return Clicks(clicks.person[keep], clicks.at[keep], clicks.page[keep])
 
 
-def play(
+def simulate_behaviour(
     people: People, *, places: Places, calendar: Calendar, consents: Consents, joined_at: Ints, rng: np.random.Generator
 ) -> SimulatedHistory:
-    """Return what everybody does in the simulated months.
+    """Return what all customers do in the simulated months.
 
     Parameters
     ----------
@@ -368,7 +366,7 @@ def play(
     joined_at : when each became a customer, seconds since 1970
     rng : random generator
     """
-    world = _Play(people, places, calendar, consents, joined_at, rng)
+    simulation = _Simulation(people, places, calendar, consents, joined_at, rng)
     for period in range(calendar.months):
-        world.month(period)
-    return world.finished()
+        simulation.month(period)
+    return simulation.finished()

@@ -1,4 +1,4 @@
-"""What the billing system exports: invoices, and the contracts behind them."""
+"""Exports of the billing system: invoices and subscriptions."""
 
 from __future__ import annotations
 

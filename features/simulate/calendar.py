@@ -50,5 +50,4 @@ def calendar(*, end: date, months: int) -> Calendar:
 
 def by_day(times: Ints, *, uniform: Floats) -> Ints:
     """Return the same days, at an hour when people are awake (08:00 to 22:00)."""
-    result: Ints = times // DAY * DAY + 8 * 3_600 + (uniform * 14 * 3_600).astype(np.int64)
-    return result
+    return times // DAY * DAY + 8 * 3_600 + (uniform * 14 * 3_600).astype(np.int64)

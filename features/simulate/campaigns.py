@@ -1,4 +1,4 @@
-"""The company's offers, how its campaigns pick people at random, and what an offer truly changes."""
+"""The company's offers, the random choice of people by its campaigns, and the true effect of an offer."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from features.simulate.products import GROUP_NAMES, HELD
 
 @dataclass(frozen=True)
 class CampaignOffer:
-    """An offer: the group that it sells, or none when it is there to keep people."""
+    """An offer: the product group that it sells, or none for a retention offer."""
 
     id: str
     group: str | None
@@ -35,7 +35,7 @@ OFFERS = (
     CampaignOffer("save-call", None, "agent", 1.6),
 )
 CONTACTED = 0.14
-"""Share of the people with consent whom the always-on campaign draws each month."""
+"""Share of the people with consent that the campaign draws each month."""
 HELD_BACK = 0.30
 """Share of those drawn who get nothing, so that the effect can be measured."""
 RENEW = 0.06
@@ -54,7 +54,7 @@ class Draw:
     offer: Ints
     treated: Flags
     selection_prob: Floats
-    """Probability of this offer and this arm for somebody who was drawn: the coin and the dice together."""
+    """Probability of this offer and this arm for a person who was drawn."""
 
 
 def draw(*, open_to: Flags, held: Flags, contract_left: Ints, tenure: Ints, rng: np.random.Generator) -> Draw:
@@ -81,9 +81,8 @@ def draw(*, open_to: Flags, held: Flags, contract_left: Ints, tenure: Ints, rng:
 
 
 def lift(offer: Ints, *, responsiveness: Floats) -> Floats:
-    """Return what the offer adds on the log scale; below 0 for people whom it puts off."""
-    result: Floats = _LIFT[offer] + 0.9 * responsiveness
-    return result
+    """Return what the offer adds on the log scale; below 0 for people who respond less with it."""
+    return _LIFT[offer] + 0.9 * responsiveness
 
 
 def lifted(rate: Floats, draw: Draw, *, responsiveness: Floats) -> Floats:
@@ -97,15 +96,13 @@ def lifted(rate: Floats, draw: Draw, *, responsiveness: Floats) -> Floats:
 
 def group_of(offer: Ints) -> Ints:
     """Return the subscription that the offer sells, -1 for retention."""
-    result: Ints = _GROUP[offer]
-    return result
+    return _GROUP[offer]
 
 
 def renewal(*, contract_left: Ints, added: Floats, sleeping_dog: Flags) -> Floats:
     """Return the probability of renewing the contract this month; ``added`` is the offer's lift, 0 without one."""
     odds = RENEW / (1 - RENEW) * np.exp(np.where(sleeping_dog & (added > 0), -0.4, added))
-    result: Floats = np.where(contract_left <= 2, odds / (1 + odds), 0.0)
-    return result
+    return np.where(contract_left <= 2, odds / (1 + odds), 0.0)
 
 
 def pace(*, taste: Floats, have: Floats, affinity: Floats, base: Floats) -> Floats:

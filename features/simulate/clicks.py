@@ -1,4 +1,4 @@
-"""Clicks on the website: what people look at before they buy, and before they go."""
+"""Clicks on the website: the pages that people view before they buy, and before they leave."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who allowed marketing and profiling, from when until when."""
+"""Consents to marketing and profiling, each from when until when."""
 
 from __future__ import annotations
 
@@ -27,8 +27,7 @@ class Consents:
     def allows(self, purpose: str, *, at: Ints) -> Flags:
         """Return who allows the purpose at their moment."""
         column = PURPOSES.index(purpose)
-        result: Flags = (self.granted[:, column] <= at) & (at < self.withdrawn[:, column])
-        return result
+        return (self.granted[:, column] <= at) & (at < self.withdrawn[:, column])
 
 
 def consents(joined_at: Ints, *, holder: Flags, rng: np.random.Generator) -> Consents:

@@ -1,4 +1,4 @@
-"""What is wrong with the feeds, and how often: everything that is soiled on purpose is declared here."""
+"""Errors that are put into the feeds on purpose, and how often each occurs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from features.simulate.arrays import Flags, Ints, Text, joined
 
 @dataclass(frozen=True)
 class Dirt:
-    """Shares, each of the rows (or people) that it speaks of."""
+    """Shares, each of the rows (or people) that it names."""
 
     second_account: float = 0.04
     """Account holders with a second record in crm_sales; half of them moved house, and their bills moved with them."""
@@ -23,7 +23,7 @@ class Dirt:
     same_household: float = 0.01
     """People who share address, surname and telephone with another person: an exact match that is wrong."""
     stranger: float = 0.06
-    """Contacts whose record shares nothing exact with their account: only the truth links them."""
+    """Contacts whose record shares nothing exact with their account: only the true values link them."""
     misspelt: float = 0.05
     """Names with a letter swapped, dropped or doubled, in either CRM."""
     short_name: float = 0.25
@@ -49,7 +49,7 @@ class Dirt:
     returned: float = 0.05
     """Goods brought back, as a row with a negative quantity."""
     no_card: float = 0.25
-    """Goods sold in a shop without showing the loyalty card: nobody's."""
+    """Goods sold in a shop without the loyalty card, and so without a customer."""
     unknown_customer: float = 0.003
     """Till rows and tickets of numbers that are in no CRM."""
     anonymous_click: float = 0.20

@@ -1,8 +1,8 @@
-"""Why people leave: the hazard of leaving in a month, and how it and what people see of it come about.
+"""Why people leave: the hazard of leaving in a month, and its causes.
 
-The causes are those that telecom churn studies keep finding: price rises, faults that stay unsolved, bills that are
+The causes are those of telecom churn studies: price rises, faults that stay unsolved, bills that are
 paid late, the end of the contract, fading use, a faster competitor; tenure and further products hold people back.
-Discontent gathers and fades; it shows in tickets, in clicks on help for leaving and in use before anybody leaves.
+Discontent adds up and fades; tickets, clicks on help for leaving and use show it before a customer leaves.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import expit
 
-from features.simulate.arrays import Flags, Floats, Ints, sigmoid
+from features.simulate.arrays import Flags, Floats, Ints
 
 MEMORY = 0.70  # share of last month's discontent that is still felt
 USE_MEMORY = 0.90
@@ -33,7 +34,7 @@ REMINDED = 1.5
 
 @dataclass(frozen=True)
 class Mood:
-    """The state that moves from month to month, one element per person."""
+    """What changes from month to month, one element per person."""
 
     discontent: Floats
     use: Floats
@@ -95,15 +96,16 @@ def hazard(
         + frailty
         + contact
     )
-    return sigmoid(logit)
+    probability: Floats = expit(logit)
+    return probability
 
 
 def contact_effect(contacted: Flags, *, sleeping_dog: Flags) -> Floats:
     """Return what a retention contact adds to the log odds of leaving."""
-    result: Floats = np.where(contacted, np.where(sleeping_dog, REMINDED, SAVED), 0.0)
-    return result
+    return np.where(contacted, np.where(sleeping_dog, REMINDED, SAVED), 0.0)
 
 
 def late_probability(mood: Mood, *, strain: Floats) -> Floats:
     """Return the probability that the month's bill is paid late."""
-    return sigmoid(-2.9 + 0.9 * strain + 0.25 * mood.discontent)
+    probability: Floats = expit(-2.9 + 0.9 * strain + 0.25 * mood.discontent)
+    return probability

@@ -1,4 +1,4 @@
-"""What happened: one dataclass of equally long arrays per kind of happening."""
+"""The simulated history: one dataclass of equally long arrays per kind of event."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ class Prospects:
 
 @dataclass(frozen=True)
 class SimulatedHistory:
-    """Everything that happened, before any system wrote it down."""
+    """All that happened, before it is written as feeds."""
 
     joined_at: Ints
     left_at: Ints

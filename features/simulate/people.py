@@ -1,4 +1,4 @@
-"""The people: where they live, what they are like, and what they have a taste for."""
+"""The people: where they live, their characteristics and their tastes."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from datetime import date
 
 import numpy as np
+from scipy.special import expit
 
-from features.simulate.arrays import Flags, Floats, Ints, sigmoid
+from features.simulate.arrays import Flags, Floats, Ints
 from features.simulate.names import FIRST_NAMES, LAST_NAMES, STREETS, WOMEN
 from features.simulate.places import Places
 from features.simulate.products import GROUP_NAMES
@@ -86,10 +87,10 @@ class People:
     impatience: Floats
     strain: Floats
     frailty: Floats
-    """What moves somebody to leave and is written nowhere."""
+    """Unobserved inclination to leave."""
     responsiveness: Floats
     sleeping_dog: Flags
-    """Whom a retention contact reminds that they could leave."""
+    """Who is more likely to leave after a retention contact."""
     taste: Floats
     """People by product groups, log scale."""
 
@@ -150,7 +151,7 @@ def people(
         strain=rng.normal(0, 1, count) - 0.5 * means,
         frailty=rng.normal(0, 0.4, count),
         responsiveness=rng.normal(0, 0.5, count) + 0.4 * (engagement - 1),
-        sleeping_dog=rng.random(count) < sigmoid(np.where(quiet, 0.2, -3.0)),
+        sleeping_dog=rng.random(count) < expit(np.where(quiet, 0.2, -3.0)),
         taste=_archetype_tastes()[archetype] + rng.normal(0, TASTE_SPREAD, (count, len(GROUP_NAMES))),
     )
 

@@ -1,4 +1,4 @@
-"""What Larkmoor sells: groups, products, prices, and which purchase leads to which."""
+"""The products: groups, prices, and which purchase makes which other more likely."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+from scipy.special import expit
 
 from features.simulate.arrays import Floats, Ints, Table
 
@@ -79,7 +80,7 @@ def affinity() -> Floats:
 
 def product_for(group: Ints, *, means: Floats, uniform: Floats) -> Ints:
     """Return which product of the group somebody takes: the better-off take the dearer ones more often."""
-    wish = 1.0 / (1.0 + np.exp(-(means + 2.2 * (uniform - 0.5))))
+    wish = expit(means + 2.2 * (uniform - 0.5))
     rank = np.minimum((wish * _SIZE[group]).astype(np.int64), _SIZE[group] - 1)
     result: Ints = _FIRST[group] + rank
     return result

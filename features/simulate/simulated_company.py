@@ -10,7 +10,7 @@ import numpy as np
 
 from features.base.errors import UsageError
 from features.simulate.arrays import NEVER, Flags, Ints, Table, Text, chosen
-from features.simulate.behaviour import play
+from features.simulate.behaviour import simulate_behaviour
 from features.simulate.billing import bill_feed, subscription_feed
 from features.simulate.calendar import DAY, Calendar, by_day, calendar
 from features.simulate.clicks import click_feed
@@ -59,8 +59,7 @@ class _RecordNumbers:
     moved_at: Ints
 
     def account(self, person: Ints, at: Ints) -> Ints:
-        result: Ints = self.accounts.number[self.accounts.row_at(person, at, moved_at=self.moved_at)]
-        return result
+        return self.accounts.number[self.accounts.row_at(person, at, moved_at=self.moved_at)]
 
 
 def simulate(
@@ -104,7 +103,7 @@ def simulate(
     )
     joined_at = _joined(persons, time, rng=rng_for(seed, "joining"))
     allowed = consents(joined_at, holder=persons.holder, rng=rng_for(seed, "consents"))
-    past = _until(play(
+    past = _until(simulate_behaviour(
         persons, places=regions, calendar=time, consents=allowed, joined_at=joined_at, rng=rng_for(seed, "behaviour")
     ), end=time.end)  # fmt: skip
     numbers = _record_numbers(persons, past, end=time.end, dirt=dirt, rng=rng_for(seed, "books"))
@@ -126,8 +125,7 @@ def _until(past: SimulatedHistory, *, end: int) -> SimulatedHistory:
 
     def order(at: Ints, *others: Ints) -> Ints:
         by_time = np.lexsort((*others, at))
-        result: Ints = by_time[at[by_time] < end]
-        return result
+        return by_time[at[by_time] < end]
 
     return replace(
         past,

@@ -1,4 +1,4 @@
-"""The two CRMs: how each wrote down the same people."""
+"""The records of the two CRMs, which describe the same people differently."""
 
 from __future__ import annotations
 
@@ -35,8 +35,7 @@ class SourceRecords:
 
     def row_at(self, person: Ints, at: Ints, *, moved_at: Ints) -> Ints:
         """Return the record that is in use at the time."""
-        result: Ints = np.where(at >= moved_at[person], self.second_row[person], self.first_row[person])
-        return result
+        return np.where(at >= moved_at[person], self.second_row[person], self.first_row[person])
 
 
 def source_records(
@@ -205,5 +204,4 @@ def moves(joined_at: Ints, left_at: Ints, *, movers: Flags, end: int, rng: np.ra
     """Return when people's bills move to their second account, ``NEVER`` for most."""
     until = np.minimum(left_at, end)
     at = joined_at + (rng.uniform(0.3, 0.95, len(joined_at)) * (until - joined_at)).astype(np.int64)
-    result: Ints = np.where(movers, at // DAY * DAY + 10 * 3_600, NEVER)
-    return result
+    return np.where(movers, at // DAY * DAY + 10 * 3_600, NEVER)

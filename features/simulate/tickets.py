@@ -1,4 +1,4 @@
-"""Support tickets: what they are about, and what people write."""
+"""Support tickets: their categories and texts."""
 
 from __future__ import annotations
 
@@ -41,8 +41,7 @@ def category_of(*, outage: Flags, late: Flags, holder: Flags, uniform: Floats) -
     failed = np.searchsorted((0.85, 0.88, 1.0), uniform)
     unpaid = np.searchsorted((0.15, 0.80, 0.92), uniform)
     pick = np.where(outage, failed, np.where(late, unpaid, plain))
-    result: Ints = np.where(holder, pick, CATEGORIES.index("how-to")).astype(np.int64)
-    return result
+    return np.where(holder, pick, CATEGORIES.index("how-to")).astype(np.int64)
 
 
 def ticket_feed(tickets: Tickets, *, contact: Text, late_share: float, end: int, rng: np.random.Generator) -> Table:

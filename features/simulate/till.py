@@ -1,4 +1,4 @@
-"""The till: what is bought in shops, on the web and by telephone, and what is brought back."""
+"""Exports of the till: purchases in shops, on the web and by telephone, and returns."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The truth of the simulation, separate from the feeds: for evaluation, never for training."""
+"""The true values of the simulation, separate from the feeds: for evaluation, never for training."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def offer_truth(prospects: Prospects) -> Table:
     """Return what each offer would do to each customer in the month after the end.
 
     ``uplift`` is the change in the probability of the response; ``leaving_with`` above ``leaving_without`` marks those
-    whom the contact drives away.
+    who leave because of the contact.
     """
     return pa.table(
         {

@@ -1,4 +1,4 @@
-"""Lays the company's files into a folder: ``data/`` as its systems would, ``truth/`` apart."""
+"""Write the company's files: ``data/`` as its systems export it, the true values in ``truth/``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from features.simulate.simulated_company import SimulatedCompany
 
 AS_PARQUET = {"web_clicks"}
 BY_MONTH = {"till": "sold_at"}
-"""Feeds that come as one Parquet file a month, and the column that says which month."""
+"""Feeds of one Parquet file a month, and their column of time."""
 
 
 def write(company: SimulatedCompany, folder: Path) -> None:
@@ -25,7 +25,7 @@ def write(company: SimulatedCompany, folder: Path) -> None:
     Parameters
     ----------
     company : what :func:`features.simulate.simulate` returned
-    folder : the workspace: ``data/`` and ``truth/`` are made in it where they are missing, files are replaced
+    folder : the workspace: ``data/`` and ``truth/`` are created where missing, files are replaced
 
     Raises
     ------

@@ -225,7 +225,7 @@ def row_hashes_of(purpose: str) -> str:
 
 def _definition_text(view: PlannedView) -> str:
     """Return what a view computes, equal in every process: Ibis numbers inner tables in the order of their use."""
-    return view.windows.said if view.windows is not None else re.sub(r'"t\d+"', '"t"', view.select)
+    return view.windows.key if view.windows is not None else re.sub(r'"t\d+"', '"t"', view.select)
 
 
 def _plain(columns: Columns) -> dict[str, dict[str, bool]]:

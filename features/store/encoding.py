@@ -1,4 +1,4 @@
-"""Feast's messages as the online records hold them, and back."""
+"""Conversion between Feast's messages and the values of online records."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was read online: a small append-only log of a sample of served feature vectors; no Feast."""
+"""A small append-only log of a sample of the feature vectors that were read online; no Feast."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from features.base.clock import to_microseconds
 from features.base.errors import BadData, StorageFailure
 from features.base.sqlite import use_wal
 from features.store.online_reader import OnlineRow
 from features.store.online_records import Plain
-from features.store.payload import to_microseconds
 
 NAME = "vectors.db"
-WAITING = 1_000  # reads that may wait to be written; more are dropped, and counted
+WAITING = 1_000  # reads in the queue; more are dropped, and counted
 _AT_ONCE = 500
 _GATHER_S = 0.2
 _BUSY_S = 5.0
@@ -50,7 +50,7 @@ class FeatureRead:
     ----------
     at_us : when they were read, microseconds since 1970
     definition : digest of the feeds and views that were declared then
-    moments : view → as of when its values hold, or None where it held nothing of the customer
+    moments : view → as of when its values hold, or None where it has no row of the customer
     stale : features that were past their ttl
     values : by feature
     """
@@ -64,16 +64,16 @@ class FeatureRead:
 
 
 class FeatureReadLog:
-    """Writes a sample of what is read online, in a thread of its own: who reads neither waits nor fails.
+    """Writes a sample of the online reads in a thread of its own, so that no reader waits or fails.
 
     Parameters
     ----------
-    folder : holds the log; made readable by its owner alone
+    folder : of the log; readable by its owner alone
     definition : digest of the feeds and views as declared
-    sample : share of the customers' reads that is kept, 0 to 1
-    keep : how long a vector is kept
-    chance : gives a number from 0 to 1 for each read
-    waiting : reads that may wait to be written
+    sample : share of the customers' reads that is written, 0 to 1
+    keep : how long a vector stays in the log
+    rng : returns a random number from 0 to 1 for each read
+    waiting : greatest length of the queue
     """
 
     def __init__(
@@ -83,23 +83,23 @@ class FeatureReadLog:
         definition: str,
         sample: float,
         keep: timedelta,
-        chance: Callable[[], float],
+        rng: Callable[[], float],
         waiting: int = WAITING,
     ) -> None:
         self._path = folder / NAME
-        self._definition, self._sample, self._keep, self._chance = definition, sample, keep, chance
+        self._definition, self._sample, self._keep, self._rng = definition, sample, keep, rng
         self._queue: queue.Queue[tuple[OnlineRow, datetime] | None] = queue.Queue(waiting)
         self._lock = threading.Lock()
         self._writer: threading.Thread | None = None
-        self.dropped = self._told = 0
+        self.dropped = self._reported_drops = 0
 
-    def note(self, rows: Sequence[OnlineRow], *, at: datetime) -> None:
-        """Keep a sample of these rows, read at this moment; returns at once, whatever becomes of the log.
+    def add(self, rows: Sequence[OnlineRow], *, at: datetime) -> None:
+        """Queue a sample of these rows, read at this moment, and return at once.
 
-        A row of a store that could not be read says nothing about the features, and is passed over.
+        A row without values, because the store could not be read, is left out.
         """
         for row in rows:
-            if row.unread or self._sample <= 0 or self._chance() >= self._sample:
+            if row.unread or self._sample <= 0 or self._rng() >= self._sample:
                 continue
             try:
                 self._queue.put_nowait((row, at))
@@ -109,7 +109,7 @@ class FeatureReadLog:
             self._begin()
 
     def close(self) -> None:
-        """Wait until what was noted is written, and end the thread; what is noted later begins another."""
+        """Wait until what was queued is written, and end the thread; a later row starts another."""
         with self._lock:
             if self._writer is not None:
                 self._queue.put(None)
@@ -129,17 +129,17 @@ class FeatureReadLog:
             taken = self._take()
             ended = None in taken
             reads = [read for read in taken if read is not None]
-            lost = self.dropped - self._told
+            lost = self.dropped - self._reported_drops
             try:
                 if reads or lost:
                     self._write(reads, lost=lost)
             except (OSError, sqlite3.Error):
                 self.dropped += len(reads)
             else:
-                self._told += lost
+                self._reported_drops += lost
 
     def _take(self) -> list[tuple[OnlineRow, datetime] | None]:
-        """Return what was noted within a moment: writing it in one go leaves the readers most of the time."""
+        """Return what was queued within a moment, so that it is written in one transaction."""
         taken = [self._queue.get()]
         until = time.monotonic() + _GATHER_S
         while taken[-1] is not None and len(taken) < _AT_ONCE:
@@ -174,12 +174,12 @@ class FeatureReadLog:
 
 @dataclass(frozen=True)
 class LoggedReads:
-    """What the log holds.
+    """The newest reads of a log.
 
     Parameters
     ----------
     vectors : the newest, newest first
-    dropped : reads that were to be kept, and were not for want of time or space
+    dropped : sampled reads that could not be written
     """
 
     vectors: tuple[FeatureRead, ...]
@@ -220,7 +220,7 @@ def forget(folder: Path, customer: str) -> int:
     with _opened(path) as sqlite:
         with sqlite:
             gone = sqlite.execute("DELETE FROM vectors WHERE customer = ?", [customer]).rowcount
-        sqlite.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # what the log before it held goes, too
+        sqlite.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # the write-ahead log holds the rows too
     return gone
 
 
@@ -237,7 +237,7 @@ def _opened(path: Path) -> Iterator[sqlite3.Connection]:
             "consistency.log_unreadable",
             f"the log of served features cannot be used ({type(error).__name__})",
             where=path.name,
-            hint="remove it; the service begins another",
+            hint="remove the file; the service creates another",
         ) from None
 
 

@@ -1,4 +1,4 @@
-"""Snapshots → the online store, with a watermark of its own; and both held against each other; no Feast."""
+"""Fill the online store from the snapshots, with a watermark a view, and compare the two; no Feast."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from features.base.clock import to_microseconds
 from features.base.database_engine import EngineResources
 from features.store.online_blocks import (
     Snapshot,
     Source,
     Watermark,
-    is_there,
-    newest,
-    open_records,
+    has_snapshot,
+    newest_snapshot,
+    open_snapshot_records,
     put_watermark,
     read_watermark,
 )
-from features.store.online_differences import Kind, RecordChange, changes, mend
+from features.store.online_differences import Kind, RecordChange, changes, repair_records
 from features.store.online_records import OnlineRecords, Record
-from features.store.payload import to_microseconds
 
 EXAMPLES = 10
 
@@ -31,10 +31,10 @@ class Materialized:
 
     Parameters
     ----------
-    cutoff : the snapshot that lies online now; None when the view has none at or before the moment
-    written : customers written (those that were equal or newer already are kept, and not counted)
+    cutoff : of the snapshot in the online store now; None when the view has none at or before the moment
+    written : customers written, without those that were equal or newer already
     dropped : customers removed because the snapshot no longer holds them
-    superseded : a newer cutoff lay there already, so nothing was done
+    superseded : a newer cutoff was there already, so nothing was done
     customers : how many the snapshot holds
     """
 
@@ -64,7 +64,7 @@ class Difference:
 
     @property
     def wrong(self) -> int:
-        """Customers who differ; those that are ahead are as they should be."""
+        """Customers who differ, without those that are ahead, as they should be."""
         return sum(count for kind, count in self.counts.items() if kind != "ahead")
 
 
@@ -74,32 +74,32 @@ def materialize(
     *,
     as_of: datetime,
     resources: EngineResources | None,
-    through: int = 0,
+    last_event: int = 0,
 ) -> tuple[Materialized, ...]:
     """Fill the online store with each view's newest snapshot that was known at `as_of`.
 
-    A watermark a view says which snapshot lies there once all of it does. A snapshot that was built again with other
-    content is written again, though its cutoff is the same; one that lies there is left alone; one that is no more,
-    since a later row was a mistake, gives way to an earlier one. Killed half-way, the next run finds what was written
-    equal and goes on from there. A newer block is never replaced by an older one.
+    A view's watermark names its snapshot once all of it is there. A snapshot that was built again with other content
+    is written again, though its cutoff is the same; one that was removed, since a later row was a mistake, is replaced
+    by an earlier one. After a run that was killed, the next one skips what is equal. An older block never replaces a
+    newer one.
 
     Parameters
     ----------
     sources : all views
     as_of : nothing later than this is written, whatever the files hold
     resources : what the engine may use
-    through : the number of the last streamed event that the snapshots have seen
+    last_event : the number of the last streamed event that the snapshots have seen
     """
     done: dict[str, Materialized] = {}
     due: list[Snapshot] = []
     for source in sources:
-        snapshot = newest(source, as_of=as_of, through=through)
+        snapshot = newest_snapshot(source, as_of=as_of, last_event=last_event)
         if snapshot is None:
             done[source.view] = Materialized(source.view, None)
             continue
-        layout = records.put_layout(source.layout)  # first: it makes a store that is not there
+        layout = records.put_layout(source.layout)  # first: it creates a store that is not there
         held = read_watermark(records, source.view)
-        if held is not None and held.cutoff_us > snapshot.cutoff_us and is_there(source, cutoff_us=held.cutoff_us):
+        if held is not None and held.cutoff_us > snapshot.cutoff_us and has_snapshot(source, cutoff_us=held.cutoff_us):
             done[source.view] = Materialized(source.view, snapshot.cutoff, superseded=True, customers=held.customers)
         elif held is not None and (held.cutoff_us, held.digest, held.layout) == (
             snapshot.cutoff_us,
@@ -119,35 +119,35 @@ def reconcile(
     *,
     as_of: datetime,
     resources: EngineResources | None,
-    mending: bool,
+    repair: bool,
     now: datetime | None = None,
-    through: int = 0,
+    last_event: int = 0,
 ) -> tuple[Difference, ...]:
-    """Hold the whole online store against the snapshots; with `mending`, make it as they say. See `materialize`.
+    """Compare the whole online store with the snapshots; with `repair`, make it agree with them. See `materialize`.
 
     Parameters
     ----------
-    now : the present moment; what lies online of a later one, and is no snapshot, is wrong
+    now : the present moment; online values of a later moment, other than a snapshot's, are wrong
 
     Returns
     -------
-    one for each view, and for each that lies online and is none of ours: how it differed (before it was mended)
+    one for each view, and for each unknown view in the online store: how it differed (before the repair)
     """
-    found = [newest(source, as_of=as_of, through=through) for source in sources]
+    found = [newest_snapshot(source, as_of=as_of, last_event=last_event) for source in sources]
     snapshots = [snapshot for snapshot in found if snapshot is not None]
     cutoffs = {snapshot.view: snapshot.cutoff for snapshot in snapshots}
     counts: defaultdict[str, Counter[Kind]] = defaultdict(Counter)
     examples: defaultdict[str, defaultdict[Kind, list[str]]] = defaultdict(lambda: defaultdict(list))
-    strangers: Counter[str] = Counter()
-    online = _watched(records.scan(), strangers, known={source.view for source in sources})
-    for change in _differing(records, snapshots, online, resources=resources, mending=mending, now=now):
+    unknown_views: Counter[str] = Counter()
+    online = _count_unknown(records.scan(), unknown_views, known={source.view for source in sources})
+    for change in _differing(records, snapshots, online, resources=resources, repair=repair, now=now):
         for view, kind in change.kinds.items():
             counts[view][kind] += 1
             if len(examples[view][kind]) < EXAMPLES:
                 examples[view][kind].append(change.customer)
-    if mending and strangers:
-        records.drop(sorted(strangers))
-    told = [
+    if repair and unknown_views:
+        records.drop(sorted(unknown_views))
+    differences = [
         Difference(
             source.view,
             cutoffs.get(source.view),
@@ -156,7 +156,10 @@ def reconcile(
         )
         for source in sources
     ]
-    return (*told, *(Difference(view, None, {"extra": held}, {}) for view, held in sorted(strangers.items())))
+    return (
+        *differences,
+        *(Difference(view, None, {"extra": held}, {}) for view, held in sorted(unknown_views.items())),
+    )
 
 
 def _fill(
@@ -166,7 +169,7 @@ def _fill(
         return
     written: Counter[str] = Counter()
     dropped: Counter[str] = Counter()
-    for change in _differing(records, snapshots, records.scan(), resources=resources, mending=True):
+    for change in _differing(records, snapshots, records.scan(), resources=resources, repair=True):
         written.update(change.write.keys())
         dropped.update(view for view, kind in change.kinds.items() if kind == "extra")
     for snapshot in snapshots:
@@ -186,15 +189,15 @@ def _differing(
     online: Iterator[tuple[str, Record]],
     *,
     resources: EngineResources | None,
-    mending: bool,
+    repair: bool,
     now: datetime | None = None,
 ) -> Iterator[RecordChange]:
-    """Yield every customer who differs; with `mending`, mended, and the watermarks set once all are."""
+    """Yield every customer who differs; with `repair`, after the repair, and set the watermarks at the end."""
     layouts = [records.put_layout(snapshot.source.layout) for snapshot in snapshots]
     latest_us = None if now is None else to_microseconds(now)
     gone = {snapshot.view: cutoff_us for snapshot in snapshots for cutoff_us in _gone(records, snapshot)}
     sizes: Counter[str] = Counter()
-    with open_records(list(zip(snapshots, layouts, strict=True)), resources=resources) as offline:
+    with open_snapshot_records(list(zip(snapshots, layouts, strict=True)), resources=resources) as offline:
         found = changes(
             online,
             _counted(offline, sizes),
@@ -202,11 +205,11 @@ def _differing(
             gone=gone,
             latest_us=latest_us,
         )
-        yield from mend(records, found) if mending else found
-    if mending:
+        yield from repair_records(records, found) if repair else found
+    if repair:
         for snapshot, layout in zip(snapshots, layouts, strict=True):
             held = read_watermark(records, snapshot.view)
-            # A mark of a later snapshot stays, unless that is no more or was of a moment to come, and was taken out.
+            # The watermark of a later snapshot stays, unless that was removed or is of a moment still to come.
             later = held is not None and snapshot.cutoff_us < held.cutoff_us <= (latest_us or held.cutoff_us)
             if later and snapshot.view not in gone:
                 continue
@@ -215,11 +218,11 @@ def _differing(
 
 
 def _gone(records: OnlineRecords, snapshot: Snapshot) -> Iterator[int]:
-    """Yield the later cutoff that lies online, if there is no such snapshot any more."""
+    """Yield the later cutoff of the online store, if that snapshot was removed."""
     held = read_watermark(records, snapshot.view)
     if held is None or held.cutoff_us <= snapshot.cutoff_us:
         return
-    if not is_there(snapshot.source, cutoff_us=held.cutoff_us):
+    if not has_snapshot(snapshot.source, cutoff_us=held.cutoff_us):
         yield held.cutoff_us
 
 
@@ -229,10 +232,10 @@ def _counted(offline: Iterator[tuple[str, Record]], sizes: Counter[str]) -> Iter
         yield customer, record
 
 
-def _watched(
-    online: Iterator[tuple[str, Record]], strangers: Counter[str], *, known: Collection[str]
+def _count_unknown(
+    online: Iterator[tuple[str, Record]], unknown_views: Counter[str], *, known: Collection[str]
 ) -> Iterator[tuple[str, Record]]:
-    """Count the customers of views that are none of ours, as they pass."""
+    """Yield the records, and count the customers of unknown views."""
     for customer, record in online:
-        strangers.update(record.keys() - known)
+        unknown_views.update(record.keys() - known)
         yield customer, record

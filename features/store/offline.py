@@ -28,7 +28,7 @@ from features.config.engine_settings import engine_resources
 from features.store.definitions import EVENT_TIME
 from features.store.parquet_rows import NOWHERE, rows_at_places
 from features.store.point_in_time import (
-    ASKED,
+    ENTITY_ROWS,
     FILE,
     HAPPENED,
     MOMENT,
@@ -46,7 +46,6 @@ from features.store.retrieval_job import Job
 from features.store.store_settings import NAME
 
 SUFFIX = "__snapshot_time"
-#: What one retrieval may hold in memory before it spills to the workspace's state.
 
 
 class PointInTimeOfflineStoreConfig(feast_duckdb.DuckDBOfflineStoreConfig):  # type: ignore[misc]  # Feast is not followed
@@ -70,10 +69,10 @@ class _Reading:
 
 
 class PointInTimeOfflineStore(feast_duckdb.DuckDBOfflineStore):  # type: ignore[misc]  # Feast is not followed by mypy
-    """Feast's offline store with the promises that its own stores do not keep.
+    """Feast's offline store, with guarantees that its own stores lack.
 
     A row out for each row in, in the same order, repeated rows too. A feature row counts from when it holds *and* was
-    created, whatever the caller says of ``filter_by_created_timestamp``; past the view's ttl it counts no more. Each
+    created, with or without ``filter_by_created_timestamp``; past the view's ttl it counts no more. Each
     retrieval has an engine of its own, so that several may run at once. Writing to a single file is Feast's; a view of
     snapshots is written by the build alone.
     """
@@ -95,7 +94,7 @@ class PointInTimeOfflineStore(feast_duckdb.DuckDBOfflineStore):  # type: ignore[
 
         Parameters
         ----------
-        entity_df : pandas, Arrow, or SQL that DuckDB runs over the workspace's files; None asks for every key that
+        entity_df : pandas, Arrow, or SQL that DuckDB runs over the workspace's files; None means every key that
             has a row between `start_date` and `end_date`, at `end_date`
 
         Raises
@@ -208,7 +207,7 @@ class PointInTimeOfflineStore(feast_duckdb.DuckDBOfflineStore):  # type: ignore[
         if glob.has_magic(feature_view.batch_source.path):
             raise BadConfiguration(
                 "store.read_only",
-                "snapshots are written by `nextbest features` alone, so that each is what its rows say",
+                "snapshots are written by `nextbest features` alone",
                 where=f"view {feature_view.name}",
                 hint="deliver the rows as a feed; a value for now goes online with `write_to_online_store`",
             )
@@ -216,10 +215,10 @@ class PointInTimeOfflineStore(feast_duckdb.DuckDBOfflineStore):  # type: ignore[
 
 
 def _metadata(asked: pa.Table, refs: list[str]) -> RetrievalMetadata:
-    """Return what Feast notes of a saved dataset; it cannot note the span of no rows."""
+    """Return what Feast stores about a saved dataset, which needs at least one row."""
     moment = _moment_column(asked)
     if not asked.num_rows:
-        raise BadData("store.entities", "there are no rows to save", hint="ask for at least one")
+        raise BadData("store.entities", "there are no rows to save", hint="give at least one")
     span = pc.min_max(_utc(asked.column(moment))).as_py()
     keys = [name for name in asked.column_names if name != moment]
     return RetrievalMetadata(features=refs, keys=keys, min_event_timestamp=span["min"], max_event_timestamp=span["max"])
@@ -238,7 +237,7 @@ def _bound(moment: datetime | None) -> datetime | None:
 
 
 def _engine(reading: _Reading) -> Any:
-    # a retrieval may read the files of its views and, in the SQL of its entity rows, the workspace
+    # the SQL of entity rows may read the workspace
     return open_engine(
         folders=[reading.root, *reading.files],
         resources=engine_resources(Workspace(reading.root)),
@@ -259,7 +258,7 @@ def _files(source: Any, root: Path) -> list[Path]:
             where=str(getattr(source, "name", "")),
             hint="give its FileSource a path to a Parquet file or a glob of them",
         )
-    # joined to an absolute path the root falls away
+    # an absolute path replaces the root
     found = sorted(glob.glob(str(root / source.path))) or [str(root / source.path)]  # noqa: PTH207 - absolute pattern
     return [Path(file).resolve() for file in found]
 
@@ -299,7 +298,7 @@ def _join(engine: duckdb.DuckDBPyConnection, asked: pa.Table, views: Sequence[Jo
         raise BadData("store.entities", f"{times.null_count} rows have no {moment}", hint="remove them first")
     answer = asked.set_column(asked.column_names.index(moment), moment, times)
     numbered = asked.select(sorted(keys)).append_column(MOMENT, times)
-    engine.register(ASKED, numbered.append_column(ROW, pa.array(range(len(asked)), pa.int64())))
+    engine.register(ENTITY_ROWS, numbered.append_column(ROW, pa.array(range(len(asked)), pa.int64())))
     for view in views:
         for name, column in _joined_columns(engine, view, rows=len(asked)):
             answer = answer.append_column(name, column)
@@ -313,7 +312,7 @@ def _joined_columns(
     settled = replace(view, plain=bool(one_row(engine, plain_select(view))[0]))
     try:
         matched = engine.sql(match_select(settled)).to_arrow_table()
-    except (duckdb.ConversionException, duckdb.BinderException):  # what they say quotes a key
+    except (duckdb.ConversionException, duckdb.BinderException):  # their message quotes a key
         raise BadData(
             "store.entities",
             f"the rows' {', '.join(view.keys)} are of another type than the views'",
@@ -332,14 +331,12 @@ def _joined_columns(
 
 
 def _moment_column(asked: pa.Table) -> str:
-    """Return which column says the moment: ``event_timestamp``, or the only one that holds times (as Feast has it)."""
+    """Return the column of the moments: ``event_timestamp``, or the only one that holds times (as in Feast)."""
     if EVENT_TIME in asked.column_names:
         return EVENT_TIME
     times = [field.name for field in asked.schema if pa.types.is_timestamp(field.type)]
     if len(times) != 1:
-        raise BadData(
-            "store.entities", "the rows do not say of which moment they are", hint=f"name that column {EVENT_TIME}"
-        )
+        raise BadData("store.entities", "the rows have no column of moments", hint=f"name that column {EVENT_TIME}")
     return str(times[0])
 
 

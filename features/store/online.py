@@ -1,4 +1,4 @@
-"""Feast's online store upon the records: the same rows for Feast and for whoever reads without it; SQLite."""
+"""Feast's online store over the online records, which are read with or without Feast; on SQLite."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
 from feast.repo_config import FeastConfigBaseModel
 
+from features.base.clock import from_microseconds, to_microseconds
 from features.base.duration import Wait
 from features.base.errors import Unreachable
 from features.store.encoding import key_of, layout_of, messages_of, plain
 from features.store.online_records import Block, OnlineRecords
 from features.store.online_records_sqlite import SqliteRecords
-from features.store.payload import from_microseconds, to_microseconds
 from features.store.served_features import ServedView, change_served
 from features.store.store_settings import DEADLINE
 
 
 class RecordsOnlineStore(OnlineStore):  # type: ignore[misc]  # Feast is not followed by mypy
-    """Newest feature values, one record a customer; a backend says where the records lie."""
+    """Newest feature values, one record a customer; a subclass opens the records."""
 
     def __init__(self) -> None:
         self._records: OnlineRecords | None = None
 
     @abstractmethod
     def open(self, config: RepoConfig) -> OnlineRecords:
-        """Return the records that the configuration names."""
+        """Return the records of the configured backend."""
 
     def records(self, config: RepoConfig) -> OnlineRecords:
         """Return the records, opened once."""
@@ -94,33 +94,25 @@ class RecordsOnlineStore(OnlineStore):  # type: ignore[misc]  # Feast is not fol
                     layout = records.layout(block.layout, deadline_s=deadline_s)
                     found.append((from_microseconds(block.event_us), messages_of(block, layout, wanted)))
         except TimeoutError as error:
-            raise Unreachable("store.online_late", str(error), hint="look at the server, or raise `deadline`") from None
+            raise Unreachable(
+                "store.online_late", str(error), hint="check the load of the store, or raise `deadline`"
+            ) from None
         return found
 
     @property
     def async_supported(self) -> SupportedAsyncMethods:
-        """Say that both ways may be awaited."""
+        """Whether reads and writes may be awaited."""
         return SupportedAsyncMethods(read=True, write=True)
 
-    async def online_write_batch_async(
-        self,
-        config: RepoConfig,
-        table: FeatureView,
-        data: list[tuple[EntityKey, dict[str, Value], datetime, datetime | None]],
-        progress: Callable[[int], Any] | None,
-    ) -> None:
+    async def online_write_batch_async(self, *arguments: Any, **options: Any) -> None:
         """Write rows in a thread; see `online_write_batch`."""
-        await asyncio.to_thread(self.online_write_batch, config, table, data, progress)
+        await asyncio.to_thread(self.online_write_batch, *arguments, **options)
 
     async def online_read_async(
-        self,
-        config: RepoConfig,
-        table: FeatureView,
-        entity_keys: list[EntityKey],
-        requested_features: list[str] | None = None,
+        self, *arguments: Any, **options: Any
     ) -> list[tuple[datetime | None, dict[str, Value] | None]]:
         """Read in a thread; see `online_read`."""
-        return await asyncio.to_thread(self.online_read, config, table, entity_keys, requested_features)
+        return await asyncio.to_thread(self.online_read, *arguments, **options)
 
     def update(
         self,
@@ -131,7 +123,7 @@ class RecordsOnlineStore(OnlineStore):  # type: ignore[misc]  # Feast is not fol
         entities_to_keep: Sequence[Any],  # noqa: ARG002
         partial: bool,  # noqa: ARG002
     ) -> None:
-        """Tell whoever reads without Feast what the views hold, and forget those that are no longer declared."""
+        """Store what the views hold, for readers without Feast, and remove views that are no longer declared."""
         records = self.records(config)
         gone = [table.name for table in tables_to_delete]
         records.drop(gone)
@@ -142,7 +134,7 @@ class RecordsOnlineStore(OnlineStore):  # type: ignore[misc]  # Feast is not fol
         )
 
     def teardown(self, config: RepoConfig, tables: Sequence[FeatureView], entities: Sequence[Any]) -> None:
-        """Remove what these views hold."""
+        """Remove these views' values."""
         self.update(config, tables, [], entities, [], partial=False)
 
 

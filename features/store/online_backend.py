@@ -1,4 +1,4 @@
-"""Which backend keeps a workspace's online records, as ``features/feature_store.yaml`` says; no Feast."""
+"""The backend of a workspace's online records that ``features/feature_store.yaml`` names; no Feast."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ from features.store.store_settings import SqliteOnline, read_settings, redis_add
 
 
 def open_records(root: Path) -> OnlineRecords:
-    """Open the online records of the workspace at `root`; nothing is reached or made yet.
+    """Open the online records of the workspace at `root`; nothing is connected or created yet.
 
     Raises
     ------
-    BadConfiguration : when ``features/feature_store.yaml`` is absent or says what is not supported
+    BadConfiguration : when ``features/feature_store.yaml`` is absent or holds what is not supported
     """
     settings = read_settings(root)
     online = settings.online_store
     if isinstance(online, SqliteOnline):
         return SqliteRecords(Path(online.path))
-    from features.store.online_records_redis import RedisRecords  # its client is loaded only where there is a server
+    # An optional backend: a process that reads SQLite does not load the client.
+    from features.store.online_records_redis import RedisRecords
 
     return RedisRecords(redis_address(online.url, root=root), name=settings.project)

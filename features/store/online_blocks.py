@@ -16,12 +16,12 @@ import duckdb
 import pyarrow as pa
 
 from features.base.checksums import damaged_column
+from features.base.clock import from_microseconds, to_microseconds
 from features.base.database_engine import EngineResources, open_engine, quoted
 from features.base.errors import StorageFailure
 from features.base.storage import digest_file, digest_of
 from features.store.definitions import CUSTOMER
 from features.store.online_records import Block, Layout, OnlineRecords
-from features.store.payload import from_microseconds, to_microseconds
 from features.store.snapshot_files import files_at, latest_cutoff, parquet_pattern, plain_values
 
 ROWS_AT_ONCE = 2_000
@@ -29,7 +29,7 @@ ROWS_AT_ONCE = 2_000
 
 @dataclass(frozen=True)
 class Source:
-    """Where a view's snapshots lie, and what of them goes online."""
+    """A view's snapshots, and the features that go online."""
 
     view: str
     path: Path
@@ -42,17 +42,17 @@ class Snapshot:
 
     Parameters
     ----------
-    source : of which it is the newest cutoff
+    source : the view's snapshots, of which this is the newest
     cutoff_us : microseconds since 1970
     digest : of the bytes of the files that hold it
-    through : the number of the last streamed event that it has seen; of blocks of one moment, the one that has seen
-        more is the newer one
+    last_event : the number of the last streamed event that it includes; of two blocks of one moment, the one that
+        includes more events is the newer one
     """
 
     source: Source
     cutoff_us: int
     digest: str
-    through: int = 0
+    last_event: int = 0
 
     @property
     def view(self) -> str:
@@ -67,7 +67,7 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class Watermark:
-    """Which snapshot of a view the online store holds; kept there as a fact, once all of it is there.
+    """Which snapshot of a view the online store holds; a fact of the store, written once all of it is there.
 
     Parameters
     ----------
@@ -82,22 +82,22 @@ class Watermark:
     customers: int
 
 
-def newest(source: Source, *, as_of: datetime, through: int = 0) -> Snapshot | None:
+def newest_snapshot(source: Source, *, as_of: datetime, last_event: int = 0) -> Snapshot | None:
     """Return a view's newest snapshot that was known at `as_of`; None where there is none. See `Snapshot`."""
     cutoff = latest_cutoff(source.path, as_of=as_of)
     if cutoff is None:
         return None
     digests = [digest_file(path) for path in files_at(source.path, cutoff=cutoff)]
-    return Snapshot(source, to_microseconds(cutoff), digest_of(digests), through)
+    return Snapshot(source, to_microseconds(cutoff), digest_of(digests), last_event)
 
 
-def is_there(source: Source, *, cutoff_us: int) -> bool:
-    """Say whether a view has a snapshot of this cutoff."""
+def has_snapshot(source: Source, *, cutoff_us: int) -> bool:
+    """Return whether a view has a snapshot of this cutoff."""
     return bool(files_at(source.path, cutoff=from_microseconds(cutoff_us)))
 
 
 def read_watermark(records: OnlineRecords, view: str) -> Watermark | None:
-    """Return what the online store says it holds of a view; None where nothing, or nothing that can be read."""
+    """Return the watermark of a view; None where there is none that can be read."""
     text = records.fact(_fact(view))
     try:
         return None if text is None else Watermark(**json.loads(text))
@@ -106,12 +106,12 @@ def read_watermark(records: OnlineRecords, view: str) -> Watermark | None:
 
 
 def put_watermark(records: OnlineRecords, view: str, watermark: Watermark) -> None:
-    """Say which snapshot of a view the online store holds."""
+    """Set the watermark of a view."""
     records.put_fact(_fact(view), json.dumps(asdict(watermark), sort_keys=True))
 
 
 @contextmanager
-def open_records(
+def open_snapshot_records(
     snapshots: Sequence[tuple[Snapshot, str]], *, resources: EngineResources | None
 ) -> Iterator[Iterator[tuple[str, dict[str, Block]]]]:
     """Yield what the online store should hold: every customer of the snapshots with their blocks, in order.
@@ -155,7 +155,7 @@ def _blocks(engine: duckdb.DuckDBPyConnection, snapshot: Snapshot, layout: str) 
         columns = [table.column(name).to_pylist() for name in names]
         customers, created = table.column(CUSTOMER).to_pylist(), table.column("created_us").to_pylist()
         for customer, known, values in zip(customers, created, zip(*columns, strict=True), strict=True):
-            yield customer, snapshot.view, Block(snapshot.cutoff_us, known + snapshot.through, layout, values)
+            yield customer, snapshot.view, Block(snapshot.cutoff_us, known + snapshot.last_event, layout, values)
 
 
 def _refuse_damage(snapshot: Snapshot) -> None:

@@ -1,4 +1,4 @@
-"""How the online store differs from the snapshots, customer by customer, and how that is mended; no Feast."""
+"""How the online store differs from the snapshots, customer by customer, and its repair; no Feast."""
 
 from __future__ import annotations
 
@@ -13,21 +13,13 @@ from typing import Literal
 from features.store.online_records import Block, OnlineRecords, Record
 
 Kind = Literal["missing", "extra", "older", "different", "gone", "future", "ahead"]
-KINDS: dict[Kind, str] = {
-    "missing": "the snapshot holds the customer, the online store does not",
-    "extra": "the online store holds the customer, the snapshot no longer does",
-    "older": "the online store holds an older moment than the snapshot",
-    "different": "the same moment, other values or another layout",
-    "gone": "the online store holds a later snapshot that there is no more: it was built of what has been corrected",
-    "future": "the online store holds a moment that has not come yet: nothing could be written over it until then",
-    "ahead": "the online store holds a newer moment, from streamed events; this is as it should be",
-}
+"""How a customer differs; features/store/README.md explains each kind."""
 CUSTOMERS_AT_ONCE = 2_000
 
 
 @dataclass(frozen=True)
 class RecordChange:
-    """What one customer's record lacks to be as the snapshots say.
+    """What has to change in one customer's record to agree with the snapshots.
 
     Parameters
     ----------
@@ -56,7 +48,7 @@ def changes(
     ----------
     online, offline : both ordered by customer, each once
     cutoffs : the views to look at, each with its snapshot's cutoff in microseconds
-    gone : of a view whose snapshot of a later cutoff is no more, that cutoff
+    gone : of a view whose snapshot of a later cutoff was removed, that cutoff
     latest_us : the present moment, where one is given; nothing but a snapshot may be of a later one
     """
     for customer, held, wanted in _side_by_side(online, offline):
@@ -71,15 +63,15 @@ def changes(
             if kind == "extra":
                 discard[view] = cutoff_us
             elif kind in ("different", "gone", "future") and have is not None and _moments(have) > _moments(want):
-                discard[view] = have.event_us  # else what is right could not be written over it
+                discard[view] = have.event_us  # a newer block could not be overwritten
         if kinds:
             right = {view for view, kind in kinds.items() if kind not in ("extra", "ahead")}
             write = {view: block for view, block in wanted.items() if view in right}
             yield RecordChange(customer, kinds, write, discard)
 
 
-def mend(records: OnlineRecords, found: Iterable[RecordChange]) -> Iterator[RecordChange]:
-    """Make the records as the snapshots say, some customers at a time; yield what was done, after it was done.
+def repair_records(records: OnlineRecords, found: Iterable[RecordChange]) -> Iterator[RecordChange]:
+    """Make the records agree with the snapshots, some customers at a time; yield each change after it was made.
 
     Each customer's blocks are written in one step. A block that became newer in the meantime stays.
     """
@@ -116,7 +108,7 @@ def _kind(
 
 
 def _moments(block: Block | None) -> tuple[int, int]:
-    """Return what the guard of every write goes by."""
+    """Return the times by which a write decides which block is newer."""
     return (0, 0) if block is None else (block.event_us, block.created_us)
 
 

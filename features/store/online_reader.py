@@ -1,4 +1,4 @@
-"""Customers' newest values for whoever serves them: each with its moment and fresh, stale or missing; no Feast."""
+"""Customers' newest values for serving, each with its moment and whether it is fresh, stale or missing; no Feast."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
-from features.base.clock import as_utc
+from features.base.clock import as_utc, from_microseconds
 from features.base.errors import BadConfiguration, StorageFailure, Unreachable
 from features.config.loading import did_you_mean
 from features.store.definitions import view_of
 from features.store.online_backend import open_records
 from features.store.online_records import Layout, OnlineRecords, Plain, Record
-from features.store.payload import from_microseconds
 from features.store.served_features import Served, read_served
 from features.store.store_settings import read_settings
 
@@ -25,9 +24,9 @@ Freshness = Literal["fresh", "stale", "missing"]
 Unread = Literal["", "timeout", "unreachable"]
 
 REFRESH_S = 60.0
-"""How long what the store says of itself is taken for true before it is asked again."""
+"""How long the list of served features is cached."""
 
-_FOR_THE_STORE = 0.8  # of the deadline: the rest is for giving the answer
+_STORE_SHARE = 0.8  # of the deadline; the rest is for building the answer
 _LEAST_WAIT_S = 0.005
 
 
@@ -42,11 +41,11 @@ class OnlineValue:
 
 @dataclass(frozen=True)
 class OnlineRow:
-    """What the online store knows of one customer.
+    """One customer's values in the online store.
 
     Parameters
     ----------
-    found : whether any asked view holds the customer
+    found : whether any of the views has a row of the customer
     values : by feature, in the asked order; None where the value or the row is missing
     status : by feature: ``missing`` when the view holds no such value of the customer, ``stale`` when it is older than
         the view's ttl, else ``fresh`` (a fresh value may be None: known to be absent)
@@ -110,14 +109,14 @@ class OnlineReader:
         Returns
         -------
         one row for each customer given, in order; ``found`` is false for one that is not known. When the store does
-        not answer in time, every value is missing and ``unread`` says why
+        not answer in time, every value is missing, with the reason in ``unread``
 
         Raises
         ------
         BadConfiguration : when a feature or service is not registered
         """
         names = [] if isinstance(features, str) else list(features)
-        until = time.monotonic() + _FOR_THE_STORE * (deadline or self.deadline).total_seconds()
+        until = time.monotonic() + _STORE_SHARE * (deadline or self.deadline).total_seconds()
         try:
             served = self._served(features, until=until)
             names = _asked(served, features)
@@ -140,10 +139,10 @@ class OnlineReader:
     def availability(self, *, deadline: timedelta | None = None) -> Unread:
         """Return why the store cannot be read now, as `OnlineRow.unread`; empty when it can.
 
-        Asks the store itself, within the deadline: for a readiness check. A store in which nothing is registered
-        (deleted and begun again, or never filled) is ``unreachable``, too.
+        It reads the store within the deadline, for a readiness check. A store in which nothing is registered, because
+        it was deleted or never filled, is ``unreachable`` too.
         """
-        until = time.monotonic() + _FOR_THE_STORE * (deadline or self.deadline).total_seconds()
+        until = time.monotonic() + _STORE_SHARE * (deadline or self.deadline).total_seconds()
         try:
             return "unreachable" if read_served(self.records, deadline_s=_left(until)) is None else ""
         except TimeoutError:
@@ -152,7 +151,7 @@ class OnlineReader:
             return "unreachable"
 
     def delete(self, customer: str) -> bool:
-        """Forget exactly this customer; say whether there was a record."""
+        """Remove exactly this customer; return whether there was a record."""
         return self.records.delete(customer)
 
     def close(self) -> None:
@@ -204,11 +203,11 @@ class OnlineReader:
 
 
 def open_reader(root: Path) -> OnlineReader:
-    """Open the online store of the workspace at `root` for reading; nothing is reached before the first read.
+    """Open the online store of the workspace at `root` for reading; nothing is connected before the first read.
 
     Raises
     ------
-    BadConfiguration : when ``features/feature_store.yaml`` is absent or says what is not supported
+    BadConfiguration : when ``features/feature_store.yaml`` is absent or holds what is not supported
     """
     return OnlineReader(open_records(root), deadline=read_settings(root).online_store.deadline)
 
@@ -252,7 +251,7 @@ def _by_view(features: tuple[str, ...]) -> Mapping[str, tuple[str, ...]]:
 
 
 def _left(until: float) -> float:
-    # Never nothing: a thread that waited for its turn in Python still takes an answer that is there.
+    # Never zero: a thread that waited for Python's lock still takes an answer that is there.
     return max(until - time.monotonic(), _LEAST_WAIT_S)
 
 

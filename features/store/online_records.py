@@ -1,4 +1,4 @@
-"""A customer's record in the online store: what every backend keeps, and how it is guarded; no Feast."""
+"""A customer's record in the online store, and what every backend has to do; no Feast."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class OnlineRecords(Protocol):
     """
 
     def store_id(self) -> Hashable:
-        """Return what distinguishes this store from another one that takes its place; cheap, asked at every read."""
+        """Return what distinguishes this store from another one that takes its place; cheap, called at every read."""
 
     def read(self, customers: Sequence[str], *, deadline_s: float) -> list[Record]:
         """Return each customer's record, in order, in one round trip.
@@ -62,28 +62,28 @@ class OnlineRecords(Protocol):
         """Merge blocks into customers' records, each customer's in one step; return how many blocks were taken."""
 
     def discard(self, view: str, customers: Iterable[str], *, not_after_us: int) -> int:
-        """Take a view's block from these customers, where it is not newer than that; return how many lost theirs."""
+        """Remove a view's block of these customers where it is not newer than that; return how many were removed."""
 
     def delete(self, customer: str) -> bool:
-        """Forget exactly this customer; say whether there was a record."""
+        """Remove exactly this customer; return whether there was a record."""
 
     def scan(self) -> Iterator[tuple[str, Record]]:
         """Yield every customer with their record, ordered by customer; a write may come between any two."""
 
     def drop(self, views: Sequence[str]) -> None:
-        """Forget these views, of every customer, and the facts whose names begin with ``VIEW:``."""
+        """Remove these views of every customer, and the facts whose names begin with ``VIEW:``."""
 
     def put_layout(self, layout: Layout) -> str:
-        """Keep a layout and return its identity, the digest of what it says."""
+        """Store a layout and return its identity, the digest of its text."""
 
     def layout(self, identity: str, *, deadline_s: float | None = None) -> Layout:
-        """Return a layout that was kept; with a deadline, a `TimeoutError` as with `read`."""
+        """Return a stored layout; with a deadline, a `TimeoutError` as with `read`."""
 
     def put_fact(self, name: str, value: str) -> None:
-        """Keep a small fact about the store itself, such as a watermark or what the feature services hold."""
+        """Store a named text about the store itself, such as a watermark or the feature services."""
 
     def fact(self, name: str, *, deadline_s: float | None = None) -> str | None:
-        """Return a fact, or None; with a deadline, a `TimeoutError` as with `read`."""
+        """Return the text of that name, or None; with a deadline, a `TimeoutError` as with `read`."""
 
     def close(self) -> None:
         """Close this thread's connection; the next call opens another."""

@@ -49,7 +49,7 @@ Command = tuple[str | int, ...]
 
 
 class RedisRecords:
-    """`OnlineRecords` on one server: two connections a thread, one that may wait and one that may not.
+    """`OnlineRecords` (which describes the methods) on one server: two connections a thread, one with a deadline.
 
     Parameters
     ----------
@@ -65,15 +65,12 @@ class RedisRecords:
         self._layouts: dict[str, Layout] = {}
 
     def store_id(self) -> Hashable:
-        """Return the name that begins every key: a server is not replaced."""
         return self._name
 
     def read(self, customers: Sequence[str], *, deadline_s: float) -> list[Record]:
-        """Return each customer's record, in order, in one round trip."""
         return self._read(customers, deadline_s=deadline_s)
 
     def write(self, records: Iterable[tuple[str, Record]]) -> int:
-        """Merge blocks into customers' records, each customer's in one step; return how many blocks were taken."""
         return self._all(
             self._script(
                 _MERGE,
@@ -84,21 +81,17 @@ class RedisRecords:
         )
 
     def discard(self, view: str, customers: Iterable[str], *, not_after_us: int) -> int:
-        """Take a view's block from these customers, where it is not newer than that; return how many lost theirs."""
         limit = _digits(not_after_us)
         return self._all(self._script(_DISCARD, customer, view, limit) for customer in customers)
 
     def delete(self, customer: str) -> bool:
-        """Forget exactly this customer; say whether there was a record."""
         return self._all([self._script(_DELETE, customer)]) > 0
 
     def scan(self) -> Iterator[tuple[str, Record]]:
-        """Yield every customer with their record, ordered by customer; a write may come between any two."""
         for page in _pages(self._customers()):
             yield from zip(page, self._read(page), strict=True)
 
     def drop(self, views: Sequence[str]) -> None:
-        """Forget these views, of every customer, and the facts whose names begin with ``VIEW:``."""
         for view in views:
             self.discard(view, self._customers(), not_after_us=_BIAS - 1)
             (names,) = self._ask([("HKEYS", self._of("facts"))])
@@ -107,19 +100,17 @@ class RedisRecords:
                 self._ask([("HDEL", self._of("facts"), *gone)])
 
     def put_layout(self, layout: Layout) -> str:
-        """Keep a layout and return its identity, the digest of what it says."""
         identity, text = layout_text(layout)
         self._ask([("HSET", self._of("layouts"), identity, text)])
         return identity
 
     def layout(self, identity: str, *, deadline_s: float | None = None) -> Layout:
-        """Return a layout that was kept."""
         if identity not in self._layouts:
             (text,) = self._ask([("HGET", self._of("layouts"), identity)], deadline_s=deadline_s)
             if text is None:
                 raise StorageFailure(
                     "store.layout_missing",
-                    "the online store holds rows of a layout that it does not know",
+                    "the online store holds rows of an unknown layout",
                     where=self._name,
                     hint="empty it, and fill it again with `nextbest features`",
                 )
@@ -127,16 +118,13 @@ class RedisRecords:
         return self._layouts[identity]
 
     def put_fact(self, name: str, value: str) -> None:
-        """Keep a small fact about the store itself."""
         self._ask([("HSET", self._of("facts"), name, value)])
 
     def fact(self, name: str, *, deadline_s: float | None = None) -> str | None:
-        """Return a fact, or None."""
         (value,) = self._ask([("HGET", self._of("facts"), name)], deadline_s=deadline_s)
         return None if value is None else str(value)
 
     def close(self) -> None:
-        """Close this thread's connections; the next call opens others."""
         for connection in self._connections().values():
             connection.disconnect()
         self._local.__dict__.clear()
@@ -174,7 +162,7 @@ class RedisRecords:
         Raises
         ------
         TimeoutError : not all of them came within the deadline that was given
-        Unreachable : nobody answers there, or, without a deadline, not for long
+        Unreachable : the server does not answer
         StorageFailure : the server refuses
         """
         longest = WAIT_S if deadline_s is None else deadline_s

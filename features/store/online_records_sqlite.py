@@ -1,4 +1,4 @@
-"""Online records on SQLite: one clustered table, in which the blocks of a customer lie side by side"""
+"""Online records on SQLite: one clustered table, in which the blocks of a customer are neighbours."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _SCHEMA = (
 
 
 class _Connection(ThreadConnection):
-    """Who only reads makes no store."""
+    """A connection of one thread; one that only reads creates no file."""
 
     def __init__(self, path: Path, *, writing: bool) -> None:
         super().__init__(path, mode="rwc" if writing else "rw", wait_s=WAIT_S)
@@ -50,12 +50,12 @@ class _Connection(ThreadConnection):
             self._refuse_other_tables(path)
             use_wal(self.sqlite, patience_s=WAIT_S)
             self.sqlite.execute("PRAGMA synchronous = NORMAL")
-            self.sqlite.execute("PRAGMA secure_delete = ON")  # what is forgotten is overwritten
+            self.sqlite.execute("PRAGMA secure_delete = ON")  # what is deleted is overwritten
             for statement in _SCHEMA:
                 self.sqlite.execute(statement)
 
     def _refuse_other_tables(self, path: Path) -> None:
-        """Write nothing beside tables of another layout: they may hold customers, whom nobody would forget any more."""
+        """Write nothing beside tables of another layout: they may hold customers, whom `delete` would not remove."""
         found = self.sqlite.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
         if not _TABLES.issuperset(name for (name,) in found if not name.startswith("sqlite_")):  # those are SQLite's
             raise StorageFailure(
@@ -74,11 +74,11 @@ class _Connection(ThreadConnection):
 
 
 class SqliteRecords:
-    """`OnlineRecords` in one file: any number of readers, one writer at a time, a connection a thread.
+    """`OnlineRecords` (which describes the methods) in one file: one writer at a time, a connection a thread.
 
     Parameters
     ----------
-    path : made by the first write; to read from a file that is not there is a `StorageFailure`
+    path : created by the first write; reading a file that is not there is a `StorageFailure`
     """
 
     def __init__(self, path: Path) -> None:
@@ -87,30 +87,25 @@ class SqliteRecords:
         self._layouts: dict[str, Layout] = {}
 
     def store_id(self) -> Hashable:
-        """Return the identity of the file that the path leads to now; None where there is none."""
         return file_id(self._path)
 
     def read(self, customers: Sequence[str], *, deadline_s: float) -> list[Record]:
-        """Return each customer's record, in order, all of one snapshot."""
         with self._reading(deadline_s) as sqlite:
             rows = _select(sqlite, customers).fetchall()
         found = _records(rows)
         return [found.get(customer, {}) for customer in customers]
 
     def write(self, records: Iterable[tuple[str, Record]]) -> int:
-        """Merge blocks into customers' records, all in one transaction; return how many blocks were taken."""
         rows = ((customer, view, block) for customer, record in records for view, block in record.items())
         with self._writing() as sqlite:
             return _upsert(sqlite, rows)
 
     def discard(self, view: str, customers: Iterable[str], *, not_after_us: int) -> int:
-        """Take a view's block from these customers, where it is not newer than that; return how many lost theirs."""
         statement = "DELETE FROM blocks WHERE customer = ? AND view = ? AND event_us <= ?"
         with self._writing() as sqlite:
             return sqlite.executemany(statement, ((customer, view, not_after_us) for customer in customers)).rowcount
 
     def delete(self, customer: str) -> bool:
-        """Forget exactly this customer, in the write-ahead log too; say whether there was a record."""
         with self._writing() as sqlite:
             held = sqlite.execute("DELETE FROM blocks WHERE customer = ?", [customer]).rowcount > 0
         with self._explained():
@@ -118,7 +113,6 @@ class SqliteRecords:
         return held
 
     def scan(self) -> Iterator[tuple[str, Record]]:
-        """Yield every customer with their record, ordered by customer; a write may come between any two."""
         last: str | None = None
         while True:
             with self._reading() as sqlite:
@@ -129,28 +123,25 @@ class SqliteRecords:
             last = next(reversed(page))
 
     def drop(self, views: Sequence[str]) -> None:
-        """Forget these views, of every customer, and the facts whose names begin with ``VIEW:``."""
         with self._writing() as sqlite:
             for view in views:
                 sqlite.execute("DELETE FROM blocks WHERE view = ?", [view])
                 sqlite.execute("DELETE FROM facts WHERE substr(name, 1, length(?1) + 1) = ?1 || ':'", [view])
 
     def put_layout(self, layout: Layout) -> str:
-        """Keep a layout and return its identity, the digest of what it says."""
         identity, text = layout_text(layout)
         with self._writing() as sqlite:
             sqlite.execute("INSERT OR IGNORE INTO layouts (id, fields) VALUES (?, ?)", [identity, text])
         return identity
 
     def layout(self, identity: str, *, deadline_s: float | None = None) -> Layout:
-        """Return a layout that was kept."""
         if identity not in self._layouts:
             with self._reading(deadline_s) as sqlite:
                 row = sqlite.execute("SELECT fields FROM layouts WHERE id = ?", [identity]).fetchone()
             if row is None:
                 raise StorageFailure(
                     "store.layout_missing",
-                    "the online store holds rows of a layout that it does not know",
+                    "the online store holds rows of an unknown layout",
                     where=self._path.name,
                     hint="remove it, and fill it again with `nextbest features`",
                 )
@@ -158,18 +149,15 @@ class SqliteRecords:
         return self._layouts[identity]
 
     def put_fact(self, name: str, value: str) -> None:
-        """Keep a small fact about the store itself."""
         with self._writing() as sqlite:
             sqlite.execute("INSERT OR REPLACE INTO facts (name, value) VALUES (?, ?)", [name, value])
 
     def fact(self, name: str, *, deadline_s: float | None = None) -> str | None:
-        """Return a fact, or None."""
         with self._reading(deadline_s) as sqlite:
             row = sqlite.execute("SELECT value FROM facts WHERE name = ?", [name]).fetchone()
         return None if row is None else str(row[0])
 
     def close(self) -> None:
-        """Close this thread's connection; the next call opens another."""
         self._local.__dict__.clear()
 
     @contextmanager

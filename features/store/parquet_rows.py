@@ -1,4 +1,4 @@
-"""Rows of Parquet files by their place: only the row groups and columns that are asked for, page checksums verified."""
+"""Rows of Parquet files by their place: only the needed row groups and columns are read, page checksums verified."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def _piece(file: Path, columns: Sequence[str], places: NDArray[np.int64]) -> pa.
             held = [column for column in columns if column in parquet.schema_arrow.names]
             table = parquet.read_row_groups(needed.tolist(), columns=held)
     except (OSError, pa.ArrowException) as error:
-        raise _unreadable(file, error) from error
+        raise unreadable(file, error, where=file.parent.name) from error
     return table.take(pa.array(places - starts[group] + read_from[np.searchsorted(needed, group)]))
 
 
@@ -67,15 +67,16 @@ def _empty(files: Sequence[Path], columns: Sequence[str]) -> pa.Table:
     try:
         schemas = [pq.read_schema(file) for file in files]
     except (OSError, pa.ArrowException) as error:
-        raise _unreadable(files[0], error) from error
+        raise unreadable(files[0], error, where=files[0].parent.name) from error
     types: dict[str, Any] = {field.name: field.type for schema in schemas for field in schema}
     return pa.table({column: pa.array([], types.get(column, pa.null())) for column in columns})
 
 
-def _unreadable(file: Path, error: Exception) -> StorageFailure:
+def unreadable(file: Path, error: Exception, *, where: str) -> StorageFailure:
+    """Return the error of snapshots that cannot be read."""
     return StorageFailure(
         "store.snapshot_unreadable",
         f"{file.name} cannot be read ({type(error).__name__})",
-        where=file.parent.name,
+        where=where,
         hint="build it again with `nextbest features`",
     )

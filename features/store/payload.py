@@ -5,11 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
 
 from features.store.online_records import Layout, Plain
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _IDENTITY_LENGTH = 16
 
 
@@ -56,26 +54,3 @@ def layout_from(text: str) -> Layout:
     (('age', 'INT64'),)
     """
     return tuple((name, kind) for name, kind in json.loads(text))
-
-
-def to_microseconds(moment: datetime) -> int:
-    """Return microseconds since 1970; a time without a zone is UTC (as Feast hands it over).
-
-    Examples
-    --------
-    >>> to_microseconds(datetime(1970, 1, 1, 0, 0, 2))
-    2000000
-    """
-    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return (aware - EPOCH) // timedelta(microseconds=1)
-
-
-def from_microseconds(moment: int) -> datetime:
-    """Return the moment so many microseconds after 1970, in UTC.
-
-    Examples
-    --------
-    >>> from_microseconds(2_000_000).isoformat()
-    '1970-01-01T00:00:02+00:00'
-    """
-    return EPOCH + timedelta(microseconds=moment)

@@ -9,11 +9,11 @@ from pathlib import Path
 
 from features.base.database_engine import literal, quoted
 
-#: The table of asked rows: their keys, ``MOMENT`` and ``ROW``, their number.
-ASKED = "asked_rows"
+#: The table of entity rows: their keys, ``MOMENT`` and ``ROW``, their number.
+ENTITY_ROWS = "entity_rows"
 MOMENT = "__moment"
 ROW = "__row"
-#: What a matched row is told by: its file's place among the view's files, its place in there, and since when it holds.
+#: Of a matched row: the number of its file among the view's files, its number in the file, and since when it holds.
 FILE = "__file"
 PLACE = "__place"
 HAPPENED = "__happened"
@@ -33,7 +33,7 @@ class JoinedView:
     event_time : the relation's column of when a row holds
     created_time : the relation's column of when it could first be known; None where it has none
     ttl : how long a row holds; None without limit
-    time_as : column of the answer that says which row was joined, by its event time; None for no such column
+    time_as : column of the answer for the event time of the joined row; None for no such column
     plain : no row was known later than it holds, and none shares its key and event time with another
     """
 
@@ -49,7 +49,7 @@ class JoinedView:
 
 
 def plain_select(view: JoinedView) -> str:
-    """Return SQL that says whether a view is `plain`, which makes its join cheaper."""
+    """Return SQL of whether a view is `plain`, which makes its join cheaper."""
     event = _time(view.event_time)
     late = f"coalesce(bool_or({_time(view.created_time)} > {event}), false)" if view.created_time else "false"
     unknown = f"count(*) > count({quoted(view.created_time)})" if view.created_time else "false"
@@ -76,7 +76,7 @@ def match_select(view: JoinedView) -> str:
         holds = f"v.{HAPPENED} >= a.{MOMENT} - to_microseconds({view.ttl // timedelta(microseconds=1):d})"
     return (
         f"SELECT a.{ROW}, v.{FILE}, v.{PLACE}, v.{HAPPENED}\n"
-        f"FROM {ASKED} a ASOF JOIN (\n{_rows(view)}\n) v ON {on}\nWHERE {holds}"
+        f"FROM {ENTITY_ROWS} a ASOF JOIN (\n{_rows(view)}\n) v ON {on}\nWHERE {holds}"
     )
 
 
@@ -120,7 +120,7 @@ def latest_select(
 
 
 def between_select(relation: str, *, columns: Sequence[str], event_time: str) -> str:
-    """Return SQL of the rows whose event time lies in ``[$start, $end]``; a bound that is null does not hold."""
+    """Return SQL of the rows whose event time lies in ``[$start, $end]``; a bound that is null is no bound."""
     time = _time(event_time)
     return (
         f"SELECT {', '.join(map(quoted, columns))}\nFROM {relation}\n"

@@ -17,7 +17,6 @@ from features.store.definitions import (
     CREATED_TIME,
     CUSTOMER,
     EVENT_TIME,
-    ColumnType,
     ServiceDefinition,
     SnapshotView,
     check_services,
@@ -28,8 +27,7 @@ from features.store.served_features import Served, ServedView
 from features.store.snapshot_files import check_snapshot, parquet_pattern
 
 _FEAST_TYPES = {"int": Int64, "float": Float64, "string": String, "bool": Bool, "timestamp": UnixTimestamp}
-_OUR_TYPES: dict[object, ColumnType] = {feast_type: name for name, feast_type in _FEAST_TYPES.items()}  # type: ignore[misc]
-_PATH_TAG = "nextbest.path"  # the source itself holds a glob, which cannot be told from a path again
+_PATH_TAG = "nextbest.path"  # the source's own path is a pattern, from which this one cannot be derived
 
 _ORDER_TAG = "nextbest.features"  # Feast groups a service's features by view
 
@@ -96,16 +94,11 @@ def path_of(view: FeatureView) -> Path:
     return path
 
 
-def columns_of(view: FeatureView) -> dict[str, ColumnType]:
-    """Return a registered view's features and their types, in the declared order."""
-    return {column.name: _OUR_TYPES[column.dtype] for column in view.features}
-
-
 def served_of(feast: FeatureStore) -> Served:
-    """Return what the registry says that the online store holds."""
+    """Return the views and services that the registry holds, as the online store describes them."""
     return Served(
         views={
-            # The registry gives a zero length back for "no limit".
+            # The registry returns a zero length for "no limit".
             view.name: ServedView(layout_of(view), view.ttl or None)
             for view in feast.list_feature_views()
         },
@@ -162,7 +155,7 @@ def _feature_service(service: ServiceDefinition, views: dict[str, FeatureView]) 
 
 
 def _refuse_type_changes(registered: Iterable[FeatureView], views: Sequence[SnapshotView]) -> None:
-    known = {name: kind for view in registered for name, kind in columns_of(view).items()}
+    known = {name: kind for view in registered for name, kind in layout_of(view)}
     problems = [
         Problem(
             "store.type_change",

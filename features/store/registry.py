@@ -1,10 +1,13 @@
-"""The registry's database: a damaged file, and a server out of reach, are said plainly, every wait ends; no Feast."""
+"""The registry's database: plain errors for a damaged file or an unreachable server, no endless wait; no Feast."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+import psycopg
+import sqlalchemy as sa
 
 from features.base.errors import StorageFailure, Unreachable
 from features.store.online_records import WAIT_S
@@ -14,15 +17,12 @@ _HEADER = b"SQLite format 3\0"
 
 
 def engine_arguments(address: str) -> Mapping[str, Any]:
-    """Return what SQLAlchemy is to make the engine of the registry with.
+    """Return the arguments of SQLAlchemy's engine for the registry.
 
     Parameters
     ----------
     address : ``postgresql+psycopg://…``, its secret revealed; never printed
     """
-    import psycopg
-    import sqlalchemy as sa
-
     url = sa.make_url(address).set(drivername="postgresql").render_as_string(hide_password=False)
 
     def connect() -> psycopg.Connection[Any]:
@@ -42,11 +42,11 @@ def engine_arguments(address: str) -> Mapping[str, Any]:
 
 
 def refuse_damage(address: str) -> None:
-    """Refuse a registry's file that is none of SQLite's, before Feast falls over it.
+    """Refuse a registry's file that is no SQLite database, before Feast opens it.
 
     Raises
     ------
-    StorageFailure : saying what mends it
+    StorageFailure : the file is damaged
     """
     path = Path(address.removeprefix(_SQLITE))
     if not address.startswith(_SQLITE) or not path.is_file() or path.stat().st_size == 0:

@@ -17,6 +17,7 @@ from features.config.engine_settings import engine_resources
 from features.config.loading import did_you_mean
 from features.store import historical, registration
 from features.store.definitions import CREATED_TIME, CUSTOMER, EVENT_TIME, ServiceDefinition, SnapshotView, view_of
+from features.store.encoding import layout_of
 from features.store.historical import PointInTimeFeatures
 from features.store.materialize import Difference, Materialized, materialize, reconcile
 from features.store.online import RecordsOnlineStore
@@ -37,7 +38,7 @@ def open_store(root: Path) -> Store:
 
     Raises
     ------
-    BadConfiguration : when ``features/feature_store.yaml`` is absent or says what is not supported
+    BadConfiguration : when ``features/feature_store.yaml`` is absent or holds what is not supported
     StorageFailure : the registry is damaged
     """
     settings = read_settings(root)
@@ -98,13 +99,13 @@ class CheckedFeatureStore(FeatureStore):  # type: ignore[misc]  # Feast is not f
 
 
 class Store:
-    """A façade over Feast that keeps its promises: every row, in order, nothing from the future.
+    """The feature store on Feast: every row of a retrieval, in order, with nothing from the future.
 
     `historical` and `online` may be called from many threads at once.
 
     Parameters
     ----------
-    feast : Feast's own object, for whoever knows its API
+    feast : Feast's own object, for those who know its API
     """
 
     def __init__(self, feast: FeatureStore) -> None:
@@ -139,11 +140,11 @@ class Store:
 
     def features(self, view: str) -> tuple[str, ...]:
         """Return a registered view's features, in the declared order."""
-        return tuple(registration.columns_of(self._registered([view])[view]))
+        return tuple(name for name, _ in layout_of(self._registered([view])[view]))
 
     def layouts(self) -> dict[str, Layout]:
         """Return every registered view's features with their types, in the declared order."""
-        return {view.name: tuple(registration.columns_of(view).items()) for view in self.feast.list_feature_views()}
+        return {view.name: layout_of(view) for view in self.feast.list_feature_views()}
 
     def historical(self, entities: pd.DataFrame, features: Sequence[str]) -> PointInTimeFeatures:
         """Return features as they were known at each row's moment.
@@ -196,7 +197,7 @@ class Store:
             raise BadConfiguration("store.no_feature", "no feature was asked for", hint="name at least one")
         return whole.sort_values(CUSTOMER, ignore_index=True)[[CUSTOMER, *features]]
 
-    def materialize(self, *, as_of: datetime, through: int = 0) -> tuple[Materialized, ...]:
+    def materialize(self, *, as_of: datetime, last_event: int = 0) -> tuple[Materialized, ...]:
         """Fill the online store with each view's newest snapshot at or before `as_of`.
 
         A snapshot that was built again with other content is written again; nothing older replaces what is newer, and
@@ -204,13 +205,13 @@ class Store:
 
         Parameters
         ----------
-        through : the number of the last streamed event that the snapshots have seen
+        last_event : the number of the last streamed event that the snapshots have seen
         """
-        put_served(self._records, registration.served_of(self.feast))  # its file may be a new one
+        put_served(self._records, registration.served_of(self.feast))  # its file may have been replaced
         views = {view.name: view for view in self.feast.list_feature_views()}
         # Not Feast's own `materialize`: it builds a protobuf message for every single value.
         sources = self._sources(views.values())
-        done = materialize(self._records, sources, as_of=as_of, resources=self._resources, through=through)
+        done = materialize(self._records, sources, as_of=as_of, resources=self._resources, last_event=last_event)
         for one in done:
             view = views[one.view]
             if one.cutoff is None or one.superseded or view.most_recent_end_time == one.cutoff:
@@ -222,31 +223,31 @@ class Store:
         return done
 
     def reconcile(
-        self, *, as_of: datetime, mending: bool, now: datetime | None = None, through: int = 0
+        self, *, as_of: datetime, repair: bool, now: datetime | None = None, last_event: int = 0
     ) -> tuple[Difference, ...]:
-        """Hold the whole online store against each view's newest snapshot at or before `as_of`.
+        """Compare the whole online store with each view's newest snapshot at or before `as_of`.
 
         Parameters
         ----------
-        mending : make the online store as the snapshots say
-        now : the present moment, where what lies online of a later one is to be found
-        through : see `materialize`
+        repair : whether to make the online store agree with the snapshots
+        now : the present moment; with it, online values of a later moment are found too
+        last_event : see `materialize`
 
         Returns
         -------
-        one for each registered view, and for each that lies online only: how it differed before it was mended
+        one for each registered view, and for each that is only in the online store: how it differed before the repair
         """
         views = self.feast.list_feature_views()
-        if mending:
+        if repair:
             put_served(self._records, registration.served_of(self.feast))
         return reconcile(
             self._records,
             self._sources(views),
             as_of=as_of,
             resources=self._resources,
-            mending=mending,
+            repair=repair,
             now=now,
-            through=through,
+            last_event=last_event,
         )
 
     def online(self, customers: Sequence[str], features: Sequence[str], *, as_of: datetime) -> list[OnlineRow]:
@@ -267,7 +268,7 @@ class Store:
         return self._reader.read(customers, features, as_of=as_of)
 
     def delete(self, customer: str) -> bool:
-        """Forget exactly this customer online; say whether there was a record."""
+        """Remove exactly this customer from the online store; return whether there was a record."""
         return self._records.delete(customer)
 
     def close(self) -> None:
@@ -281,10 +282,7 @@ class Store:
         return engine_resources(Workspace(Path(self.feast.config.repo_path)))
 
     def _sources(self, views: Iterable[FeatureView]) -> list[Source]:
-        return [
-            Source(view.name, registration.path_of(view), tuple(registration.columns_of(view).items()))
-            for view in views
-        ]
+        return [Source(view.name, registration.path_of(view), layout_of(view)) for view in views]
 
     def _check(self, features: Sequence[str]) -> dict[str, FeatureView]:
         """Return the views of these features, or refuse the first one that is not registered."""

@@ -1,4 +1,4 @@
-"""A retrieval that Feast runs when its answer is asked for, each in an engine of its own."""
+"""A retrieval that Feast runs when its result is needed, each in an engine of its own."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ class Job(RetrievalJob):  # type: ignore[misc]  # Feast is not followed by mypy
 
     Parameters
     ----------
-    answer : computes the table; called anew whenever the answer is asked for
+    answer : computes the table, at every call
     root : what relative paths of saved datasets start from
-    on_demand : views that Feast computes from the answer
+    on_demand : views that Feast computes from the table
     full_feature_names : as Feast defines it
-    metadata : finds what Feast notes of a saved dataset; called when it is asked for
+    metadata : computes what Feast stores about a saved dataset
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Job(RetrievalJob):  # type: ignore[misc]  # Feast is not followed by mypy
         return None if self._metadata is None else self._metadata()
 
     def _to_arrow_internal(self, timeout: int | None = None) -> pa.Table:
-        del timeout  # the engine has none; what is asked of it is bounded by its memory limit
+        del timeout  # the engine has none; its memory limit bounds the work
         return self._answer()
 
     def _to_df_internal(self, timeout: int | None = None) -> pd.DataFrame:
@@ -71,7 +71,7 @@ class Job(RetrievalJob):  # type: ignore[misc]  # Feast is not followed by mypy
         Raises
         ------
         BadConfiguration : the place is no local file
-        SavedDatasetLocationAlreadyExists : something lies there and must not be overwritten (Feast's error)
+        SavedDatasetLocationAlreadyExists : the file exists and must not be overwritten (Feast's error)
         """
         if not isinstance(storage, SavedDatasetFileStorage) or "://" in storage.file_options.uri:
             raise BadConfiguration(

@@ -1,4 +1,4 @@
-"""What the online store holds, as it says itself: its views' features, types and ttl, and its feature services."""
+"""The online store's own list of its views' features, types and ttl, and of its feature services."""
 
 from __future__ import annotations
 
@@ -65,14 +65,14 @@ def read_served(records: OnlineRecords, *, deadline_s: float | None = None) -> S
 
 
 def change_served(records: OnlineRecords, *, views: Mapping[str, ServedView], gone: Iterable[str]) -> None:
-    """Note what these views hold from now on, and that others are gone."""
+    """Store the features of these views, and remove others."""
     held = read_served(records) or Served()
     kept = {name: view for name, view in held.views.items() if name not in set(gone)}
     _put(records, replace(held, views={**kept, **views}), before=held)
 
 
 def put_served(records: OnlineRecords, served: Served) -> None:
-    """Note that exactly this is held from now on."""
+    """Store exactly this list."""
     _put(records, served, before=None)
 
 

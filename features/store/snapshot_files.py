@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
 import duckdb
@@ -11,12 +11,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from features.base.clock import as_utc, iso
+from features.base.clock import as_utc, iso, to_microseconds
 from features.base.database_engine import EngineResources, open_engine, quoted, ran_out
-from features.base.errors import BadData, Problem, StorageFailure
+from features.base.errors import BadData, Problem
 from features.store.definitions import CREATED_TIME, CUSTOMER, EVENT_TIME, ColumnType, SnapshotView
+from features.store.parquet_rows import unreadable
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 UTC_TIME = pa.timestamp("us", "UTC")
 _STORED: dict[ColumnType, tuple[pa.DataType, ...]] = {
     "int": (pa.int64(),),
@@ -81,12 +81,7 @@ def _schema_problems(file: Path, view: str, expected: dict[str, tuple[pa.DataTyp
     try:
         schema = pq.read_schema(file)
     except (OSError, pa.ArrowException) as error:
-        raise StorageFailure(
-            "store.snapshot_unreadable",
-            f"{file.name} cannot be read ({type(error).__name__})",
-            where=view,
-            hint="build the snapshot again",
-        ) from error
+        raise unreadable(file, error, where=view) from error
     problems = []
     for name, allowed in expected.items():
         if name not in schema.names:
@@ -197,7 +192,7 @@ def rows_at_each(
 ) -> dict[datetime, pa.Table]:
     """Return `columns` of the rows of each of these cutoffs, read in one pass; rows come ordered by customer."""
     chosen = ", ".join(quoted(column) for column in columns)
-    asked = ", ".join(f"make_timestamptz({_micros(cutoff):d})" for cutoff in cutoffs)
+    asked = ", ".join(f"make_timestamptz({to_microseconds(cutoff):d})" for cutoff in cutoffs)
     read = _run(
         path,
         f"""
@@ -209,11 +204,7 @@ def rows_at_each(
         resources=resources,
     )
     at = read.column("__cutoff")
-    return {cutoff: read.filter(pc.equal(at, _micros(cutoff))).select(columns) for cutoff in cutoffs}
-
-
-def _micros(moment: datetime) -> int:
-    return (as_utc(moment) - _EPOCH) // timedelta(microseconds=1)
+    return {cutoff: read.filter(pc.equal(at, to_microseconds(cutoff))).select(columns) for cutoff in cutoffs}
 
 
 def plain_values(table: pa.Table, columns: Sequence[str]) -> pa.Table:
@@ -241,7 +232,7 @@ def no_snapshot_at(view: str, *, as_of: datetime, nearest: datetime | None) -> B
         "store.no_cutoff",
         f"no snapshot at {iso(as_of)}; {known}",
         where=view,
-        hint="ask for a cutoff that was built, or build this one with `nextbest features`",
+        hint="choose a cutoff that was built, or build this one with `nextbest features`",
     )
 
 
@@ -257,9 +248,4 @@ def _run(
         except duckdb.Error as error:
             if ran_out(error):
                 raise
-            raise StorageFailure(
-                "store.snapshot_unreadable",
-                f"the snapshot cannot be read ({type(error).__name__})",
-                where=path.name,
-                hint="build it again with `nextbest features`",
-            ) from error
+            raise unreadable(path, error, where="state/snapshots") from error

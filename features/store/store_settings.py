@@ -19,7 +19,7 @@ OFFLINE = "features.store.offline.PointInTimeOfflineStore"
 SQLITE_ONLINE = "features.store.online.SqliteOnlineStore"
 REDIS_ONLINE = "features.store.online_redis.RedisOnlineStore"
 DEADLINE = timedelta(milliseconds=100)
-"""The longest that a read online may take, where the file says nothing."""
+"""The longest that an online read may take by default."""
 
 _SQLITE = "sqlite:///"
 _POSTGRES = "postgresql+psycopg://"
@@ -154,7 +154,7 @@ def redis_address(url: str, *, root: Path) -> str:
 
 
 def is_server(address: str) -> bool:
-    """Say whether a registry's address is that of a server."""
+    """Return whether a registry's address is that of a server."""
     return address.startswith(_POSTGRES)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import duckdb
 
+from features.base.clock import DAY_US
 from features.base.database_engine import literal, one_row, quoted
 from features.base.errors import BadData
 from features.base.expressions.expression import parse
@@ -16,8 +17,6 @@ from features.identity.survivorship_rules import CHANGED_BY_THEN, VISIBLE, survi
 from features.ingest.time_text import moment_of
 from features.views.catalogue import attribute_feature
 from features.views.source_rows import undecided
-
-_DAY = 86_400_000_000  # microseconds
 
 
 def attributes_select(name: str, view: View, feeds: FeedsFile, numeric: Mapping[str, bool]) -> str:
@@ -41,7 +40,7 @@ def holdings_source(feeds: FeedsFile, *, where: str, ends: str | None = None) ->
 
 
 def unread_ends(engine: duckdb.DuckDBPyConnection, name: str, view: View, feeds: FeedsFile) -> int:
-    """Return how many ends of contracts are no times; such a contract counts as one without an end.
+    """Return how many ends of contracts are no times; such a contract counts as one without end.
 
     Parameters
     ----------
@@ -51,7 +50,7 @@ def unread_ends(engine: duckdb.DuckDBPyConnection, name: str, view: View, feeds:
 
     Raises
     ------
-    BadData : they are a greater share than may be unusable of the feed's rows, or `where` cannot be worked out
+    BadData : they are a greater share than may be unusable of the feed's rows, or `where` fails
     """
     if not view.ends:
         return 0
@@ -87,11 +86,11 @@ def _written(column: str) -> str:
 def holdings_select(name: str, items: Sequence[str], *, ends: str | None = None) -> str:
     """Return SQL of a view from holdings: what is held at the cutoff, how many, how long, at which price, until when.
 
-    What has ended (``held_to``) lies in the future of every cutoff before it, so that no row tells of a leaving that is
-    still to come. When the contract ends (`ends`) is agreed before: it is known with its row.
+    The end of a holding (``held_to``) is after every earlier cutoff, so no feature reveals that a customer will leave.
+    The end of the contract (`ends`) is agreed before, and known with its row.
     """
     until = (
-        f",\n  (min(h.ends) FILTER (h.ends > s.as_of) - s.as_of) / {_DAY} AS {quoted(f'{name}__days_to_end')},\n"
+        f",\n  (min(h.ends) FILTER (h.ends > s.as_of) - s.as_of) / {DAY_US} AS {quoted(f'{name}__days_to_end')},\n"
         f"  count(*) FILTER (h.ends <= s.as_of) AS {quoted(f'{name}__past_end_count')}"
     )
     held = "h.item IS NOT NULL"
@@ -103,7 +102,7 @@ def holdings_select(name: str, items: Sequence[str], *, ends: str | None = None)
     return (
         f"SELECT s.customer_id, s.as_of,\n  {flags + ',' if flags else ''}\n"
         f"  count(*) FILTER ({held}) AS {quoted(f'{name}__count')},\n"
-        f"  (s.as_of - min(h.held_from)) / {_DAY} AS {quoted(f'{name}__tenure')},\n"
+        f"  (s.as_of - min(h.held_from)) / {DAY_US} AS {quoted(f'{name}__tenure')},\n"
         f"  coalesce(CAST(sum(h.price) AS DOUBLE), 0) AS {quoted(f'{name}__price_sum')}{until if ends else ''}\n"
         "FROM spine s LEFT JOIN source h\n"
         "  ON h.customer_id = s.customer_id AND h.known_at <= s.as_of\n"

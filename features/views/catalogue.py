@@ -1,4 +1,4 @@
-"""Which features the declared views define: names by rule, types, units, descriptions."""
+"""The features that the declared views define: names by rule, types, units, descriptions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Literal
 from features.base.duration import format_duration
 from features.config.canonical import category_name, snake_case
 from features.config.purposes import Purpose
-from features.config.views_file import CONSENT_VIEW, OF_ROWS, UNWINDOWED, Aggregate, View
+from features.config.views_file import CONSENT_VIEW, UNWINDOWED, Aggregate, View
 
 FeatureType = Literal["int", "float", "string"]
 
@@ -32,7 +32,7 @@ class Feature:
     type : what its values are
     unit : of the values, or empty
     description : one sentence
-    owner : whom to ask
+    owner : the person or unit responsible
     purpose : what it may be used for; empty where any declared purpose will do
     sources : the columns of canonical tables that it reads, such as ``events.amount``
     origins : the feeds' columns behind them, as ``feed.column``
@@ -52,20 +52,24 @@ class Feature:
 
 
 @dataclass(frozen=True)
-class Made:
-    """What a column is that no table has: a number made of a text.
+class DerivedColumn:
+    """A column that no table has: a number derived from a text.
 
     Parameters
     ----------
     unit, label : of the values
-    column : the column that it is made of
-    counted : whether its sum is a count, and is told as one
+    column : the column that it is derived from
+    counted : whether its sum is a count, and is described as one
+    name : under which a view aggregates it, such as ``text.words``
+    sql : of its value, null where there is no text; see `features.views.text_features`
     """
 
     unit: str
     label: str
     column: str
     counted: bool = False
+    name: str = ""
+    sql: str = ""
 
 
 def aggregate_name(view: str, column: str, aggregate: Aggregate, window: str = "", category: str = "") -> str:
@@ -109,7 +113,7 @@ def windowed_features(
     currency: str,
     *,
     numeric: Collection[str] | None = None,
-    made: Mapping[str, Made] | None = None,
+    derived: Mapping[str, DerivedColumn] | None = None,
 ) -> list[Feature]:
     """Return the features of a view with aggregates, in declared order.
 
@@ -119,7 +123,7 @@ def windowed_features(
     categories : categories of ``by``, empty when the view has none
     currency : the unit of amounts
     numeric : aggregated columns that hold numbers; all of them, when left out
-    made : aggregated columns that no table has
+    derived : aggregated columns that no table has, by name
     """
     features = []
     for category in categories or [""]:
@@ -127,18 +131,19 @@ def windowed_features(
             for aggregate in aggregates:
                 windows = [""] if aggregate in UNWINDOWED else [format_duration(window) for window in view.windows]
                 text = numeric is not None and column != "*" and column not in numeric
-                told = (made or {}).get(column) or Made(currency if column == "amount" else "", column, column)
+                plain = DerivedColumn(currency if column == "amount" else "", column, column)
+                source = (derived or {}).get(column, plain)
                 features += [
-                    _windowed(name, column, aggregate, window, category, text=text, told=told) for window in windows
+                    _windowed(name, column, aggregate, window, category, text=text, source=source) for window in windows
                 ]
     return features
 
 
 def _windowed(
-    view: str, column: str, aggregate: Aggregate, window: str, category: str, *, text: bool, told: Made
+    view: str, column: str, aggregate: Aggregate, window: str, category: str, *, text: bool, source: DerivedColumn
 ) -> Feature:
     units = {"count": "rows", "nunique": "values", "recency": "days", "tenure": "days", "trend": "-1…1", "share": "0…1"}
-    unit, label = units.get(aggregate, told.unit), told.label
+    unit, label = units.get(aggregate, source.unit), source.label
     what = {
         "recency": "days since the last row",
         "tenure": "days since the first row",
@@ -150,7 +155,7 @@ def _windowed(
         "trend": f"change of {'the number of rows' if column == '*' else f'the sum of {label}'}"
         " against the span before, over both",
         "share": f"part of {'the rows' if column == '*' else f'the sum of {label}'}",
-    }.get(aggregate, label if told.counted else f"{aggregate} of {label}")
+    }.get(aggregate, label if source.counted else f"{aggregate} of {label}")
     of = f" of {category}" if category else ""
     span = f" in the last {window}" if window else ""
     return Feature(
@@ -159,7 +164,7 @@ def _windowed(
         type="int" if aggregate in ("count", "nunique") else "string" if text and aggregate in OF_VALUES else "float",
         unit=unit,
         description=f"{what}{of}{span}",
-        sources=("event_time",) if column == "*" else (told.column, "event_time"),
+        sources=("event_time",) if column == "*" else (source.column, "event_time"),
     )
 
 
@@ -208,8 +213,3 @@ def consent_features(purposes: Mapping[str, Purpose]) -> list[Feature]:
             (f"{CONSENT_VIEW}__{purpose}_record", _STRING, f"{purpose}: the record it rests on"),
         )
     ]
-
-
-def is_of_rows(aggregate: Aggregate) -> bool:
-    """Say whether an aggregate counts rows rather than looking at a column's values."""
-    return aggregate in OF_ROWS

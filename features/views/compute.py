@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
 import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from features.base.clock import as_utc
+from features.base.clock import EPOCH, as_utc, to_microseconds
 from features.base.database_engine import literal, quoted
 from features.base.errors import BadConfiguration, BadData
 from features.base.parquet import stream_parquet
@@ -27,7 +27,6 @@ from features.views.windows import Windows
 ROWS_A_GROUP = 1 << 17
 #: Snapshots of a view; hourly ones of a year.
 MOST_CUTOFFS = 10_000
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 #: An engine at work: given DuckDB with the canonical tables, it returns DuckDB's relation of a view's rows.
 RowsOf = Callable[[duckdb.DuckDBPyConnection, PlannedView], str]
 
@@ -51,9 +50,9 @@ def cutoffs_between(first: datetime, as_of: datetime, snapshots: Snapshots) -> l
             where="features/views.yaml",
             hint="lengthen `snapshots.every`, or look less far back with `snapshots.since`",
         )
-    number = -((_EPOCH - start) // every)
+    number = -((EPOCH - start) // every)
     grid = []
-    while (moment := _EPOCH + number * every) < as_of:
+    while (moment := EPOCH + number * every) < as_of:
         grid.append(moment)
         number += 1
     return [*grid, as_of]
@@ -61,7 +60,7 @@ def cutoffs_between(first: datetime, as_of: datetime, snapshots: Snapshots) -> l
 
 def make_spine(engine: duckdb.DuckDBPyConnection, columns: Columns, cutoffs: list[datetime]) -> None:
     """Create ``cutoffs`` and ``spine``: every customer at every cutoff from when the company first knew of them."""
-    moments = ", ".join(f"({(moment - _EPOCH) // timedelta(microseconds=1):d})" for moment in cutoffs)
+    moments = ", ".join(f"({to_microseconds(moment):d})" for moment in cutoffs)
     known = " UNION ALL ".join(f"SELECT customer_id, known_at FROM {kind}" for kind in about_customers(columns))
     engine.execute(
         f"""
@@ -188,7 +187,7 @@ def _compute_by_tiles(
         engine.execute("CREATE OR REPLACE TEMP TABLE whole_spine AS SELECT * FROM spine")
         engine.execute("CREATE OR REPLACE TEMP TABLE all_cutoffs AS SELECT * FROM cutoffs")
         for cutoff, path in paths.items():
-            micros = (cutoff - _EPOCH) // timedelta(microseconds=1)
+            micros = to_microseconds(cutoff)
             engine.execute(f"CREATE OR REPLACE TEMP TABLE cutoffs AS SELECT CAST({micros} AS BIGINT) AS as_of")
             engine.execute(f"CREATE OR REPLACE TEMP TABLE spine AS SELECT * FROM whole_spine WHERE as_of = {micros}")
             write_snapshot(engine.sql(_stored(view, f"({rest})") + " ORDER BY customer_id").to_arrow_reader(), path)
@@ -220,13 +219,13 @@ def keep_computed(engine: duckdb.DuckDBPyConnection, view: PlannedView, *, rows_
 
 def computed_at(cutoff: datetime) -> str:
     """Return SQL of the rows of ``computed`` at one cutoff, in order."""
-    micros = (cutoff - _EPOCH) // timedelta(microseconds=1)
+    micros = to_microseconds(cutoff)
     return f"SELECT * FROM computed WHERE event_timestamp = make_timestamptz({micros}) ORDER BY customer_id"
 
 
 def patched_at(cutoff: datetime, before: Path, touched: str) -> str:
     """Return SQL of a snapshot in which the rows of the customers that `touched` selects are those of ``computed``."""
-    micros = (cutoff - _EPOCH) // timedelta(microseconds=1)
+    micros = to_microseconds(cutoff)
     return f"""
         SELECT * FROM read_parquet({literal(str(before))}) WHERE customer_id NOT IN ({touched})
         UNION ALL SELECT * FROM computed WHERE event_timestamp = make_timestamptz({micros})

@@ -1,4 +1,4 @@
-"""Which engine computes the views: DuckDB, embedded, or Spark, as the workspace declares."""
+"""The engine that computes the views, as the workspace declares: DuckDB, embedded, or Spark."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def declared_engine(snapshots: Snapshots, *, folder: Path) -> Iterator[ViewEngin
     Parameters
     ----------
     snapshots : names the engine
-    folder : for files between the engine and DuckDB; below the workspace's state, where DuckDB may read
+    folder : through which the engine and DuckDB exchange tables; below the workspace's state, where DuckDB may read
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What views learnt from the data of training time, kept so that tomorrow's features mean what today's do"""
+"""What views learnt from the data of training time, stored so that later features mean the same."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class FittedView:
     Parameters
     ----------
     declared : digest of the part of the view's declaration that it was learnt under
-    until : the fitting moment, ISO 8601: nothing from after it counted; empty where every build learns anew
+    until : the fitting moment, ISO 8601: later rows did not count; empty where every build learns again
     categories : of ``by``, in the order of the columns; of a view from holdings, the items
     keywords : words whose texts are counted
-    topics : the words of each topic, the heaviest first; no word stands in two
+    topics : the words of each topic, the heaviest first; no word is in two
     """
 
     declared: str
@@ -38,7 +38,7 @@ def read_fitted(folder: Path) -> dict[str, FittedView]:
 
     Raises
     ------
-    StorageFailure : the file is damaged; a column would mean something else if it were learnt again unasked
+    StorageFailure : the file is damaged; to learn again without being asked would change the meaning of columns
     """
     path = folder / FITTED
     if not path.is_file():
@@ -65,7 +65,7 @@ def read_fitted(folder: Path) -> dict[str, FittedView]:
 
 
 def write_fitted(folder: Path, fitted: Mapping[str, FittedView]) -> None:
-    """Keep what each view has learnt."""
+    """Store what each view has learnt."""
     write_json(folder / FITTED, as_json(fitted))
 
 

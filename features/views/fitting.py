@@ -1,18 +1,18 @@
-"""Choose a view's categories, words and topics, on the rows that were known by the end of training time
+"""Choose a view's categories, words and topics, on the rows that were known by the end of training time.
 
-What came later has no say: a model of the past would know from its columns what was still to come. What was chosen
-stays until the declaration changes or somebody asks for another choice.
+Later rows do not count, since the columns of a model of the past would otherwise reveal them. The choice stays until
+the declaration changes or `--refit` is given.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 
 import duckdb
 
-from features.base.clock import iso
+from features.base.clock import iso, to_microseconds
 from features.base.database_engine import literal, quoted
 from features.base.errors import BadData
 from features.base.storage import digest_of
@@ -25,13 +25,12 @@ from features.views.text_features import WORD
 from features.views.topics import keywords_of, topics_of
 from features.views.view_checks import named_columns
 
-#: Words that stand in more than this share of the texts tell nothing; they are most often grammar.
+#: Words of more than this share of the texts are left out; they are most often grammar.
 _COMMON = 0.2
-#: What is longer is no word that people write, but a code or a line without spaces.
+#: Anything longer is a code or a line without spaces, and no word.
 _LONGEST = 30
-#: So many words and texts, at most, have a say in the topics.
+#: Greatest numbers of words and texts that topics are learnt from.
 _VOCABULARY, _TEXTS = 1_000, 20_000
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -66,28 +65,30 @@ def fit_views(
     *,
     until: datetime,
     kept: Mapping[str, FittedView] | None = None,
-    said: datetime | None = None,
+    declared_until: datetime | None = None,
 ) -> dict[str, FittingResult]:
     """Return what each view has learnt; those that have nothing to learn are left out.
 
     Parameters
     ----------
-    engine : knows the canonical tables, of those customers who may have a say
+    engine : with the canonical tables of the customers that may be used
     views : whose columns have passed `check_views`
     feeds : the declared feeds
     until : the fitting moment
-    kept : what was learnt before; it stands where the view is declared as it was
-    said : the fitting moment that is declared, if one is: a part of the declaration
+    kept : what was learnt before; reused where the view is declared as it was
+    declared_until : the declared fitting moment, if there is one: part of the declaration
 
     Raises
     ------
-    BadData : there is nothing to learn from by then, or a view's `where` cannot be worked out
+    BadData : there is nothing to learn from by then, or a view's `where` fails
     """
     learnt = {}
     for name, view in views.items():
         try:
-            found = _fit(engine, name, view, feeds, until=until, before=(kept or {}).get(name), said=said)
-        except (duckdb.ConversionException, duckdb.OutOfRangeException):  # nothing else of what is read here is cast
+            found = _fit(
+                engine, name, view, feeds, until=until, before=(kept or {}).get(name), declared_until=declared_until
+            )
+        except (duckdb.ConversionException, duckdb.OutOfRangeException):  # only `where` casts what is read here
             raise undecided(name) from None
         if found is not None:
             learnt[name] = found
@@ -116,7 +117,7 @@ def learn_views(
     for purpose in sorted({file.purpose_of(name) or "" for name in file.views}):
         data.allow(purpose=purpose or None)
         views = {name: view for name, view in file.views.items() if (file.purpose_of(name) or "") == purpose}
-        learnt |= fit_views(engine, views, feeds, until=until, kept=kept, said=file.fit.until)
+        learnt |= fit_views(engine, views, feeds, until=until, kept=kept, declared_until=file.fit.until)
     return learnt
 
 
@@ -128,14 +129,14 @@ def _fit(
     *,
     until: datetime,
     before: FittedView | None,
-    said: datetime | None,
+    declared_until: datetime | None,
 ) -> FittingResult | None:
     text = view.text if view.text is not None and view.text.is_fitted else None
     chosen = view.by is not None and not view.categories
     if not (text or chosen or (view.source == "holdings" and not view.items and not view.python)):
         return None
     parts = view.model_dump(mode="json", include={"source", "where", "by", "top", "text"})
-    declared = digest_of([parts, iso(said)] if said is not None and view.is_fitted else parts)
+    declared = digest_of([parts, iso(declared_until)] if declared_until is not None and view.is_fitted else parts)
     if view.is_fitted and before is not None and before.declared == declared:
         return FittingResult(before, _unseen(engine, view, feeds, before) if view.top else 0)
     if text is not None:
@@ -151,11 +152,11 @@ def _fit_categories(
         field = quoted(view.by.removeprefix("items."))
         select = f"SELECT DISTINCT CAST({field} AS VARCHAR) AS v FROM items WHERE {field} IS NOT NULL ORDER BY v"
         return FittedView(declared, categories=tuple(row[0] for row in engine.execute(select).fetchall()))
-    if view.top is None:  # all that there are: one that comes later is a column of zeros at every earlier cutoff
+    if view.top is None:  # all: a later category is a column of zeros at every earlier cutoff
         rows = engine.execute(f"{counted} GROUP BY category ORDER BY category").fetchall()
         return FittedView(declared, categories=tuple(row[0] for row in rows))
     rows = engine.execute(
-        f"{counted} AND happened <= {_micros(until)} AND known <= {_micros(until)}\n"
+        f"{counted} AND happened <= {to_microseconds(until)} AND known <= {to_microseconds(until)}\n"
         f"GROUP BY category ORDER BY n DESC, category LIMIT {view.top:d}"
     ).fetchall()
     if not rows:
@@ -165,7 +166,7 @@ def _fit_categories(
 
 def _unseen(engine: duckdb.DuckDBPyConnection, view: View, feeds: FeedsFile, fitted: FittedView) -> int:
     """Return the number of rows whose category came after the fitting moment."""
-    until = _micros(datetime.fromisoformat(fitted.until))
+    until = to_microseconds(datetime.fromisoformat(fitted.until))
     (found,) = engine.execute(
         f"""
         SELECT coalesce(sum(n), 0)
@@ -207,7 +208,7 @@ def _fit_text(
                list_distinct(string_split(trim(__words), ' ')) AS words
         FROM {rows.table}
         WHERE {rows.where} AND __words IS NOT NULL
-          AND epoch_us(event_time) <= {_micros(until)} AND epoch_us(known_at) <= {_micros(until)}
+          AND epoch_us(event_time) <= {to_microseconds(until)} AND epoch_us(known_at) <= {to_microseconds(until)}
         """
     )
     engine.execute(
@@ -252,7 +253,3 @@ def _nothing(name: str, what: str, until: datetime) -> BadData:
         where="features/views.yaml",
         hint="move `fit: {until: …}` to a later moment, or leave `top`, keywords and topics out",
     )
-
-
-def _micros(moment: datetime) -> int:
-    return (moment - _EPOCH) // timedelta(microseconds=1)

@@ -1,4 +1,4 @@
-"""Where a feature comes from: the columns of canonical tables, the feeds' columns behind them, the personal ones"""
+"""Where a feature comes from: the columns of canonical tables, the feeds' columns behind them, the personal ones."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from features.views.catalogue import Feature
 
 @dataclass(frozen=True)
 class Lineage:
-    """What stands behind the columns of the canonical tables.
+    """The feeds' columns behind those of the canonical tables.
 
     Parameters
     ----------

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import ibis
 
+from features.base.clock import DAY_US
 from features.config.views_file import Aggregate
 
 #: Numbers are added as decimals: the same sum in whatever order the engine's threads meet the rows.
@@ -15,7 +16,6 @@ EXACT = "decimal(38, 9)"
 ROUNDED = "decimal(18, 6)"
 #: One factor of a product is wider, so that DuckDB multiplies with 38 digits, and Spark has digits left for it.
 _WIDER = "decimal(19, 6)"
-_DAY = 86_400_000_000  # microseconds
 
 Kind = Literal[
     "rows", "filled", "sum", "min", "max", "nunique", "rounded", "squares", "first", "last", "earliest", "latest"
@@ -43,7 +43,7 @@ class Measure:
         return f"{self.kind} {self.column}{'' if self.span is None else f' {self.span}'}"
 
     @property
-    def whole(self) -> Measure:
+    def of_tile(self) -> Measure:
         """The same of a tile, which lies in a window or does not."""
         return Measure(self.column, self.kind, None)
 
@@ -60,9 +60,9 @@ def rounded(column: str) -> str:
 
 
 def measures_of(column: str, aggregate: Aggregate, span: int | None, longest: int) -> list[Measure]:
-    """Return the measures from which `combined` makes an aggregate.
+    """Return the measures from which `aggregate_of` computes an aggregate.
 
-    The last value is that of the longest window, for all windows that reach back to it.
+    The last value is looked up in the longest window, for every window that reaches back to it.
     """
     match aggregate:
         case "count":
@@ -77,21 +77,21 @@ def measures_of(column: str, aggregate: Aggregate, span: int | None, longest: in
             kinds: tuple[Kind, ...] = ("filled", "rounded", "squares")
             return [Measure(column, kind, span) for kind in kinds]
         case "trend":
-            return [part_of(column, span), part_of(column, 2 * (span or 0))]
+            return [compared(column, span), compared(column, 2 * (span or 0))]
         case "share":
-            return [part_of(column, span)]
+            return [compared(column, span)]
         case "last":
             return [Measure(column, "last", longest)]
         case "sum" | "min" | "max" | "nunique" | "first":
             return [Measure(column, aggregate, span)]
 
 
-def part_of(column: str, span: int | None) -> Measure:
+def compared(column: str, span: int | None) -> Measure:
     """Return what trends and shares compare: rows, or a column's sum."""
     return Measure(column, "rows" if column == "*" else "sum", span)
 
 
-def tiled(rows: Any, measure: Measure) -> Any:
+def of_rows(rows: Any, measure: Measure) -> Any:
     """Return a measure of the rows of a tile; counts are floats, which every engine adds to a float."""
     match measure.kind:
         case "rows":
@@ -121,9 +121,9 @@ def tiled(rows: Any, measure: Measure) -> Any:
             return value.sum()
 
 
-def merged(parts: Any, measure: Measure, *, where: Any = None) -> Any:
+def of_parts(parts: Any, measure: Measure, *, where: Any = None) -> Any:
     """Return a measure over a table of parts, each of which holds it for some of the rows."""
-    part = parts[measure.whole.name]
+    part = parts[measure.of_tile.name]
     match measure.kind:
         case "min" | "earliest" | "first":
             return part.min(where=where)
@@ -133,12 +133,12 @@ def merged(parts: Any, measure: Measure, *, where: Any = None) -> Any:
             return part.sum(where=where)
 
 
-def combined(long: Any, column: str, aggregate: Aggregate, span: int | None, longest: int) -> Any:
+def aggregate_of(long: Any, column: str, aggregate: Aggregate, span: int | None, longest: int) -> Any:
     """Return an aggregate over a table that holds its measures."""
     found = [long[measure.name] for measure in measures_of(column, aggregate, span, longest)]
     match aggregate:
         case "recency" | "tenure":
-            return (long.as_of - found[0]) / _DAY
+            return (long.as_of - found[0]) / DAY_US
         case "sum" | "min" | "max":
             return found[0].cast("float64")
         case "mean":

@@ -22,6 +22,7 @@ from features.consent.status import standing_select
 from features.identity.customer_tables import Columns
 from features.views.attributes import attributes_select, context_select, holdings_select, holdings_source
 from features.views.catalogue import (
+    DerivedColumn,
     Feature,
     attribute_features,
     consent_features,
@@ -33,7 +34,7 @@ from features.views.lineage import Lineage
 from features.views.measures import rounded
 from features.views.python_features import ORDER, PythonFeature, check_python, python_features, python_select
 from features.views.source_rows import cast, rows_for, source_select
-from features.views.text_features import TextColumn, counts, lengths
+from features.views.text_features import counts, lengths
 from features.views.view_checks import named_columns, python_types
 from features.views.windows import Windows, rounded_columns, windowed
 
@@ -165,18 +166,16 @@ def _windowed(name: str, view: View, feeds: FeedsFile, columns: Columns, learnt:
             hint="list `categories`, move `fit: {until: …}`, or leave the view out",
         )
     text = [*lengths(view.text.column), *counts(view.text.column, learnt)] if view.text else []
-    made = {column.name: column for column in text}
+    derived = {column.name: column for column in text}
     full = view.model_copy(update={"aggregates": {**view.aggregates, **_counted(text)}})
     aggregated = [column for column in full.aggregates if column != "*"]
-    numbers = [column for column in aggregated if column in made or columns[view.source][column]]
-    features = windowed_features(
-        name, full, by, feeds.company.currency, numeric=numbers, made={key: each.made for key, each in made.items()}
-    )
+    numbers = [column for column in aggregated if column in derived or columns[view.source][column]]
+    features = windowed_features(name, full, by, feeds.company.currency, numeric=numbers, derived=derived)
     rows = rows_for(view, feeds, named=named_columns(view))
     windows = windowed(name, full, categories=by, numeric=numbers, expiring=rows.expiring)
     sql = {
-        column: f"CAST({made[column].sql} AS DECIMAL(38, 9))"
-        if column in made
+        column: f"CAST({derived[column].sql} AS DECIMAL(38, 9))"
+        if column in derived
         else cast(column, numeric=column in numbers)
         for column in aggregated
     }
@@ -193,9 +192,9 @@ def _windowed(name: str, view: View, feeds: FeedsFile, columns: Columns, learnt:
     )
 
 
-def _counted(text: Sequence[TextColumn]) -> dict[str, list[Aggregate]]:
+def _counted(text: Sequence[DerivedColumn]) -> dict[str, list[Aggregate]]:
     """Return the words and topics of a view, each of which is counted in every window."""
-    return {column.name: ["sum"] for column in text if column.made.counted}
+    return {column.name: ["sum"] for column in text if column.counted}
 
 
 def _in_python(

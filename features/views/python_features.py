@@ -24,6 +24,7 @@ import ibis
 import ibis.expr.datatypes as dt
 import ibis.expr.operations as ops
 
+from features.base.clock import DAY_US
 from features.base.errors import BadConfiguration, Problem
 from features.base.workspace import Workspace
 from features.config.loading import did_you_mean
@@ -31,13 +32,12 @@ from features.config.views_file import ViewsFile
 from features.views.catalogue import Feature, FeatureType, feature_name
 from features.views.measures import EXACT
 
-_DAY = 86_400_000_000  # microseconds
 _KEYS = ("customer_id", "as_of")
 #: A text that grows from row to row in the order of time, feed and record; no two rows have the same.
 ORDER = "order"
-#: What every row says, whatever its table: microseconds since 1970, and how long before the cutoff it happened.
+#: Columns of every row, whatever its table: microseconds since 1970, and how long before the cutoff it happened.
 _OF_ROWS = {"customer_id": "string", "as_of": "int64", "event_time": "int64", "days_ago": "float64"}
-#: What depends on the order in which an engine meets the rows, or cannot be told an order on every engine.
+#: Operations that depend on the order of rows, which is not the same on every engine.
 _ORDERED = (ops.First, ops.Last, ops.Arbitrary, ops.ArrayCollect, ops.GroupConcat)
 _TYPES = {"int": "int64", "float": "float64", "string": "string"}
 
@@ -50,7 +50,7 @@ class PythonFeature:
     ----------
     name : of the function; the feature is called ``view__name_window``
     type, unit, description : of the feature
-    empty : the value where the expression gives none, because there are no rows
+    empty : the value where there are no rows
     compute : rows → an Ibis expression that aggregates them
     line : of the file in which the function stands
     """
@@ -78,8 +78,8 @@ def feature(
     """
 
     def declare(compute: Callable[[Any], Any]) -> PythonFeature:
-        told = description or (compute.__doc__ or "").strip().partition("\n")[0].rstrip(".")
-        return PythonFeature(compute.__name__, type, unit, told, empty, compute, compute.__code__.co_firstlineno)
+        sentence = description or (compute.__doc__ or "").strip().partition("\n")[0].rstrip(".")
+        return PythonFeature(compute.__name__, type, unit, sentence, empty, compute, compute.__code__.co_firstlineno)
 
     return declare
 
@@ -95,12 +95,12 @@ def load_functions(workspace: Workspace, views: ViewsFile) -> dict[str, PythonFe
 
 
 def load_python(path: Path, *, name: str) -> dict[str, PythonFeature]:
-    """Run a workspace's own file and return the features that it declares, in order.
+    """Run a workspace's Python file and return the features that it declares, in order.
 
     Parameters
     ----------
     path : the file; it is trusted as the workspace's code is
-    name : as ``features/views.yaml`` names it, for errors
+    name : of the file in ``features/views.yaml``, for errors
 
     Raises
     ------
@@ -108,7 +108,7 @@ def load_python(path: Path, *, name: str) -> dict[str, PythonFeature]:
     """
     if not path.is_file():
         raise BadConfiguration(
-            "python.no_file", f"there is no {name}", where="features/views.yaml", hint="create it, or mend `python:`"
+            "python.no_file", f"there is no {name}", where="features/views.yaml", hint="create it, or correct `python:`"
         )
     spec = importlib.util.spec_from_file_location(f"workspace_features_{abs(hash(path)):x}", path)
     if spec is None or spec.loader is None:
@@ -120,7 +120,10 @@ def load_python(path: Path, *, name: str) -> dict[str, PythonFeature]:
         spec.loader.exec_module(module)
     except Exception as error:
         raise BadConfiguration(
-            "python.fails", _told(error), where=f"{name}:{_line(error, path)}", hint="mend it, and run it with `python`"
+            "python.fails",
+            _message(error),
+            where=f"{name}:{_line(error, path)}",
+            hint="correct it, and run it with `python`",
         ) from error
     found = {value.name: value for value in vars(module).values() if isinstance(value, PythonFeature)}
     if not found:
@@ -135,7 +138,7 @@ def rows_table(columns: Mapping[str, str]) -> Any:
 
     Parameters
     ----------
-    columns : name → Ibis type of what the view's rows say
+    columns : name → Ibis type of the columns of the view's rows
 
     Examples
     --------
@@ -154,7 +157,7 @@ def check_python(
     ----------
     view : the view
     functions : those that it takes
-    columns : name → Ibis type of what the view's rows say
+    columns : name → Ibis type of the columns of the view's rows
     file : in which the functions stand, for errors
     """
     problems = []
@@ -164,11 +167,11 @@ def check_python(
         where = f"{file}:{function.line}"
         try:
             expression = function.compute(rows)
-        except Exception as error:  # noqa: BLE001 - whatever an author's function does wrong is told as its own
+        except Exception as error:  # noqa: BLE001 - any error of an author's function is reported as its own
             hint = "rows has the columns of the view's table; see features/README.md"
             if isinstance(error, AttributeError) and error.name:
                 hint = did_you_mean(str(error.name), sorted({*columns, *_OF_ROWS}))
-            problems.append(Problem("python.fails", f"view {view}: {function.name}: {_told(error)}", where, hint))
+            problems.append(Problem("python.fails", f"view {view}: {function.name}: {_message(error)}", where, hint))
             continue
         wrong = _wrong(function, expression, rows)
         if wrong is not None:
@@ -241,7 +244,7 @@ def python_select(
         customer_id=joined.customer_id,
         as_of=as_of,
         event_time=joined.event_time,
-        days_ago=(as_of - joined.event_time) / _DAY,
+        days_ago=(as_of - joined.event_time) / DAY_US,
     )
     rows = rows_table(columns)
     wide = spine
@@ -253,7 +256,7 @@ def python_select(
                 for function in functions
             }
         )
-        # The functions saw a stand-in; only here do rows come in, and they are those known by the cutoff.
+        # The functions were given an empty table; here it is replaced by the rows that were known by the cutoff.
         known = found.op().replace({rows.op(): seen.op()}).to_expr()
         wide = wide.left_join(known, list(_KEYS), rname="{name}__right").drop("customer_id__right", "as_of__right")
     empty = {
@@ -266,7 +269,7 @@ def python_select(
 
 
 def _wrong(function: PythonFeature, expression: Any, rows: Any) -> tuple[str, str, str] | None:
-    """Return what an expression may not be: code, message and hint; None where it may."""
+    """Return code, message and hint of what is wrong with an expression; None where nothing is."""
     if not isinstance(expression, ibis.expr.types.Scalar):
         what = type(expression).__name__
         return "python.no_aggregate", f"gives {what}, not one value a customer", "aggregate: rows.amount.sum()"
@@ -278,13 +281,17 @@ def _wrong(function: PythonFeature, expression: Any, rows: Any) -> tuple[str, st
             "use `where=` in the aggregate in place of filter or another table: only the rows given are known by then",
         )
     if node.find(ops.Impure):
-        return "python.impure", "asks the clock, chance or code of its own", "use rows.as_of and Ibis's own functions"
+        return (
+            "python.impure",
+            "uses the clock, random numbers or code of its own",
+            "use rows.as_of and Ibis's own functions",
+        )
     if node.find(ops.WindowFunction) or node.find(ops.Analytic):
         return "python.over_rows", "looks from one row at others (over, lag, rank)", "aggregate the rows instead"
     if node.find(_ORDERED):
         return "python.unordered", "depends on the order of rows", "the last value is `rows.COLUMN.argmax(rows.order)`"
     if not _fits(expression.type(), function.type):
-        return "python.type", f"gives {expression.type()}, and says {function.type}", "cast it, or mend `type=`"
+        return "python.type", f"gives {expression.type()}, but declares {function.type}", "cast it, or correct `type=`"
     return None
 
 
@@ -314,10 +321,10 @@ def _fits(found: dt.DataType, declared: FeatureType) -> bool:
             return bool(found.is_string())
 
 
-def _told(error: Exception) -> str:
-    """Return what went wrong; the message of an error that may quote a value is left out."""
-    told = type(error).__name__
-    return f"{told}: {error}" if isinstance(error, AttributeError | NameError | SyntaxError | ImportError) else told
+def _message(error: Exception) -> str:
+    """Return the error's name, and its message where that cannot quote a value."""
+    name = type(error).__name__
+    return f"{name}: {error}" if isinstance(error, AttributeError | NameError | SyntaxError | ImportError) else name
 
 
 def _line(error: Exception, path: Path) -> int:

@@ -1,4 +1,4 @@
-"""The rows that a view reads, as SQL: known when they were known, with nothing in them that came later"""
+"""The rows that a view reads, as SQL: each from when it was known, without anything that came later."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from features.config.loading import Lines
 from features.config.views_file import View
 from features.views.text_features import words_of
 
-#: Columns of holdings and interactions that tell of a moment after the row's own.
+#: Columns of interactions about a moment after the row's own.
 LATER = ("outcome", "outcome_time")
 
 
 @dataclass(frozen=True)
 class Rows:
-    """What a view reads.
+    """The rows that a view reads.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ def rows_for(view: View, feeds: FeedsFile, *, named: Collection[str]) -> Rows:
 
 
 def undecided(name: str) -> BadData:
-    """Return the error of a view whose `where` cannot be worked out for some row.
+    """Return the error of a view whose `where` fails for some row.
 
     Examples
     --------
@@ -64,9 +64,9 @@ def undecided(name: str) -> BadData:
     """
     return BadData(
         "view.where",
-        "`where` cannot be worked out: a value is not of the type that it is compared or cast to",
+        "`where` fails: a value is not of the type that it is compared or cast to",
         where=f"view {name}",
-        hint="say `try_cast` for `cast`, compare it as text, or leave such rows out with `where` of the feed",
+        hint="write `try_cast` for `cast`, compare it as text, or leave such rows out with `where` of the feed",
     )
 
 
@@ -142,8 +142,8 @@ def cast(column: str, *, numeric: bool) -> str:
 def _with_item(view: View, feeds: FeedsFile) -> str:
     """Return the table that a view reads, with the column of ``items`` that it goes by.
 
-    An item's first known word counts, and an event is seen under it only once both are known: no later catalogue
-    changes what was true. A catalogue without any time is taken to have been known always.
+    An item's first known value counts, and an event has it only once both are known, so that a later catalogue changes
+    nothing. A catalogue without any time counts as known always.
     """
     if not view.by or not view.by.startswith("items."):
         return view.source
@@ -166,7 +166,7 @@ def _with_item(view: View, feeds: FeedsFile) -> str:
 def _outcomes_as_known() -> str:
     """Return the interactions twice: without their outcome until it came, and with it from then on.
 
-    An outcome without a time is never shown, since nobody can say from when on it was known.
+    An outcome without a time is left out, since it is unknown from when on it was known.
     """
     return """(
         SELECT * REPLACE (CAST(NULL AS VARCHAR) AS outcome, CAST(NULL AS TIMESTAMPTZ) AS outcome_time),

@@ -1,8 +1,7 @@
 """Spark as the engine of the views, for what is too much for one machine: the same views, the same snapshots.
 
-DuckDB stays the door: it reads the canonical tables under the filter of consents, works out the rows of a view's
-source and hands them over as Parquet. Spark joins them with the cutoffs and aggregates, which is where the work grows,
-and hands the features back as Parquet.
+DuckDB reads the canonical tables under the filter of consents and writes the rows of a view's source as Parquet. Spark
+joins them with the cutoffs and aggregates, which is where the work grows, and writes the features as Parquet.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import duckdb
@@ -31,7 +30,7 @@ from features.views.plan import PlannedView
 from features.views.spark_dialect import tables_of, to_spark
 
 PATIENCE = 5.0  # seconds that a master may take to answer
-#: What makes Spark count as DuckDB does, whatever a cluster's own settings say.
+#: Makes Spark compute as DuckDB does, whatever the cluster's own settings.
 _ALIKE = {
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.ansi.enabled": "true",  # a number that is too large is an error, never a null
@@ -43,7 +42,7 @@ _OWN = {
     "spark.ui.showConsoleProgress": "false",
     "spark.sql.catalogImplementation": "in-memory",
 }
-#: An error in Spark's log would quote rows; what went wrong is said by ours.
+#: An error in Spark's log would quote rows; ours describe it without.
 _SILENCE = """\
 rootLogger.level = off
 rootLogger.appenderRef.stderr.ref = stderr
@@ -57,8 +56,25 @@ _TYPES = {
 }
 
 
+class _Library(NamedTuple):
+    """What is used of pyspark: its sessions, the error of a number out of range, and all errors."""
+
+    session: Any
+    out_of_range: type[Exception]
+    failures: tuple[type[Exception], type[Exception]]
+
+
+def _load_spark() -> _Library:
+    """Import pyspark, which is optional."""
+    from py4j.protocol import Py4JError
+    from pyspark.errors import ArithmeticException, PySparkException
+    from pyspark.sql import SparkSession
+
+    return _Library(SparkSession, ArithmeticException, (PySparkException, Py4JError))
+
+
 class Spark:
-    """A session of Spark, and the folder through which it and DuckDB hand each other tables.
+    """A session of Spark, and the folder through which it and DuckDB exchange tables.
 
     Parameters
     ----------
@@ -75,7 +91,7 @@ class Spark:
     def rows(self, engine: duckdb.DuckDBPyConnection, view: PlannedView) -> str:
         """Compute a view; return the relation of its rows in DuckDB, there until the next view is computed.
 
-        A view whose SQL Spark might understand otherwise is computed by DuckDB.
+        A view whose SQL may mean something else to Spark is computed by DuckDB.
 
         Raises
         ------
@@ -90,7 +106,7 @@ class Spark:
         for table in sorted(tables_of(view.select)):
             path = self.folder / f"{table}.parquet"
             try:
-                stream_parquet(engine.sql(_handed_over(engine, table)).to_arrow_reader(), path)
+                stream_parquet(engine.sql(_exchanged(engine, table)).to_arrow_reader(), path)
             except (duckdb.ConversionException, duckdb.OutOfRangeException):
                 raise too_large(engine, view) from None
             self._session.read.schema(_schema(engine, table)).parquet(path.as_uri()).createOrReplaceTempView(table)
@@ -99,7 +115,7 @@ class Spark:
         return f"read_parquet({literal(str(result / '*.parquet'))})"
 
     def statement(self, engine: duckdb.DuckDBPyConnection, view: PlannedView) -> str | None:
-        """Return what Spark is asked for a view whose source is known, or None where the view stays with DuckDB."""
+        """Return Spark's SQL of a view whose source is known, or None where DuckDB computes the view."""
         if view.expression is not None:
             return str(ibis.to_sql(view.expression, dialect=ibis.pyspark.name))
         numbers = {
@@ -111,14 +127,12 @@ class Spark:
         return to_spark(view.select, numbers=numbers)
 
     def _run(self, statement: str, result: Path, view: PlannedView, engine: duckdb.DuckDBPyConnection) -> None:
-        from py4j.protocol import Py4JError
-        from pyspark.errors import ArithmeticException, PySparkException
-
+        library = _load_spark()
         try:
             self._session.sql(statement).write.parquet(result.as_uri(), mode="overwrite")
-        except ArithmeticException:
+        except library.out_of_range:
             raise too_large(engine, view) from None
-        except (PySparkException, Py4JError) as error:
+        except library.failures as error:
             raise StorageFailure(
                 "spark.failed",
                 f"Spark could not compute it ({type(error).__name__})",
@@ -131,12 +145,12 @@ class Spark:
 def open_spark(settings: SparkSettings, *, folder: Path) -> Iterator[Spark]:
     """Yield Spark, on this machine or on the cluster that the settings name.
 
-    A session that is already there, as in a notebook, lends its cluster and is left as it was.
+    A session that is already there, as in a notebook, shares its cluster and is not changed.
 
     Parameters
     ----------
     settings : the master and its memory
-    folder : for what is handed over and what does not fit into memory; it is removed at the end
+    folder : for exchanged tables and what does not fit into memory; it is removed at the end
 
     Raises
     ------
@@ -144,9 +158,7 @@ def open_spark(settings: SparkSettings, *, folder: Path) -> Iterator[Spark]:
     Unreachable : the master does not answer
     """
     refuse_without_spark()
-    from pyspark.sql import SparkSession
-
-    active = SparkSession.getActiveSession()
+    active = _load_spark().session.getActiveSession()
     session = active.newSession() if active is not None else _started(settings, folder)
     try:
         yield Spark(session, folder.resolve() / "exchange")
@@ -182,9 +194,6 @@ def refuse_without_spark() -> None:
 
 
 def _started(settings: SparkSettings, folder: Path) -> Any:
-    from pyspark.errors import PySparkException
-    from pyspark.sql import SparkSession
-
     refuse_a_silent_master(settings.master)
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     logging.getLogger("SQLQueryContextLogger").setLevel(logging.CRITICAL + 1)  # it would quote rows
@@ -202,12 +211,10 @@ def _started(settings: SparkSettings, folder: Path) -> Any:
     }
     if settings.is_local:
         options |= {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"}
-    builder = SparkSession.builder.master(settings.master).appName("nextbest")
-    for name, value in options.items():
-        builder = builder.config(name, value)
+    library = _load_spark()
     try:
-        return builder.getOrCreate()
-    except (PySparkException, OSError) as error:
+        return library.session.builder.master(settings.master).appName("nextbest").config(map=options).getOrCreate()
+    except (*library.failures, OSError) as error:
         raise Unreachable(
             "spark.not_started",
             f"Spark does not start ({type(error).__name__})",
@@ -217,7 +224,7 @@ def _started(settings: SparkSettings, folder: Path) -> Any:
 
 
 def refuse_a_silent_master(master: str) -> None:
-    """Ask a cluster's port before Spark does, which would ask for minutes."""
+    """Refuse a cluster whose port does not answer, for which Spark would wait minutes."""
     address = urlsplit(master)
     if address.scheme != "spark" or address.hostname is None:
         return
@@ -232,8 +239,8 @@ def refuse_a_silent_master(master: str) -> None:
         ) from None
 
 
-def _handed_over(engine: duckdb.DuckDBPyConnection, table: str) -> str:
-    """Return SQL of a table as Spark gets it: text, numbers and times; all else as the text that a feature would be."""
+def _exchanged(engine: duckdb.DuckDBPyConnection, table: str) -> str:
+    """Return SQL of a table for Spark: text, numbers and times; all else as text, as in features."""
     columns = ", ".join(
         f"CAST({quoted(name)} AS {kind}) AS {quoted(name)}" for name, (kind, _) in _columns(engine, table).items()
     )
@@ -241,12 +248,12 @@ def _handed_over(engine: duckdb.DuckDBPyConnection, table: str) -> str:
 
 
 def _schema(engine: duckdb.DuckDBPyConnection, table: str) -> str:
-    """Return a handed over table's columns as Spark declares them, so that it need not look into the files for them."""
+    """Return the columns of an exchanged table as Spark declares them, so that it need not infer them."""
     return ", ".join(f"`{name.replace('`', '``')}` {kind}" for name, (_, kind) in _columns(engine, table).items())
 
 
 def _columns(engine: duckdb.DuckDBPyConnection, table: str) -> dict[str, tuple[str, str]]:
-    """Return the type of each column of a table as it is handed over, in DuckDB and in Spark."""
+    """Return the type of each column of an exchanged table, in DuckDB and in Spark."""
 
     def types(kind: str) -> tuple[str, str]:
         if kind.startswith("DECIMAL"):

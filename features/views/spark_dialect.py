@@ -1,4 +1,4 @@
-"""DuckDB SQL of a view → Spark SQL that gives the same; what was not shown to be the same is not translated."""
+"""DuckDB SQL of a view → Spark SQL with the same result; only what a test compares is translated."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Collection
 import sqlglot
 from sqlglot import exp
 
-#: What a statement may hold: of each of these a test shows that Spark gives what DuckDB gives.
+#: What a statement may contain; for each of these a test compares Spark with DuckDB.
 _SAME: tuple[type[exp.Expression], ...] = (
     *(exp.Select, exp.From, exp.Join, exp.Where, exp.Group, exp.With, exp.CTE, exp.Subquery),
     *(exp.Table, exp.TableAlias, exp.Column, exp.Identifier, exp.Alias, exp.Star),
@@ -24,7 +24,7 @@ _OURS = ("size", "filter")
 
 
 def to_spark(select: str, *, numbers: Collection[str] = ()) -> str | None:
-    """Return the statement for Spark, or None where it holds something that Spark might understand otherwise.
+    """Return the statement for Spark, or None where it contains something that may mean something else to Spark.
 
     Parameters
     ----------

@@ -1,13 +1,12 @@
-"""Texts as numbers: how long they are, which words and topics stand in them; SQL that every engine reads alike"""
+"""Numbers of texts: their length, and which words and topics they hold, as SQL of every engine."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from features.base.database_engine import literal, quoted
 from features.config.canonical import category_name
-from features.views.catalogue import Made
+from features.views.catalogue import DerivedColumn
 from features.views.fitted import FittedView
 
 #: A text's words, each between spaces of its own; what stands around an @ (an address) is no word.
@@ -17,22 +16,6 @@ _WORDS = (
 )
 #: A word that may become a column: letters alone, in any script, so that no number of anybody's stands as one.
 WORD = r"[\p{L}\p{M}]+"
-
-
-@dataclass(frozen=True)
-class TextColumn:
-    """A number that is made of a text.
-
-    Parameters
-    ----------
-    name : under which a view aggregates it, such as ``text.words``
-    sql : of its value, over `words_of` as ``__words`` and the text as ``__text``; null where there is no text
-    made : what it is
-    """
-
-    name: str
-    sql: str
-    made: Made
 
 
 def words_of(column: str) -> str:
@@ -48,8 +31,10 @@ def words_of(column: str) -> str:
     return _WORDS.format(quoted(column))
 
 
-def lengths(column: str) -> list[TextColumn]:
+def lengths(column: str) -> list[DerivedColumn]:
     """Return the numbers that need no vocabulary: how many characters and words a text has.
+
+    Their SQL, as that of `counts`, reads the text as ``__text`` and its `words_of` as ``__words``.
 
     Examples
     --------
@@ -57,27 +42,33 @@ def lengths(column: str) -> list[TextColumn]:
     ['note.characters', 'note.words']
     """
     return [
-        TextColumn(f"{column}.characters", "length(__text)", Made("characters", f"characters of {column}", column)),
-        TextColumn(f"{column}.words", _times("[^ ]+"), Made("words", f"words of {column}", column)),
+        DerivedColumn(unit, f"{unit} of {column}", column, name=f"{column}.{unit}", sql=sql)
+        for unit, sql in (("characters", "length(__text)"), ("words", _times("[^ ]+")))
     ]
 
 
-def counts(column: str, fitted: FittedView) -> list[TextColumn]:
+def counts(column: str, fitted: FittedView) -> list[DerivedColumn]:
     """Return one number a keyword (whether it stands in the text) and a topic (how many of its words do)."""
     return [
         *(
-            TextColumn(
-                f"{column}.keyword.{category_name(word)}",
-                f"CASE WHEN contains(__words, {literal(f' {word} ')}) THEN 1 WHEN __words IS NOT NULL THEN 0 END",
-                Made("texts", f"number of texts with the word {word!r} in {column}", column, counted=True),
+            DerivedColumn(
+                "texts",
+                f"number of texts with the word {word!r} in {column}",
+                column,
+                counted=True,
+                name=f"{column}.keyword.{category_name(word)}",
+                sql=f"CASE WHEN contains(__words, {literal(f' {word} ')}) THEN 1 WHEN __words IS NOT NULL THEN 0 END",
             )
             for word in fitted.keywords
         ),
         *(
-            TextColumn(
-                f"{column}.topic.{topic_name(words)}",
-                _times("|".join(words)),
-                Made("words", f"number of words of {column} such as {', '.join(words[:5])}", column, counted=True),
+            DerivedColumn(
+                "words",
+                f"number of words of {column} such as {', '.join(words[:5])}",
+                column,
+                counted=True,
+                name=f"{column}.topic.{topic_name(words)}",
+                sql=_times("|".join(words)),
             )
             for words in fitted.topics
         ),
@@ -85,7 +76,7 @@ def counts(column: str, fitted: FittedView) -> list[TextColumn]:
 
 
 def topic_name(words: Sequence[str]) -> str:
-    """Return what a topic is called: its two heaviest words, so that a topic learnt again has another name.
+    """Return what a topic is called: its two heaviest words, so that a topic that is learnt again has another name.
 
     Examples
     --------
@@ -96,6 +87,6 @@ def topic_name(words: Sequence[str]) -> str:
 
 
 def _times(pattern: str) -> str:
-    """Return SQL of how many words match; words are letters and digits, so that nothing in `pattern` is taken amiss."""
+    """Return SQL of how many words match; words are letters and digits, so `pattern` needs no escaping."""
     marked = f"regexp_replace(__words, {literal(f' ({pattern}) ')}, '|', 'g')"
     return f"length(regexp_replace({marked}, '[^|]+', '', 'g'))"

@@ -1,4 +1,4 @@
-"""Rows in tiles: what no window of any cutoff tells apart is aggregated once, and every window is made of tiles."""
+"""Tiles: rows that every window of every cutoff has or lacks together are aggregated once; windows add up tiles."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Any
 
 import ibis
 
-from features.views.measures import Measure, tiled
+from features.base.clock import DAY_US
+from features.views.measures import Measure, of_rows
 
-_DAY = 86_400_000_000  # microseconds
 _LONG_AGO = -(1 << 62)
 
 
 def segments(cutoffs: Any, *, spans: Sequence[int], all_history: bool) -> Any:
-    """Return the segments of time between the edges of all windows, a row for each day that a segment touches.
+    """Return the segments of time between the edges of all windows, one row for each day of a segment.
 
     Parameters
     ----------
@@ -33,56 +33,56 @@ def segments(cutoffs: Any, *, spans: Sequence[int], all_history: bool) -> Any:
     from_then = ibis.window(order_by=[ibis.desc(joined.edge)], preceding=(None, 0))
     found = joined.select("edge", after=joined.edge.max().over(before), shown=joined.as_of.min().over(from_then))
     if all_history:
-        first = ibis.ifelse(found.after.isnull(), found.edge // _DAY, found.after // _DAY)
+        first = ibis.ifelse(found.after.isnull(), found.edge // DAY_US, found.after // DAY_US)
         found = found.select("edge", "shown", after=found.after.fill_null(_LONG_AGO), first=first)
     else:
         found = found.filter(found.after.notnull())
-        found = found.select("edge", "shown", "after", first=found.after // _DAY)
-    return found.select("edge", "shown", "after", day=ibis.range(found.first, found.edge // _DAY + 1).unnest())
+        found = found.select("edge", "shown", "after", first=found.after // DAY_US)
+    return found.select("edge", "shown", "after", day=ibis.range(found.first, found.edge // DAY_US + 1).unnest())
 
 
-def placed(source: Any, cutoffs: Any, *, spans: Sequence[int], all_history: bool) -> Any:
-    """Return the rows of the source that some window shows, each with its segment.
+def rows_by_segment(source: Any, cutoffs: Any, *, spans: Sequence[int], all_history: bool) -> Any:
+    """Return the rows of the source that lie in some window, each with its segment.
 
-    ``late`` is when a row became known, if that is after the first cutoff that would show it otherwise.
+    ``late`` is when a row became known, if that is after the first cutoff whose windows contain it.
     """
     there = segments(cutoffs, spans=spans, all_history=all_history)
-    day = source.event_time // _DAY
+    day = source.event_time // DAY_US
     if all_history:
         origin = there.aggregate(origin=there.day.min())
-        # An outer join stays where it is; an inner one is joined last, when a row has met all days of its segment.
+        # DuckDB keeps the place of an outer join; an inner one would come last, after rows were joined with all days.
         source = source.left_join(origin, ibis.literal(True))
-        day = ibis.greatest(source.event_time // _DAY, source.origin)
+        day = ibis.greatest(source.event_time // DAY_US, source.origin)
     within = [day == there.day, source.event_time > there.after, source.event_time <= there.edge]
     rows = source.join(there, within).drop("after", "day")
     return rows.mutate(late=ibis.ifelse(rows.known_at > rows.shown, rows.known_at, ibis.null("int64")))
 
 
 def tiles_of(rows: Any, measures: Sequence[Measure], *, by: Sequence[str]) -> Any:
-    """Return the measures of the rows of each tile: of one customer, one segment, and one moment of becoming known.
+    """Return the measures of each tile: the rows of one customer and segment that became known at one moment.
 
     Parameters
     ----------
-    rows : as `placed` returns them
-    measures : what is asked for; of which window does not matter here
-    by : further columns that tell tiles apart
+    rows : as `rows_by_segment` returns them
+    measures : to compute, whatever their windows
+    by : further columns that distinguish tiles
     """
-    found = {measure.whole.name: tiled(rows, measure.whole) for measure in measures}
+    found = {measure.of_tile.name: of_rows(rows, measure.of_tile) for measure in measures}
     return rows.group_by(["customer_id", "edge", "late", *by]).aggregate(**found)
 
 
-def newest_of(rows: Any, column: str, *, by: Sequence[str]) -> Any:
-    """Return how many rows of each tile hold the newest of their equal values, and until when.
+def distinct_tiles(rows: Any, column: str, *, by: Sequence[str]) -> Any:
+    """Return how many rows of each tile are the newest of their value, and until when, to count distinct values.
 
-    As of a cutoff, one row of each value is the newest that is known, and a window that holds the value holds that row.
-    A row is the newest from when it is known until a later one of the same value is: so distinct values are counted by
-    adding.
+    As of a cutoff, one known row of each value is the newest, and every window that contains the value contains that
+    row. A row is the newest from when it is known until a later row of the same value is. So distinct values of a
+    window are the sum of the newest rows of its tiles.
 
     Parameters
     ----------
-    rows : as `placed` returns them
+    rows : as `rows_by_segment` returns them
     column : whose values are counted
-    by : further columns that tell tiles apart
+    by : further columns that distinguish tiles
     """
     rows = rows.filter(rows[column].notnull())
     rows = rows.mutate(visible=ibis.greatest(rows.event_time, rows.known_at))
@@ -94,8 +94,8 @@ def newest_of(rows: Any, column: str, *, by: Sequence[str]) -> Any:
     return rows.group_by(["customer_id", "edge", "late", "until", *by]).aggregate(newest=rows.count().cast("float64"))
 
 
-def seen_at(tiles: Any, cutoffs: Any, *, reach: int | None) -> Any:
-    """Return the tiles that each cutoff shows, as far back as `reach` (microseconds; None for all history)."""
+def visible_tiles(tiles: Any, cutoffs: Any, *, reach: int | None) -> Any:
+    """Return the tiles that are known at each cutoff, as far back as `reach` (microseconds; None for all history)."""
     within = [tiles.edge <= cutoffs.as_of, tiles.late.isnull() | (tiles.late <= cutoffs.as_of)]
     if reach is not None:
         within.append(tiles.edge > cutoffs.as_of - reach)

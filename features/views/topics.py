@@ -1,4 +1,4 @@
-"""Which words of texts say something of their own, and which belong together: keywords and topics"""
+"""Keywords and topics: which words of texts differ from each other, and which are used together."""
 
 from __future__ import annotations
 
@@ -6,13 +6,17 @@ import warnings
 from collections.abc import Sequence
 
 import numpy as np
+from scipy.sparse import csr_matrix
+from sklearn.decomposition import NMF
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.feature_extraction.text import TfidfTransformer
 
-#: Two words that stand together in more than this share of their texts say the same: one of them is enough.
+#: Of two words that share more than this part of their texts, one is enough.
 _ALIKE = 0.8
 
 
 def keywords_of(pairs: Sequence[tuple[int, str]], vocabulary: Sequence[str], *, keywords: int) -> tuple[str, ...]:
-    """Return the first words of a vocabulary that each say something of their own.
+    """Return the first words of a vocabulary that are each used in other texts than those before.
 
     Parameters
     ----------
@@ -36,7 +40,7 @@ def keywords_of(pairs: Sequence[tuple[int, str]], vocabulary: Sequence[str], *, 
 def topics_of(
     pairs: Sequence[tuple[int, str]], vocabulary: Sequence[str], *, topics: int
 ) -> tuple[tuple[str, ...], ...]:
-    """Return the words of each topic, the heaviest first; every word stands in the topic that uses it most, or in none.
+    """Return the words of each topic, the heaviest first; every word is in the topic that uses it most, or in none.
 
     Parameters
     ----------
@@ -48,10 +52,6 @@ def topics_of(
     ----------
     Lee and Seung (1999), Learning the parts of objects by non-negative matrix factorization.
     """
-    from scipy.sparse import csr_matrix  # takes a second, and most workspaces have no texts
-    from sklearn.decomposition import NMF
-    from sklearn.exceptions import ConvergenceWarning
-
     column = {word: number for number, word in enumerate(vocabulary)}
     texts = {text: number for number, text in enumerate(dict.fromkeys(text for text, _ in pairs))}
     stands = csr_matrix(
@@ -59,13 +59,10 @@ def topics_of(
         shape=(len(texts), len(vocabulary)),
     )
     count = min(topics, len(texts), len(vocabulary))
-    rare = np.log((1 + len(texts)) / (1 + np.asarray(stands.sum(axis=0)).ravel())) + 1  # inverse document frequency
-    weighed = stands.multiply(rare).tocsr()
-    lengths = np.sqrt(np.asarray(weighed.multiply(weighed).sum(axis=1)).ravel())
     model = NMF(n_components=count, init="nndsvda", random_state=0, max_iter=300, tol=1e-3)
-    with warnings.catch_warnings(), np.errstate(invalid="ignore"):  # its error is a difference, at times below zero
-        warnings.simplefilter("ignore", ConvergenceWarning)  # a choice, not an estimate: where it stops it is kept
-        parts = model.fit_transform(weighed.multiply(1 / lengths[:, None]).tocsr())
+    with warnings.catch_warnings(), np.errstate(invalid="ignore"):  # its error may be below zero by rounding
+        warnings.simplefilter("ignore", ConvergenceWarning)  # a choice of words, no estimate: it may stop early
+        parts = model.fit_transform(TfidfTransformer().fit_transform(stands))
     weights = model.components_ * parts.sum(axis=0)[:, None]
     best = weights.argmax(axis=0)
     found = [

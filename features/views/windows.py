@@ -17,13 +17,13 @@ from features.views.measures import (
     EXACT,
     ROUNDED,
     Measure,
-    combined,
+    aggregate_of,
+    compared,
     measures_of,
-    merged,
-    part_of,
+    of_parts,
     rounded,
 )
-from features.views.tiles import newest_of, placed, seen_at, tiles_of
+from features.views.tiles import distinct_tiles, rows_by_segment, tiles_of, visible_tiles
 
 _KEYS = ("customer_id", "as_of")
 
@@ -35,15 +35,15 @@ class Windows:
     Parameters
     ----------
     whole : the features over the tables ``source``, ``cutoffs`` and ``spine``
-    tiles : tables by name over ``source`` and ``cutoffs``, which hold for all cutoffs
-    rest : the features over those tables, ``cutoffs`` and ``spine``, which may be of some of the cutoffs
-    said : what it was made of; its SQL names inner tables otherwise in every process
+    tiles : tables by name over ``source`` and ``cutoffs``, the same for all cutoffs
+    rest : the features over those tables, and ``cutoffs`` and ``spine`` of some or all cutoffs
+    key : text of all that it was compiled from; equal keys are equal windows, while the SQL differs by process
     """
 
     whole: Any
     tiles: Mapping[str, Any]
     rest: Any
-    said: str = ""
+    key: str = ""
 
     @cached_property
     def statement(self) -> str:
@@ -59,9 +59,9 @@ class Windows:
 
 @dataclass(frozen=True)
 class _Declared:
-    """A view that is known by what it says."""
+    """A view that is hashed and compared by its JSON, for the cache."""
 
-    said: str
+    key: str
     view: View = field(compare=False)
 
 
@@ -92,7 +92,7 @@ def windowed(
     return _windowed(name, declared, tuple(categories), tuple(numeric), expiring)
 
 
-@lru_cache(maxsize=256)  # to compile a large view takes a second, and a process plans the same ones again and again
+@lru_cache(maxsize=256)  # a large view takes a second to compile, and a process plans the same views repeatedly
 def _windowed(
     name: str, declared: _Declared, categories: tuple[str, ...], numeric: tuple[str, ...], expiring: bool
 ) -> Windows:
@@ -108,24 +108,26 @@ def _windowed(
     made = _tiles(view, source, cutoffs, by=["category"] if categories else [], expiring=expiring)
     held = {name: ibis.table(table.schema(), name=name) for name, table in made.items()}
     whole, rest = (_features(name, view, tables, source, cutoffs, categories) for tables in (made, held))
-    return Windows(whole, made, rest, repr((name, declared.said, categories, numeric, expiring)))
+    return Windows(whole, made, rest, repr((name, declared.key, categories, numeric, expiring)))
 
 
 def rounded_columns(view: View) -> list[str]:
-    """Return the columns that the view also wants to the millionth."""
+    """Return the columns that the view needs rounded to the millionth too."""
     return [column for column, aggregates in view.aggregates.items() if "std" in aggregates]
 
 
 def _tiles(view: View, source: Any, cutoffs: Any, *, by: list[str], expiring: bool) -> dict[str, Any]:
     """Return the tables of tiles by name: of all measures but distinct values, and of those of each column."""
     asked, spans = _measures(view), _spans(view)
-    rows = placed(source, cutoffs, spans=spans, all_history=any(measure.span is None for measure in asked))
+    rows = rows_by_segment(source, cutoffs, spans=spans, all_history=any(measure.span is None for measure in asked))
     if expiring:
         rows = rows.rename(until="known_until")
     measures = [measure for measure in asked if measure.kind != "nunique"]
     tables = {"tiles": tiles_of(rows, measures, by=[*by, "until"] if expiring else by)}
     if not expiring:
-        tables |= {f"newest_{number}": newest_of(rows, column, by=by) for number, column in enumerate(_counted(view))}
+        tables |= {
+            f"newest_{number}": distinct_tiles(rows, column, by=by) for number, column in enumerate(_counted(view))
+        }
     return tables
 
 
@@ -137,11 +139,11 @@ def _features(
     asked = _measures(view)
     reach = None if any(measure.span is None for measure in asked) else max(_spans(view))
     measures = [measure for measure in asked if measure.kind != "nunique"]
-    long = _in_rings(seen_at(tables["tiles"], cutoffs, reach=reach), measures, _spans(view), by=by)
+    long = _in_rings(visible_tiles(tables["tiles"], cutoffs, reach=reach), measures, _spans(view), by=by)
     for number, column in enumerate(_counted(view)):
         spans = [measure.span for measure in asked if measure.kind == "nunique" and measure.column == column]
         if f"newest_{number}" in tables:
-            newest = seen_at(tables[f"newest_{number}"], cutoffs, reach=max(span or 0 for span in spans))
+            newest = visible_tiles(tables[f"newest_{number}"], cutoffs, reach=max(span or 0 for span in spans))
             counts = {
                 Measure(column, "nunique", span).name: newest.newest.sum(where=newest.edge > newest.as_of - span).cast(
                     "int64"
@@ -171,17 +173,17 @@ def _features(
     )
 
 
-def _in_rings(seen: Any, measures: Sequence[Measure], spans: Sequence[int], *, by: Sequence[str]) -> Any:
-    """Return the measures of all windows, from those of the rings between each window and the next longer one."""
-    inside = [(seen.edge > seen.as_of - span, place) for place, span in enumerate(spans)]
+def _in_rings(visible: Any, measures: Sequence[Measure], spans: Sequence[int], *, by: Sequence[str]) -> Any:
+    """Return the measures of all windows, from those of the rings between a window and the next longer one."""
+    inside = [(visible.edge > visible.as_of - span, place) for place, span in enumerate(spans)]
     ring = ibis.cases(*inside, else_=len(spans)) if spans else ibis.literal(0)
-    seen = seen.mutate(ring=ring)
-    each = {measure.whole.name: measure.whole for measure in measures}
-    rings = seen.group_by([*by, "ring"]).aggregate(
-        shown=seen.count(), **{name: merged(seen, measure) for name, measure in each.items()}
+    visible = visible.mutate(ring=ring)
+    each = {measure.of_tile.name: measure.of_tile for measure in measures}
+    rings = visible.group_by([*by, "ring"]).aggregate(
+        shown=visible.count(), **{name: of_parts(visible, measure) for name, measure in each.items()}
     )
     found = {
-        measure.name: merged(
+        measure.name: of_parts(
             rings, measure, where=None if measure.span is None else rings.ring <= spans.index(measure.span)
         )
         for measure in measures
@@ -193,7 +195,7 @@ def _in_rings(seen: Any, measures: Sequence[Measure], spans: Sequence[int], *, b
 
 
 def _rows_at(source: Any, cutoffs: Any) -> Any:
-    """Return the rows that each cutoff shows, where they may be gone at a later one."""
+    """Return the rows that are known at each cutoff, where a row may expire."""
     known = [source.event_time <= cutoffs.as_of, source.known_at <= cutoffs.as_of]
     return source.join(cutoffs, [*known, source.known_until.isnull() | (source.known_until > cutoffs.as_of)])
 
@@ -251,7 +253,7 @@ def _outputs(name: str, view: View, categories: Sequence[str]) -> dict[str, Aggr
 
 def _renamed(long: Any, name: str, view: View) -> Any:
     return long.select(
-        *_KEYS, **{output: combined(long, *what, _longest(view)) for output, what in _named(view, name).items()}
+        *_KEYS, **{output: aggregate_of(long, *what, _longest(view)) for output, what in _named(view, name).items()}
     )
 
 
@@ -262,10 +264,13 @@ def _spread(long: Any, name: str, view: View, categories: Sequence[str]) -> Any:
         part.name: part
         for column, aggregate, span in _asked(view)
         if aggregate == "share"
-        for part in [part_of(column, span)]
+        for part in [compared(column, span)]
     }
     finished = long.select(
-        *_KEYS, "category", *parts, **{output: combined(long, *what, _longest(view)) for output, what in single.items()}
+        *_KEYS,
+        "category",
+        *parts,
+        **{output: aggregate_of(long, *what, _longest(view)) for output, what in single.items()},
     )
     spread = {}
     for category in categories:
@@ -274,7 +279,7 @@ def _spread(long: Any, name: str, view: View, categories: Sequence[str]) -> Any:
             _named(view, ""), _named(view, name, category).items(), strict=True
         ):
             if aggregate == "share":
-                part = finished[part_of(column, span).name]
+                part = finished[compared(column, span).name]
                 whole = part.sum().cast("float64")
                 spread[output] = part.max(where=its).fill_null(0).cast("float64") / whole.nullif(0)
             else:

@@ -120,7 +120,7 @@ def _listed(features: Sequence[Feature]) -> Iterator[str]:
 
 
 def _described(found: FeatureDescription) -> Iterator[str]:
-    feature, now = found.feature, found.held.now
+    feature, now = found.feature, found.profile.now
     yield f"{feature.name}: {feature.description}"
     yield f"  {feature.type}{f', {feature.unit}' if feature.unit else ''}; view {feature.view}, {found.rule}"
     whose = [f"owner {feature.owner}" if feature.owner else "", f"for {feature.purpose}" if feature.purpose else ""]
@@ -137,18 +137,18 @@ def _described(found: FeatureDescription) -> Iterator[str]:
     )
     yield f"  {now.rows} customers, {now.missing:.1%} of them without a value, {now.distinct} different values"
     yield from _values(found)
-    drift = found.held.drift[-1]
+    drift = found.profile.drift[-1]
     yield f"  drift against {found.reference:%Y-%m-%d}: " + ("nobody can say" if drift is None else f"{drift:.3f}")
-    yield from (f"  note: {remark}" for remark in found.held.remarks)
+    yield from (f"  note: {remark}" for remark in found.profile.remarks)
 
 
 def _values(found: FeatureDescription) -> Iterator[str]:
-    quantiles: Any = found.held.now.quantiles
+    quantiles: Any = found.profile.now.quantiles
     if quantiles:
         low, half, high = (number(value) for value in quantiles)
         yield f"  5 % up to {low}, half up to {half}, 95 % up to {high}"
-    bars = found.held.now.bars
-    if not bars and found.held.now.filled:
+    bars = found.profile.now.bars
+    if not bars and found.profile.now.filled:
         yield "  no value is shown: it would tell of somebody"
     width = max((len(bar.label) for bar in bars), default=0)
     most = max((bar.share for bar in bars), default=1.0)

@@ -28,7 +28,7 @@ def reconcile(
 ) -> None:
     """Hold the whole online store against the last build's snapshots, and mend what differs."""
     terminal = Terminal(as_json=as_json)
-    done = hold(workspace_of(workspace), mending=not dry_run, now=system_clock())
+    done = hold(workspace_of(workspace), repair=not dry_run, now=system_clock())
     problems = [] if not done.still_wrong else [_differs(done)]
     views = {view.view: _difference(view) for view in done.found}
     document = {"views": views, "different": done.wrong, "left": done.still_wrong}

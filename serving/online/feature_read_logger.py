@@ -31,7 +31,7 @@ class FeatureReadLogger:
     def read(self, customers: Sequence[str], features: Sequence[str], *, as_of: datetime) -> list[OnlineRow]:
         """Return what the reader returns."""
         rows = self.reader.read(customers, features, as_of=as_of)
-        self.log.note(rows, at=as_of)
+        self.log.add(rows, at=as_of)
         return rows
 
 
@@ -55,6 +55,6 @@ def log_reads(
         definition=definition_of(workspace),
         sample=sampling.sample,
         keep=sampling.keep,
-        chance=rng,
+        rng=rng,
     )
     return FeatureReadLogger(reader, log)

@@ -24,11 +24,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from features.base.clock import to_microseconds
 from features.store.online_reader import OnlineReader
 from features.store.online_records import Block, OnlineRecords
 from features.store.online_records_redis import RedisRecords
 from features.store.online_records_sqlite import SqliteRecords
-from features.store.payload import to_microseconds
 from features.store.served_features import Served, ServedView, put_served
 from tests.benchmarks._run import closing, table
 

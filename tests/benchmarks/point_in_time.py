@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 
 from tests.benchmarks._run import closing, table
 
-CUSTOMERS, MONTHS, ASKED = 100_000, 12, 200_000
+CUSTOMERS, MONTHS, ENTITY_ROWS = 100_000, 12, 200_000
 VIEWS = {"first": 17, "second": 17, "third": 16}
 STORES = {
     "nextbest": "features.store.offline.PointInTimeOfflineStore",
@@ -47,8 +47,8 @@ def make(folder: Path) -> None:
     for view, count in VIEWS.items():
         values = {f"{view}_{number}": chance.normal(size=CUSTOMERS * MONTHS) for number in range(count)}
         pq.write_table(pa.table({**keys, **values}), folder / f"{view}.parquet", compression="zstd")
-    moments = start + chance.integers(0, 360 * 86_400, ASKED) * np.timedelta64(1, "s")
-    asked = {"customer_id": pa.array(names[chance.integers(0, CUSTOMERS, ASKED)])}
+    moments = start + chance.integers(0, 360 * 86_400, ENTITY_ROWS) * np.timedelta64(1, "s")
+    asked = {"customer_id": pa.array(names[chance.integers(0, CUSTOMERS, ENTITY_ROWS)])}
     pq.write_table(
         pa.table({**asked, "event_timestamp": pa.array(moments, pa.timestamp("us", "UTC"))}), folder / "asked.parquet"
     )

@@ -1,4 +1,4 @@
-"""What the expression dialect has: functions, types, words; the tree it is held in; refusal by name."""
+"""The functions, types and words of the expression dialect, its syntax tree, and errors for anything else."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ _ISO_TIME = re.compile(r"\d{4}-\d{2}-\d{2}[ T]\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?\Z
 
 
 class RefusedError(Exception):
-    """What is wrong with an expression, before it is known where it stands."""
+    """What is wrong with an expression, without its place in a file."""
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
@@ -98,7 +98,7 @@ class Node:
 
 
 def describe() -> str:
-    """Return one paragraph that names everything the dialect has."""
+    """Return one paragraph that describes the dialect."""
     return (
         "columns (plain, dotted, \"quoted\"); numbers, 'text', true, false, null, DATE '…', TIMESTAMP '…'; "
         "time ± INTERVAL '30' DAY; = <> < <= > >=; AND OR NOT; IS [NOT] NULL|TRUE|FALSE; [NOT] IN (literals); "
@@ -120,7 +120,7 @@ def iso_time(text: str, *, kind: str) -> np.datetime64 | None:
 
 
 def check_tokens(tokens: list[Any]) -> None:
-    """Refuse by name what no tree needs to be built for, so that no parser shortcut renames it."""
+    """Refuse tokens outside the dialect before parsing, since the parser may rewrite them."""
     if not tokens:
         raise RefusedError("the expression is empty")
     depth = 0
@@ -153,7 +153,9 @@ def check_tokens(tokens: list[Any]) -> None:
 
 def _function_hint(name: str) -> str:
     if name in _CLOCKS:
-        return "time is data here: compare with a column or a literal, so that a decision can be replayed"
+        return (
+            "the present time is not available, so that decisions can be repeated: compare with a column or a literal"
+        )
     close = difflib.get_close_matches(name, ALLOWED_FUNCTIONS, n=1)
     guess = f"did you mean {close[0]}()? " if close else ""
     return f"{guess}allowed: {', '.join(sorted(ALLOWED_FUNCTIONS))}"

@@ -1,4 +1,4 @@
-"""Expressions over arrays: one closure per operation, the same for one row online and for a batch."""
+"""Evaluate expressions over arrays, one closure an operation; the same for one row and for many."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def compile_node(node: Node) -> Run:
         vector = literal(node.value)
         return lambda _: vector
     if node.op == "interval":
-        return lambda _: NULL  # the operator beside it reads the amount
+        return lambda _: NULL  # the operator that contains it reads the amount
     if node.op in ("+", "-") and node.args[1].op == "interval":
         return _apply1(shift(*node.args[1].value, sign=1 if node.op == "+" else -1), compile_node(node.args[0]))
     args = [compile_node(arg) for arg in node.args]
@@ -146,7 +146,7 @@ def compare(op: str, left: TypedValues, right: TypedValues) -> TypedValues:
 
 
 def _dated(vector: TypedValues, other: TypedValues) -> TypedValues:
-    """A text literal beside a date or a time is read as one."""
+    """Return a text literal that is compared with a date or a time as one of these."""
     if vector.kind == "text" and type(vector.data) is str and other.kind in ("date", "time"):
         moment = iso_time(vector.data, kind="DATE" if other.kind == "date" else "TIMESTAMP")
         if moment is None:
@@ -238,7 +238,7 @@ def _in(arg: Run, values: Sequence[TypedValues]) -> Run:
 
 
 def _some(columns: Columns, mask: NDArray[np.bool_]) -> Columns:
-    """The rows of the mask only, so that a CAST in a branch meets only the rows of that branch, as in DuckDB."""
+    """Return the rows of the mask only, so that a CAST in a branch runs for the rows of that branch, as in DuckDB."""
 
     def part(values: Any) -> Any:
         return values[mask] if type(values) is np.ndarray else values

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -37,11 +38,6 @@ class Expression:
     _tree: Node = field(compare=False, repr=False)
     _run: Run = field(compare=False, repr=False)
 
-    @property
-    def evaluable(self) -> bool:
-        """Whether `evaluate` can run it (all but ``regexp_…``, ``strptime`` and ``date_trunc``)."""
-        return not self.sql_only
-
     def require_evaluable(self) -> Expression:
         """Return the expression itself, or refuse it where it would have to run without DuckDB.
 
@@ -59,15 +55,9 @@ class Expression:
             )
         return self
 
-    def sql(self, *, rename: Mapping[str, str] | None = None) -> str:
-        """Return DuckDB SQL with every identifier quoted.
-
-        Parameters
-        ----------
-        rename : column → the column to read in its place; those not named stay
-        """
-        names = rename or {}
-        return _to_sql(self._tree, lambda column: names.get(column, column))
+    def sql(self) -> str:
+        """Return DuckDB SQL with every identifier quoted."""
+        return _to_sql(self._tree)
 
     def evaluate(self, columns: Mapping[str, NDArray[Any]], *, rows: int) -> Values:
         """Return one value per row, as DuckDB would.
@@ -94,7 +84,7 @@ class Expression:
             raise BadData("expression", message, where=self.where, hint=error.hint) from None
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _parse_again, (self.text, self.where)
+        return partial(parse, where=self.where), (self.text,)
 
 
 def parse(text: str, *, where: str = "") -> Expression:
@@ -139,10 +129,6 @@ def describe_dialect() -> str:
     return "\n".join(lines)
 
 
-def _parse_again(text: str, where: str) -> Expression:
-    return parse(text, where=where)
-
-
 def _short(text: str) -> str:
     line = " ".join(str(text).split())
     return line if len(line) <= 120 else line[:117] + "…"
@@ -158,15 +144,15 @@ def _operations_of(node: Node) -> frozenset[str]:
     return frozenset((node.op,)).union(*(_operations_of(arg) for arg in node.args))
 
 
-def _to_sql(node: Node, name: Callable[[str], str]) -> str:
-    """Write the tree as DuckDB SQL; ``name`` gives the column to read for each column."""
+def _to_sql(node: Node) -> str:
+    """Return the tree as DuckDB SQL."""
     if node.op == "column":
-        return '"' + name(node.value).replace('"', '""') + '"'
+        return '"' + str(node.value).replace('"', '""') + '"'
     if node.op == "literal":
         return _literal_sql(node.value)
     if node.op == "interval":
         return f"INTERVAL {node.value[0]} {node.value[1].upper()}"
-    args = [_to_sql(arg, name) for arg in node.args]
+    args = [_to_sql(arg) for arg in node.args]
     if node.op in _SHAPES:
         return _SHAPES[node.op].format(*args)
     if node.op in ("and", "or"):

@@ -1,4 +1,4 @@
-"""Text functions and LIKE of the expression evaluator, character for character as DuckDB has them."""
+"""Text functions and LIKE over arrays, with the same results as DuckDB's."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SPACES = "".join(chr(code) for code in range(0x3001) if unicodedata.category(ch
 
 
 def _upper_character(character: str) -> str:
-    """One character to one, as DuckDB does: Python would write STRASSE for straße."""
+    """Return one character for one, as DuckDB does: Python would return STRASSE for straße."""
     for candidate in (character.upper(), character.title()):
         if len(candidate) == 1:
             return candidate
@@ -57,7 +57,7 @@ def _substr(start: int, length: int | None, text: str) -> str:
 
 
 def like(arg: Run, pattern: str, *, fold: bool) -> Run:
-    """Return LIKE; each part between two % is looked for once, so that no pattern is slow."""
+    """Return LIKE; each part between two % is searched once, so that no pattern is slow."""
     if fold:
         pattern = lower(pattern)
     matches = _matcher(pattern)

@@ -1,4 +1,4 @@
-"""Text → the dialect's own small tree: parsed with sqlglot, every node checked by name."""
+"""Text → syntax tree of the dialect: parsed with sqlglot, every node checked."""
 
 from __future__ import annotations
 
@@ -118,12 +118,14 @@ _CONSTANTS: Mapping[
     "regexp_extract": ((str,), (int, type(None))),
     "strptime": ((str,),),
 }
-# what sqlglot notes on a node beside its operands, without a meaning for us
-_NOTES = frozenset({"safe", "typed", "big_int", "ignore_nulls", "null_if_pos_overflow", "date_part_boundary", "negate"})
+# attributes of sqlglot's nodes that change nothing here
+_IGNORE = frozenset(
+    {"safe", "typed", "big_int", "ignore_nulls", "null_if_pos_overflow", "date_part_boundary", "negate"}
+)
 
 
 class _Reader:
-    """sqlglot's tree → ours; whatever has no branch here is refused."""
+    """sqlglot's tree → the dialect's; a node without a method here is refused."""
 
     def read(self, tree: Any, depth: int) -> Node:
         if depth > MAX_DEPTH:
@@ -147,12 +149,12 @@ class _Reader:
         return node
 
     def _operand(self, tree: Any, depth: int) -> Node:
-        """An operand of arithmetic, where alone an INTERVAL may stand."""
+        """Return an operand of arithmetic, the only place of an INTERVAL."""
         return self._interval_of(tree) if isinstance(tree, exp.Interval) else self.read(tree, depth)
 
     def _only(self, tree: Any, *names: str) -> None:
         for name, value in tree.args.items():
-            if value not in (None, False, []) and name not in names and name not in _NOTES:
+            if value not in (None, False, []) and name not in names and name not in _IGNORE:
                 raise RefusedError(f"{name.upper()} is not allowed in {_name_of(tree)}", f"allowed: {describe()}")
 
     def _column(self, tree: Any, _: int) -> Node:

@@ -1,4 +1,4 @@
-"""Typed arrays with nulls, under the expression evaluator: loading, kinds, choosing, converting."""
+"""Typed arrays with nulls, for the evaluation of expressions: loading, types, choosing, converting."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ DTYPES: dict[str, Any] = {
 
 
 class ConversionError(Exception):
-    """A value that cannot become what CAST or arithmetic asks for."""
+    """A value that CAST or arithmetic cannot convert."""
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
@@ -52,8 +52,7 @@ class Values:
             raise BadConfiguration(
                 "expression", "a condition is expected, not text or a time", hint="compare it with something"
             )
-        truth: NDArray[np.bool_] = self.data.astype(bool) & self.valid
-        return truth
+        return self.data.astype(bool) & self.valid
 
 
 class TypedValues(NamedTuple):
@@ -95,7 +94,7 @@ def load(name: str, values: Any, rows: int) -> TypedValues:
         )
     if kind in "OUT":
         return _load_objects(name, array.astype(object))
-    raise RefusedError(f"the column {name} has the type {array.dtype}, which has no meaning here")
+    raise RefusedError(f"the column {name} has the type {array.dtype}, which is not supported")
 
 
 def _load_objects(name: str, array: NDArray[Any]) -> TypedValues:
@@ -194,7 +193,7 @@ def choose(mask: Any, left: TypedValues, right: TypedValues) -> TypedValues:
 
 
 def boxed(vector: TypedValues) -> Any:
-    """Return data for numpy's own functions, which would take a text for their fixed-width one."""
+    """Return data for numpy's functions, as an object where it is one text."""
     return np.array(vector.data, dtype=object) if type(vector.data) is str else vector.data
 
 

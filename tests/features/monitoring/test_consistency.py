@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from features.base.clock import to_microseconds
 from features.base.errors import BadData
 from features.base.workspace import Workspace
 from features.monitoring.consistency import ConsistencyReport, FeatureConsistency, prove
 from features.monitoring.recompute_served import RecomputeRequest, recompute
 from features.store.online_backend import open_records
-from features.store.payload import to_microseconds
 from tests.features.monitoring.world import FEATURES, MIDNIGHT, TILL, build, customers, serve, shop
 from tests.features.tiny import table, unified
 

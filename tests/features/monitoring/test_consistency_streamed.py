@@ -112,6 +112,6 @@ def test_a_build_of_the_same_night_replaces_what_the_worker_wrote_before_it(
     catch_up(workspace, log, at=at + 2 * HOUR)
     rows = serve(workspace, [ann, bob], at=at + 2 * HOUR, features=OWN)
     assert [row.values["buys__count_30d"] for row in rows] == [4, 3]
-    found = reconcile(workspace, mending=False, now=at + 3 * HOUR)
+    found = reconcile(workspace, repair=False, now=at + 3 * HOUR)
     assert found.wrong == 0
     assert {view.view: view.counts for view in found.found}["buys"] == {"ahead": 1}

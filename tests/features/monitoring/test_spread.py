@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from features.base.charts import number
-from features.monitoring.distributions import counted, spread, yardstick
+from features.monitoring.distributions import bins_of, counted, distribution_of
 from features.quality.load_profile import shift
 
 
@@ -24,7 +24,7 @@ def labels(found: object) -> list[str]:
 
 
 def test_a_text_is_named_when_five_share_it_and_the_rare_ones_are_counted_together() -> None:
-    found = spread(column(*["York"] * 60, *["Hull"] * 5, *["Leeds"] * 4, "Ann Smith", None), telling=True)
+    found = distribution_of(column(*["York"] * 60, *["Hull"] * 5, *["Leeds"] * 4, "Ann Smith", None), shown=True)
     assert labels(found) == ["York", "Hull", "(rare)"]
     assert math.isclose(sum(bar.share for bar in found.bars), 1)
     assert (found.rows, found.filled, found.distinct) == (71, 70, 4)
@@ -32,73 +32,73 @@ def test_a_text_is_named_when_five_share_it_and_the_rare_ones_are_counted_togeth
 
 
 def test_where_nobody_shares_a_value_none_is_told() -> None:
-    found = spread(column(*(f"record {at}" for at in range(80))), telling=True)
+    found = distribution_of(column(*(f"record {at}" for at in range(80))), shown=True)
     assert (found.bars, found.distinct) == ((), 80)
 
 
 def test_of_many_common_texts_the_commonest_are_named() -> None:
     towns = [f"town {at:02}" for at in range(20) for _ in range(40 - at)]
-    found = spread(column(*towns), telling=True)
+    found = distribution_of(column(*towns), shown=True)
     assert labels(found) == [*(f"town {at:02}" for at in range(12)), "(other)"]
     assert math.isclose(sum(bar.share for bar in found.bars), 1)
 
 
 @pytest.mark.parametrize("values", [[1.5] * 49, ["York"] * 49, list(range(49))])
 def test_of_fewer_than_fifty_customers_nothing_is_told(values: list[object]) -> None:
-    found = spread(column(*values, None), telling=True)
+    found = distribution_of(column(*values, None), shown=True)
     assert (found.bars, found.quantiles, found.zero) == ((), (), None)
     assert found.filled == 49
 
 
 @pytest.mark.parametrize("values", [[1.5, 2.5] * 40, ["York", "Hull"] * 40])
 def test_of_what_identifies_people_nothing_is_told(values: list[object]) -> None:
-    found = spread(column(*values), telling=False)
+    found = distribution_of(column(*values), shown=False)
     assert (found.bars, found.quantiles, found.zero) == ((), (), None)
 
 
 def test_the_richest_customer_stands_in_no_label() -> None:
     spent = np.random.default_rng(1).gamma(2.0, 50.0, 500)
     spent[7] = 987_654.0
-    found = spread(column(*spent), telling=True)
+    found = distribution_of(column(*spent), shown=True)
     assert not any("987" in label for label in labels(found))
     assert math.isclose(sum(bar.share for bar in found.bars), 1)
     assert list(found.quantiles) == sorted(found.quantiles)
 
 
 def test_few_values_have_a_bar_each_and_the_rare_of_them_share_one() -> None:
-    found = spread(column(*[0] * 80, *[1] * 15, *[2] * 5, 7), telling=True)
+    found = distribution_of(column(*[0] * 80, *[1] * 15, *[2] * 5, 7), shown=True)
     assert labels(found) == ["0", "1", "2", "(rare)"]
     assert found.zero == 80 / 101
 
 
 def test_whole_numbers_have_whole_bars_and_many_zeros_one_of_their_own() -> None:
-    found = spread(column(*[0] * 100, *range(1, 61), *range(1, 61)), telling=True)
+    found = distribution_of(column(*[0] * 100, *range(1, 61), *range(1, 61)), shown=True)
     assert labels(found)[:3] == ["0", "1 to 3", "4 to 6"]
     assert [bar.share for bar in found.bars if bar.share == 0] == []
 
 
 def test_zero_stands_between_what_is_below_it_and_what_is_above() -> None:
-    returned = spread(column(*[0.0] * 100, *np.linspace(-90, -1.5, 60)), telling=True)
+    returned = distribution_of(column(*[0.0] * 100, *np.linspace(-90, -1.5, 60)), shown=True)
     assert labels(returned)[-1] == "0"
     assert labels(returned)[0].startswith("-")
 
 
 def test_what_is_no_number_counts_as_missing() -> None:
-    found = spread(column(*[1.0] * 50, math.nan, math.inf, -math.inf, None), telling=True)
+    found = distribution_of(column(*[1.0] * 50, math.nan, math.inf, -math.inf, None), shown=True)
     assert (found.rows, found.filled) == (54, 50)
 
 
 def test_nobody_has_a_value_and_nothing_breaks() -> None:
     for kind in (pa.float64(), pa.int64(), pa.string()):
         empty = pa.chunked_array([pa.array([None] * 60, kind)])
-        found = spread(empty, telling=True)
+        found = distribution_of(empty, shown=True)
         assert (found.filled, found.missing, found.bars) == (0, 1.0, ())
-        assert counted(empty, yardstick(empty)).counts["(missing)"] == 60
-    assert spread(pa.chunked_array([pa.array([], pa.float64())]), telling=True).missing == 0.0
+        assert counted(empty, bins_of(empty)).counts["(missing)"] == 60
+    assert distribution_of(pa.chunked_array([pa.array([], pa.float64())]), shown=True).missing == 0.0
 
 
 def psi(then: pa.ChunkedArray, now: pa.ChunkedArray) -> float:
-    by = yardstick(then)
+    by = bins_of(then)
     found = shift(counted(then, by), counted(now, by))
     assert found is not None
     return found

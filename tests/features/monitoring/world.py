@@ -96,8 +96,8 @@ def serve(
         definition=definition_of(workspace),
         sample=1.0,
         keep=timedelta(days=30),
-        chance=lambda: 0.0,
+        rng=lambda: 0.0,
     )
-    log.note(rows, at=at)
+    log.add(rows, at=at)
     log.close()
     return rows

@@ -25,8 +25,8 @@ def totals(store: Store, *customers: str) -> list[object]:
     return [row.values["spend__sum"] for row in store.online(customers, ["spend__sum"], as_of=MAR)]
 
 
-def counts(store: Store, *, as_of: datetime, mending: bool = False) -> dict[str, dict[Kind, int]]:
-    return {one.view: dict(one.counts) for one in store.reconcile(as_of=as_of, mending=mending)}
+def counts(store: Store, *, as_of: datetime, repair: bool = False) -> dict[str, dict[Kind, int]]:
+    return {one.view: dict(one.counts) for one in store.reconcile(as_of=as_of, repair=repair)}
 
 
 def test_feasts_own_materialize_fills_the_store_alike(store: Store, write_view) -> None:
@@ -73,7 +73,7 @@ def test_an_online_store_that_was_removed_is_filled_again(emptied: Store) -> Non
 
 def test_an_online_store_that_was_removed_is_reconciled(emptied: Store) -> None:
     assert counts(emptied, as_of=FEB) == {"spend": {"missing": 2}}
-    assert counts(emptied, as_of=FEB, mending=True) == {"spend": {"missing": 2}}
+    assert counts(emptied, as_of=FEB, repair=True) == {"spend": {"missing": 2}}
     assert counts(emptied, as_of=FEB) == {"spend": {}}
     assert totals(emptied, "ann", "cat") == [2.0, 3.0]
 
@@ -107,5 +107,5 @@ def test_what_was_written_over_at_the_same_moment_is_mended(store: Store, write_
     store.feast.write_to_online_store("spend", pd.DataFrame(row | {"spend__sum": [9.0], "spend__count": [9]}))
     assert totals(store, "ann") == [9.0]
     assert store.materialize(as_of=FEB)[0].written == 0  # the snapshot lies there, says the watermark
-    assert counts(store, as_of=FEB, mending=True) == {"spend": {"different": 1}}
+    assert counts(store, as_of=FEB, repair=True) == {"spend": {"different": 1}}
     assert totals(store, "ann") == [2.0]

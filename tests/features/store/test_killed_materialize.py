@@ -118,7 +118,7 @@ def test_killed_at_any_moment_it_leaves_whole_records_and_one_run_completes_it(
     child = run(workspace, url)
     assert child.communicate()[0].splitlines()[-1] == "ends"
     assert child.returncode == 0
-    for difference in reconcile(records, sources, as_of=FEB, resources=resources, mending=False):
+    for difference in reconcile(records, sources, as_of=FEB, resources=resources, repair=False):
         assert (difference.cutoff, difference.counts) == (FEB, {})
     assert [customer for customer, _ in records.scan()] == [customer for customer, _ in after]
     records.close()

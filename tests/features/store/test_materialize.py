@@ -9,6 +9,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from features.base.clock import to_microseconds
 from features.base.database_engine import EngineResources
 from features.base.errors import StorageFailure
 from features.store.definitions import SnapshotView
@@ -18,7 +19,6 @@ from features.store.online_differences import Kind
 from features.store.online_records import Block, OnlineRecords, Plain, Record
 from features.store.online_records_redis import RedisRecords
 from features.store.online_records_sqlite import SqliteRecords
-from features.store.payload import to_microseconds
 from tests.features.store.conftest import RedisServer
 
 JAN = datetime(2026, 1, 1, tzinfo=UTC)
@@ -209,10 +209,10 @@ def test_every_difference_is_found_named_and_mended(records, write_view, tmp_pat
     push(records, "gil", (1.0, 1), at=JAN)
     records.write([("ann", {"old": Block(1, 1, records.put_layout((("old__n", "int"),)), (1,))})])
 
-    def held(*, mending: bool):
-        return reconcile(records, [source(spend)], as_of=FEB, resources=spilling(tmp_path), mending=mending)
+    def held(*, repair: bool):
+        return reconcile(records, [source(spend)], as_of=FEB, resources=spilling(tmp_path), repair=repair)
 
-    found, stranger = held(mending=False)
+    found, stranger = held(repair=False)
     assert found.counts == {"missing": 1, "different": 1, "older": 1, "ahead": 1, "extra": 1}
     assert found.examples == {
         "missing": ("ann",),
@@ -222,9 +222,9 @@ def test_every_difference_is_found_named_and_mended(records, write_view, tmp_pat
         "extra": ("gil",),
     }
     assert (found.wrong, stranger.view, stranger.counts) == (4, "old", {"extra": 1})
-    assert held(mending=False)[0] == found  # to list changes nothing
-    held(mending=True)
-    (left,) = held(mending=False)
+    assert held(repair=False)[0] == found  # to list changes nothing
+    held(repair=True)
+    (left,) = held(repair=False)
     assert (left.counts, left.wrong) == ({"ahead": 1}, 0)
     expected = {
         name: {"spend": (6.0, 6) if name == "dan" else (1.0, 1)} for name in ("ann", "bob", "cat", "dan", "eve")
@@ -246,7 +246,7 @@ def test_a_snapshot_of_a_moment_to_come_is_taken_back_and_written_again_later(re
     fill(records, spend, as_of=MAR, resources=spilling(tmp_path))
 
     def held(*, now: datetime) -> dict[Kind, int]:
-        (found,) = reconcile(records, [source(spend)], as_of=FEB, now=now, resources=spilling(tmp_path), mending=True)
+        (found,) = reconcile(records, [source(spend)], as_of=FEB, now=now, resources=spilling(tmp_path), repair=True)
         return dict(found.counts)
 
     assert held(now=MAR) == {"ahead": 1}
@@ -268,7 +268,7 @@ def test_a_snapshot_that_is_no_more_gives_way_to_an_earlier_one(records, write_v
         (done,) = fill(records, spend, as_of=FEB, resources=spilling(tmp_path))
         assert (done.cutoff, done.superseded) == (FEB, False)
     else:
-        (found,) = reconcile(records, [source(spend)], as_of=FEB, resources=spilling(tmp_path), mending=True)
+        (found,) = reconcile(records, [source(spend)], as_of=FEB, resources=spilling(tmp_path), repair=True)
         assert (found.counts, found.wrong) == ({"gone": 2}, 2)
     assert online(records) == {"ann": {"spend": (2.0, 2)}}
     mark = read_watermark(records, "spend")

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from features.base.database_engine import one_row, open_engine
 from features.base.errors import BadData
 from features.store.point_in_time import (
-    ASKED,
+    ENTITY_ROWS,
     MOMENT,
     PLACE,
     ROW,
@@ -240,7 +240,7 @@ def test_the_join_is_the_literal_rule(
                 ROW: pa.array(range(len(asks)), pa.int64()),
             }
         )
-        engine.register(ASKED, table)
+        engine.register(ENTITY_ROWS, table)
         plain = bool(one_row(engine, plain_select(view))[0])
         matched = engine.sql(match_select(view)).to_arrow_table().to_pylist()
     answer: list[float | None] = [None] * len(asks)

@@ -1,4 +1,4 @@
-"""The README's plain Feast script, run against a workspace's store: history, materialization, online."""
+"""The page's plain Feast script, run against a workspace's store: history, materialization, online."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ JAN = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def script() -> str:
-    page = (REPOSITORY / "features" / "README.md").read_text(encoding="utf-8")
+    page = (REPOSITORY / "features" / "store" / "README.md").read_text(encoding="utf-8")
     (found,) = re.findall(r"```python\n(.*?from feast import.*?)```", page, re.DOTALL)
     return str(found)
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from features.base.clock import to_microseconds
 from features.base.errors import BadData, StorageFailure
 from features.store.feature_read_log import NAME, FeatureRead, FeatureReadLog, forget, read_vectors
 from features.store.online_reader import OnlineRow
-from features.store.payload import to_microseconds
 
 JAN = datetime(2026, 1, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -26,14 +26,14 @@ def row(customer: str, *, status: str = "fresh") -> OnlineRow:
 
 
 def log(
-    folder: Path, *, sample: float = 1.0, chance: Callable[[], float] = lambda: 0.0, waiting: int = 1000
+    folder: Path, *, sample: float = 1.0, rng: Callable[[], float] = lambda: 0.0, waiting: int = 1000
 ) -> FeatureReadLog:
-    return FeatureReadLog(folder, definition="d1", sample=sample, keep=30 * DAY, chance=chance, waiting=waiting)
+    return FeatureReadLog(folder, definition="d1", sample=sample, keep=30 * DAY, rng=rng, waiting=waiting)
 
 
 def test_a_vector_comes_back_as_it_was_served(tmp_path: Path) -> None:
     kept = log(tmp_path / "served")
-    kept.note([row("ann"), row("bob", status="stale")], at=JAN + DAY)
+    kept.add([row("ann"), row("bob", status="stale")], at=JAN + DAY)
     kept.close()
     bob, ann = read_vectors(tmp_path / "served", newest=10).vectors
     assert ann == FeatureRead(
@@ -49,12 +49,12 @@ def test_a_vector_comes_back_as_it_was_served(tmp_path: Path) -> None:
 
 def test_only_a_sample_is_kept_and_none_by_default(tmp_path: Path) -> None:
     chances = iter([0.05, 0.95, 0.1, 0.0999])
-    kept = log(tmp_path, sample=0.1, chance=lambda: next(chances))
-    kept.note([row(name) for name in ("a", "b", "c", "d")], at=JAN)
+    kept = log(tmp_path, sample=0.1, rng=lambda: next(chances))
+    kept.add([row(name) for name in ("a", "b", "c", "d")], at=JAN)
     kept.close()
     assert [vector.customer for vector in read_vectors(tmp_path, newest=10).vectors] == ["d", "a"]
     never = log(tmp_path / "never", sample=0.0)
-    never.note([row("a")], at=JAN)
+    never.add([row("a")], at=JAN)
     never.close()
     assert not (tmp_path / "never").exists()
 
@@ -62,7 +62,7 @@ def test_only_a_sample_is_kept_and_none_by_default(tmp_path: Path) -> None:
 def test_a_store_that_could_not_be_read_is_no_vector(tmp_path: Path) -> None:
     kept = log(tmp_path)
     unread = OnlineRow("ann", False, {"spend__sum": None}, {"spend__sum": "missing"}, {"spend": None}, "timeout")
-    kept.note([unread, row("bob")], at=JAN)
+    kept.add([unread, row("bob")], at=JAN)
     kept.close()
     assert [vector.customer for vector in read_vectors(tmp_path, newest=10).vectors] == ["bob"]
 
@@ -70,7 +70,7 @@ def test_a_store_that_could_not_be_read_is_no_vector(tmp_path: Path) -> None:
 def test_vectors_past_their_time_are_removed_and_the_newest_come_first(tmp_path: Path) -> None:
     kept = log(tmp_path)
     for number in range(5):
-        kept.note([row(f"c{number}")], at=JAN + number * 10 * DAY)
+        kept.add([row(f"c{number}")], at=JAN + number * 10 * DAY)
         kept.close()
     assert [vector.customer for vector in read_vectors(tmp_path, newest=2).vectors] == ["c4", "c3"]
     assert [vector.customer for vector in read_vectors(tmp_path, newest=9).vectors] == ["c4", "c3", "c2", "c1"]
@@ -88,13 +88,13 @@ def test_what_waits_too_long_is_dropped_and_counted_and_no_reader_waits(
         write(taken, lost=lost)
 
     monkeypatch.setattr(kept, "_write", slowly)
-    kept.note([row("first")], at=JAN)
+    kept.add([row("first")], at=JAN)
     writing.wait()
-    kept.note([row(f"c{number}") for number in range(100)], at=JAN)  # comes back while the write goes on
+    kept.add([row(f"c{number}") for number in range(100)], at=JAN)  # comes back while the write goes on
     assert kept.dropped == 97
     goes_on.set()
     kept.close()
-    kept.note([row("last")], at=JAN)
+    kept.add([row("last")], at=JAN)
     kept.close()
     found = read_vectors(tmp_path, newest=1000)
     assert (len(found.vectors), found.dropped, kept.dropped) == (5, 97, 97)
@@ -103,11 +103,11 @@ def test_what_waits_too_long_is_dropped_and_counted_and_no_reader_waits(
 def test_a_log_that_cannot_be_written_fails_no_read(tmp_path: Path) -> None:
     (tmp_path / "served").write_text("a file where the folder should be")
     kept = log(tmp_path / "served")
-    kept.note([row("ann")], at=JAN)
+    kept.add([row("ann")], at=JAN)
     kept.close()
     assert kept.dropped == 1
     (tmp_path / "served").unlink()
-    kept.note([row("bob")], at=JAN)
+    kept.add([row("bob")], at=JAN)
     kept.close()
     found = read_vectors(tmp_path / "served", newest=10)
     assert ([vector.customer for vector in found.vectors], found.dropped) == (["bob"], 1)
@@ -115,7 +115,7 @@ def test_a_log_that_cannot_be_written_fails_no_read(tmp_path: Path) -> None:
 
 def test_the_log_is_readable_by_its_owner_alone(tmp_path: Path) -> None:
     kept = log(tmp_path / "served")
-    kept.note([row("ann")], at=JAN)
+    kept.add([row("ann")], at=JAN)
     kept.close()
     assert stat.S_IMODE((tmp_path / "served").stat().st_mode) == 0o700
     assert {stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "served").iterdir()} == {0o600}
@@ -134,7 +134,7 @@ def test_no_log_and_a_damaged_one_are_said(tmp_path: Path) -> None:
 def test_one_customer_is_forgotten_and_nobody_else(tmp_path: Path) -> None:
     assert forget(tmp_path, "ann of York") == 0
     kept = log(tmp_path)
-    kept.note([row("ann of York"), row("ann"), row("ann of York")], at=JAN)
+    kept.add([row("ann of York"), row("ann"), row("ann of York")], at=JAN)
     kept.close()
     assert _holds(tmp_path, b"ann of York")
     assert forget(tmp_path, "ann of York") == 2

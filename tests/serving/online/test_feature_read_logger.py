@@ -7,10 +7,10 @@ from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
+from features.base.clock import to_microseconds
 from features.base.workspace import Workspace
 from features.store.feature_read_log import FeatureReadLog, read_vectors
 from features.store.online_reader import open_reader
-from features.store.payload import to_microseconds
 from serving.online.feature_read_logger import FeatureReadLogger, log_reads
 from serving.online.role_settings import FeatureReadSampling
 from serving.online.service_context import open_service_context
@@ -22,7 +22,7 @@ ASK = {"customer_id": customer(0), "purpose": "marketing", "channel": "email", "
 
 
 def note(folder: Path) -> FeatureReadLog:
-    return FeatureReadLog(folder, definition="d", sample=1.0, keep=timedelta(days=1), chance=lambda: 0.0)
+    return FeatureReadLog(folder, definition="d", sample=1.0, keep=timedelta(days=1), rng=lambda: 0.0)
 
 
 def test_a_decision_is_noted_with_what_was_read_for_it(
