@@ -44,6 +44,17 @@ class ObjectStore(Settings):
     session_token: Secret | None = Field(default=None, description="S3: `${env:NAME}` or `${file:PATH}`")
 
 
+class FillDown(Settings):
+    """Columns that only the first of several rows fills, such as the fields of an order above its lines."""
+
+    columns: list[str] = Field(
+        min_length=1, description="a row that leaves all of them blank takes them from the last row above that does not"
+    )
+    within: str | None = Field(
+        default=None, description="column that is the same on all rows of a group, such as the order's number"
+    )
+
+
 class Feed(Settings):
     """One source and how its columns become a canonical table."""
 
@@ -83,6 +94,21 @@ class Feed(Settings):
         default="refuse", description="what to do with rows that share a key"
     )
     reject_above: float = Field(default=0.05, ge=0, le=1, description="share of unusable rows that stops the run")
+    header_at: int | None = Field(
+        default=None, ge=1, description="CSV, Excel: the row of the column names, 1 for the first; found if left out"
+    )
+    header_rows: int | None = Field(
+        default=None, ge=1, le=10, description="CSV, Excel: rows that the header takes; found if left out"
+    )
+    column_names: list[str] = Field(
+        default_factory=list, description="CSV, Excel: the columns of a file that has no header, in order"
+    )
+    totals: Literal["drop", "keep"] = Field(
+        default="drop", description="CSV, Excel: whether rows of totals that are found are left out, and counted"
+    )
+    fill_down: FillDown | None = Field(
+        default=None, description="CSV, Excel: columns that only the first of several rows fills"
+    )
     delimiter: str | None = Field(
         default=None, min_length=1, max_length=1, description="CSV: found in the header if left out"
     )
@@ -128,6 +154,13 @@ class Feed(Settings):
     def sources(self) -> list[str]:
         """The source patterns, as a list."""
         return [self.source] if isinstance(self.source, str) else self.source
+
+    @property
+    def filled_down(self) -> list[str]:
+        """The columns that `fill_down` names."""
+        if self.fill_down is None:
+            return []
+        return [*self.fill_down.columns, *([self.fill_down.within] if self.fill_down.within is not None else [])]
 
     @property
     def is_database(self) -> bool:

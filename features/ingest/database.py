@@ -68,9 +68,12 @@ class DatabaseRows:
     server: Server
 
     is_text = False
+    is_table_text = False
     may_sniff_decimal = False
     dated = False
     repeated = ()
+    notes = ()
+    footers = ()
     files = ()
 
     @property

@@ -1,4 +1,4 @@
-"""Excel workbooks: one sheet, its first row that holds anything is the header; every value becomes text."""
+"""Excel workbooks: one sheet, its title rows left out; every value becomes text."""
 
 from __future__ import annotations
 
@@ -15,11 +15,14 @@ from python_calamine import CalamineError, CalamineWorkbook
 
 from features.base.errors import BadConfiguration, BadData
 from features.config.loading import did_you_mean
+from features.ingest.file_shape import SAMPLE, FileShape, find_shape
+from features.ingest.foreign_formats import refuse_foreign
 from features.ingest.location import FeedFiles
-from features.ingest.reader import check_header, check_names, create_raw_rows, empty
+from features.ingest.reader import check_names, create_raw_rows, empty
 
 SUFFIXES = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
 _BATCH = 20_000
+_HEAD = 4_096
 _HARMLESS = 256 << 20
 _EXACT = 10**15  # a spreadsheet keeps fifteen digits
 
@@ -28,21 +31,30 @@ class ExcelFiles(FeedFiles):
     """Sheets of one feed, of one header."""
 
     is_text = True
+    is_table_text = True
     may_sniff_decimal = False
 
-    @cached_property
+    @property
     def columns(self) -> tuple[str, ...]:
-        headers = [self._sheet(file, name)[0] for file, name in zip(self.files, self.names, strict=True)]
-        for header, name in zip(headers, self.names, strict=True):
-            if header != headers[0]:
+        return self._shapes[0].columns
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(note for shape in self._shapes for note in shape.notes))
+
+    @cached_property
+    def _shapes(self) -> list[FileShape]:
+        shapes = [self._sheet(file, name)[0] for file, name in zip(self.delivered, self.names, strict=True)]
+        for shape, name in zip(shapes, self.names, strict=True):
+            if shape.columns != shapes[0].columns:
                 raise BadData(
                     "feed.header",
                     f"{name} has other columns than {self.names[0]}",
                     where=f"feed {self.feed}",
                     hint="make two feeds of them",
                 )
-        check_names(self.feed, headers[0])
-        return headers[0]
+        check_names(self.feed, shapes[0].columns)
+        return shapes
 
     def load(self, engine: duckdb.DuckDBPyConnection, columns: Sequence[str]) -> None:
         """Create ``raw_rows`` of these columns, all text."""
@@ -50,18 +62,19 @@ class ExcelFiles(FeedFiles):
         create_raw_rows(engine, schema, self._batches(schema))
 
     def _batches(self, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-        for file, name in zip(self.files, self.names, strict=True):
-            header, rows, first = self._sheet(file, name)
-            places = [header.index(column) for column in schema.names]
+        for file, name in zip(self.delivered, self.names, strict=True):
+            shape, rows = self._sheet(file, name)
+            places = [shape.columns.index(column) for column in schema.names]
+            rows = rows[: self.rows]
             for start in range(0, len(rows), _BATCH):
                 part = rows[start : start + _BATCH]
-                for number, row in enumerate(part, start=first + start):
-                    self._refuse_rounded(row, header, places, f"{name}, row {number}")
+                for number, row in enumerate(part, start=shape.skip + 1 + start):
+                    self._refuse_rounded(row, shape.columns, places, f"{name}, row {number}")
                 columns = [[_text(row[place], self.declared.decimal or ".") for row in part] for place in places]
                 yield pa.record_batch([pa.array(values, pa.string()) for values in columns], schema=schema)
 
-    def _sheet(self, file: Path, name: str) -> tuple[tuple[str, ...], list[list[Any]], int]:
-        """Return the header, the rows below it, and the number of the first of them in the sheet."""
+    def _sheet(self, file: Path, name: str) -> tuple[FileShape, list[list[Any]]]:
+        """Return where the table stands in the sheet, and its rows."""
         self._refuse_bomb(file, name)
         try:
             book = CalamineWorkbook.from_path(str(file))
@@ -75,21 +88,23 @@ class ExcelFiles(FeedFiles):
                 )
             rows = book.get_sheet_by_name(sheet).to_python(skip_empty_area=False)
         except (CalamineError, OSError, IndexError):
+            with file.open("rb") as stream:
+                head = stream.read(_HEAD).decode("latin-1")
+            refuse_foreign(self.feed, name, "" if head.startswith("PK") else head)
             raise BadData(
                 "feed.truncated",
                 f"{name} is not a whole workbook",
                 where=f"feed {self.feed}",
                 hint="it is truncated, damaged or locked by a password: deliver it again",
             ) from None
-        start = next((number for number, row in enumerate(rows) if any(_text(value) for value in row)), None)
-        below = [] if start is None else [row for row in rows[start + 1 :] if any(_text(value) for value in row)]
-        if start is None or not below:
+        first = [[_text(value) or "" for value in row] for row in rows[:SAMPLE]]
+        if not any(any(row) for row in first):
             raise empty(self.feed, f"the sheet {sheet!r} of {name} has no rows below a header")
-        header = [_text(value) or "" for value in rows[start]]
-        while header and not header[-1]:  # formatted columns beside the table
-            header.pop()
-        check_header(self.feed, name, header)
-        return tuple(header), below, start + 2
+        shape = find_shape(first, self.declared, name=self.feed, file=name)
+        below = [row for row in rows[shape.skip :] if any(_text(value) for value in row)]
+        if not below:
+            raise empty(self.feed, f"the sheet {sheet!r} of {name} has no rows below a header")
+        return shape, below
 
     def _refuse_rounded(self, row: list[Any], header: Sequence[str], places: Sequence[int], where: str) -> None:
         for place in places:

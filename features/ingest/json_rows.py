@@ -1,10 +1,11 @@
-"""JSON: one row a line, or a document that holds a list of rows; nested objects are parted, lists kept as text."""
+"""JSON: one row a line, or a document that holds a list of rows; nested objects and short lists are parted."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,14 @@ import duckdb
 import pyarrow as pa
 
 from features.base.errors import BadData
+from features.ingest.json_lists import ListShapes
 from features.ingest.location import FeedFiles
 from features.ingest.reader import check_names, create_raw_rows, empty
 
 SUFFIXES = (".jsonl", ".ndjson", ".json")
 _BATCH = 20_000
 _DEEP = 20
+_DEPTH = 3
 
 
 class JsonFiles(FeedFiles):
@@ -28,20 +31,33 @@ class JsonFiles(FeedFiles):
     """
 
     is_text = True
+    is_table_text = False
     may_sniff_decimal = False
 
     @cached_property
     def columns(self) -> tuple[str, ...]:
-        found: dict[str, None] = {}
+        lists, found = self._observed
+        if lists.any:
+            found = {name: None for row in self._rows() for name in row}
+        check_names(self.feed, tuple(found))
+        return tuple(found)
+
+    @cached_property
+    def _observed(self) -> tuple[ListShapes, dict[str, None]]:
+        """How the lists of all rows are read, and the columns where there is no list."""
+        lists, names = ListShapes(), dict[str, None]()
         for file, name in zip(self.files, self.names, strict=True):
             read = False
-            for row in self._rows(file, name):
-                found.update(dict.fromkeys(row))
+            for place, row in islice(self._objects(file, name), self.rows):
+                try:
+                    lists.observe(row)
+                    names.update(dict.fromkeys(() if lists.any else _encodable(lists.flatten(row))))
+                except (RecursionError, UnicodeEncodeError):
+                    raise self._nested(name, place) from None
                 read = True
             if not read:
                 raise empty(self.feed, f"{name} has no rows")
-        check_names(self.feed, tuple(found))
-        return tuple(found)
+        return lists, names
 
     def load(self, engine: duckdb.DuckDBPyConnection, columns: Sequence[str]) -> None:
         """Create ``raw_rows`` of these columns, all text."""
@@ -50,29 +66,32 @@ class JsonFiles(FeedFiles):
 
     def _batches(self, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
         rows: list[dict[str, str | None]] = []
-        for file, name in zip(self.files, self.names, strict=True):
-            for row in self._rows(file, name):
-                rows.append(row)
-                if len(rows) == _BATCH:
-                    yield pa.RecordBatch.from_pylist(rows, schema=schema)
-                    rows = []
+        for row in self._rows():
+            rows.append(row)
+            if len(rows) == _BATCH:
+                yield pa.RecordBatch.from_pylist(rows, schema=schema)
+                rows = []
         if rows:
             yield pa.RecordBatch.from_pylist(rows, schema=schema)
 
-    def _rows(self, file: Path, name: str) -> Iterator[dict[str, str | None]]:
+    def _rows(self) -> Iterator[dict[str, str | None]]:
+        lists, _ = self._observed
+        for file, name in zip(self.files, self.names, strict=True):
+            for place, row in islice(self._objects(file, name), self.rows):
+                try:
+                    yield _encodable(lists.flatten(row))
+                except (RecursionError, UnicodeEncodeError):
+                    raise self._nested(name, place) from None
+
+    def _objects(self, file: Path, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
         for place, row in self._documents(file, name):
             if not isinstance(row, dict):
                 raise self._refused(f"{name}: {place} is no object", "write one JSON object a row")
-            flat: dict[str, str | None] = {}
-            try:
-                _flatten(row, "", flat, _DEEP)
-                for text in flat.values():
-                    if text is not None:
-                        text.encode()
-            except (RecursionError, UnicodeEncodeError):
-                message = f"{name}: {place} is nested more than {_DEEP} levels deep, or holds half a character"
-                raise self._refused(message, "deliver the file again") from None
-            yield flat
+            yield place, row
+
+    def _nested(self, name: str, place: str) -> BadData:
+        message = f"{name}: {place} is nested more than {_DEEP} levels deep, or holds half a character"
+        return self._refused(message, "deliver the file again")
 
     def _documents(self, file: Path, name: str) -> Iterator[tuple[str, Any]]:
         """Yield each row as it stands, with its place."""
@@ -119,16 +138,19 @@ class JsonFiles(FeedFiles):
             if not isinstance(document, list):
                 raise self._refused(f"{name} has no list of rows at {path!r}", "check `rows_at`")
             return document
+        if isinstance(document, list) and len(document) == 1 and isinstance(document[0], dict):
+            inside = [rows for _, rows in _lists_of_objects(document[0], 1) if len(rows) > 1]
+            return inside[0] if len(inside) == 1 else document
         if isinstance(document, list):
             return document
         if not isinstance(document, dict):
             raise self._refused(f"{name} holds no rows", "write a list of objects, or one object a line")
-        lists = [key for key, value in document.items() if isinstance(value, list) and value and _objects(value)]
+        lists = dict(_lists_of_objects(document, 1)) or dict(_lists_of_objects(document, _DEPTH))
         if len(lists) > 1:
             raise self._refused(
                 f"{name} holds {len(lists)} lists of rows", f"set `rows_at` to one of {', '.join(lists)}"
             )
-        return list(document[lists[0]]) if lists else [document]
+        return next(iter(lists.values()), [document])
 
     def _broken(self, name: str, error: Exception, *, line: int | None = None) -> BadData:
         if isinstance(error, UnicodeDecodeError):
@@ -144,24 +166,22 @@ class JsonFiles(FeedFiles):
         return BadData("feed.json", message, where=f"feed {self.feed}", hint=hint)
 
 
+def _encodable(row: dict[str, str | None]) -> dict[str, str | None]:
+    for text in row.values():
+        if text is not None:
+            text.encode()
+    return row
+
+
 def _no_number(text: str) -> Any:
     raise ValueError(f"{text} is no JSON")
 
 
-def _objects(value: list[Any]) -> bool:
-    return all(isinstance(item, dict) for item in value)
-
-
-def _flatten(row: dict[str, Any], prefix: str, flat: dict[str, str | None], deep: int) -> None:
-    if deep == 0:
-        raise RecursionError
-    for key, value in row.items():
-        name = prefix + key
-        if isinstance(value, dict):
-            _flatten(value, f"{name}.", flat, deep - 1)
-        elif isinstance(value, bool):
-            flat[name] = "true" if value else "false"
-        elif isinstance(value, list):
-            flat[name] = json.dumps(value, ensure_ascii=False)
-        else:
-            flat[name] = value
+def _lists_of_objects(document: dict[str, Any], depth: int) -> Iterator[tuple[str, list[Any]]]:
+    """Yield the lists of objects in an object and in those inside it, with their dotted paths."""
+    for key, value in document.items():
+        if isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
+            yield key, value
+        elif isinstance(value, dict) and depth > 1:
+            inside = _lists_of_objects(value, depth - 1)
+            yield from ((f"{key}.{path}", rows) for path, rows in inside if len(rows) > 1)

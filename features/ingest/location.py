@@ -79,16 +79,33 @@ class FeedFiles:
     ----------
     feed, declared : the feed's name and declaration
     located : its files
+    rows : how many rows are read, from the first; all if left out
     """
 
     feed: str
     declared: Feed
     located: Located
+    rows: int | None = None
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was found about the files' shape, one sentence each."""
+        return ()
 
     @cached_property
-    def files(self) -> tuple[Path, ...]:
+    def delivered(self) -> tuple[Path, ...]:
         """The files on this machine; objects are fetched the first time."""
         return tuple(file.local(self.feed) for file in self.located.files)
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """What the engine has to be allowed to read."""
+        return self.delivered
+
+    @property
+    def footers(self) -> tuple[str, ...]:
+        """Lines of text below the last row of each file."""
+        return ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -118,7 +135,7 @@ class FeedFiles:
                 file.path.unlink(missing_ok=True)
 
 
-def locate(name: str, feed: Feed, patterns: Sequence[str], root: Path) -> Located:
+def locate(name: str, feed: Feed, patterns: Sequence[str], root: Path, *, compare: bool = True) -> Located:
     """Find a feed's files.
 
     Parameters
@@ -126,6 +143,7 @@ def locate(name: str, feed: Feed, patterns: Sequence[str], root: Path) -> Locate
     name, feed : the feed
     patterns : its sources, secrets revealed
     root : the workspace, which relative patterns start from
+    compare : whether files are read to find equal ones
 
     Raises
     ------
@@ -135,7 +153,7 @@ def locate(name: str, feed: Feed, patterns: Sequence[str], root: Path) -> Locate
     found: list[Found] = []
     for pattern in patterns:
         objects = "://" in pattern
-        found += _objects(name, feed, pattern, root) if objects else _paths(name, pattern, root)
+        found += _objects(name, feed, pattern, root) if objects else _paths(name, pattern, root, compare=compare)
     first: dict[str, Found] = {}
     repeated = []
     for file in found:
@@ -144,7 +162,7 @@ def locate(name: str, feed: Feed, patterns: Sequence[str], root: Path) -> Locate
     return Located(tuple(first.values()), tuple(repeated))
 
 
-def _paths(name: str, pattern: str, root: Path) -> list[Found]:
+def _paths(name: str, pattern: str, root: Path, *, compare: bool) -> list[Found]:
     within = str(root / pattern) if root.is_dir() else os.path.normpath(root / pattern)  # no .. leads out of nowhere
     matches = sorted(Path(match) for match in glob.glob(within, recursive=True))  # noqa: PTH207 - a pattern may be absolute or climb with ..
     paths = [path.resolve() for match in matches for path in _files(match)]
@@ -153,7 +171,11 @@ def _paths(name: str, pattern: str, root: Path) -> list[Found]:
     for path in paths:
         if path.stat().st_size == 0:
             raise BadData("feed.empty", f"{path.name} is empty", where=f"feed {name}", hint="deliver the file again")
-    return [Found(path.name, path, _moment(path.stat().st_mtime), digest_file(path)) for path in paths]
+    digests = [digest_file(path) if compare else str(path) for path in paths]
+    return [
+        Found(path.name, path, _moment(path.stat().st_mtime), digest)
+        for path, digest in zip(paths, digests, strict=True)
+    ]
 
 
 def _files(match: Path) -> list[Path]:

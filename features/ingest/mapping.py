@@ -68,6 +68,7 @@ class FeedMapping:
         named += [(f"{place}.pii", column) for column in feed.pii]
         named += [(f"{place}.times", column) for column in feed.times]
         named += [(f"{place}.minor_units", column) for column in feed.minor_units]
+        named += [(f"{place}.fill_down", column) for column in feed.filled_down]
         if feed.currency is not None and feed.currency not in ISO_CODES:
             named.append((f"{place}.currency", feed.currency))
         link = feed.link(self.name)
@@ -131,7 +132,7 @@ class FeedMapping:
         """Return the columns that have to be read at all; of the others nothing is copied."""
         link = self.feed.link(self.name)
         named = {*self.surviving(), *self.feed.keys, *self.named_by, *([] if link is None else [link[2]])}
-        named |= {*self.feed.minor_units, self.feed.currency or ""}
+        named |= {*self.feed.minor_units, *self.feed.filled_down, self.feed.currency or ""}
         read = self._made_of(named.union(*(self.columns_of(text, where) for where, text in self._expressions())))
         return [column for column in self.types if column in read]
 

@@ -28,6 +28,7 @@ class ParquetFiles(FeedFiles):
     """Parquet files of one feed, their columns united by name; nested columns are parted or kept as JSON text."""
 
     is_text = False
+    is_table_text = False
     may_sniff_decimal = False
 
     @cached_property
@@ -51,7 +52,7 @@ class ParquetFiles(FeedFiles):
     def load(self, engine: duckdb.DuckDBPyConnection, columns: Sequence[str]) -> None:
         """Create ``raw_rows``, reading these columns only."""
         paths = [self._needed(file, columns) for file in self.located.files]
-        for path, name in zip(paths, self.names, strict=True):
+        for path, name in zip(paths, self.names, strict=True) if self.rows is None else ():
             self._verify(path, name, columns)
         files = "[" + ", ".join(literal(str(path)) for path in paths) + "]"
         selected = ", ".join(f"{_inside(self._leaves[column])} AS {quoted(column)}" for column in columns)
@@ -60,6 +61,7 @@ class ParquetFiles(FeedFiles):
             CREATE TEMP TABLE {RAW} AS
             SELECT row_number() OVER () AS __row, {selected}
             FROM read_parquet({files}, union_by_name = true)
+            {"" if self.rows is None else f"LIMIT {self.rows:d}"}
             """
         )
 

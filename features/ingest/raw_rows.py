@@ -14,9 +14,12 @@ from features.config.feed import Feed
 from features.ingest.mapped_select import MONEY_FIELDS
 from features.ingest.mapping import FeedMapping
 from features.ingest.money import currency_columns
+from features.ingest.non_data_rows import drop_non_data_rows, fill_down
 from features.ingest.number_text import NumberReading, detect_numbers, likely_numbers, mark_conflict
 from features.ingest.reader import RAW, FeedSource, is_nested
 
+#: Types that other parts of the engine do not take, and the nearest that they do.
+_READ_AS = {"TIMESTAMPTZ_NS": "TIMESTAMPTZ", '"NULL"': "VARCHAR"}
 #: Share of values that may be no number in a column that is calculated with.
 _ODD_NUMBERS = 0.1
 #: With fewer values a column may hold only numbers by chance.
@@ -39,8 +42,24 @@ class Numbers:
     readings: dict[str, NumberReading]
 
 
-def read_rows(engine: duckdb.DuckDBPyConnection, source: FeedSource, columns: Sequence[str]) -> dict[str, str]:
-    """Read these columns into ``raw_rows``, lists and structs as JSON text; return their types.
+@dataclass(frozen=True)
+class RowsRead:
+    """The rows of a feed in ``raw_rows``.
+
+    Parameters
+    ----------
+    types : the columns and their SQL types
+    skipped : rows that hold no data and are left out, by kind
+    notes : what was found about the shape of the files, one sentence each
+    """
+
+    types: dict[str, str]
+    skipped: dict[str, int]
+    notes: tuple[str, ...]
+
+
+def read_rows(engine: duckdb.DuckDBPyConnection, source: FeedSource, feed: Feed, columns: Sequence[str]) -> RowsRead:
+    """Read these columns into ``raw_rows``, lists and structs as JSON text, without rows that hold no data.
 
     Raises
     ------
@@ -48,18 +67,22 @@ def read_rows(engine: duckdb.DuckDBPyConnection, source: FeedSource, columns: Se
     """
     try:
         source.load(engine, columns)
-        types = _types(engine)
-        for column, kind in types.items():
+        for column, kind in _types(engine).items():
+            name = quoted(column)
             if is_nested(kind):
-                name = quoted(column)
                 engine.execute(
                     f"ALTER TABLE {RAW} ALTER {name} SET DATA TYPE VARCHAR USING CAST(to_json({name}) AS VARCHAR)"
                 )
-            elif kind == "TIMESTAMPTZ_NS":
-                engine.execute(f"ALTER TABLE {RAW} ALTER {quoted(column)} SET DATA TYPE TIMESTAMPTZ")
-            elif kind == '"NULL"':
-                engine.execute(f"ALTER TABLE {RAW} ALTER {quoted(column)} SET DATA TYPE VARCHAR")
-        return _types(engine)
+            elif kind in _READ_AS:
+                engine.execute(f"ALTER TABLE {RAW} ALTER {name} SET DATA TYPE {_READ_AS[kind]}")
+        skipped, notes = {}, list(source.notes)
+        if source.is_table_text:
+            skipped = drop_non_data_rows(engine, feed, columns)
+            if source.footers:
+                skipped["footer line"] = skipped.get("footer line", 0) + len(source.footers)
+            if feed.fill_down is not None and (filled := fill_down(engine, feed.fill_down, columns)):
+                notes.append(f"{filled} rows take {', '.join(feed.fill_down.columns)} from a row above")
+        return RowsRead(_types(engine), skipped, tuple(notes))
     except duckdb.Error as error:
         if ran_out(error):
             raise
@@ -104,6 +127,11 @@ def broken_lines(engine: duckdb.DuckDBPyConnection, source: FeedSource) -> dict[
         FROM reject_errors JOIN reject_scans USING (scan_id, file_id)
         GROUP BY file_id, line
         """
+    )
+    line = "trim(as_read, ' \r\n\t')"
+    engine.execute(
+        f"DELETE FROM broken_lines WHERE reason = 'line has missing columns' AND list_contains(?, {line})",
+        [list(source.footers)],
     )
     found = engine.execute(
         """

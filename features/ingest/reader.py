@@ -24,11 +24,14 @@ class FeedSource(Protocol):
     ----------
     feed : the feed's name
     is_text : whether every value arrives as text and still has to be read as what it is
-    may_sniff_decimal : whether the decimal mark may be found in the values (text that does not part columns by commas)
+    is_table_text : whether it was laid out for people, so that titles, totals and blank cells may stand in it
+    may_sniff_decimal : whether its numbers are written by one decimal mark, which may be found in the values
     names : what its files or its table are called, for messages
     files : local files that the engine has to be allowed to read
     loaded_at : when what is there was written
     dated : whether another writing of the same rows is another delivery (a file), or not (a database)
+    footers : lines of text below the last row of its files
+    notes : what was found about the shape of its files, one sentence each
     repeated : names of files whose bytes another file of the feed already holds; they are not read
     """
 
@@ -36,6 +39,8 @@ class FeedSource(Protocol):
     def feed(self) -> str: ...
     @property
     def is_text(self) -> bool: ...
+    @property
+    def is_table_text(self) -> bool: ...
     @property
     def may_sniff_decimal(self) -> bool: ...
     @property
@@ -48,6 +53,10 @@ class FeedSource(Protocol):
     def dated(self) -> bool: ...
     @property
     def repeated(self) -> Sequence[str]: ...
+    @property
+    def footers(self) -> Sequence[str]: ...
+    @property
+    def notes(self) -> Sequence[str]: ...
 
     @property
     def columns(self) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from features.base.workspace import reveal
 from features.config.feed import Feed
 from features.config.loading import did_you_mean
 from features.ingest import csv_text, database, excel, json_rows, parquet_files
+from features.ingest.foreign_formats import refuse_foreign
 from features.ingest.location import FeedFiles, locate
 from features.ingest.reader import FeedSource
 
@@ -22,7 +23,7 @@ _FORMATS: dict[str, type[FeedFiles]] = {
 _SQLITE = (".db", ".db3", ".sqlite", ".sqlite3")
 
 
-def find(name: str, feed: Feed, root: Path) -> FeedSource:
+def find(name: str, feed: Feed, root: Path, *, rows: int | None = None) -> FeedSource:
     """Return a feed's source; its rows are not read yet.
 
     Parameters
@@ -30,6 +31,7 @@ def find(name: str, feed: Feed, root: Path) -> FeedSource:
     name : the feed's name, for messages
     feed : its declaration
     root : the workspace, which relative paths start from
+    rows : how many rows are read of files, from the first; then their digests are not of their bytes
 
     Raises
     ------
@@ -43,11 +45,13 @@ def find(name: str, feed: Feed, root: Path) -> FeedSource:
     sources = [reveal(source, root=root, where=where) for source in feed.sources]
     if any(database.is_address(source) for source in sources):
         return database.open_table(name, feed, feed.sources[0], root)
-    located = locate(name, feed, sources, root)
+    located = locate(name, feed, sources, root, compare=rows is None)
     suffixes = sorted({file.suffix for file in located.files})
     formats = {_FORMATS.get(suffix) for suffix in suffixes}
     if len(formats) == 1 and (kind := formats.pop()) is not None:
-        return kind(name, feed, located)  # type: ignore[return-value]  # each of them is a FeedSource; their base is not
+        return kind(name, feed, located, rows)  # type: ignore[return-value]  # each of them is a FeedSource; their base is not
+    for file in located.files:
+        refuse_foreign(name, file.name)
     odd = next((suffix for suffix in suffixes if suffix not in _FORMATS), "")
     near = did_you_mean(odd, list(_FORMATS)) if odd else "make a feed of each kind"
     if odd in _SQLITE:

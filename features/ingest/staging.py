@@ -49,6 +49,8 @@ class StagedFeed:
     newest : the last moment that a row itself carries, ISO 8601; empty where no row carries one
     digest : of the files' bytes and the declaration; equal digests mean equal rows
     repeated : files whose bytes another file of the feed holds already; they were not read
+    skipped : rows that hold no data, such as totals, counted by kind; they count nowhere else
+    notes : what was found about the shape of the files, one sentence each
     already_applied : whether nothing had to be read, because an earlier run had read the same
     """
 
@@ -63,6 +65,8 @@ class StagedFeed:
     newest: str
     digest: str
     repeated: list[str] = field(default_factory=list)
+    skipped: dict[str, int] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
     already_applied: bool = field(default=False, compare=False)
 
 
@@ -164,7 +168,8 @@ class _Staging:
         quarantine = Quarantine(self.accepted / name, replay=self.replay)
         folders = [*source.files, self.accepted, self.arriving]
         with open_engine(folders=folders, resources=self.resources) as engine:
-            types = read_rows(engine, source, mapping.needed())
+            found = read_rows(engine, source, self.feed, mapping.needed())
+            types = found.types
             if fingerprint is None:
                 fingerprint = content(engine, list(types))
                 if (done := self._done(fingerprint)) is not None:
@@ -182,7 +187,7 @@ class _Staging:
                 read_again(engine, RAW, mapping.types)
             _map(engine, mapping, self.company)
             staged = _count(engine, name, self.feed, broken)
-            staged = replace(staged, repeated=list(source.repeated))
+            staged = replace(staged, repeated=list(source.repeated), skipped=found.skipped, notes=list(found.notes))
             _refuse(engine, source, self.feed, staged)
             with atomic_folder(target) as part:
                 part.chmod(0o700)  # rows as they came: what identifies people is still among them

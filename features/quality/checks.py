@@ -60,10 +60,12 @@ def check_personal_columns(file: FeedsFile, found: Sequence[str]) -> list[Check]
 
 def _usable(feed: StagedFeed) -> Check:
     unusable = feed.rows_read - feed.rows - feed.excluded - feed.duplicates
+    left_out = [f"{count} left out as no data ({kind})" for kind, count in sorted(feed.skipped.items())]
+    shape = "".join(f"; {note}" for note in [*left_out, *feed.notes])
     if not unusable:
-        return Check("FQ001", feed.feed, "passed", f"{feed.rows} rows")
+        return Check("FQ001", feed.feed, "repaired" if left_out else "passed", f"{feed.rows} rows{shape}")
     reasons = ", ".join(f"{reason}: {count}" for reason, count in sorted(feed.rejected.items()))
-    return Check("FQ001", feed.feed, "repaired", f"{unusable} of {feed.rows_read} rows quarantined ({reasons})")
+    return Check("FQ001", feed.feed, "repaired", f"{unusable} of {feed.rows_read} rows quarantined ({reasons}){shape}")
 
 
 def _unique(feed: StagedFeed, declared: Feed) -> Check:
