@@ -79,7 +79,7 @@ def faults_of_views(
     unseen: Collection[str] = (),
     unread: bool = False,
 ) -> list[Problem]:
-    """Return what is wrong with a file of views that cannot be read as one: also what they name that there is not.
+    """Return all problems of a file of views that is invalid, with those of the columns that the views name.
 
     Parameters
     ----------
@@ -118,7 +118,7 @@ def faults_of_views(
 
 
 def _attributes(name: str, feed: Feed, kept: Sequence[str]) -> dict[str, bool]:
-    """Return a feed's own columns; what they hold is not known before they are read, so all may be numbers."""
+    """Return a feed's own columns; before they are read, any of them may hold numbers."""
     hidden = set(() if feed.kind == "customers" else feed.pii)
     link = feed.link(name)
     if link is not None and feed.kind != "customers":

@@ -1,4 +1,4 @@
-"""What the declared views name, held against the columns that are there; everything that does not fit at once"""
+"""Compare what the declared views name with the columns that exist, and report all problems at once."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ def check_views(
     file: str = "",
     unread: bool = False,
 ) -> list[Problem]:
-    """Return a problem for each column or table that a view names and the feeds do not give.
+    """Return a problem for each column or table that a view names and no feed provides.
 
     Parameters
     ----------
-    views, lines : the views, and where they stand
+    views, lines : the views, and their lines in the file
     columns : of the canonical tables
     personal : attributes of customers that identify a person
-    unseen : feeds whose files cannot be read; what a view says about their columns is believed
-    python, file : the functions that views may name, and where they stand; None where they are not to be looked at
-    unread : whether the data were not read: any attribute may hold numbers, or texts, or times
+    unseen : feeds whose files cannot be read; their columns are not checked
+    python, file : the functions that views may name, and their file; None to leave them unchecked
+    unread : whether the data were not read, so that an attribute may hold numbers, texts or times
     """
     problems: list[Problem] = []
     for name, view in views.items():
@@ -56,7 +56,7 @@ def check_views(
             Problem("view.unknown_column", f"view {name}: {view.source} has no column {column!r}", place, hint)
             for column in named
             if column not in known and column.split(".")[0] not in unseen and not _of_items(column, view, columns)
-            for hint in [did_you_mean(column, _like(column, {**known, **made_columns(view)}, columns))]
+            for hint in [did_you_mean(column, _like(column, {**known, **derived_columns(view)}, columns))]
         ]
         customers = columns.get("customers", {})
         if view.place is not None and view.place not in customers and view.place.split(".")[0] not in unseen:
@@ -64,7 +64,7 @@ def check_views(
             problems.append(
                 Problem("view.unknown_column", f"view {name}: customers has no column {view.place!r}", place, near)
             )
-        problems += _unfit(name, view, place, {**known, **made_columns(view)}, personal, unread=unread)
+        problems += _unfit(name, view, place, {**known, **derived_columns(view)}, personal, unread=unread)
         if python is not None and not unseen:
             problems += _unfit_python(name, view, place, columns, python, file, unread=unread)
     return problems
@@ -73,7 +73,7 @@ def check_views(
 def refuse_invalid_views(
     file: ViewsFile, lines: Lines, feeds: FeedsFile, columns: Columns, python: Mapping[str, PythonFeature]
 ) -> None:
-    """Refuse views that name what is not there; see `check_views`.
+    """Refuse views that do not fit the columns; see `check_views`.
 
     Raises
     ------
@@ -94,7 +94,7 @@ def check_purposes(
     Parameters
     ----------
     purpose : of all views that name none
-    views, lines : the views, and where they stand
+    views, lines : the views, and their lines in the file
     purposes : those that are declared; None where they are not known
     """
     if purposes is None:
@@ -113,9 +113,9 @@ def check_purposes(
     ]
 
 
-def made_columns(view: View) -> dict[str, bool]:
-    """Return the columns that a view may aggregate though no table has them; all hold numbers."""
-    return {made.name: True for made in lengths(view.text.column)} if view.text else {}
+def derived_columns(view: View) -> dict[str, bool]:
+    """Return the columns derived from texts that a view may aggregate; all are numbers."""
+    return {column.name: True for column in lengths(view.text.column)} if view.text else {}
 
 
 def python_types(kind: Kind, columns: Columns) -> dict[str, str]:
@@ -132,8 +132,8 @@ def python_types(kind: Kind, columns: Columns) -> dict[str, str]:
 
 def named_columns(view: View, place: str = "") -> list[str]:
     """Return the columns that a view names."""
-    made = made_columns(view)
-    named = [column for column in view.aggregates if column != "*" and column not in made] + list(view.fields)
+    derived = derived_columns(view)
+    named = [column for column in view.aggregates if column != "*" and column not in derived] + list(view.fields)
     named += [view.text.column] if view.text else []
     named += [view.ends] if view.ends else []
     if view.by:
@@ -144,7 +144,7 @@ def named_columns(view: View, place: str = "") -> list[str]:
 
 
 def _like(column: str, known: Mapping[str, bool], columns: Columns) -> list[str]:
-    """Return the names among which the one that was meant may be."""
+    """Return the names that the column may be a misspelling of."""
     items = columns.get("items", {}) if column.startswith("items.") else {}
     return sorted([*known, *(f"items.{field}" for field in items)])
 
@@ -163,13 +163,15 @@ def _unfit(
         if view.source == "customers" and (field in PERSONAL_FIELDS or field in personal)
     ]
     if view.source == "holdings" and view.where and "held_to" in parse(view.where, where=place).columns:
-        hint = "leave it out: what has ended by a cutoff is left out anyway, and what ends later is not known yet"
-        problems.append(Problem("view.future", f"view {name}: where reads held_to, an end to come", place, hint))
+        hint = (
+            "leave it out: holdings that have ended by a cutoff are left out anyway, and later ends are not known yet"
+        )
+        problems.append(Problem("view.future", f"view {name}: where reads held_to, a future end", place, hint))
     if view.ends and (view.ends == "held_to" or view.ends in numbers):
-        told = "is an end to come: nobody knew it" if view.ends == "held_to" else "holds numbers, not times"
+        fault = "is a future end, unknown at the cutoff" if view.ends == "held_to" else "holds numbers, not times"
         hint = "name the column that says until when the contract was agreed"
         code = "view.future" if view.ends == "held_to" else "view.not_a_time"
-        problems.append(Problem(code, f"view {name}: ends: {view.ends} {told}", place, hint))
+        problems.append(Problem(code, f"view {name}: ends: {view.ends} {fault}", place, hint))
     if view.text and view.text.column in numbers:
         message = f"view {name}: text: {view.text.column} holds numbers"
         problems.append(Problem("view.not_text", message, place, "name a column of texts"))

@@ -59,7 +59,7 @@ views:
         ("view.no_source", "view c: no feed maps to interactions", "add such a feed"),
         (
             "view.future",
-            "view d: where reads held_to, an end to come",
+            "view d: where reads held_to, a future end",
             "leave it out: what has ended by a cutoff is left out anyway, and what ends later is not known yet",
         ),
         ("view.unknown_column", "view e: events has no column 'items.grp'", "did you mean 'items.group'?"),
