@@ -60,7 +60,7 @@ views:
         (
             "view.future",
             "view d: where reads held_to, a future end",
-            "leave it out: what has ended by a cutoff is left out anyway, and what ends later is not known yet",
+            "leave it out: holdings that have ended by a cutoff are left out anyway, and later ends are not known yet",
         ),
         ("view.unknown_column", "view e: events has no column 'items.grp'", "did you mean 'items.group'?"),
     ]
