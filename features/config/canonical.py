@@ -119,6 +119,8 @@ CANONICAL: dict[Kind, CanonicalTable] = {
     )
 }
 
+#: Fields that are money.
+MONEY_FIELDS = ("amount", "price")
 #: Fields of ``customers`` that identify a person; they stay out of every other table.
 PERSONAL_FIELDS = ("first_name", "last_name", "full_name", "email", "phone", "birth_date", "street", "national_id")
 

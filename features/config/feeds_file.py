@@ -7,6 +7,7 @@ import re
 from pydantic import Field, field_validator, model_validator
 
 from features.base.telephone import PhoneCountries
+from features.config.canonical import MONEY_FIELDS
 from features.config.company import Company
 from features.config.engine_settings import EngineSettings
 from features.config.event_log_settings import EventLogSettings
@@ -83,6 +84,14 @@ class FeedsFile(Settings):
             for name, feed in sorted(self.feeds.items())
             if feed.kind == "customers" and (name == owner if dot else field in feed.fields)
         )
+
+    def with_declared_money(self, name: str) -> Feed:
+        """Return a feed whose currency is not looked for where a unit or a conversion of its money is declared."""
+        feed = self.feeds[name]
+        units = {f"{name}.{field}" for field in MONEY_FIELDS} & self.quality.units.keys()
+        repaired = [one for one in self.quality.repairs if one.rule == "convert" and one.feed in (None, name)]
+        declared = units or any(one.field in MONEY_FIELDS for one in repaired)
+        return feed.model_copy(update={"currency": self.company.currency}) if declared and not feed.currency else feed
 
     def named_by_others(self, name: str) -> tuple[str, ...]:
         """Return the columns by which other feeds name the records of feed `name`, its own single key left out."""

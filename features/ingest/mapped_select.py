@@ -8,7 +8,7 @@ from features.base.clock import iso
 from features.base.database_engine import literal, quoted
 from features.base.duration import format_duration
 from features.base.errors import BadConfiguration
-from features.config.canonical import CANONICAL, SQL_TYPES, FieldType, attribute_name
+from features.config.canonical import CANONICAL, MONEY_FIELDS, SQL_TYPES, FieldType, attribute_name
 from features.config.company import Company
 from features.ingest.mapping import FLOATS, TYPED, FeedMapping, reference_name, text_sql
 from features.ingest.money import minor_unit_digits, rate_sql
@@ -17,8 +17,6 @@ from features.ingest.time_text import birth_date_text, iso_text, moment_of, naiv
 
 #: How the reason ends for which a row is kept aside only until a later delivery holds it.
 AFTER_DELIVERY = "after the delivery"
-#: Fields that are money.
-MONEY_FIELDS = ("amount", "price")
 _ISO_OF = "__iso "  # before the text of an expression: the time that it gives, written as ISO 8601
 _OTHER = "__otherwise "  # the same under another convention that is as likely
 

@@ -10,8 +10,8 @@ import duckdb
 
 from features.base.database_engine import one_row, quoted, ran_out
 from features.base.errors import BadData
+from features.config.canonical import MONEY_FIELDS
 from features.config.feed import Feed
-from features.ingest.mapped_select import MONEY_FIELDS
 from features.ingest.mapping import FeedMapping
 from features.ingest.money import currency_columns
 from features.ingest.non_data_rows import drop_non_data_rows, fill_down

@@ -147,7 +147,8 @@ def read_feeds(
     """Read and map every feed whose source or declaration has changed."""
     progress.step("reading feeds", total=len(file.feeds))
     staged: dict[str, StagedFeed] = {}
-    for name, feed in file.feeds.items():
+    for name in file.feeds:
+        feed = file.with_declared_money(name)
         staged[name] = stage(
             name,
             feed,
