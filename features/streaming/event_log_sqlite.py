@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
@@ -11,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from features.base.errors import StorageFailure
+from features.base.file_locks import open_to_lock, release_lock, take_lock
 from features.base.sqlite import ThreadConnection, transaction, use_wal
 from features.streaming.event import AcceptedEvent
 from features.streaming.event_log import Appended, DeadLetter, Entry, Key, WorkerPosition, digest_of_key
@@ -171,19 +170,17 @@ class SqliteLog:
         if self._lock is not None:
             return True
         with self._explained():
-            handle = os.open(self._lock_path, os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(handle)
-            return False
-        self._lock = handle
-        return True
+            handle = open_to_lock(self._lock_path, create=True)
+        if take_lock(handle, self._lock_path):
+            self._lock = handle
+            return True
+        release_lock(handle)
+        return False
 
     def release(self) -> None:
         """See `EventLog`."""
         if self._lock is not None:
-            os.close(self._lock)
+            release_lock(self._lock)
             self._lock = None
 
     def close(self) -> None:

@@ -19,6 +19,7 @@ from features.base.generations import new_generation
 from features.base.storage import atomic_file, write_json
 from features.base.workspace import Workspace
 from features.base.workspace_lock import workspace_lock
+from features.streaming.event_log_sqlite import SqliteLog
 
 FORKED = """
 import os, pathlib, sys, time
@@ -52,13 +53,17 @@ def take_workspace_lock(folder: Path) -> None:
         pass
 
 
+def become_worker(folder: Path) -> None:
+    SqliteLog(folder).hold()
+
+
 def spill(folder: Path) -> None:
     with open_engine(folders=[], resources=EngineResources(spill=folder)):
         pass
 
 
 @pytest.mark.parametrize("code", [errno.ENOLCK, errno.EBADF, errno.EOPNOTSUPP])
-@pytest.mark.parametrize("work", [write, publish, take_workspace_lock, spill])
+@pytest.mark.parametrize("work", [write, publish, take_workspace_lock, become_worker, spill])
 def test_a_file_system_without_locks_is_named_with_what_to_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, work: Callable[[Path], None], code: int
 ) -> None:
