@@ -1,29 +1,102 @@
-"""Links of rows to customers: by overlap of the values of two columns, unless the linked people differ."""
+"""Links of rows to customers: two columns whose values meet, however each system writes them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import duckdb
 
-from features.base.database_engine import one_row, quoted
-from features.config.canonical import snake_case
-from features.onboarding.column_names import names_customer, names_id, plain
+from features.base.database_engine import quoted
 from features.onboarding.column_profile import ColumnProfile, TableProfile, text_of
-from features.onboarding.proposal import CustomerLink, ProposedFeed
+from features.onboarding.column_roles import OTHERS, PERSONS
+from features.onboarding.proposal import reference
 
 #: A column whose values another holds to this share is taken to name its records.
 LINKED = 0.5
-#: Below this some rows would have no customer, and the feed gets customers of its own.
+#: From here on every row has its customer; below it the feed gets customers of its own.
 COMPLETE = 0.95
-#: Linked records that agree less often than this on who they are about are not the same people.
-_AGREE = 0.5
+_MOST_VALUES = 200_000
 _FEW = 12
-_TELLING = ("email", "last_name", "first_name", "full_name", "phone")
+_SHORT = 7
+
+
+@dataclass(frozen=True)
+class Spelling:
+    """One way to write an id without what systems add to it.
+
+    Parameters
+    ----------
+    name : what is taken off, in words
+    plain : the text without it
+    expression : the same for a feed; None where the column may stay as it is
+    """
+
+    name: str
+    plain: Callable[[str], str]
+    expression: Callable[[str], str] | None
+
+
+def _pattern(name: str, pattern: str) -> Spelling:
+    compiled = re.compile(pattern)
+
+    def plain(text: str) -> str:
+        match = compiled.search(text)
+        return match.group(1) if match else text
+
+    return Spelling(
+        name, plain, lambda column: f"regexp_extract(trim({column}), '{pattern.replace(chr(39), chr(39) * 2)}', 1)"
+    )
+
+
+AS_WRITTEN = Spelling("", str, None)
+SPELLINGS: tuple[Spelling, ...] = (
+    AS_WRITTEN,
+    Spelling("letter case", str.lower, lambda column: f"lower(trim({column}))"),
+    _pattern("an apostrophe", "^'?(.*)$"),
+    _pattern("'.0' at the end", r"^(.*?)([.]0+)?$"),
+    _pattern("the first of a list", r"^\s*([^;,|]*?)\s*([;,|].*)?$"),
+    _pattern("zeros, an apostrophe or '.0'", r"^'?0*([0-9]+?)([.]0+)?$"),
+    _pattern("the last three of 18 characters", "^([A-Za-z0-9]{15})([A-Z0-9]{3})?$"),
+    Spelling("letter case and marks", lambda t: re.sub(r"[^0-9a-z]", "", t.lower()), None),
+)
+
+
+@dataclass(frozen=True)
+class Meeting:
+    """How far the values of a column are those of a column of another source.
+
+    Parameters
+    ----------
+    own, theirs : the columns
+    rows : share of the rows with a value whose value is there
+    spelling : how both have to be written for it
+    people : different values
+    """
+
+    own: ColumnProfile
+    theirs: ColumnProfile
+    rows: float
+    spelling: Spelling
+    people: int
+
+    @property
+    def reason(self) -> str:
+        """What was counted, in words."""
+        how = f", once {self.spelling.name} is taken off or made equal" if self.spelling.name else ""
+        return f"{self.rows:.1%} of the rows with a value have one of {self.theirs.name!r}{how}"
+
+    def spelled(self, column: ColumnProfile) -> str | None:
+        """Return the expression of a column in the spelling of the meeting; None where it may stay as it is written."""
+        if self.spelling.expression is None or all(self.spelling.plain(value) == value for value in column.values):
+            return None
+        name = reference(column.name)
+        return self.spelling.expression(name if column.sql_type == "VARCHAR" else f"cast({name} as varchar)")
 
 
 class Overlaps:
-    """How far the values of columns overlap; each is computed once.
+    """How far the values of columns meet; the values of a column are read once.
 
     Parameters
     ----------
@@ -32,130 +105,106 @@ class Overlaps:
 
     def __init__(self, engine: duckdb.DuckDBPyConnection) -> None:
         self._engine = engine
-        self._values: dict[tuple[str, str], str] = {}
+        self._values: dict[tuple[str, str], Mapping[str, int]] = {}
 
-    def share(self, table: TableProfile, column: str, other: TableProfile, other_column: str) -> float:
-        """Return the share of a column's different values that another column has."""
-        mine, theirs = self._of(table, column), self._of(other, other_column)
-        found, total = one_row(
-            self._engine,
-            f"SELECT count(b.value), count(*) FROM {mine} a LEFT JOIN {theirs} b ON a.value = b.value",
-        )
-        return float(found) / total if total else 0.0
-
-    def agreement(self, link: CustomerLink, own: ProposedFeed, other: ProposedFeed) -> float | None:
-        """Return how often linked records agree on the person; None where nothing can be compared."""
-        best: float | None = None
-        mine, theirs = own.given.table, other.given.table
-        for field in _TELLING:
-            if field not in own.fields or field not in other.fields:
+    def meet(self, table: TableProfile, own: ColumnProfile, other: TableProfile, theirs: ColumnProfile) -> Meeting:
+        """Return how far the values of a column are those of another, under the spelling that serves best."""
+        mine, there = self._of(table, own), self._of(other, theirs)
+        total = sum(mine.values()) or 1
+        best = Meeting(own, theirs, 0.0, AS_WRITTEN, own.distinct)
+        for spelling in SPELLINGS:
+            if spelling.expression is None and spelling is not AS_WRITTEN and best.rows > 0.05:
                 continue
-            left, right = own.fields[field].value, other.fields[field].value
-            if left not in mine.columns or right not in theirs.columns:
-                continue
-            share, pairs = one_row(
-                self._engine,
-                f"""
-                SELECT avg(CASE WHEN lower(a.mapped) = lower(b.mapped) THEN 1.0 ELSE 0.0 END), count(*)
-                FROM (SELECT {_text(mine, link.own)} AS id, {_text(mine, left)} AS mapped FROM {quoted(mine.table)}) a
-                JOIN (SELECT {_text(theirs, link.column)} AS id, {_text(theirs, right)} AS mapped
-                      FROM {quoted(theirs.table)}) b USING (id)
-                WHERE a.mapped IS NOT NULL AND b.mapped IS NOT NULL
-                """,
-            )
-            if pairs:
-                best = max(best or 0.0, float(share))
+            known = {spelling.plain(value) for value in there}
+            if len(known) < 0.98 * len(there):
+                continue  # two records would become one
+            rows = sum(times for value, times in mine.items() if spelling.plain(value) in known) / total
+            if rows > best.rows + 0.02:
+                best = Meeting(own, theirs, rows, spelling, own.distinct)
         return best
 
-    def _of(self, table: TableProfile, column: str) -> str:
-        known = self._values.get((table.table, column))
-        if known is None:
-            known = f"values_{len(self._values)}"
-            self._engine.execute(
-                f"CREATE TEMP TABLE {known} AS SELECT DISTINCT {_text(table, column)} AS value "
-                f"FROM {quoted(table.table)} WHERE value IS NOT NULL"
-            )
-            self._values[table.table, column] = known
-        return known
+    def _of(self, table: TableProfile, column: ColumnProfile) -> Mapping[str, int]:
+        found = self._values.get((table.table, column.name))
+        if found is None:
+            rows = self._engine.execute(
+                f"""
+                SELECT value, count(*) FROM (
+                    SELECT {text_of(column.name, column.sql_type)} AS value FROM {quoted(table.table)}
+                ) WHERE value IS NOT NULL GROUP BY value ORDER BY hash(value) LIMIT {_MOST_VALUES}
+                """
+            ).fetchall()
+            found = self._values[table.table, column.name] = dict(rows)
+        return found
 
-    def best(
-        self, table: TableProfile, own: Sequence[ColumnProfile], among: Sequence[ProposedFeed]
-    ) -> tuple[CustomerLink, float] | None:
-        """Return the link with the largest overlap, and that; None where nothing overlaps.
+    def agreement(
+        self, table: TableProfile, own: str, other: TableProfile, theirs: str, pairs: Sequence[tuple[str, str]]
+    ) -> float | None:
+        """Return how often rows that an id joins agree on a name or contact; None where nothing can be compared.
 
         Parameters
         ----------
-        table : whose rows are to find their customers
-        own : its columns that may name one
-        among : feeds of customers
+        own, theirs : the ids
+        pairs : columns of both that hold the same field
         """
-        found: list[tuple[float, bool, int, CustomerLink]] = []
-        for place, feed in enumerate(among):
-            for column in own:
-                for theirs in _named_by(feed):
-                    if not _comparable(column, theirs):
-                        continue
-                    share = self.share(table, column.name, feed.given.table, theirs.name)
-                    if share > 0.01:
-                        reason = (
-                            f"{share:.1%} of the {column.distinct:,} different values are in {feed.name}.{theirs.name}"
-                        )
-                        is_key = feed.key == (theirs.name,)
-                        link = CustomerLink(feed.name, theirs.name, column.name, reason)
-                        found.append((share, is_key, -place, link))
-        if not found:
-            return None
-        share, *_, link = max(found, key=lambda one: one[:3])
-        return link, share
+        best: float | None = None
+        for left, right in pairs:
+            (share, number) = self._engine.execute(
+                f"""
+                SELECT avg(CASE WHEN lower(a.mapped) = lower(b.mapped) THEN 1.0 ELSE 0.0 END), count(*)
+                FROM (SELECT {_text(table, own)} AS id, {_text(table, left)} AS mapped FROM {quoted(table.table)}) a
+                JOIN (SELECT {_text(other, theirs)} AS id, {_text(other, right)} AS mapped FROM {quoted(other.table)}) b
+                USING (id) WHERE a.mapped IS NOT NULL AND b.mapped IS NOT NULL
+                """
+            ).fetchall()[0]
+            if number:
+                best = max(best or 0.0, float(share))
+        return best
 
-    def agree(self, link: CustomerLink, own: ProposedFeed, other: ProposedFeed) -> tuple[bool, str]:
-        """Return whether linked records seem to be the same people, and the reason in words."""
-        share = self.agreement(link, own, other)
-        if share is None:
-            return True, link.reason
-        return share >= _AGREE, f"{link.reason}; {share:.0%} of the linked records agree on a name or contact"
+
+def linking_columns(table: TableProfile) -> Iterator[ColumnProfile]:
+    """Yield the columns that may name a record of another source: codes, e-mails, telephones, lists of codes."""
+    for column in table.columns.values():
+        if not column.filled or column.meaning & OTHERS or column.is_boolean:
+            continue
+        named = column.is_code or column.share("email") >= 0.8 or column.share("list") + column.share("code") >= 0.9
+        phone = column.share("phone") >= 0.9 and bool(column.meaning & {"phone", "subscriber", "id"})
+        if (named or phone) and (column.distinct > _FEW or column.distinct * 20 >= table.rows):
+            yield column
 
 
 def naming_columns(table: TableProfile) -> list[ColumnProfile]:
-    """Return the columns of customers by which other sources may name them."""
-    found = [
+    """Return the columns of customers by which other sources may name them: nearly each value stands on one row."""
+    return [
         column
-        for column in table.columns.values()
-        if (names_id(column.name) or names_customer(column.name) or table.is_unique(column))
-        and not column.is_time
-        and column.share("code") >= LINKED
-        and column.sql_type not in ("DOUBLE", "FLOAT", "BOOLEAN")
-        and column.distinct * 2 > column.filled > 0
+        for column in linking_columns(table)
+        if column.is_own and column.distinct * 2 > column.filled and not column.share("list") > 0.5
     ]
-    return found or customer_columns(table)
 
 
-def customer_columns(table: TableProfile) -> list[ColumnProfile]:
-    """Return the columns that refer to a customer by name and values; the likeliest first."""
-    found = [
-        column
-        for column in table.columns.values()
-        if names_customer(column.name)
-        and column.share("code") >= LINKED
-        and not column.is_time
-        and (column.distinct > _FEW or column.distinct * 20 >= table.rows)
-    ]
-    return sorted(found, key=lambda column: not names_id(column.name))
+def may_meet(own: ColumnProfile, theirs: ColumnProfile, *, owner: frozenset[str]) -> bool:
+    """Return whether equal values are evidence: counting numbers meet by chance, so their names have to agree.
 
-
-def _named_by(feed: ProposedFeed) -> list[ColumnProfile]:
-    table = feed.given.table
-    keys = [table.columns[name] for name in feed.key if name in table.columns]
-    others = [] if feed.drop else naming_columns(table)  # made of activities: only the key is theirs
-    return [*keys, *(column for column in others if column not in keys)]
-
-
-def _comparable(one: ColumnProfile, other: ColumnProfile) -> bool:
-    """Return whether equal values are evidence: consecutive numbers overlap by chance, so the names have to agree."""
-    if not (one.is_whole_number and other.is_whole_number):
+    Parameters
+    ----------
+    owner : what the words of the other source's name mean, for ids that are called `id`
+    """
+    if "phone" in own.meaning and "phone" not in theirs.meaning and "subscriber" not in theirs.meaning:
+        return False
+    if own.share("digits") >= 0.9 and own.length < _SHORT and not own.meaning & (PERSONS | {"id", "phone"}):
+        return False  # a measured number
+    if not (_counts(own) and _counts(theirs)):
         return True
-    same = plain(one.name) == plain(other.name) or snake_case(one.name) == snake_case(other.name)
-    return same or (names_customer(one.name) and names_customer(other.name))
+    same = own.words == theirs.words
+    plain = theirs.meaning <= {"id", "record"} and bool(own.meaning & (owner | PERSONS))
+    return same or plain or bool(own.meaning & PERSONS and theirs.meaning & PERSONS)
+
+
+def _counts(column: ColumnProfile) -> bool:
+    """Return whether the values are small whole numbers close to each other."""
+    if column.share("digits") < 0.9:
+        return False
+    numbers = [int(value) for value in column.values if value.isdigit() and len(value) < 12]
+    return bool(numbers) and max(numbers) - min(numbers) < 20 * max(column.distinct, 50)
 
 
 def _text(table: TableProfile, column: str) -> str:

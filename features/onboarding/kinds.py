@@ -1,126 +1,171 @@
-"""Which canonical table a source belongs to, decided by its columns, the surest sign first."""
+"""Which canonical table the rows of a source belong to, by what repeats, what is unique, and what has a time."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-from features.config.canonical import PERSONAL_FIELDS, Kind, snake_case
-from features.onboarding.column_names import names_id, names_item, names_person, names_place
+from features.config.canonical import PERSONAL_FIELDS, Kind
 from features.onboarding.column_profile import ColumnProfile, TableProfile
-from features.onboarding.customer_links import customer_columns
+from features.onboarding.column_roles import DEALINGS, PERSONS, REPEATS, Roles
+from features.onboarding.consent_columns import is_consent_file
+from features.onboarding.customer_links import LINKED
 from features.onboarding.fields import map_fields
-from features.onboarding.proposal import ProfiledSource
-from features.onboarding.time_formats import find_moments
+from features.onboarding.proposal import Reasoned
 
 _PERSON = 2  # a product has a name too
-_LINES = 1.5  # rows a customer: from here on they are what customers do, whoever is named on them
 _EVENTS = {
-    "stay": "hotel stay stays booking bookings",
-    "review": "review reviews rating ratings",
-    "redemption": "redemption redemptions",
-    "ticket": "ticket tickets case cases complaint complaints",
-    "payment": "payment payments",
-    "bill": "bill bills billing invoices",
-    "visit": "visit visits click clicks session sessions pageview pageviews",
-    "purchase": "purchase purchases order orders sale sales transaction transactions retail till receipt receipts",
+    "booking": "stay",
+    "review": "review",
+    "redemption": "redemption",
+    "ticket": "ticket",
+    "answer": "answer",
+    "deal": "deal",
+    "order": "purchase",
+    "invoice": "purchase",
+    "payment": "payment",
+    "bill": "bill",
+    "usage": "usage",
+    "visit": "visit",
 }
 
 
-def is_customers(given: ProfiledSource) -> str:
-    """Return why a source holds customers; empty where it does not."""
-    table = given.table
-    if consents_why(table) or _holdings_of_their_own(table) or (_is_offered(table) and not _person(table)):
+def is_customers(roles: Roles) -> str:
+    """Return why a source holds one row a customer; empty where it does not."""
+    table = roles.given.table
+    if is_consent_file(roles) or is_offered(roles) or is_held(roles) or is_dealings(roles):
         return ""
-    unique = next((column for column in customer_columns(table) if table.is_unique(column)), None)
-    if unique is not None:
+    unique = next((c for c in roles.own_ids if c.meaning & PERSONS or c.meaning <= {"id", "record"}), None)
+    person = person_fields(table)
+    if unique is not None and (unique.meaning & PERSONS or person):
         return f"{unique.name} tells every one of its {table.rows:,} rows from the others"
-    person = _person(table)
-    if len(person) < _PERSON:
-        return ""
-    whose = customer_columns(table)
-    if whose and find_moments(table).happened and table.rows > _LINES * whose[0].distinct and _is_dealt(table):
-        return ""
-    return f"it holds {', '.join(person)}"
+    own = next((p for p in roles.persons if p.column.is_own and p.share > LINKED and p.kind != "bank"), None)
+    if own is not None and (own.kind != "phone" or person):
+        return f"{own.name} is another one on nearly every row"
+    return f"it holds {', '.join(person)}" if len(person) >= _PERSON else ""
 
 
-def consents_why(table: TableProfile) -> str:
-    """Return why a source holds consents; empty where it does not."""
-    fields = map_fields("consents", table)
-    if {"purpose", "status"} <= set(fields) and find_moments(table).happened and customer_columns(table):
-        return "each row says who allowed or refused what, and when"
-    return ""
+def is_dealings(roles: Roles) -> bool:
+    """Return whether rows are what people do: they have a time, and people repeat or the rows have ids of their own."""
+    if not roles.persons or roles.when() is None:
+        return False
+    about = roles.about
+    own = bool(roles.own_ids) and bool(about & DEALINGS) and not about & PERSONS
+    table = roles.given.table
+    known_twice = roles.repeats >= REPEATS and (
+        own or len(person_fields(table)) < _PERSON or _is_dealt(roles) or roles.repeats >= 2
+    )
+    if (
+        any(column.is_unique and column.meaning & PERSONS and column.is_code for column in table.columns.values())
+        and not own
+    ):
+        return False
+    return known_twice or own or (roles.repeats > 1 and _is_dealt(roles) and bool(roles.file_meaning & DEALINGS))
 
 
-def kind_of_activity(given: ProfiledSource) -> tuple[Kind, str]:
+def kind_of_dealings(roles: Roles) -> tuple[Kind, str]:
     """Return the kind, and the reason, of a source whose rows are about customers and have a time."""
-    table = given.table
-    if why := consents_why(table):
-        return "consents", why
-    if _is_offered(table):
+    if is_consent_file(roles):
+        return "consents", "each row says who allowed or refused what, and when"
+    if is_offered(roles):
         return "interactions", "each row is an offer that a customer was shown, with what came of it"
-    if _is_held(table):
+    if is_held(roles):
         return "holdings", "each row is something that a customer holds, from a day on"
     return "events", "each row is something that a customer did at a time"
 
 
-def event_type(given: ProfiledSource, fields: set[str]) -> tuple[str, str]:
-    """Return the type of a source's events, and why."""
-    found = set(given.name.split("_")) | set(snake_case(given.source).split("_"))
-    for event, named in _EVENTS.items():
-        if event != "purchase" and set(named.split()) & found:
-            return event, "by the source's name; the same for every row"
-    if set(_EVENTS["purchase"].split()) & found:
-        return "purchase", "by the source's name; the same for every row"
-    if {"amount", "item"} <= fields or {"amount", "quantity"} <= fields:
+def event_type(roles: Roles, fields: set[str]) -> tuple[str, str]:
+    """Return the type of a source's events, and why; the name of its folder has no say."""
+    for found, why in (
+        (roles.about, "by the rows' own id or the file's name"),
+        (roles.file_meaning, "by the file's name"),
+    ):
+        for meaning, event in _EVENTS.items():
+            if meaning in found and not (event == "payment" and "item" in fields):
+                return event, f"{why}; the same for every row"
+    columns = frozenset[str]().union(*(c.meaning for c in roles.given.table.columns.values() if "id" in c.meaning))
+    if {"amount", "item"} <= fields or {"amount", "quantity"} <= fields or columns & {"order", "invoice"}:
         return "purchase", "a row has an amount and what was bought; the same for every row"
-    return given.name.removesuffix("s") or "event", "the source's name; the same for every row"
+    named = next((event for meaning, event in _EVENTS.items() if meaning in columns), "")
+    if named:
+        return named, "by the ids of the rows; the same for every row"
+    words = {word for column in roles.given.table.columns.values() for word in column.words}
+    if "text" in fields and (words & {"priority", "assignee", "requester"} or columns & {"staff", "requester"}):
+        return "ticket", "a row has a text, and somebody who deals with it; the same for every row"
+    if roles.times and roles.times[0].meaning & {"payment"}:
+        return "payment", "by the name of its time; the same for every row"
+    return roles.given.name.removesuffix("s") or "event", "the source's name; the same for every row"
+
+
+def event_column(roles: Roles) -> ColumnProfile | None:
+    """Return the column that says of which type each event is."""
+    ranked: list[tuple[int, ColumnProfile]] = []
+    for column in roles.given.table.columns.values():
+        meaning = column.meaning
+        few = 1 < column.distinct <= 60 and column.share("code") >= 0.98 and column.share("digits") < 0.5
+        if (
+            not few
+            or not column.share_filled >= 0.999
+            or column.is_boolean
+            or meaning & {"id", "time", "date", "status"}
+        ):
+            continue
+        if "event" in meaning and meaning <= {"event", "type", "name"}:
+            ranked.append((0, column))
+        elif column.words == ("type",) or {"type"} < meaning <= roles.about | {"type", "usage", "event"}:
+            ranked.append((1, column))
+    return min(ranked, key=lambda found: found[0])[1] if ranked else None
 
 
 def is_items(table: TableProfile) -> ColumnProfile | None:
     """Return the key of a source of items; None where it holds none."""
-    return next((c for c in _unique(table) if names_item(c.name) and names_id(c.name)), None)
+    return next((c for c in table.columns.values() if c.is_unique and c.is_code and {"item", "id"} <= c.meaning), None)
 
 
 def is_context(table: TableProfile) -> ColumnProfile | None:
     """Return the key of a source of places; None where it holds none."""
-    return next((column for column in _unique(table) if names_place(column.name)), None)
+    places = {"postcode", "city", "region", "country", "area", "district", "place"}
+    found = (c for c in table.columns.values() if c.is_unique and not c.is_time and c.meaning & places)
+    return next((c for c in found if c.sql_type not in ("DOUBLE", "FLOAT")), None)
 
 
-def key_of(table: TableProfile) -> ColumnProfile | None:
-    """Return the column that identifies each row: a customer's own id before any other."""
-    unique = [c for c in _unique(table) if names_id(c.name) or c in customer_columns(table)]
-    unique = [column for column in unique if not names_person(column.name)]
-    whose = customer_columns(table)
-    return next((c for c in unique if c in whose), unique[0] if unique else None)
-
-
-def _unique(table: TableProfile) -> Iterator[ColumnProfile]:
-    for column in table.columns.values():
-        if table.is_unique(column) and not column.is_time and column.sql_type not in ("DOUBLE", "FLOAT"):
-            yield column
-
-
-def _is_dealt(table: TableProfile) -> bool:
-    return bool({"amount", "item", "quantity"} & set(map_fields("events", table)))
-
-
-def _is_offered(table: TableProfile) -> bool:
-    """Return whether rows are offers with an outcome and a time."""
-    fields = set(map_fields("interactions", table))
-    return (
-        "offer" in fields and bool({"outcome", "selection_prob"} & fields) and find_moments(table).happened is not None
-    )
-
-
-def _person(table: TableProfile) -> list[str]:
+def person_fields(table: TableProfile) -> list[str]:
+    """Return the personal fields that a source's columns hold."""
     return [field for field in map_fields("customers", table) if field in PERSONAL_FIELDS]
 
 
-def _is_held(table: TableProfile) -> bool:
-    return "item" in map_fields("holdings", table) and find_moments(table).held is not None
+def is_offered(roles: Roles) -> bool:
+    """Return whether rows are offers or campaigns with an outcome or a time of sending, to somebody."""
+    fields = map_fields("interactions", roles.given.table)
+    if "offer" not in fields or roles.when() is None or len(person_fields(roles.given.table)) >= 3:
+        return False
+    named = bool(_meaning(roles, fields["offer"]) & {"campaign", "offer"})
+    known = {"outcome", "selection_prob"} & fields.keys()
+    return len(known) == 2 or (named and bool(known or roles.named("sent")) and not roles.about & {"order", "payment"})
 
 
-def _holdings_of_their_own(table: TableProfile) -> bool:
-    """Return whether rows have an own id beside the customer's, an item and a start, and no person's name."""
-    own = [c for c in _unique(table) if names_id(c.name) and c not in customer_columns(table)]
-    return bool(own) and _is_held(table) and not _person(table) and bool(customer_columns(table))
+def is_held(roles: Roles) -> bool:
+    """Return whether rows are subscriptions or contracts: something held, from a day on."""
+    fields = map_fields("holdings", roles.given.table)
+    if "item" not in fields or held_times(roles)[0] is None or not roles.persons:
+        return False
+    about = roles.about | roles.file_meaning
+    if about & {"subscription", "plan"}:
+        return True
+    own = [c for c in roles.own_ids if not c.meaning & PERSONS]
+    return bool(own) and held_times(roles)[1] is not None and len(person_fields(roles.given.table)) < _PERSON
+
+
+def held_times(roles: Roles) -> tuple[str | None, str | None]:
+    """Return the names of the columns from when, and until when, something is held."""
+    plain = [t for t in roles.times if not t.meaning & {"trial", "period", "current", "usage", "later"}]
+    start = next((t.name for t in plain if "start" in t.meaning and t.share >= 0.95), None)
+    start = start or next((t.name for t in plain if t.meaning & {"created"} and t.share >= 0.95), None)
+    end = next((t.name for t in plain if "end" in t.meaning and t.name != start), None)
+    return start, end
+
+
+def _meaning(roles: Roles, mapped: Reasoned) -> frozenset[str]:
+    column = roles.given.table.columns.get(mapped.value)
+    return column.meaning if column else frozenset()
+
+
+def _is_dealt(roles: Roles) -> bool:
+    return bool({"amount", "item", "quantity"} & map_fields("events", roles.given.table).keys())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import PurePath
 
 from features.base.errors import BadConfiguration
 from features.base.expressions.expression import parse
@@ -21,12 +22,21 @@ class ProfiledSource:
     source : path or address that the workspace will use
     table : its profile
     settings : needed to read it, such as ``encoding``, each with its reason
+    notes : what was found about the shape of the file, one sentence each
+    delivered : when the files were written, to the second
     """
 
     name: str
     source: str
     table: TableProfile
     settings: Mapping[str, Reasoned] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    delivered: str = ""
+
+    @property
+    def stem(self) -> str:
+        """The file's own name, without folder and suffix."""
+        return PurePath(self.source).stem if "://" not in self.source else self.name
 
 
 @dataclass(frozen=True)
@@ -60,6 +70,8 @@ class ProposedFeed:
     link : how rows refer to customers
     settings : further lines of the declaration, in order, with their reasons
     fields : canonical fields, with their reasons
+    columns : columns made of the source's own, with their reasons
+    times : how times are written, by column
     pii, drop : columns
     hints : for the user, one sentence each
     """
@@ -73,6 +85,8 @@ class ProposedFeed:
     link: CustomerLink | None = None
     settings: Mapping[str, Reasoned] = field(default_factory=dict)
     fields: Mapping[str, Reasoned] = field(default_factory=dict)
+    columns: Mapping[str, Reasoned] = field(default_factory=dict)
+    times: Mapping[str, str] = field(default_factory=dict)
     pii: tuple[str, ...] = ()
     drop: tuple[str, ...] = ()
     hints: tuple[str, ...] = ()
@@ -90,10 +104,23 @@ class SkippedSource:
 
 @dataclass(frozen=True)
 class Proposal:
-    """The proposed feeds of a workspace, and the sources without one."""
+    """The proposed feeds of a workspace, and the sources without one.
+
+    Parameters
+    ----------
+    feeds, left_out : the feeds, and the sources without one
+    purposes : purposes of the consents that were found, with their bases
+    unread : columns and sources that are about consent and are not understood
+    notes : what a person should know, one sentence each
+    company : currency and time zone, as far as the data or a person say them
+    """
 
     feeds: tuple[ProposedFeed, ...]
     left_out: tuple[SkippedSource, ...] = ()
+    purposes: Mapping[str, str] = field(default_factory=dict)
+    unread: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    company: Mapping[str, str] = field(default_factory=dict)
 
     def of_kind(self, kind: Kind) -> tuple[ProposedFeed, ...]:
         """The feeds of one kind."""

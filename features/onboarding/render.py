@@ -6,17 +6,22 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from features.config.canonical import PERSONAL_FIELDS, attribute_name, snake_case
-from features.onboarding.column_names import may_leak, names_id
-from features.onboarding.customer_links import customer_columns
+from features.onboarding.answers import may_leak
+from features.onboarding.column_profile import ColumnProfile, TableProfile
+from features.onboarding.column_roles import PERSONS
+from features.onboarding.customer_links import naming_columns
 from features.onboarding.proposal import Proposal, ProposedFeed, Reasoned, SkippedSource, columns_read
-from features.onboarding.summary import is_usable_feature
-from features.onboarding.time_formats import find_moments
+from features.onboarding.words import word_set
 
 _WIDTH = 112  # a longer line carries its reason above it
 _MOST = 60  # columns of one source in a first model
 _WINDOWS = "[30d, 90d, 365d]"
 _ORDER = ("event", "event_time", "updated_at", "known_at", "timezone", "where", "duplicates")
-_WORDS = frozenset(["", "yes", "no", "on", "off", "true", "false", "null", "y", "n", "~"])
+_WORDS = word_set(
+    """
+     yes no on off true false null y n ~
+    """
+)
 
 
 def feeds_yaml(proposal: Proposal) -> str:
@@ -27,8 +32,8 @@ def feeds_yaml(proposal: Proposal) -> str:
         "# them, `pii` marks them as personal.",
         "",
         "company:",
-        "  currency: EUR # no file says in which money amounts are: write yours",
-        "  timezone: UTC # where the company's days begin: write yours",
+        _company(proposal, "currency", "EUR", "no file says in which money amounts are: write yours"),
+        _company(proposal, "timezone", "UTC", "where the company's days begin: write yours"),
         "",
         "feeds:",
     ]
@@ -36,16 +41,27 @@ def feeds_yaml(proposal: Proposal) -> str:
         lines += [*_feed(feed), ""]
     for left in proposal.left_out:
         lines += [*_left_out(left), ""]
-    lines += _identity(proposal)
-    lines += [
-        "",
-        "# What customer data may be used for. Ask your lawyers; `consent` needs a feed of consents.",
-        "purposes:",
-        "  marketing: {basis: legitimate_interest}",
-        "  retention: {basis: legitimate_interest}",
-        "  service: {basis: contract}",
-    ]
+    lines += [*_identity(proposal), "", *_purposes(proposal)]
     return "\n".join(lines) + "\n"
+
+
+def _company(proposal: Proposal, setting: str, default: str, why: str) -> str:
+    known = proposal.company.get(setting)
+    return f"  {setting}: {known} # found in the data, or answered" if known else f"  {setting}: {default} # {why}"
+
+
+def purposes_of(proposal: Proposal) -> dict[str, str]:
+    """Return the purposes that a workspace declares, with their bases.
+
+    Marketing rests on a legitimate interest only where everything about consent is understood; retention offers are
+    marketing to whoever said no, and are left out where anybody said anything.
+    """
+    found = {"service": "contract", **proposal.purposes}
+    if proposal.unread:
+        found |= dict.fromkeys([name for name, basis in found.items() if basis == "legitimate_interest"], "consent")
+    if not proposal.purposes and not proposal.unread:
+        return {"marketing": "legitimate_interest", "retention": "legitimate_interest"} | found
+    return {"marketing": "consent"} | found
 
 
 def views_yaml(proposal: Proposal) -> str:
@@ -62,7 +78,7 @@ def views_yaml(proposal: Proposal) -> str:
     lines += ["  address:", "    from: customers", "    fields: [region, country]"]
     lines += _activities(proposal)
     for feed in proposal.of_kind("context"):
-        numbers = [name for name, c in feed.given.table.columns.items() if c.is_number and not names_id(name)]
+        numbers = [name for name, c in feed.given.table.columns.items() if c.is_number and "id" not in c.meaning]
         chosen = [attribute_name(feed.name, name) for name in numbers if name not in feed.key]
         if chosen and feed.link is not None:
             lines += [f"  {feed.name}:", "    from: context", f"    place: {feed.link.column}"]
@@ -93,9 +109,16 @@ def _feed(feed: ProposedFeed) -> list[str]:
         )
     settings = dict(feed.settings)
     for name in [*(name for name in _ORDER if name in settings), *(name for name in settings if name not in _ORDER)]:
-        lines += _line("    ", name, settings[name])
+        lines += _line("    ", name, settings[name], raw=name == "minor_units")
     for name, mapped in feed.given.settings.items():
         lines += _line("    ", name, mapped, raw=True)
+    if feed.columns:
+        lines.append("    columns:")
+        for name, mapped in feed.columns.items():
+            lines += _line("      ", name, mapped)
+    if feed.times:
+        listed = ", ".join(f"{scalar(name)}: {convention}" for name, convention in feed.times.items())
+        lines.append(f"    times: {{{listed}}} # how they are written, decided over all rows")
     if feed.fields:
         lines.append("    fields:")
         for field, mapped in feed.fields.items():
@@ -105,6 +128,14 @@ def _feed(feed: ProposedFeed) -> list[str]:
     if feed.drop:
         lines.append(f"    drop: {_list(feed.drop)}")
     return lines
+
+
+def _purposes(proposal: Proposal) -> list[str]:
+    lines = ["# What customer data may be used for. Ask your lawyers; `consent` needs a feed of consents."]
+    if proposal.unread:
+        lines.append(f"# Not understood, though about consent: {', '.join(proposal.unread)}.")
+        lines.append("# Marketing therefore rests on consent, and nobody is contacted for it until you map them.")
+    return [*lines, "purposes:", *(f"  {name}: {{basis: {basis}}}" for name, basis in purposes_of(proposal).items())]
 
 
 def _is_plain(text: str) -> bool:
@@ -134,7 +165,8 @@ def _left_out(left: SkippedSource) -> Iterator[str]:
 def _identity(proposal: Proposal) -> list[str]:
     customers = proposal.of_kind("customers")
     named = {field for feed in customers for field in feed.fields if field in PERSONAL_FIELDS}
-    if named & {"last_name", "full_name"} and len(named) > 2:
+    reachable = all(_is_reachable(feed) for feed in customers)
+    if named & {"last_name", "full_name"} and len(named) > 2 and not (len(customers) > 1 and reachable):
         why = f"records with like {', '.join(sorted(named))} are weighed and joined"
         return ["identity:", f"  rules: people # {why}; `keys` joins by declared links only"]
     if named & {"email", "phone"}:
@@ -142,17 +174,40 @@ def _identity(proposal: Proposal) -> list[str]:
     return ["identity:", "  rules: keys # nothing but declared links says that two records are one customer"]
 
 
+def _is_reachable(feed: ProposedFeed) -> bool:
+    """Return whether nearly every record has an e-mail."""
+    email = feed.given.table.columns.get(feed.fields["email"].value) if "email" in feed.fields else None
+    return email is not None and email.share_filled >= 0.98
+
+
 def _attributes(feed: ProposedFeed) -> list[str]:
     table = feed.given.table
-    moments = {name for name, _ in find_moments(table).columns}
-    named = {column.name for column in customer_columns(table)}
     read = frozenset[str]().union(*(columns_read(mapped.value, table) for mapped in feed.fields.values()))
-    hidden = {*feed.drop, *feed.pii, *feed.key, *moments, *named, *read}
+    naming = {column.name for column in naming_columns(table)}
+    hidden = {*feed.drop, *feed.pii, *feed.key, *read, *naming}
     return [
         name
         for name, column in table.columns.items()
-        if name not in hidden and not names_id(name) and not may_leak(name) and is_usable_feature(table, column)
+        if name not in hidden and not _is_named(column) and not may_leak(column) and is_usable_feature(table, column)
     ]
+
+
+def _is_named(column: ColumnProfile) -> bool:
+    """Return whether a column holds ids, times, or who said what about consent."""
+    meaning = column.meaning
+    timed = column.is_time or column.share("dated") >= 0.5 or column.share("clocked") >= 0.5
+    return (
+        timed
+        or "id" in meaning
+        or bool(meaning & {"optout", "consent", "marketing"})
+        or (bool(meaning & PERSONS) and column.is_code and column.distinct > 60)
+    )
+
+
+def is_usable_feature(table: TableProfile, column: ColumnProfile) -> bool:
+    """Return whether a column of customers is usable in a first model: a number, or text with few values."""
+    counted = column.is_number and not (column.is_whole_number and column.distinct * 2 > table.rows > 20)
+    return column.distinct > 1 and (counted or column.distinct <= 50)
 
 
 def _activities(proposal: Proposal) -> list[str]:

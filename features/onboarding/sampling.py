@@ -2,29 +2,37 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Iterator, Sequence
 from glob import escape
 from pathlib import Path
+from typing import Any
 
 import duckdb
+import yaml
 
-from features.base.database_engine import quoted
+from features.base.database_engine import one_row, quoted
 from features.base.errors import BadData, NextbestError, UsageError
 from features.base.progress import Progress
 from features.config.canonical import snake_case
 from features.config.feed import Feed
 from features.ingest import csv_text, excel, json_rows, parquet_files
-from features.ingest.reader import RAW
+from features.ingest.raw_rows import read_rows
+from features.ingest.reader import RAW, empty
 from features.ingest.source import find
-from features.onboarding.column_profile import ROWS, profile_table
+from features.onboarding.column_profile import TableProfile, profile_table, stands_once
 from features.onboarding.proposal import ProfiledSource, Reasoned
 
 #: Files that a folder is searched for.
 _KINDS = (*csv_text.SUFFIXES, *parquet_files.SUFFIXES, *json_rows.SUFFIXES, *excel.SUFFIXES)
 _ENCODINGS = ("utf-16", "latin-1")
+#: Cells of a source that are looked at, and rows of it at least; of a larger source its first rows.
+_CELLS = 2_000_000
+_ROWS = 20_000
 _COMMAS = 0.9
+_LARGE = 64 << 20
 
 
 def name_sources(asked: Sequence[str], *, here: Path, root: Path) -> dict[str, str]:
@@ -58,7 +66,7 @@ def name_sources(asked: Sequence[str], *, here: Path, root: Path) -> dict[str, s
 def read_source(
     engine: duckdb.DuckDBPyConnection, name: str, source: str, settings: dict[str, Reasoned], *, root: Path
 ) -> ProfiledSource:
-    """Return a source with its profile; its rows, up to two million, stay in the engine.
+    """Return a source with its profile; the rows that were looked at stay in the engine.
 
     Parameters
     ----------
@@ -67,11 +75,31 @@ def read_source(
     settings : how it has to be read, as `settings_of` found it
     root : the workspace
     """
-    found = find(name, _feed(source, settings, root), root)
-    table = quoted(f"given_{name}")
+    table = f"given_{name}"
+    profile, delivered, notes = _profiled(engine, table, name, source, settings, root)
+    continued = _continued(engine, profile)
+    if continued is not None:
+        settings = settings | {"fill_down": continued}
+        profile, delivered, notes = _profiled(engine, table, name, source, settings, root)
+    is_text = any(column.sql_type == "VARCHAR" and not column.stays_text for column in profile.columns.values())
+    if is_text and any(column.share("comma") >= _COMMAS for column in profile.columns.values()):
+        settings = settings | {"decimal": Reasoned("','", "numbers are written 1.234,56")}
+    return ProfiledSource(name, source, profile, settings, notes, delivered)
+
+
+def _profiled(
+    engine: duckdb.DuckDBPyConnection, table: str, name: str, source: str, settings: dict[str, Reasoned], root: Path
+) -> tuple[TableProfile, str, tuple[str, ...]]:
+    """Read the first rows of a source into a table; return its profile, when it was written, and notes on its shape."""
+    feed = _feed(source, settings, root)
+    found = find(name, feed, root, rows=_ROWS)
+    most = max(_ROWS, _CELLS // max(len(found.columns), 1))
+    found.close()
+    found = find(name, feed, root, rows=most)
     try:
-        found.load(engine, found.columns)
-        engine.execute(f"CREATE TEMP TABLE {table} AS SELECT * EXCLUDE (__row) FROM {RAW} LIMIT {ROWS}")
+        notes = read_rows(engine, found, feed, found.columns).notes
+        engine.execute(f"CREATE OR REPLACE TEMP TABLE {quoted(table)} AS SELECT * EXCLUDE (__row) FROM {RAW}")
+        (rows,) = one_row(engine, f"SELECT count(*) FROM {RAW}")
         engine.execute(f"DROP TABLE {RAW}")
     except duckdb.Error as error:
         raise BadData(
@@ -82,10 +110,33 @@ def read_source(
         ) from None
     finally:
         found.close()
-    profile = profile_table(engine, f"given_{name}", typed=not found.is_text)
-    if found.is_text and any(column.share("comma") >= _COMMAS for column in profile.columns.values()):
-        settings = settings | {"decimal": Reasoned("','", "numbers are written 1.234,56")}
-    return ProfiledSource(name, source, profile, settings)
+    if not rows:
+        raise empty(name, "the file has no row")
+    profile = profile_table(engine, table, typed=not found.is_text, complete=rows < most)
+    return profile, found.loaded_at.strftime("%Y-%m-%d %H:%M:%S"), notes
+
+
+def _continued(engine: duckdb.DuckDBPyConnection, profile: TableProfile) -> Reasoned | None:
+    """Return how blank cells of an order's further rows are filled; None where its first row says nothing alone."""
+    columns = list(profile.columns.values())
+    for shape in ("dated", "email"):
+        shaped = [column for column in columns if column.share(shape) > 0.8]
+        if any(column.share_filled > 0.98 for column in shaped):
+            continue
+        for group in columns:
+            if group.share_filled < 0.99 or group.share("code") < 0.9 or not 5 < group.distinct * 1.05 < profile.rows:
+                continue
+            heads = [
+                column
+                for column in columns
+                if column.filled == group.distinct and stands_once(engine, profile.table, group.name, column.name)
+            ]
+            if any(column in shaped for column in heads):
+                filled = [column.name for column in heads if not column.share("amount") > 0.9]
+                listed = ", ".join(json.dumps(name, ensure_ascii=False) for name in filled)
+                text = f"{{columns: [{listed}], within: {json.dumps(group.name, ensure_ascii=False)}}}"
+                return Reasoned(text, f"they stand on the first row of each {group.name} alone")
+    return None
 
 
 def settings_of(name: str, source: str, *, root: Path) -> tuple[dict[str, Reasoned], tuple[Path, ...]]:
@@ -128,8 +179,10 @@ def read_sources(
 
 
 def _files(name: str, source: str, settings: dict[str, Reasoned], root: Path) -> tuple[Path, ...]:
-    """Return a source's files after looking at each of them."""
-    found = find(name, _feed(source, settings, root), root)
+    """Return a source's files after looking at each of them, at the beginning of large ones."""
+    local = root / source
+    large = local.is_file() and local.stat().st_size > _LARGE
+    found = find(name, _feed(source, settings, root), root, rows=_ROWS if large else None)
     try:
         if not found.columns:
             raise BadData("feed.empty", "there is no column", where=f"feed {name}", hint="deliver the file again")
@@ -143,7 +196,9 @@ def _feed(source: str, settings: dict[str, Reasoned], root: Path) -> Feed:
     if "://" not in source:
         source = os.path.normpath(root / source)
     encoding = settings.get("encoding")
-    mapped = {"encoding": encoding.value} if encoding is not None else {}
+    mapped: dict[str, Any] = {"encoding": encoding.value} if encoding is not None else {}
+    if "fill_down" in settings:
+        mapped["fill_down"] = yaml.safe_load(settings["fill_down"].value)
     return Feed.model_validate({"source": source, "kind": "customers", "key": "row", **mapped})
 
 

@@ -3,24 +3,40 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
+import click
 import typer
 
 from features.base.database_engine import EngineResources, open_engine
 from features.base.errors import UsageError
-from features.base.progress import Progress
+from features.base.progress import Progress, Silent
 from features.base.storage import atomic_file
 from features.base.workspace import CONFIGURATION
+from features.config.engine_settings import FEEDS
 from features.onboarding.answers import find_answer, suspected_leaks
+from features.onboarding.column_roles import find_roles
 from features.onboarding.proposal import Proposal
-from features.onboarding.render import feeds_yaml, scalar, views_yaml
+from features.onboarding.questions import Question, find_questions
+from features.onboarding.render import feeds_yaml, purposes_of, scalar, views_yaml
 from features.onboarding.sampling import name_sources, read_sources, settings_of
 from features.onboarding.summary import propose
+from features.pipeline.trial_run import FeedTrial, trial_table, try_feeds
 from serving.cli.options import AsJson, Folder
-from serving.cli.starter_files import CUSTOMERS, FEATURE_STORE, IGNORED, MLFLOW, OFFERS, PURCHASES, ROLES, labels_yaml
+from serving.cli.starter_files import (
+    CUSTOMERS,
+    FEATURE_STORE,
+    IGNORED,
+    MLFLOW,
+    OFFERS,
+    PURCHASES,
+    labels_yaml,
+    roles_yaml,
+)
 from serving.cli.terminal import Terminal
 
 
@@ -31,20 +47,42 @@ def init(
         list[str] | None,
         typer.Option("--from", help="Files, folders, patterns or addresses whose mapping is proposed."),
     ] = None,
+    interactive: Annotated[
+        bool,
+        typer.Option("--interactive", help="Ask what the data cannot answer: currency, zone, how dates are written."),
+    ] = False,
+    answered: Annotated[
+        list[str] | None, typer.Option("--answer", help="NAME=ANSWER to such a question, as an error names it.")
+    ] = None,
     workspace: Folder = Path(),
     as_json: AsJson = False,
 ) -> None:
-    """Write a workspace; with --from, look at what the files hold and propose the mapping, with reasons.
+    """Write a workspace; with --from, look at what the files hold, propose the mapping and try it, with reasons.
 
-    DIR and files start from --workspace. Nothing is overwritten. Exit codes: 0 written, 64 a file that is not there or
-    a workspace that is, 65 a file that cannot be read or no customer in any, 74 the folder cannot be written.
+    DIR and files start from --workspace. Nothing is overwritten. The proposal is run on the rows (on the first ones of
+    large files) before it is written, and a table shows what is kept of each feed. Exit codes: 0 written, 64 a file
+    that is not there or a workspace that is, 65 a file that cannot be read or decided or no customer in any, 74 the
+    folder cannot be written.
     """
     if more and not sources:
         raise UsageError("init.from", "files are named after --from", hint="nextbest init DIR --from FILE FILE …")
     terminal = Terminal(as_json=as_json)
     root = workspace / folder
-    with terminal.progress() as progress:
-        proposal, written = new_workspace(root, [*(sources or []), *(more or [])], progress, here=workspace)
+    answers = dict(_answer(text) for text in answered or [])
+    requested = [*(sources or []), *(more or [])]
+    trials: list[FeedTrial] = []
+    if requested:
+        _refuse_existing(root)
+        with nullcontext(Silent()) if interactive else terminal.progress() as progress:
+            proposal = _propose(root, requested, progress, here=workspace, answers=answers, interactive=interactive)
+            files = _files(proposal)
+            progress.step("trying the proposal on the rows")
+            trials = try_feeds(root, files[FEEDS], Silent())
+        _write(root, files)
+        written = list(files)
+    else:
+        with terminal.progress() as progress:
+            proposal, written = new_workspace(root, requested, progress, here=workspace)
     terminal.answer(
         {
             "workspace": str(root),
@@ -60,12 +98,19 @@ def init(
                 for feed in proposal.feeds
             },
             "left_out": {left.name: left.why for left in proposal.left_out},
+            "not_understood": list(proposal.unread),
+            "trial": [asdict(trial) for trial in trials],
         }
     )
     for feed in proposal.feeds:
         terminal.say(f"{feed.name}: {feed.kind}; {feed.why}")
     for left in proposal.left_out:
         terminal.say(f"{left.name}: left out; {left.why}")
+    for note in proposal.notes:
+        terminal.say(note)
+    for name in proposal.unread:
+        terminal.say(f"{name}: about consent, and not understood; marketing rests on consent until you map it")
+    say_trial(terminal, trials)
     terminal.say(f"{len(written)} files written; features/feeds.yaml gives the reason for every line")
     terminal.next_step(f"nextbest check --workspace {root}")
 
@@ -85,13 +130,7 @@ def new_workspace(root: Path, requested: list[str], progress: Progress, *, here:
     UsageError : one of the files is there already, or a source is not
     BadData : a source cannot be read, or none tells of customers
     """
-    there = [name for name in CONFIGURATION if (root / name).exists()]
-    if there or (root.exists() and not root.is_dir()):
-        raise UsageError(
-            "init.exists",
-            f"{root} already holds {there[0]}" if there else f"{root} is a file",
-            hint="name a new folder, or remove the files; what a workspace has learnt lies in its state/",
-        )
+    _refuse_existing(root)
     own: dict[str, str] = {}
     if not requested:
         own = {"data/customers.csv": CUSTOMERS, "data/purchases.csv": PURCHASES}
@@ -107,7 +146,38 @@ def new_workspace(root: Path, requested: list[str], progress: Progress, *, here:
     return proposal, [*own, *files]
 
 
-def _propose(root: Path, requested: list[str], progress: Progress, *, here: Path) -> Proposal:
+def say_trial(terminal: Terminal, trials: Sequence[FeedTrial]) -> None:
+    """Show what a trial run kept of each feed, and what it lost."""
+    if not trials:
+        return
+    table = trial_table(trials)
+    widths = [max(len(line[place]) for line in table) for place in range(len(table[0]))]
+    for line in table:
+        terminal.say("  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip())
+    for trial in trials:
+        for problem in trial.problems:
+            terminal.say(problem)
+
+
+def _refuse_existing(root: Path) -> None:
+    there = [name for name in CONFIGURATION if (root / name).exists()]
+    if there or (root.exists() and not root.is_dir()):
+        raise UsageError(
+            "init.exists",
+            f"{root} already holds {there[0]}" if there else f"{root} is a file",
+            hint="name a new folder, or remove the files; what a workspace has learnt lies in its state/",
+        )
+
+
+def _propose(
+    root: Path,
+    requested: list[str],
+    progress: Progress,
+    *,
+    here: Path,
+    answers: Mapping[str, str] | None = None,
+    interactive: bool = False,
+) -> Proposal:
     sources = name_sources(requested, here=here.resolve(), root=root.resolve())
     found = {name: settings_of(name, source, root=root.resolve()) for name, source in sources.items()}
     settings = {name: mapped for name, (mapped, _) in found.items()}
@@ -115,8 +185,30 @@ def _propose(root: Path, requested: list[str], progress: Progress, *, here: Path
         folders=[file for _, files in found.values() for file in files], resources=EngineResources()
     ) as engine:
         given = read_sources(engine, sources, settings, progress, root=root.resolve())
+        known = dict(answers or {})
+        if interactive:
+            known = _ask(find_questions([find_roles(engine, one, known) for one in given]), known)
         progress.step("finding out what they mean")
-        return propose(engine, given)
+        return propose(engine, given, known)
+
+
+def _ask(questions: Sequence[Question], known: Mapping[str, str]) -> dict[str, str]:
+    """Return the answers of the person at the terminal, beside those that are known."""
+    answers = dict(known)
+    for question in questions:
+        if question.name in answers:
+            continue
+        typer.echo(f"{question.text}  ({question.evidence})", err=True)
+        choice = click.Choice(question.answers) if len(question.answers) > 1 else None
+        answers[question.name] = typer.prompt(question.name, default=question.answers[0], type=choice, err=True)
+    return answers
+
+
+def _answer(text: str) -> tuple[str, str]:
+    name, equals, answer = text.partition("=")
+    if not equals or not answer:
+        raise UsageError("init.answer", f"{text!r} is no answer", hint="write --answer NAME=ANSWER")
+    return name, answer
 
 
 def _files(proposal: Proposal) -> dict[str, str]:
@@ -133,7 +225,9 @@ def _files(proposal: Proposal) -> dict[str, str]:
         event=event,
         excluded=[column for column in suspected_leaks(proposal) if column != field],
     )
-    return dict(zip(CONFIGURATION, (*texts, labels, OFFERS, ROLES, MLFLOW), strict=True)) | {".gitignore": IGNORED}
+    return dict(
+        zip(CONFIGURATION, (*texts, labels, OFFERS, roles_yaml(purposes_of(proposal)), MLFLOW), strict=True)
+    ) | {".gitignore": IGNORED}
 
 
 def _write(root: Path, files: Mapping[str, str]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 MLFLOW = """\
 # Where runs and models are kept, and what a new model must show before it becomes champion.
@@ -50,18 +50,10 @@ policy:
   top: 3
 """
 
-ROLES = """\
-# Who may see what, for which purpose. Keys are never written here, only where they lie.
-roles:
-  sales_agent:
-    key: ${file:state/keys/sales_agent.key}
-    purposes: [marketing]
-    fields: [offers, reasons]
-  service_agent:
-    key: ${file:state/keys/service_agent.key}
-    purposes: [service, retention]
-    fields: [offers, reasons, risk_band]
-"""
+_ROLES = (
+    ("sales_agent", ("marketing",), ("offers", "reasons")),
+    ("service_agent", ("service", "retention"), ("offers", "reasons", "risk_band")),
+)
 
 IGNORED = """\
 # What is produced is not kept in git. state/identity, state/consent and state/keys cannot be made again.
@@ -84,6 +76,33 @@ invoice_no,customer_id,product_id,quantity,amount,purchased_at
 1004,C-004,tea-green,1,4.90,2026-03-04 18:30:00
 1005,C-001,cup-blue,1,9.00,2026-03-09 11:55:00
 """
+
+
+def roles_yaml(purposes: Collection[str]) -> str:
+    """Return ``serving/roles.yaml``: two roles, for those of their purposes that are declared.
+
+    Parameters
+    ----------
+    purposes : that the workspace declares
+
+    Examples
+    --------
+    >>> print(roles_yaml(["service"]))
+    # Who may see what, for which purpose. Keys are never written here, only where they lie.
+    roles:
+      service_agent:
+        key: ${file:state/keys/service_agent.key}
+        purposes: [service]
+        fields: [offers, reasons, risk_band]
+    <BLANKLINE>
+    """
+    lines = ["# Who may see what, for which purpose. Keys are never written here, only where they lie.", "roles:"]
+    for role, wanted, fields in _ROLES:
+        declared = [purpose for purpose in wanted if purpose in purposes]
+        if declared:
+            lines += [f"  {role}:", f"    key: ${{file:state/keys/{role}.key}}"]
+            lines += [f"    purposes: [{', '.join(declared)}]", f"    fields: [{', '.join(fields)}]"]
+    return "\n".join(lines) + "\n"
 
 
 def labels_yaml(*, field: str, positive: str, event: str, excluded: Sequence[str]) -> str:

@@ -1,0 +1,224 @@
+"""Exports as systems write them, one small world for each kind of fault: what is proposed, and what unify keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from features.base.errors import BadData
+from features.base.progress import Silent
+from features.base.workspace import Workspace
+from features.config.feeds_file import FeedsFile
+from features.config.workspace_files import load_feeds
+from features.consent.table_counts import count_tables
+from features.onboarding.words import concepts
+from features.pipeline.unify import unify
+from serving.cli.init_command import new_workspace
+from serving.cli.workspace_check import check_workspace
+
+PEOPLE = [
+    (f"{n:03d}", f"Ann{chr(97 + n % 26)}", f"Lee{chr(97 + n // 2 % 26)}", f"ann{n}@mail.example") for n in range(40)
+]
+CRM = "contact_id,first_name,last_name,email,created\n" + "".join(
+    f"C-{number},{first},{last},{email},2025-03-0{int(number) % 9 + 1} 10:00:00\n"
+    for number, first, last, email in PEOPLE
+)
+
+
+def proposed(folder: Path, **files: str) -> FeedsFile:
+    """Write the files, propose a workspace for them, see that it checks, and return its feeds."""
+    for name, content in files.items():
+        (folder / f"{name}.csv").write_text(content, encoding="utf-8")
+    new_workspace(folder / "new", [f"{name}.csv" for name in files], Silent(), here=folder)
+    workspace = Workspace(folder / "new")
+    assert check_workspace(workspace) == []
+    return load_feeds(workspace)[0]
+
+
+def unified(folder: Path) -> Mapping[str, Mapping[str, Any]]:
+    """Unify the workspace and return what its tables hold."""
+    workspace = Workspace(folder / "new")
+    unify(workspace, Silent())
+    return count_tables(workspace, load_feeds(workspace)[0].purposes)
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("Prénom", {"first_name"}),
+        ("Straße", {"street"}),
+        ("Kundennummer", {"customer", "id"}),
+        ("orderdate", {"order", "date"}),
+        ("Fecha de pedido", {"date", "order"}),
+        ("Aangemaakt op", {"created"}),
+        ("Email Opt Out", {"email", "optout"}),
+        ("DoNotCall", {"optout"}),
+        ("Associated Contact IDs", {"contact", "id"}),
+    ],
+)
+def test_words_of_names_are_folded_taken_apart_and_translated(name: str, meant: set[str]) -> None:
+    assert meant <= concepts(name)
+
+
+def test_people_are_taken_out_of_rows_in_which_they_repeat(tmp_path: Path) -> None:
+    orders = (
+        "Order Number,Order Date,Billing First Name,Billing Last Name,Billing Email,Billing Phone,Order Total\n"
+        + "".join(
+            f"#{1000 + n},2026-02-{n % 27 + 1:02d} 10:00:00,{','.join(PEOPLE[n % 30][1:])},"
+            f"+44 7700 90{n % 30:04d},{n}.50\n"
+            for n in range(90)
+        )
+    )
+    feeds = proposed(tmp_path, export=orders).feeds
+    assert (feeds["export"].kind, feeds["export"].event) == ("events", "purchase")
+    assert feeds["export_customers"].key == "Billing Email"
+    assert "full_name" not in feeds["export_customers"].fields  # `#1001` is no person's name
+    tables = unified(tmp_path)
+    assert (tables["customers"]["customers"], tables["events"]["rows"]) == (30, 90)
+    assert tables["events"]["amount"] == sum(n + 0.5 for n in range(90))
+
+
+@pytest.mark.parametrize(
+    ("written", "in_crm"),
+    [
+        ("000{}", "{}"),  # leading zeros
+        ("'{}", "{}"),  # an apostrophe that keeps a number a text
+        ("{}.0", "{}"),  # a number that was a fraction on its way
+        ("{};9999", "{}"),  # a list of which the first counts
+        ("003Hp00000{}abcIAJ", "003Hp00000{}abc"),  # 18 characters and 15
+    ],
+)
+def test_ids_that_two_systems_write_differently_meet(tmp_path: Path, written: str, in_crm: str) -> None:
+    key = [in_crm.format(10 + n) if "Hp" in in_crm else in_crm.format(51000 + 7 * n) for n in range(40)]
+    own = [written.format(10 + n) if "Hp" in in_crm else written.format(51000 + 7 * n) for n in range(40)]
+    crm = "contact_id,first_name,email\n" + "".join(f"{key[n]},{PEOPLE[n][1]},{PEOPLE[n][3]}\n" for n in range(40))
+    deals = "deal_id,contact_id,created,amount\n" + "".join(
+        f"D{n},{own[n % 40]},2026-01-{n % 27 + 1:02d} 09:00:00,{n}\n" for n in range(90)
+    )
+    proposed(tmp_path, crm=crm, deals=deals)
+    tables = unified(tmp_path)
+    assert (tables["customers"]["customers"], tables["events"]["rows"]) == (40, 90)
+
+
+def test_guests_without_an_id_are_known_by_their_email_and_zero_is_nobody(tmp_path: Path) -> None:
+    rows = "".join(
+        f"{n},{0 if n % 5 == 0 else 100 + n % 30},{PEOPLE[n % 30][3]},2026-03-{n % 27 + 1:02d} 08:00:00,9.90\n"
+        for n in range(90)
+    )
+    proposed(tmp_path, orders="order_id,customer_id,customer_email,order_date,order_total\n" + rows)
+    tables = unified(tmp_path)
+    assert (tables["customers"]["customers"], tables["events"]["rows"]) == (30, 90)
+
+
+def test_ids_of_the_same_name_that_do_not_meet_are_refused(tmp_path: Path) -> None:
+    sales = "invoice,contact_id,date,amount\n" + "".join(
+        f"{n},9{n % 40:06d},2026-01-{n % 27 + 1:02d},5\n" for n in range(90)
+    )
+    with pytest.raises(BadData, match="every customer would be made twice"):
+        proposed(tmp_path, crm=CRM, sales=sales)
+
+
+def test_a_date_that_no_row_decides_is_refused_with_both_readings(tmp_path: Path) -> None:
+    sales = "invoice,contact_id,date,amount\n" + "".join(
+        f"{n},C-{n % 40:03d},{n % 12 + 1:02d}/{n % 11 + 1:02d}/2026,5\n" for n in range(90)
+    )
+    with pytest.raises(BadData) as caught:
+        proposed(tmp_path, crm=CRM, sales=sales)
+    assert caught.value.first.code == "init.undecided_time"
+    assert "day_first or month_first" in caught.value.first.message
+    assert "--answer sales.times.date=" in (caught.value.first.hint or "")
+
+
+def test_an_order_that_takes_several_rows_counts_once(tmp_path: Path) -> None:
+    head = "Name,Email,Created at,Total,Lineitem sku,Lineitem quantity\n"
+    rows = "".join(
+        f"#{1000 + n},{PEOPLE[n % 25][3]},2026-04-{n % 27 + 1:02d} 12:00:00 +0200,{20 + n}.00,A,1\n"
+        + f"#{1000 + n},{PEOPLE[n % 25][3]},2026-04-{n % 27 + 1:02d} 12:00:00 +0200,,B,2\n" * (n % 2)
+        for n in range(60)
+    )
+    proposed(tmp_path, orders=head + rows)
+    tables = unified(tmp_path)
+    assert (tables["events"]["rows"], tables["events"]["amount"]) == (60, sum(20 + n for n in range(60)))
+
+
+def test_a_total_that_every_line_repeats_is_not_added_up(tmp_path: Path) -> None:
+    rows = "".join(
+        f"S{n:03d},2026-05-{n % 27 + 1:02d} 12:00:00,{PEOPLE[n % 25][3]},{30 + n}.00,{sku}\n"
+        for n in range(60)
+        for sku in "AB"
+    )
+    proposed(tmp_path, orders="Order Number,Order Date,Customer Email,Order Total,Item\n" + rows)
+    assert unified(tmp_path)["events"]["amount"] == sum(30 + n for n in range(60))
+
+
+def test_opt_outs_in_every_form_become_withdrawals(tmp_path: Path) -> None:
+    crm = "contact_id,email,Unsubscribed from all email,Bulk Email,Newsletter,modified\n" + "".join(
+        f"C-{n},{PEOPLE[n][3]},{'true' if n % 4 == 0 else ''},{'Do Not Allow' if n % 5 == 0 else 'Allow'},"
+        f"{'Ja' if n % 2 else 'Nein'},2026-01-0{n % 9 + 1} 10:00:00\n"
+        for n in range(40)
+    )
+    suppressed = "email,unsubscribed_at\n" + "".join(f"{PEOPLE[n][3].upper()},2026-02-03 04:05:06\n" for n in range(7))
+    file = proposed(tmp_path, crm=crm, suppression_list=suppressed)
+    assert file.purposes["marketing"].basis == "consent"
+    assert "retention" not in file.purposes
+    tables = unified(tmp_path)
+    assert tables["consents"]["by_status"]["withdrawn"] == 10 + 8 + 20 + 7
+    assert tables["customers"]["customers"] == 40
+
+
+def test_consent_that_is_not_understood_takes_marketing_off_legitimate_interest(tmp_path: Path) -> None:
+    crm = "contact_id,email,consent_flags\n" + "".join(
+        f"C-{n},{PEOPLE[n][3]},{'ABCQ'[n % 4]}{n % 3}\n" for n in range(40)
+    )
+    file = proposed(tmp_path, crm=crm)
+    assert file.purposes["marketing"].basis == "consent"
+    assert "Not understood, though about consent: crm.consent_flags" in (
+        tmp_path / "new/features/feeds.yaml"
+    ).read_text("utf-8")
+
+
+def test_what_only_today_knows_is_no_feature(tmp_path: Path) -> None:
+    crm = "customer_id,first_name,last_name,email,Lifecycle Stage,Total Spent,Total Orders,Tier,Rooms\n" + "".join(
+        f"K{n},{PEOPLE[n][1]},{PEOPLE[n][2]},{PEOPLE[n][3]},{'abc'[n % 3]},{n}.5,{n % 4},{'xy'[n % 2]},{n % 5}\n"
+        for n in range(40)
+    )
+    proposed(tmp_path, crm=crm)
+    views = (tmp_path / "new/features/views.yaml").read_text(encoding="utf-8")
+    assert "crm.rooms" in views
+    assert not any(word in views for word in ("lifecycle", "spent", "total", "tier"))
+
+
+def test_staff_and_the_other_end_of_a_call_are_nobody_s_customers(tmp_path: Path) -> None:
+    rows = "".join(
+        f"{n},{PEOPLE[n % 30][3]},agent{n % 3}@shop.example,Broken {n % 7} times over again,"
+        f"2026-01-{n % 27 + 1:02d}T10:00:00Z,high\n"
+        for n in range(80)
+    )
+    feeds = proposed(tmp_path, cases="id,requester_email,assignee_email,description,created_at,priority\n" + rows).feeds
+    assert (feeds["cases"].event, feeds["cases"].fields["text"]) == ("ticket", "description")
+    assert feeds["cases_customers"].key == "requester_email"
+    assert feeds["cases"].pii == ["assignee_email"]  # the other one is the link, which no table keeps
+
+
+def test_the_business_moment_comes_before_load_change_and_closing_dates(tmp_path: Path) -> None:
+    rows = "".join(
+        f"{n},C-{n % 40:03d},2026-01-01 00:00:00,2026-03-09 10:00:00,2026-02-{n % 27 + 1:02d} 10:00:00,"
+        f"2026-04-01 10:00:00,{n}\n"
+        for n in range(80)
+    )
+    deals = "deal_id,contact_id,etl_loaded_at,close_date,created_date,last_modified,amount\n" + rows
+    assert proposed(tmp_path, crm=CRM, deals=deals).feeds["deals"].event_time == "created_date"
+
+
+def test_the_name_of_the_folder_types_no_events(tmp_path: Path) -> None:
+    (tmp_path / "payments").mkdir()
+    orders = "order_no,contact_id,ordered_on,price,pieces\n" + "".join(
+        f"{n},C-{n % 40:03d},2026-01-{n % 27 + 1:02d},4.5,{n % 3 + 1}\n" for n in range(80)
+    )
+    (tmp_path / "payments/crm.csv").write_text(CRM, encoding="utf-8")
+    (tmp_path / "payments/orders.csv").write_text(orders, encoding="utf-8")
+    new_workspace(tmp_path / "new", ["payments"], Silent(), here=tmp_path)
+    assert load_feeds(Workspace(tmp_path / "new"))[0].feeds["orders"].event == "purchase"
