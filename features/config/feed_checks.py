@@ -40,5 +40,6 @@ RULES: dict[str, FeedCheck] = {
         FeedCheck("FQ018", "no column has turned constant or empty since the last accepted load", "refuse"),
         FeedCheck("FQ019", "values are spread as in the last accepted load", "refuse"),
         FeedCheck("FQ020", "every column that looks personal is declared as such"),
+        FeedCheck("FQ021", "no customer is joined from more records than a person has"),
     )
 }

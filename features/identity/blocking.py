@@ -1,4 +1,4 @@
-"""Which pairs of records are looked at: those that share a key, such as a name and a year of birth."""
+"""Which pairs of records are compared: those that share a key, such as a name and a year of birth."""
 
 from __future__ import annotations
 
@@ -10,16 +10,20 @@ import duckdb
 from features.base.database_engine import one_row
 from features.identity.presets import Compared
 
-#: Pairs, for each record, that one key may propose; its largest blocks are passed over until it keeps to this.
+#: Pairs, for each record, that one key may propose; its largest blocks are left out until it keeps to this.
 PAIRS_PER_RECORD = 4
+#: The largest block of a contact point or a whole name: these are left out only where they can be nobody's.
+LARGEST_BLOCK = 5_000
 #: SQL between the two parts of a key.
 KEY_SEPARATOR = " || '|' || "
 #: Records that a small table is counted as having on top, since it can afford more pairs a record.
 SMALL = 2_000
+#: SQL of the key of a person's whole name, whichever way round.
+NAME_KEY = "least(given, family) || ' ' || greatest(given, family)"
 
 
 def keys(found: Sequence[Compared]) -> tuple[str, ...]:
-    """Return SQL over the compared table of the values that two records have to share, one of them, to be looked at.
+    """Return SQL over the compared table of the values of which two records have to share one, to be compared.
 
     Contact points, identifiers and whole names serve alone; other parts serve two and two.
     """
@@ -33,7 +37,7 @@ def keys(found: Sequence[Compared]) -> tuple[str, ...]:
                 if each.kind == "company":
                     parts.append((c, f"left({c}, 5)"))
             case "person":
-                alone.append("least(given, family) || ' ' || greatest(given, family)")
+                alone.append(NAME_KEY)
                 parts += [("given", "given"), ("family", "family")]
             case "date":
                 alone.append(c)
@@ -48,25 +52,48 @@ def keys(found: Sequence[Compared]) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*alone, *pairs]))
 
 
+def whole_keys(found: Sequence[Compared]) -> frozenset[str]:
+    """Return the keys whose blocks are compared however large: contact points and whole names."""
+    return frozenset(
+        NAME_KEY if each.kind == "person" else each.column
+        for each in found
+        if each.kind in ("email", "phone", "company", "person")
+    )
+
+
 def write_keys(
-    engine: duckdb.DuckDBPyConnection, expressions: Sequence[str], limits: Sequence[int] | None
-) -> tuple[int, ...]:
-    """Write the table ``keyed`` (node, k0, k1, …), and return the largest block that each key may have.
+    engine: duckdb.DuckDBPyConnection,
+    expressions: Sequence[str],
+    limits: Sequence[int] | None,
+    *,
+    whole: frozenset[str] = frozenset(),
+) -> tuple[tuple[int, ...], int]:
+    """Write the table ``keyed`` (node, k0, k1, …).
 
     Parameters
     ----------
     engine : knows the table ``compared``
     expressions : what `keys` gave
     limits : what this function returned when the matcher was fitted; found here if left out
+    whole : what `whole_keys` gave
+
+    Returns
+    -------
+    The largest block that each key may have, and how many blocks were left out because they are larger
     """
     hashed = ", ".join(
         f"hash({sql}, {at:d}) AS h{at:d}, ({sql}) IS NOT NULL AS f{at:d}" for at, sql in enumerate(expressions)
     )
     engine.execute(f"CREATE OR REPLACE TEMP TABLE hashed AS SELECT node, {hashed} FROM compared")
     found: list[int] = []
-    for at in range(len(expressions)):
+    left_out = 0
+    for at, key in enumerate(expressions):
         engine.execute(_blocks(at))
-        limit = limits[at] if limits is not None else int(one_row(engine, _limit(at))[0] or 2)
+        if limits is not None:
+            limit = limits[at]
+        else:
+            limit = LARGEST_BLOCK if key in whole else int(one_row(engine, _limit(at))[0] or 2)
+        left_out += one_row(engine, f"SELECT count(*) FROM blocks{at:d} WHERE size > {limit:d}")[0]
         engine.execute(f"DELETE FROM blocks{at:d} WHERE size > {limit:d}")
         found.append(limit)
     chosen = ", ".join(f"blocks{at:d}.k AS k{at:d}" for at in range(len(expressions)))
@@ -76,7 +103,7 @@ def write_keys(
     engine.execute(f"CREATE OR REPLACE TEMP TABLE keyed AS SELECT node, {chosen} FROM hashed {joins}")
     for at in range(len(expressions)):
         engine.execute(f"DROP TABLE blocks{at:d}")
-    return tuple(found)
+    return tuple(found), int(left_out)
 
 
 def _blocks(at: int) -> str:
@@ -108,12 +135,26 @@ def pairs_select(keys_: int) -> str:
 
 
 def sampled_pairs_select(keys_: int) -> str:
-    """Return SQL of the pairs of ``sampled``, once under each key that they share; from `keys_` on, it is the first."""
-    return "\nUNION ALL\n".join(
+    """Return SQL of the pairs of ``sampled``, once under each key that they share, and of records that have copies.
+
+    A record with a copy is a pair with itself under a key of its own, after the others. The number of a pair's first
+    key is raised by the number of keys.
+    """
+    selects = [
         f"SELECT l.node AS join_key_l, r.node AS join_key_r,\n"
-        f"CASE WHEN true {_but_earlier(at)} THEN '{at + keys_:d}' ELSE '{at:d}' END AS match_key\n"
+        f"CASE WHEN true {_but_earlier(at)} THEN '{at + keys_ + 1:d}' ELSE '{at:d}' END AS match_key\n"
         f"FROM sampled l JOIN sampled r ON l.k{at:d} = r.k{at:d} WHERE l.node < r.node"
         for at in range(keys_)
+    ]
+    copied = copied_select(2 * keys_ + 1, "copies SEMI JOIN sampled ON rep = sampled.node")
+    return "\nUNION ALL\n".join([*selects, copied])
+
+
+def copied_select(match_key: int, source: str = "copies") -> str:
+    """Return SQL of the records of ``copies`` that have copies, each as a pair with itself."""
+    return (
+        f"SELECT rep AS join_key_l, rep AS join_key_r, '{match_key:d}' AS match_key\n"
+        f"FROM {source} GROUP BY rep HAVING count(*) > 1"
     )
 
 

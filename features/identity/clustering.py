@@ -1,8 +1,8 @@
-"""Edges → groups of records that break no rule: the strongest edges join first, one that may not join is held."""
+"""Edges → groups of records that break no rule: the strongest edges join first; one that may not join is reviewed."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -20,13 +20,22 @@ class Guards:
     Parameters
     ----------
     never : array of shape (n_pairs, 2); nodes that may not be in one group
+    why : of shape (n_pairs,); why two nodes may not be in one group; ``never`` if left out
     exclusive : by field, array of shape (n_nodes,); a code for each value, below 0 where there is none
     at_most : the most nodes of one group
+    share : the least share of the possible edges between two groups that there have to be: one chance likeness of two
+        records says little about twenty others
+    certain : edges of this weight or more join groups by themselves
+    counted : of shape (n_nodes,); whether a node counts when edges are; the copies of another node do not
     """
 
     never: Ints = field(default_factory=lambda: np.empty((0, 2), dtype=np.int64))
+    why: Sequence[str] | None = None
     exclusive: Mapping[str, Ints] = field(default_factory=dict)
     at_most: int | None = None
+    share: float = 0.0
+    certain: float = np.inf
+    counted: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True)
@@ -36,11 +45,12 @@ class Clustering:
     Parameters
     ----------
     group : array of shape (n_nodes,); each node's group, named by the group's first node
-    held : array of shape (n_edges,); why an edge was held: ``never``, ``exclusive: FIELD``, ``at_most``, or empty
+    refused : of shape (n_edges,); why an edge was not followed: ``never`` or what `Guards` names instead,
+        ``exclusive: FIELD``, ``at_most``, ``too few edges``; empty where it was
     """
 
     group: Ints
-    held: NDArray[np.str_]
+    refused: NDArray[np.str_]
 
 
 def cluster(nodes: int, left: Ints, right: Ints, weight: NDArray[np.float64], guards: Guards) -> Clustering:
@@ -63,23 +73,26 @@ def cluster(nodes: int, left: Ints, right: Ints, weight: NDArray[np.float64], gu
     --------
     >>> left, right, weight = np.array([0, 1]), np.array([1, 2]), np.array([5.0, 3.0])
     >>> found = cluster(3, left, right, weight, Guards(at_most=2))
-    >>> found.group.tolist(), found.held.tolist()
+    >>> found.group.tolist(), found.refused.tolist()
     ([0, 0, 2], ['', 'at_most'])
     """
     component = _components(nodes, left, right)
     touched = _touched(component, guards)
-    held = np.full(len(left), "", dtype=f"<U{max([8, *(len(name) + 11 for name in guards.exclusive)])}")
+    longest = max([13, *map(len, guards.why or ()), *(len(name) + 11 for name in guards.exclusive)])
+    refused = np.full(len(left), "", dtype=f"<U{longest}")
     if not touched.any():
-        return Clustering(_named(component), held)
+        return Clustering(_named(component), refused)
     inside = np.flatnonzero(touched[component[left]])
     order = inside[np.lexsort((np.maximum(left, right)[inside], np.minimum(left, right)[inside], -weight[inside]))]
     forest = _Forest(nodes, guards)
+    if guards.share:
+        forest.count_edges(zip(left[inside].tolist(), right[inside].tolist(), strict=True))
     for edge in order:
-        held[edge] = forest.join(int(left[edge]), int(right[edge]))
+        refused[edge] = forest.join(int(left[edge]), int(right[edge]), certain=bool(weight[edge] >= guards.certain))
     members = np.flatnonzero(touched[component])
     group = component + nodes  # so that the roots of the forest, which are nodes, are told from other components
     group[members] = [forest.find(int(node)) for node in members]
-    return Clustering(_named(group), held)
+    return Clustering(_named(group), refused)
 
 
 def _components(nodes: int, left: Ints, right: Ints) -> Ints:
@@ -99,6 +112,9 @@ def _touched(component: Ints, guards: Guards) -> NDArray[np.bool_]:
         touched[found[values > 1]] = True
     if guards.at_most is not None:
         touched |= np.bincount(component, minlength=len(touched)) > guards.at_most
+    if guards.share:
+        sizes = np.bincount(component, guards.counted, minlength=len(touched)) // 2
+        touched |= sizes * (sizes + 1) * guards.share > 1
     return touched
 
 
@@ -109,19 +125,30 @@ def _named(group: Ints) -> Ints:
 
 
 class _Forest:
-    """Groups that grow by joining, and know what they may not hold."""
+    """Groups that grow by joining, with what they may not hold and the edges between them."""
 
     def __init__(self, nodes: int, guards: Guards) -> None:
         self._parent: dict[int, int] = {}
         self._size: dict[int, int] = {}
-        self._foes: dict[int, set[int]] = {}
+        self._foes: dict[int, dict[int, str]] = {}  # nodes that may not come into a group, and why
         self._values: list[tuple[str, Ints, dict[int, int]]] = [
             (name, codes, {}) for name, codes in guards.exclusive.items()
         ]
         self._at_most = nodes if guards.at_most is None else guards.at_most
-        for one, other in guards.never.tolist():
-            self._foes.setdefault(one, set()).add(other)
-            self._foes.setdefault(other, set()).add(one)
+        for at, (one, other) in enumerate(guards.never.tolist()):
+            why = "never" if guards.why is None else guards.why[at]
+            self._foes.setdefault(one, {}).setdefault(other, why)
+            self._foes.setdefault(other, {}).setdefault(one, why)
+        self._share, self._counted = guards.share, guards.counted
+        self._edges: dict[int, dict[int, int]] = {}
+        self._possible: dict[int, int] = {}
+
+    def count_edges(self, edges: Iterable[tuple[int, int]]) -> None:
+        """Count the edges between groups, each of which is one node now."""
+        for one, other in edges:
+            for here, there in ((one, other), (other, one)):
+                between = self._edges.setdefault(here, {})
+                between[there] = between.get(there, 0) + 1
 
     def find(self, node: int) -> int:
         parent = self._parent
@@ -132,36 +159,57 @@ class _Forest:
             parent[node], node = root, above
         return root
 
-    def join(self, left: int, right: int) -> str:
+    def join(self, left: int, right: int, *, certain: bool) -> str:
         """Join the groups of two nodes, or return why they may not be joined."""
         one, other = self.find(left), self.find(right)
         if one == other:
             return ""
-        reason = self._refusal(one, other)
+        reason = self._refusal(one, other, certain=certain)
         if reason:
             return reason
         if self._size.get(one, 1) < self._size.get(other, 1):
             one, other = other, one
         self._parent[other] = one
+        self._possible[one] = self._weight_of(one) + self._weight_of(other)
+        self._move_edges(other, one)
         self._size[one] = self._size.get(one, 1) + self._size.get(other, 1)
         for _, codes, value in self._values:
             value[one] = max(value.get(one, int(codes[one])), value.get(other, int(codes[other])))
-        foes, more = self._foes.get(one, set()), self._foes.get(other, set())
-        small, large = sorted((foes, more), key=len)
-        large |= small
+        small, large = sorted((self._foes.get(one, {}), self._foes.get(other, {})), key=len)
+        large.update(small)
         self._foes[one] = large
         return ""
 
-    def _refusal(self, one: int, other: int) -> str:
+    def _weight_of(self, root: int) -> int:
+        """Return how many nodes of a group count."""
+        return self._possible.get(root, 1 if self._counted is None else int(self._counted[root]))
+
+    def _move_edges(self, source: int, target: int) -> None:
+        """Let the edges of one group be those of another."""
+        mine, theirs = self._edges.get(target, {}), self._edges.pop(source, {})
+        mine.pop(source, None)
+        theirs.pop(target, None)
+        for there, number in theirs.items():
+            mine[there] = mine.get(there, 0) + number
+            back = self._edges[there]
+            back.pop(source, None)
+            back[target] = back.get(target, 0) + number
+        self._edges[target] = mine
+
+    def _refusal(self, one: int, other: int, *, certain: bool) -> str:
         few, against = sorted(
-            ((self._foes.get(one, set()), other), (self._foes.get(other, set()), one)), key=lambda each: len(each[0])
+            ((self._foes.get(one, {}), other), (self._foes.get(other, {}), one)), key=lambda each: len(each[0])
         )[0]
-        if any(self.find(foe) == against for foe in few):
-            return "never"
+        foe = next((foe for foe in sorted(few) if self.find(foe) == against), None)
+        if foe is not None:
+            return few[foe]
         for name, codes, value in self._values:
             mine, theirs = value.get(one, int(codes[one])), value.get(other, int(codes[other]))
             if mine >= 0 and theirs >= 0 and mine != theirs:
                 return f"exclusive: {name}"
         if self._size.get(one, 1) + self._size.get(other, 1) > self._at_most:
             return "at_most"
+        possible = self._weight_of(one) * self._weight_of(other)
+        if not certain and self._edges.get(one, {}).get(other, 0) < self._share * possible:
+            return "too few edges"
         return ""

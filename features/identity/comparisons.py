@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from features.identity.presets import Compared
@@ -19,16 +19,38 @@ class Level:
     sql : condition over ``_l`` and ``_r`` columns
     m : the share of true pairs that is expected here before anything is learnt
     frequency_of : column whose rarer values count more, if any
+    u : the share of pairs of two people that is usual here
     """
 
     label: str
     sql: str
     m: float
     frequency_of: str | None = None
+    u: float = 0.0
+
+
+#: How probable it usually is that two records of two people have an equal value.
+_EQUAL_BY_CHANCE = {
+    "given": 0.01, "family": 0.003, "date": 3e-4, "email": 1e-5, "phone": 1e-5, "street": 1e-4, "postcode": 0.002,
+    "identifier": 1e-6, "company": 1e-4, "name": 0.003, "place": 0.03, "exact": 0.2,
+}  # fmt: skip
 
 
 def levels(each: Compared) -> dict[str, list[Level]]:
     """Return the levels of what is compared, by the name of the comparison, the closest first, ``else`` last."""
+    return {
+        name: _with_usual(found, _EQUAL_BY_CHANCE[name if each.kind == "person" else each.kind])
+        for name, found in _levels(each).items()
+    }
+
+
+def _with_usual(found: list[Level], equal: float) -> list[Level]:
+    """Return levels with the usual probabilities among records of two people: near values are twice as frequent."""
+    usual = [equal, *[min(2 * equal, 0.05)] * (len(found) - 2)]
+    return [replace(level, u=u) for level, u in zip(found, [*usual, 1 - sum(usual)], strict=True)]
+
+
+def _levels(each: Compared) -> dict[str, list[Level]]:
     c = each.column
     match each.kind:
         case "person":

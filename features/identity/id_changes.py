@@ -294,7 +294,7 @@ def _causes(engine: duckdb.DuckDBPyConnection, evidence: pa.Table) -> dict[tuple
 
 def _never(engine: duckdb.DuckDBPyConnection, ledger: IdLedger) -> set[tuple[str, str]]:
     """Return the pairs of ids between whose records the judgement ``never`` stands."""
-    apart = [judgement for judgement in ledger.standing_judgements() if judgement.verdict == "never"]
+    apart = [judgement for judgement in ledger.present_judgements() if judgement.verdict == "never"]
     if not apart:
         return set()
     ends = sorted({end for judgement in apart for end in (judgement.one, judgement.other)})

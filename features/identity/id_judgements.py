@@ -86,6 +86,16 @@ def undo(ledger: IdLedger, number: int, *, by: str, reason: str, at: datetime) -
     )
 
 
+def enter_never(
+    ledger: IdLedger, pairs: Sequence[tuple[Record, Record]], *, by: str, reason: str, at: datetime
+) -> IdLedger:
+    """Return the ledger with pairs of records that are never one customer; the ledger itself where there are none."""
+    if not pairs:
+        return ledger
+    judgements = _judged(ledger, "never", pairs, by=by, reason=reason, at=at)
+    return IdLedger(assignments=ledger.assignments, events=ledger.events, judgements=judgements)
+
+
 def _holder(ledger: IdLedger, record: Record, place: str) -> str:
     rows = ledger.open()
     here = pc.and_(pc.equal(rows["feed"], record[0]), pc.equal(rows["record_id"], record[1]))

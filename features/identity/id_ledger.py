@@ -169,7 +169,7 @@ class IdLedger:
     def _event(row: dict[str, object]) -> Event:
         return Event(**{name: value for name, value in row.items() if name != "about"})  # type: ignore[arg-type]
 
-    def standing_judgements(self) -> list[Judgement]:
+    def present_judgements(self) -> list[Judgement]:
         """Return what people's judgements say at present: the last word on every pair."""
         latest: dict[tuple[tuple[str, str], tuple[str, str]], str] = {}
         for row in self.judgements.to_pylist():

@@ -9,14 +9,12 @@ with the same weights.
 from __future__ import annotations
 
 import hmac
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from features.base.database_engine import literal, one_row, quoted
 from features.base.errors import StorageFailure
@@ -25,12 +23,11 @@ from features.base.storage import digest_of, read_json, write_json
 from features.base.telephone import NO_COUNTRY, PhoneCountries
 from features.config.feed import Feed
 from features.config.identity_settings import WEIGHED, Identity
-from features.identity.blocking import KEY_SEPARATOR, new_pairs_select
+from features.identity.blocking import KEY_SEPARATOR, NAME_KEY, copied_select, new_pairs_select
 from features.identity.judgements import Judgements
 from features.identity.keyed_digest import keyed_digest, register_key
 from features.identity.links import EDGES, link_edges
 from features.identity.matcher import MODEL, TERMS, Matcher
-from features.identity.presets import Compared
 from features.identity.records import (
     KEY,
     Records,
@@ -38,14 +35,18 @@ from features.identity.records import (
     contacts,
     digest_expression,
     fields_of,
+    first_of_copies,
+    of_all_copies,
+    same_expression,
     staged_select,
-    whole_select,
+    write_whole,
 )
 from features.identity.resolve import Evidence, gather
 
-VERSION = 3
+VERSION = 4
 MANIFEST, HASHES, EDGES_FILE = "resolved.json", "hashes.parquet", "edges.parquet"
 MEMORY_FILES = (MANIFEST, HASHES, EDGES_FILE, MODEL, TERMS)
+MATCHES = pa.schema([("left", pa.uint64()), ("right", pa.uint64()), ("weight", pa.float64())])
 #: Share by which the records may have grown since the weights were learnt, until they are learnt again.
 REFIT_GROWTH = 0.5
 
@@ -56,14 +57,15 @@ class Memory:
 
     Parameters
     ----------
-    asked : digest of the declaration and the engine's version; another one makes what is kept useless
+    declared : digest of the declaration and the engine's version; another one makes the rest useless
     fitted_on : how many records the weights were learnt from
     matcher : the weights
-    hashes : ``feed``, ``record_id``, ``digest`` and ``h0``, ``h1``, …: a keyed hash of each blocking key's value
-    matches : the weighed edges, by row number of `hashes`
+    hashes : ``feed``, ``record_id``, ``digest``, ``same`` (equal for records that are compared as one) and ``h0``,
+        ``h1``, …: a keyed hash of each blocking key's value
+    matches : the weighed edges: ``left`` and ``right`` (as ``same``; equal for a record and its copies), ``weight``
     """
 
-    asked: str
+    declared: str
     fitted_on: int
     matcher: Matcher
     hashes: pa.Table
@@ -74,18 +76,18 @@ class Memory:
         self.matcher.save(folder)
         write_parquet(self.hashes, folder / HASHES)
         write_parquet(self.matches, folder / EDGES_FILE)
-        write_json(folder / MANIFEST, {"version": VERSION, "asked": self.asked, "fitted_on": self.fitted_on})
+        write_json(folder / MANIFEST, {"version": VERSION, "declared": self.declared, "fitted_on": self.fitted_on})
 
     @classmethod
     def load(cls, folder: Path) -> Memory | None:
         """Read what the last run left; nothing when there is none, or it is damaged: it can be made again."""
         try:
             manifest = read_json(folder / MANIFEST)
-            hashes, matches = read_parquet(folder / HASHES), read_parquet(folder / EDGES_FILE).cast(EDGES)
+            hashes, matches = read_parquet(folder / HASHES), read_parquet(folder / EDGES_FILE).cast(MATCHES)
             matcher = Matcher.load(folder)
             if manifest["version"] != VERSION:
                 return None
-            return cls(str(manifest["asked"]), int(manifest["fitted_on"]), matcher, hashes, matches)
+            return cls(str(manifest["declared"]), int(manifest["fitted_on"]), matcher, hashes, matches)
         except (StorageFailure, KeyError, TypeError, pa.ArrowException):
             return None
 
@@ -134,28 +136,38 @@ def gather_again(
     refit : learn the weights again
     phones : by which country telephone numbers are read
     """
-    if identity.rules not in WEIGHED:
-        evidence = gather(engine, feeds, identity, staged, judged=judged, key=key, phones=phones)
-        return Gathered(evidence, None, evidence.records.table.num_rows, refitted=False)
-    asked = _asked(feeds, identity, staged, judged, key=key, phones=phones)
-    if memory is not None and memory.asked == asked and not refit:
+    declared = _declared(feeds, identity, staged, judged, key=key, phones=phones)
+    if identity.rules in WEIGHED and memory is not None and memory.declared == declared and not refit:
         evidence, kept, fresh = _delta(engine, feeds, identity, staged, memory, key=key, phones=phones)
         if evidence.records.table.num_rows <= (1 + REFIT_GROWTH) * memory.fitted_on:
             return Gathered(evidence, kept, fresh, refitted=False)
     evidence = gather(engine, feeds, identity, staged, judged=judged, key=key, phones=phones)
-    matcher = evidence.matcher
+    records, matcher = evidence.records.table, evidence.matcher
     if matcher is None:
-        return Gathered(evidence, None, evidence.records.table.num_rows, refitted=False)
-    records = evidence.records.table
-    hashes = engine.sql(f"{_hashes_select(matcher.keys)} ORDER BY node").to_arrow_table().drop_columns(["node"])
+        return Gathered(evidence, None, records.num_rows, refitted=False)
+    keys = f"({_hashes_select(matcher.keys)})"
+    hashes = engine.sql(f"SELECT same, h.* EXCLUDE (node) FROM {keys} h JOIN copies USING (node) ORDER BY node")
+    table = hashes.to_arrow_table()
     for place, name in enumerate(("feed", "record_id", "digest")):
-        hashes = hashes.add_column(place, name, records[name])
-    matches = evidence.edges.filter(pc.equal(evidence.edges["cause"], "match"))
-    kept = Memory(asked, records.num_rows, matcher, hashes, matches)
+        table = table.add_column(place, name, records[name])
+    kept = Memory(declared, records.num_rows, matcher, table, _by_same(engine, evidence.matches))
     return Gathered(evidence, kept, records.num_rows, refitted=True)
 
 
-def _asked(
+def _by_same(engine: duckdb.DuckDBPyConnection, matches: pa.Table) -> pa.Table:
+    """Return edges between the first of equal records by what these are compared as."""
+    engine.register("matches", matches)
+    found = engine.sql(
+        """
+        SELECT l.same AS "left", r.same AS "right", weight
+        FROM matches JOIN copies l ON l.node = "left" JOIN copies r ON r.node = "right" ORDER BY ALL
+        """
+    ).to_arrow_table()
+    engine.unregister("matches")
+    return found.cast(MATCHES)
+
+
+def _declared(
     feeds: Mapping[str, Feed],
     identity: Identity,
     staged: Path,
@@ -210,28 +222,38 @@ def _delta(
     """Weigh what has changed, by the weights of the memory."""
     register_key(engine, KEY, key)
     matcher = memory.matcher
+    chosen, shared_by_at_most = matcher.compared, identity.shared_by_at_most
     table = _look(engine, feeds, identity, staged)
-    edges, shared = link_edges(engine, feeds, identity, staged, phones)
+    links = link_edges(engine, feeds, identity, staged, phones)
     exclusive = {name: codes(engine, name, identity, phones) for name in identity.exclusive}
-    hashes = memory.hashes.append_column("old", pa.array(np.arange(memory.hashes.num_rows)))
-    engine.register("before", hashes)
-    _compare(engine)
-    _write_whole(engine, matcher.compared, "changed", phones)
-    _write_hashed(engine, matcher.keys)
-    limits = _crossed(engine, matcher, identity.shared_by_at_most)
-    _write_neighbours(engine, limits)
-    _write_whole(engine, matcher.compared, "near", phones)
-    _write_compared(engine, matcher, identity.shared_by_at_most)
-    _write_keyed(engine, limits)
-    engine.execute(f"CREATE OR REPLACE TEMP TABLE pairs AS {new_pairs_select(len(matcher.keys))}")
+    engine.register("before", memory.hashes)
+    _write_hashed(engine, matcher, phones)
+    contact_keys = {at for at, key in enumerate(matcher.keys) if key in contacts(chosen)}
+    _write_fresh(engine, matcher, contact_keys, shared_by_at_most)
+    left_out = _write_neighbours(engine, matcher.limits)
+    write_whole(engine, chosen, phones, "nodes SEMI JOIN near USING (node)")
+    engine.execute("CREATE OR REPLACE TEMP TABLE compared AS SELECT * FROM whole ORDER BY node")
+    for at in contact_keys:
+        engine.execute(_empty_shared(at, matcher.keys, shared_by_at_most))
+    _write_keyed(engine, matcher, contact_keys)
+    copied = copied_select(len(matcher.keys), "copies SEMI JOIN fresh ON rep = fresh.node")
+    engine.execute(f"CREATE OR REPLACE TEMP TABLE pairs AS {new_pairs_select(len(matcher.keys))} UNION ALL {copied}")
     found = matcher.weigh(engine, "pairs", threshold=matcher.threshold)
-    matches = pa.concat_tables([_kept(engine, memory.matches, memory.hashes.num_rows), found]).combine_chunks()
+    matches = pa.concat_tables([_kept(engine, memory.matches), found]).combine_chunks()
     columns = ", ".join(f"h{at:d}" for at in range(len(matcher.keys)))
-    now = engine.sql(f"SELECT feed, record_id, digest, {columns} FROM now JOIN hashed USING (node) ORDER BY node")
-    (fresh,) = one_row(engine, "SELECT count(*) FROM fresh")
-    records = Records(table, matcher.compared, exclusive)
-    evidence = Evidence(records, pa.concat_tables([edges, matches]), shared, matcher)
-    return evidence, Memory(memory.asked, memory.fitted_on, matcher, now.to_arrow_table(), matches), int(fresh)
+    now = engine.sql(f"SELECT feed, record_id, digest, same, {columns} FROM now JOIN hashed USING (node) ORDER BY node")
+    (fresh,) = one_row(engine, "SELECT count(*) FROM copies SEMI JOIN fresh ON rep = fresh.node")
+    evidence = Evidence(
+        Records(table, chosen, exclusive),
+        pa.concat_tables([links.edges, of_all_copies(engine, matches)]),
+        links,
+        matcher,
+        matches=matches,
+        first=first_of_copies(engine),
+        left_out=left_out,
+    )
+    kept = Memory(memory.declared, memory.fitted_on, matcher, now.to_arrow_table(), _by_same(engine, matches))
+    return evidence, kept, int(fresh)
 
 
 def _look(engine: duckdb.DuckDBPyConnection, feeds: Mapping[str, Feed], identity: Identity, staged: Path) -> pa.Table:
@@ -254,130 +276,140 @@ def _look(engine: duckdb.DuckDBPyConnection, feeds: Mapping[str, Feed], identity
     return engine.sql("SELECT feed, record_id, known_at, digest FROM now ORDER BY node").to_arrow_table()
 
 
-def _compare(engine: duckdb.DuckDBPyConnection) -> None:
-    """Write ``stayed`` (node, old: records as they were), ``changed`` (new ones and others), ``lost`` (old rows)."""
+def _write_hashed(engine: duckdb.DuckDBPyConnection, matcher: Matcher, phones: PhoneCountries) -> None:
+    """Write ``hashed`` (node, same, h0, …; of unchanged records as stored) and ``copies``, as a full run does.
+
+    ``kinds`` and ``kinds_before`` hold what is compared as one, once: same, h0, …, the first node, and records.
+    """
+    columns = ", ".join(f"h{at:d}" for at in range(len(matcher.keys)))
     engine.execute(
-        """
+        f"""
         CREATE OR REPLACE TEMP TABLE stayed AS
-        SELECT now.node, before.old FROM now JOIN before USING (feed, record_id, digest)
+        SELECT node, same, {columns} FROM now JOIN before USING (feed, record_id, digest)
         """
     )
-    engine.execute("CREATE OR REPLACE TEMP TABLE changed AS SELECT node FROM now ANTI JOIN stayed USING (node)")
-    engine.execute("CREATE OR REPLACE TEMP TABLE lost AS SELECT before.* FROM before ANTI JOIN stayed USING (old)")
-
-
-def _write_whole(
-    engine: duckdb.DuckDBPyConnection, compared: Sequence[Compared], chosen: str, phones: PhoneCountries
-) -> None:
-    """Write ``whole`` for the nodes of one table."""
-    select = whole_select(compared, phones).replace(
-        "FROM nodes", f"FROM (FROM nodes SEMI JOIN {quoted(chosen)} USING (node))"
-    )
-    engine.execute(select)
-
-
-def _write_hashed(engine: duckdb.DuckDBPyConnection, keys: Sequence[str]) -> None:
-    """Write ``hashed``: the hash of each key's value for every record; of unchanged ones, as stored."""
-    columns = ", ".join(f"h{at:d}" for at in range(len(keys)))
+    write_whole(engine, matcher.compared, phones, "nodes ANTI JOIN stayed USING (node)")
     engine.execute(
         f"""
         CREATE OR REPLACE TEMP TABLE hashed AS
-        SELECT node, {columns} FROM before JOIN stayed USING (old)
+        FROM stayed
         UNION ALL BY NAME
-        FROM ({_hashes_select(keys)})
+        SELECT * FROM ({_hashes_select(matcher.keys)})
+        JOIN (SELECT node, {same_expression(matcher.compared)} AS same FROM whole) USING (node)
         """
     )
+    first_node = "min(node) OVER (PARTITION BY same) AS rep"
+    engine.execute(f"CREATE OR REPLACE TEMP TABLE copies AS SELECT node, same, {first_node} FROM hashed")
+    first = ", ".join(f"any_value({column}) AS {column}" for column in columns.split(", "))
+    for name, source, node in (("kinds", "hashed", "min(node)"), ("kinds_before", "before", "NULL")):
+        engine.execute(
+            f"CREATE OR REPLACE TEMP TABLE {name} AS "
+            f"SELECT same, {first}, {node} AS node, count(*) AS records FROM {source} GROUP BY same"
+        )
 
 
-def _crossed(engine: duckdb.DuckDBPyConnection, matcher: Matcher, shared_by_at_most: int) -> tuple[int, ...]:
-    """Write ``fresh``: records that changed, or whose block or contact point has crossed its limit; return the limits.
+def _write_fresh(
+    engine: duckdb.DuckDBPyConnection, matcher: Matcher, contact_keys: Collection[int], shared_by_at_most: int
+) -> None:
+    """Write ``fresh``: first records of kinds that are new or have copies now, or whose block or contact point crossed.
 
-    A contact point that too many share is no key either, so its limit is the smaller one.
+    A block crosses when it was larger than its limit, and is not now, or the other way round.
     """
-    shared = {at for at, key in enumerate(matcher.keys) if key in contacts(matcher.compared)}
-    limits = tuple(min(limit, shared_by_at_most) if at in shared else limit for at, limit in enumerate(matcher.limits))
-    engine.execute("CREATE OR REPLACE TEMP TABLE fresh AS SELECT node FROM changed")
-    for at, limit in enumerate(limits):
-        for bound in {limit, shared_by_at_most} if at in shared else {limit}:
-            engine.execute(_crossing_insert(at, bound))
+    engine.execute(
+        """
+        CREATE OR REPLACE TEMP TABLE fresh AS
+        SELECT kinds.node FROM kinds LEFT JOIN kinds_before b USING (same)
+        WHERE b.same IS NULL OR (kinds.records > 1) <> (b.records > 1)
+        """
+    )
+    for at, limit in enumerate(matcher.limits):
+        engine.execute(_crossing_insert(at, "count(*)", limit))
+        if at in contact_keys:
+            engine.execute(_crossing_insert(at, f"count(DISTINCT {_who(matcher.keys)})", shared_by_at_most))
     engine.execute("CREATE OR REPLACE TEMP TABLE fresh AS SELECT DISTINCT node FROM fresh")
-    return limits
 
 
-def _crossing_insert(at: int, limit: int) -> str:
+def _who(keys: Sequence[str]) -> str:
+    """Return SQL of what counts once among those who share a contact point: a name or, without one, a record."""
+    return f"coalesce(h{keys.index(NAME_KEY):d}, same)" if NAME_KEY in keys else "same"
+
+
+def _crossing_insert(at: int, counted: str, limit: int) -> str:
     h = f"h{at:d}"
     return f"""
         INSERT INTO fresh
         WITH moved AS (
-          SELECT {h} FROM lost WHERE {h} IS NOT NULL
-          UNION SELECT {h} FROM hashed SEMI JOIN changed USING (node) WHERE {h} IS NOT NULL
+          SELECT {h} FROM kinds_before ANTI JOIN kinds USING (same) WHERE {h} IS NOT NULL
+          UNION SELECT {h} FROM kinds ANTI JOIN kinds_before USING (same) WHERE {h} IS NOT NULL
         ),
-        was AS (SELECT {h}, count(*) AS records FROM before SEMI JOIN moved USING ({h}) GROUP BY {h}),
-        there AS (SELECT {h}, count(*) AS records FROM hashed SEMI JOIN moved USING ({h}) GROUP BY {h}),
+        was AS (SELECT {h}, {counted} AS size FROM kinds_before SEMI JOIN moved USING ({h}) GROUP BY {h}),
+        there AS (SELECT {h}, {counted} AS size FROM kinds SEMI JOIN moved USING ({h}) GROUP BY {h}),
         crossed AS (
           SELECT {h} FROM was FULL JOIN there USING ({h})
-          WHERE (coalesce(was.records, 0) > {limit:d}) <> (coalesce(there.records, 0) > {limit:d})
+          WHERE (coalesce(was.size, 0) > {limit:d}) <> (coalesce(there.size, 0) > {limit:d})
         )
-        SELECT node FROM hashed SEMI JOIN crossed USING ({h})
+        SELECT node FROM kinds SEMI JOIN crossed USING ({h})
         """
 
 
-def _write_neighbours(engine: duckdb.DuckDBPyConnection, limits: Sequence[int]) -> None:
-    """Write ``near`` (fresh records and all that share a block with one) and ``small0``, … (blocks to be looked at)."""
+def _write_neighbours(engine: duckdb.DuckDBPyConnection, limits: Sequence[int]) -> int:
+    """Write ``near`` (fresh records and all that share a block with one) and ``small0``, … (blocks to be compared).
+
+    Returns how many blocks of all are too large to be compared.
+    """
     engine.execute("CREATE OR REPLACE TEMP TABLE near AS SELECT node FROM fresh")
+    left_out = 0
     for at, limit in enumerate(limits):
+        h = f"h{at:d}"
         engine.execute(
             f"""
             CREATE OR REPLACE TEMP TABLE small{at:d} AS
-            WITH asked AS (SELECT h{at:d} FROM hashed SEMI JOIN fresh USING (node) WHERE h{at:d} IS NOT NULL)
-            SELECT h{at:d} FROM hashed SEMI JOIN asked USING (h{at:d})
-            GROUP BY h{at:d} HAVING count(*) BETWEEN 2 AND {limit:d}
+            WITH wanted AS (SELECT {h} FROM kinds SEMI JOIN fresh USING (node) WHERE {h} IS NOT NULL)
+            SELECT {h} FROM kinds SEMI JOIN wanted USING ({h}) GROUP BY {h} HAVING count(*) BETWEEN 2 AND {limit:d}
             """
         )
-        engine.execute(f"INSERT INTO near SELECT node FROM hashed SEMI JOIN small{at:d} USING (h{at:d})")
+        engine.execute(f"INSERT INTO near SELECT node FROM kinds SEMI JOIN small{at:d} USING ({h})")
+        large = f"SELECT {h} FROM kinds WHERE {h} IS NOT NULL GROUP BY {h} HAVING count(*) > {limit:d}"
+        left_out += one_row(engine, f"SELECT count(*) FROM ({large})")[0]
     engine.execute("CREATE OR REPLACE TEMP TABLE near AS SELECT DISTINCT node FROM near")
+    return int(left_out)
 
 
-def _write_compared(engine: duckdb.DuckDBPyConnection, matcher: Matcher, shared_by_at_most: int) -> None:
-    """Write ``compared`` for the records that are near, without contact points that too many of all share."""
-    engine.execute("CREATE OR REPLACE TEMP TABLE compared AS SELECT * FROM whole ORDER BY node")
-    for at, key in enumerate(matcher.keys):
-        if key in contacts(matcher.compared):
-            engine.execute(
-                f"""
-                UPDATE compared SET {quoted(key)} = NULL WHERE node IN (
-                  SELECT node FROM hashed WHERE h{at:d} IN (
-                    SELECT h{at:d} FROM hashed SEMI JOIN (FROM hashed SEMI JOIN near USING (node)) n USING (h{at:d})
-                    GROUP BY h{at:d} HAVING count(*) > {shared_by_at_most:d}
-                  )
-                )
-                """
-            )
+def _empty_shared(at: int, keys: Sequence[str], shared_by_at_most: int) -> str:
+    """Return SQL that leaves a contact point empty in ``compared`` where too many share it."""
+    h = f"h{at:d}"
+    crowded = (
+        f"SELECT {h} FROM kinds WHERE {h} IS NOT NULL "
+        f"GROUP BY {h} HAVING count(DISTINCT {_who(keys)}) > {shared_by_at_most:d}"
+    )
+    nodes = f"SELECT node FROM kinds WHERE {h} IN ({crowded})"
+    return f"UPDATE compared SET {quoted(keys[at])} = NULL WHERE node IN ({nodes})"
 
 
-def _write_keyed(engine: duckdb.DuckDBPyConnection, limits: Sequence[int]) -> None:
-    """Write ``keyed`` for the records that are near: the keys that are looked at."""
-    chosen = ", ".join(f"small{at:d}.h{at:d} AS k{at:d}" for at in range(len(limits)))
-    joins = "\n".join(f"LEFT JOIN small{at:d} ON small{at:d}.h{at:d} = n.h{at:d}" for at in range(len(limits)))
+def _write_keyed(engine: duckdb.DuckDBPyConnection, matcher: Matcher, contact_keys: Collection[int]) -> None:
+    """Write ``keyed`` for the records that are near: the keys that are compared; a contact point left empty is none."""
+    chosen = [
+        f"CASE WHEN {f'compared.{quoted(key)} IS NOT NULL' if at in contact_keys else 'true'} "
+        f"THEN small{at:d}.h{at:d} END AS k{at:d}"
+        for at, key in enumerate(matcher.keys)
+    ]
+    joins = "\n".join(f"LEFT JOIN small{at:d} ON small{at:d}.h{at:d} = n.h{at:d}" for at in range(len(matcher.keys)))
     engine.execute(
-        f"CREATE OR REPLACE TEMP TABLE keyed AS SELECT n.node, {chosen} "
-        f"FROM (FROM hashed SEMI JOIN near USING (node)) n {joins}"
+        f"CREATE OR REPLACE TEMP TABLE keyed AS SELECT n.node, {', '.join(chosen)} "
+        f"FROM (FROM kinds SEMI JOIN near USING (node)) n JOIN compared USING (node) {joins}"
     )
 
 
-def _kept(engine: duckdb.DuckDBPyConnection, matches: pa.Table, rows: int) -> pa.Table:
+def _kept(engine: duckdb.DuckDBPyConnection, matches: pa.Table) -> pa.Table:
     """Return the edges between records that are as they were, by the row numbers that they have now."""
-    stayed = engine.sql("SELECT old, node FROM stayed ANTI JOIN fresh USING (node)").to_arrow_table()
-    place = np.full(rows, -1, dtype=np.int64)
-    place[stayed["old"].to_numpy()] = stayed["node"].to_numpy()
-    ends = [place[matches[side].to_numpy()] for side in ("left", "right")]
-    still = (ends[0] >= 0) & (ends[1] >= 0)
-    return pa.table(
-        {
-            "left": np.minimum(*ends)[still],
-            "right": np.maximum(*ends)[still],
-            "weight": matches["weight"].to_numpy()[still],
-            "cause": pa.array(["match"] * int(still.sum()), pa.string()),
-        },
-        schema=EDGES,
-    )
+    engine.register("matches", matches)
+    found = engine.sql(
+        """
+        SELECT least(l.node, r.node) AS "left", greatest(l.node, r.node) AS "right", weight, 'match' AS cause
+        FROM matches
+        JOIN (FROM kinds ANTI JOIN fresh USING (node)) l ON l.same = "left"
+        JOIN (FROM kinds ANTI JOIN fresh USING (node)) r ON r.same = "right"
+        """
+    ).to_arrow_table()
+    engine.unregister("matches")
+    return found.cast(EDGES)

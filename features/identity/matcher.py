@@ -21,20 +21,33 @@ from features.base.errors import StorageFailure
 from features.base.parquet import write_parquet
 from features.base.storage import read_json, write_json
 from features.config.identity_settings import Identity
-from features.identity.blocking import keys, new_pairs_select, pairs_select, sampled_pairs_select, write_keys
+from features.identity.blocking import (
+    copied_select,
+    keys,
+    new_pairs_select,
+    pairs_select,
+    sampled_pairs_select,
+    whole_keys,
+    write_keys,
+)
 from features.identity.comparisons import Level, levels, splink_comparison
 from features.identity.judgements import Judgements
 from features.identity.links import EDGES, STRONGEST_MATCH
 from features.identity.presets import Compared, personal
-from features.identity.records import Records
+from features.identity.records import Records, contacts
 from features.identity.scoring import count_terms, linked, patterns, term_columns
+from features.identity.separation import separation_sql
 from features.identity.weight_estimation import Patterns, estimate
 
 MODEL, TERMS = "model.json", "terms.parquet"
-VERSION = 3
+VERSION = 4
 #: Pairs that parameters are learnt from: of those that are blocked, and of those drawn at random. The latter are dear
 #: (all their texts differ) and need not be many: how rare equal values are is known from the frequencies.
 SAMPLE, RANDOM = 300_000, 100_000
+#: Of fewer different records no weights are learnt: those that are usual are taken.
+FEW_RECORDS = 30
+#: The probability that two records of so few are one.
+USUAL_MATCH = 2.0**-12
 _NO_TERMS = pa.schema([("column", pa.string()), ("digest", pa.uint64()), ("share", pa.float64())]).empty_table()
 
 
@@ -50,7 +63,8 @@ class Matcher:
     m, u : by comparison, the probability of each level among true pairs and among others
     match : the probability that two records drawn at random are one
     threshold : the least weight (log2 of the odds) at which a pair is an edge
-    personal : comparisons that tell people of one home apart, and the most bits that each can say
+    personal : comparisons that tell people of one home apart, and the most bits that each can add
+    usual : whether the weights are those that are usual, as there were too few records to learn from
     homes : pairs of two people of one home, for each pair of one person
     terms : table of ``column``, ``digest`` (keyed), ``share``: how frequent each repeated value is
     floors : by column, the share of a value that occurs once
@@ -67,6 +81,7 @@ class Matcher:
     homes: float
     terms: pa.Table
     floors: Mapping[str, float]
+    usual: bool = False
 
     @classmethod
     def fit(
@@ -87,53 +102,103 @@ class Matcher:
         judged : people's judgements, of which labels are learnt from
         """
         expressions = keys(records.compared)
-        limits = write_keys(engine, expressions, None)
+        limits, _ = write_keys(engine, expressions, None, whole=whole_keys(records.compared))
         found = _levels(records.compared)
         start = cls(
             compared=records.compared,
             keys=expressions,
             limits=limits,
             m={name: [level.m for level in each] for name, each in found.items()},
-            u={name: [1 / len(each)] * len(each) for name, each in found.items()},
-            match=0.001,
+            u={name: [level.u for level in each] for name, each in found.items()},
+            match=USUAL_MATCH,
             threshold=math.log2(identity.threshold / (1 - identity.threshold)),
             personal=personal(identity, records.compared),
             homes=1.0,
             terms=_NO_TERMS,
             floors={},
         )
+        if one_row(engine, "SELECT count(*) FROM compared")[0] < FEW_RECORDS:
+            shares = {level.frequency_of: level.u for each in found.values() for level in each}
+            return replace(start, floors={name: share for name, share in shares.items() if name}, usual=True)
         terms, floors = count_terms(engine, term_columns(start.settings()))
         return replace(start, terms=terms, floors=floors)._learnt(engine, records, judged or Judgements())
 
-    def edges(self, engine: duckdb.DuckDBPyConnection, *, new: Sequence[bool] | None = None) -> pa.Table:
-        """Return the pairs of records whose weight reaches the threshold.
+    def edges(self, engine: duckdb.DuckDBPyConnection, *, new: Sequence[bool] | None = None) -> tuple[pa.Table, int]:
+        """Return the pairs of records whose weight reaches the threshold, and how many blocks were left out.
 
         Parameters
         ----------
-        engine : knows the table ``compared``
+        engine : knows the tables ``compared`` and ``copies``
         new : of shape (n_records,); only pairs with at least one of these records, all pairs if left out
 
         Returns
         -------
-        pyarrow.Table of ``left``, ``right`` (row numbers, left < right), ``weight``, ``cause``
+        pyarrow.Table of ``left``, ``right`` (row numbers, left < right; equal for a record that has copies),
+        ``weight``, ``cause``
         """
-        write_keys(engine, self.keys, self.limits)
+        _, left_out = write_keys(engine, self.keys, self.limits)
         if new is not None:
             fresh = pa.table({"node": pa.array(np.flatnonzero(np.asarray(new)), pa.int64())})
             engine.register("__fresh", fresh)
             engine.execute("CREATE OR REPLACE TEMP TABLE fresh AS SELECT node FROM __fresh")
             engine.unregister("__fresh")
         select = pairs_select(len(self.keys)) if new is None else new_pairs_select(len(self.keys))
-        engine.execute(f"CREATE OR REPLACE TEMP TABLE pairs AS {select}")
-        return self.weigh(engine, "pairs", threshold=self.threshold)
+        engine.execute(f"CREATE OR REPLACE TEMP TABLE pairs AS {select} UNION ALL {copied_select(len(self.keys))}")
+        return self.weigh(engine, "pairs", threshold=self.threshold), left_out
 
     def weigh(self, engine: duckdb.DuckDBPyConnection, pairs: str, *, threshold: float | None = None) -> pa.Table:
         """Return the weight of each pair of a table (``join_key_l``, ``join_key_r``, ``match_key``)."""
         settings = self.settings(detail=bool(self.personal))
+        least = None if threshold is None else threshold - self._raised_at_most()
         with linked(engine, settings, pairs, terms=self.terms, floors=self.floors) as linker:
-            predicted = linker.inference.predict(threshold_match_weight=threshold, warning_mode="never")
-            select = _weights_select(predicted.physical_name, self._against_the_home(settings), threshold)
+            predicted = linker.inference.predict(threshold_match_weight=least, warning_mode="never")
+            select = _weights_select(
+                self._of_one_person(predicted.physical_name),
+                self._against_strangers(),
+                self._against_the_home(settings),
+                threshold,
+            )
             return engine.sql(select).to_arrow_table().cast(EDGES)
+
+    @property
+    def address(self) -> tuple[str, ...]:
+        """The comparisons that change together when somebody moves; only the strongest word against is counted."""
+        kinds = ("street", "postcode", "place", "phone") if self.personal else ()
+        return tuple(each.column for each in self.compared if each.kind in kinds)
+
+    def _raised_at_most(self) -> float:
+        """Return by how much `_against_strangers` may exceed Splink's weight, in bits."""
+        against = [-min(np.log2(np.array(self.m[name]) / np.array(self.u[name]))) for name in self.address]
+        return float(sum(against) - max(against, default=0.0))
+
+    def _of_one_person(self, predicted: str) -> str:
+        """Return SQL of the weighed pairs without those of twins, fathers and sons.
+
+        These have another suffix; or contact points of their own, and another given name or a generation between them.
+        """
+        if not self.personal:
+            return predicted
+        born = next((each.column for each in self.compared if each.label == "birth_date"), "NULL")
+        told = [("given", "given"), ("family", "family"), ("suffix", "suffix"), ("born", born)]
+        sides = ", ".join(
+            f"{f'{side}.{column}' if column != 'NULL' else column} AS {name}_{side}"
+            for side in "lr"
+            for name, column in told
+        )
+        own = " OR ".join(f"l.{column} <> r.{column}" for column in contacts(self.compared)) or "false"
+        separated = separation_sql(weighed=True)
+        return (
+            f"(SELECT * FROM (SELECT p.*, {sides}, ({own}) AS own_contacts FROM {predicted} p "
+            f"JOIN compared l ON l.node = p.node_l JOIN compared r ON r.node = p.node_r) "
+            f"WHERE ({separated}) IS NULL OR ({separated} <> 'suffix' AND own_contacts IS NOT TRUE))"
+        )
+
+    def _against_strangers(self) -> str:
+        """Return SQL of what speaks for one person rather than two strangers; an address counts once against."""
+        if len(self.address) < 2:
+            return "match_weight"
+        against = [f"least(mw_{name}, 0)" for name in self.address]
+        return f"match_weight - ({' + '.join(against)}) + least({', '.join(against)})"
 
     def _against_the_home(self, settings: Mapping[str, Any]) -> str | None:
         """Return SQL of what speaks for one person rather than two of one home, in bits."""
@@ -159,6 +224,7 @@ class Matcher:
             "personal": dict(self.personal),
             "homes": self.homes,
             "floors": dict(self.floors),
+            "usual": self.usual,
         }
         write_parquet(self.terms, folder / TERMS)
         write_json(folder / MODEL, document)
@@ -187,6 +253,7 @@ class Matcher:
                 homes=document["homes"],
                 terms=pq.read_table(folder / TERMS, page_checksum_verification=True),
                 floors=document["floors"],
+                usual=document["usual"],
             )
         except (KeyError, TypeError, ValueError, OSError, pa.ArrowException):
             raise StorageFailure(
@@ -235,16 +302,17 @@ class Matcher:
         engine.execute(f"CREATE OR REPLACE TEMP TABLE blocked AS {sampled_pairs_select(len(self.keys))}")
         engine.execute(_random_select())
         (sampled,) = one_row(engine, "SELECT count(*) FROM sampled")
-        silent = np.array(
-            [[re.search(rf"\b{name}\b", key) is not None for name in found] for key in self.keys], dtype=bool
-        ).reshape(len(self.keys), len(found))
+        (copied,) = one_row(engine, "SELECT count(*) FROM blocked WHERE join_key_l = join_key_r")
+        of_key = [[re.search(rf"\b{name}\b", key) is not None for name in found] for key in self.keys]
+        silent = np.array([*of_key, [False] * len(found)], dtype=bool)  # the last row is of records and their copies
         learnt = estimate(
             found,
             random=self._patterns(engine, "random_pairs"),
             blocked=self._patterns(engine, "blocked"),
             silent=silent,
             personal=self.personal,
-            all_pairs=max(sampled * (sampled - 1) / 2, 1.0),
+            address=self.address,
+            all_pairs=max(sampled * (sampled - 1) / 2, 1.0) + copied,
             labelled=self._labelled(engine, records, judged),
         )
         for table in ("sampled", "blocked", "random_pairs"):
@@ -273,9 +341,9 @@ class Matcher:
         engine.execute(
             """
             CREATE OR REPLACE TEMP TABLE labelled AS
-            SELECT least(l, r)::BIGINT AS join_key_l, greatest(l, r)::BIGINT AS join_key_r,
+            SELECT least(a.rep, b.rep)::BIGINT AS join_key_l, greatest(a.rep, b.rep)::BIGINT AS join_key_r,
                    cast(match AS VARCHAR) AS match_key
-            FROM __labels WHERE l <> r
+            FROM __labels JOIN copies a ON a.node = l JOIN copies b ON b.node = r WHERE l <> r
             """
         )
         engine.unregister("__labels")
@@ -286,9 +354,11 @@ def _levels(compared: Sequence[Compared]) -> dict[str, list[Level]]:
     return {name: found for each in compared for name, found in levels(each).items()}
 
 
-def _weights_select(predicted: str, home: str | None, threshold: float | None) -> str:
+def _weights_select(predicted: str, strangers: str, home: str | None, threshold: float | None) -> str:
     """Return SQL of the edges; with `home`, a weight is that against strangers and others of the home together."""
-    weight = "match_weight" if home is None else f"-log2(pow(2, -match_weight) + pow(2, -greatest({home}, -99)))"
+    weight = strangers
+    if home is not None:
+        weight = f"-log2(pow(2, -({strangers})) + pow(2, -greatest({home}, -99)))"
     return f"""
         SELECT node_l AS "left", node_r AS "right", least({weight}, {STRONGEST_MATCH}) AS weight, 'match' AS cause
         FROM {predicted}

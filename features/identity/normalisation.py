@@ -114,9 +114,25 @@ def family_name(first: str, last: str, full: str) -> str:
     )
 
 
+def name_suffix(last: str, full: str) -> str:
+    """Return SQL of what tells namesakes of one family apart: ``jr``, ``sr``, ``ii``, ``iii`` or ``iv``.
+
+    Examples
+    --------
+    >>> import duckdb
+    >>> duckdb.sql(f"SELECT {name_suffix(literal('Smith, Jr.'), 'NULL')}").fetchall()
+    [('jr',)]
+    """
+    text = f"lower(concat_ws(' ', {last}, {full}))"
+    found = f"regexp_extract({text}, '[ ,](jr|sr|junior|senior|ii|iii|iv)([. ,]|$)', 1)"
+    return f"nullif(replace(replace({found}, 'junior', 'jr'), 'senior', 'sr'), '')"
+
+
 def _person(column: str) -> str:
-    """Return SQL of a name in plain letters, titles left out; ``Last, First`` is put in its order."""
-    turned = f"regexp_replace(cast({column} AS VARCHAR), '^([^,]+),(.+)$', '\\2 \\1')"
+    """Return SQL of a name in plain letters, titles and suffixes left out; ``Last, First`` is put in its order."""
+    suffix = "[ ,]+(jr|sr|junior|senior|ii|iii|iv)[.]?(?:$|(,| ))"
+    plain = f"regexp_replace(cast({column} AS VARCHAR), '{suffix}', '\\2', 'i')"
+    turned = f"regexp_replace({plain}, '^([^,]+),(.+)$', '\\2 \\1')"
     return f"nullif({_without(_words(turned), _TITLES)}, '')"
 
 

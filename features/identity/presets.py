@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from features.config.identity_settings import Identity, Kind
 
-#: Kinds of which a value is one person's own, and how much it can say (bits) for two records of one home being one
-#: person: an e-mail address is sometimes a couple's. What is not here (family name, address, telephone) a home shares.
-PERSONAL: dict[Kind, float] = {"person": 99.0, "date": 99.0, "identifier": 99.0, "exact": 99.0, "email": 4.0}
+#: Kinds of which a value is one person's own, and how much it can add (bits) for two records of one home being one
+#: person: an e-mail address is sometimes a couple's, a birth date that of twins. What is not here (family name,
+#: address, telephone) a home shares.
+PERSONAL: dict[Kind, float] = {"person": 99.0, "date": 5.0, "identifier": 99.0, "exact": 99.0, "email": 4.0}
 _NAMES = ("first_name", "last_name", "full_name")
 #: Words that DuckDB or Splink do not take for a column without quotes, and columns of the compared table itself.
 _NOT_A_COLUMN = """
@@ -19,7 +20,7 @@ except false fetch for foreign freeze from full generated glob group having ilik
 isnull join lambda lateral leading left like limit map natural not notnull null offset on only or order outer overlaps
 pivot pivot_longer pivot_wider placing positional primary qualify references returning right select semi show similar
 some struct summarize symmetric table tablesample then to trailing true try_cast tuple union unique unpack unpivot using
-variadic verbose when where window with node given family
+variadic verbose when where window with node given family suffix
 """
 #: By preset and label: the kind, and the fields that may hold it, the first filled one counts.
 PRESETS: dict[str, dict[str, tuple[Kind, tuple[str, ...]]]] = {

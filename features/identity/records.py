@@ -19,8 +19,17 @@ from features.base.telephone import NO_COUNTRY, PhoneCountries
 from features.config.canonical import CANONICAL
 from features.config.feed import Feed
 from features.config.identity_settings import WEIGHED, Identity
+from features.identity.blocking import NAME_KEY
 from features.identity.keyed_digest import KEY_BYTES, keyed_digest, register_key
-from features.identity.normalisation import date_digits, email, family_name, first_filled, given_name, normalised
+from features.identity.normalisation import (
+    date_digits,
+    email,
+    family_name,
+    first_filled,
+    given_name,
+    name_suffix,
+    normalised,
+)
 from features.identity.presets import Compared, compared
 
 #: The name under which the engine holds the key of the digests that matching stores.
@@ -97,8 +106,9 @@ def load_records(
             where="features/feeds.yaml: identity",
             hint="map first_name, last_name, email, phone, birth_date or an address",
         )
-    engine.execute(whole_select(chosen, phones))
-    engine.execute(compared_select(chosen, identity.shared_by_at_most))
+    write_whole(engine, chosen, phones, "nodes")
+    if chosen:
+        write_compared(engine, chosen, identity.shared_by_at_most)
     table = engine.sql(
         f"SELECT feed, record_id, known_at, {digest_expression(fields)} AS digest FROM nodes ORDER BY node"
     ).to_arrow_table()
@@ -144,8 +154,8 @@ def digest_expression(fields: Sequence[str]) -> str:
     return f"left({keyed_digest(f'concat_ws(chr(31), {digested})', domain=literal('record'), key=KEY)}, 32)"
 
 
-def whole_select(chosen: Sequence[Compared], phones: PhoneCountries) -> str:
-    """Return SQL that writes ``whole``: one column a value, as it is compared, of the records in ``nodes``."""
+def whole_columns(chosen: Sequence[Compared], phones: PhoneCountries) -> list[str]:
+    """Return SQL of the columns ``node`` and one a value, as it is compared, over ``nodes``."""
     columns = ["node"]
     for each in chosen:
         if each.kind == "person":
@@ -153,11 +163,33 @@ def whole_select(chosen: Sequence[Compared], phones: PhoneCountries) -> str:
             columns += [
                 f"{given_name(first, last, full)} AS given",
                 f"{family_name(first, last, full)} AS family",
+                f"{name_suffix(last, full)} AS suffix",
             ]
         else:
             value = first_filled([quoted(name) for name in each.of])
             columns.append(f"{normalised(value, each.kind, phones)} AS {each.column}")
-    return f"CREATE OR REPLACE TEMP TABLE whole AS SELECT {', '.join(columns)} FROM nodes ORDER BY node"
+    return columns
+
+
+def write_whole(
+    engine: duckdb.DuckDBPyConnection, chosen: Sequence[Compared], phones: PhoneCountries, source: str
+) -> None:
+    """Write ``whole``: of the records of `source`, which are among ``nodes``, the values as they are compared."""
+    columns = ", ".join(whole_columns(chosen, phones))
+    engine.execute(f"CREATE OR REPLACE TEMP TABLE whole AS SELECT {columns} FROM {source} ORDER BY node")
+
+
+def write_person(engine: duckdb.DuckDBPyConnection, identity: Identity, source: str) -> None:
+    """Write ``person`` (node, given, family, suffix, born): what tells the people of the records of `source` apart."""
+    declared = compared(identity, fields_of(identity))
+    names = next((each for each in declared if each.kind == "person"), Compared("person", "person", _NAMES))
+    own = Compared("birth_date", "date", ("birth_date",))
+    born = next((each for each in declared if each.label == own.label), own)
+    columns = ", ".join(whole_columns([names, born], NO_COUNTRY))
+    engine.execute(
+        f"CREATE OR REPLACE TEMP TABLE person AS SELECT node, given, family, suffix, {born.column} AS born "
+        f"FROM (SELECT {columns} FROM {source})"
+    )
 
 
 def contacts(chosen: Sequence[Compared]) -> list[str]:
@@ -165,16 +197,69 @@ def contacts(chosen: Sequence[Compared]) -> list[str]:
     return [each.column for each in chosen if each.kind in ("email", "phone")]
 
 
-def compared_select(chosen: Sequence[Compared], shared_by_at_most: int) -> str:
-    """Return SQL that writes ``compared``: ``whole``, with contact points left empty that too many share."""
-    replaced = ", ".join(
-        f"CASE WHEN count(*) OVER (PARTITION BY {column}) <= {shared_by_at_most:d} THEN {column} END AS {column}"
-        for column in contacts(chosen)
+def compared_columns(chosen: Sequence[Compared]) -> list[str]:
+    """Return the columns of ``whole`` beside the node."""
+    return [column for each in chosen for column in (*each.columns, *(["suffix"] if each.kind == "person" else []))]
+
+
+def same_expression(chosen: Sequence[Compared]) -> str:
+    """Return SQL over ``whole`` of a keyed hash of all that is compared; equal records are compared as one."""
+    listed = ", ".join(f"coalesce({column}, '')" for column in compared_columns(chosen))
+    return f"hash({keyed_digest(f'concat_ws(chr(31), {listed})', domain=literal('same'), key=KEY)})"
+
+
+def write_compared(engine: duckdb.DuckDBPyConnection, chosen: Sequence[Compared], shared_by_at_most: int) -> None:
+    """Write ``copies`` (node, same, rep: the first record that is equal to it) and ``compared`` (of these first ones).
+
+    Contact points that too many share are left empty. Records of one name count once among those that share one.
+    """
+    engine.execute(
+        f"""
+        CREATE OR REPLACE TEMP TABLE copies AS
+        SELECT node, same, min(node) OVER (PARTITION BY same) AS rep
+        FROM (SELECT node, {same_expression(chosen)} AS same FROM whole)
+        """
     )
-    return (
-        "CREATE OR REPLACE TEMP TABLE compared AS\n"
-        f"SELECT * {f'REPLACE ({replaced})' if replaced else ''} FROM whole ORDER BY node"
+    who = f"coalesce({NAME_KEY}, CAST(node AS VARCHAR))" if has_names(chosen) else "node"
+    engine.execute(
+        "CREATE OR REPLACE TEMP TABLE compared AS FROM whole WHERE node IN (SELECT rep FROM copies) ORDER BY node"
     )
+    for column in contacts(chosen):
+        shared = f"SELECT {column} FROM compared GROUP BY {column} HAVING count(DISTINCT {who}) > {shared_by_at_most:d}"
+        engine.execute(f"UPDATE compared SET {column} = NULL WHERE {column} IN ({shared})")
+
+
+def first_of_copies(engine: duckdb.DuckDBPyConnection) -> np.ndarray:
+    """Return, by record, the first record that is compared as equal to it."""
+    found = engine.sql("SELECT rep FROM copies ORDER BY node").to_arrow_table()
+    return np.asarray(found["rep"].to_numpy(), dtype=np.int64)
+
+
+def has_names(chosen: Sequence[Compared]) -> bool:
+    """Return whether names of persons are compared."""
+    return any(each.kind == "person" for each in chosen)
+
+
+def of_all_copies(engine: duckdb.DuckDBPyConnection, edges: pa.Table) -> pa.Table:
+    """Return edges between records that stand for their copies as edges of all records.
+
+    Parameters
+    ----------
+    engine : knows ``copies``
+    edges : `EDGES` columns; one from a record to itself says that its copies are one customer with it
+    """
+    engine.register("edges_of_first", edges)
+    found: pa.Table = engine.sql(
+        """
+        SELECT "left", "right", weight, cause FROM edges_of_first WHERE "left" < "right"
+        UNION ALL
+        SELECT "left", node, weight, cause FROM edges_of_first JOIN copies ON rep = "left" AND node > rep
+        WHERE "left" = "right"
+        ORDER BY ALL
+        """
+    ).to_arrow_table()
+    engine.unregister("edges_of_first")
+    return found.rename_columns(edges.column_names)
 
 
 def codes(engine: duckdb.DuckDBPyConnection, name: str, identity: Identity, phones: PhoneCountries) -> np.ndarray:

@@ -16,12 +16,13 @@ from features.config.feed import Feed
 from features.config.identity_settings import WEIGHED, Identity
 from features.identity.clustering import Guards, cluster
 from features.identity.judgements import Judgements
-from features.identity.links import ALWAYS, EDGES, link_edges
+from features.identity.links import ALWAYS, EDGES, PHONE, REVIEW, LinkEvidence, link_edges
 from features.identity.matcher import Matcher
-from features.identity.records import Records, load_records
+from features.identity.records import Records, first_of_copies, load_records, of_all_copies
 
 _NOBODY = Judgements()
-HELD = pa.schema([*EDGES, ("reason", pa.string())])
+#: The least share of the possible edges between two groups of records that there have to be before they are joined.
+LEAST_SHARE = 0.08
 
 
 @dataclass(frozen=True)
@@ -32,14 +33,20 @@ class Evidence:
     ----------
     records : the records; edges name them by their row number
     edges : table of ``left``, ``right``, ``weight``, ``cause``, one row a pair and cause, judgements left out
-    shared : contact points that too many records share and that therefore linked nobody
+    links : what equal contact points say against joining, and how many of them too many records share
     matcher : what weighed the matches, for rules that weigh
+    matches : the weighed edges of `edges`, between the first of equal records; from one to itself where it has copies
+    first : array of shape (n_records,); the first record that is compared as equal to it, for rules that weigh
+    left_out : blocks of records that were too large to be compared
     """
 
     records: Records
     edges: pa.Table
-    shared: int
+    links: LinkEvidence
     matcher: Matcher | None = None
+    matches: pa.Table = field(default_factory=EDGES.empty_table)
+    first: np.ndarray | None = None
+    left_out: int = 0
 
 
 @dataclass(frozen=True)
@@ -53,16 +60,20 @@ class Resolution:
     customers : how many customers there are
     shared : contact points that too many records share and that therefore linked nobody
     edges : the edges that were followed: ``left``, ``right`` (row numbers), ``weight``, ``cause``
-    held : the edges that a guard kept from being followed, with their ``reason``; they wait for a person's review
+    review : edges that were not followed, with their ``reason``; they wait for a person's review
     matcher : what weighed the matches, for rules that weigh
+    left_out : blocks of records that were too large to be compared
+    largest : how many records the largest customer has, equal ones counted once
     """
 
     partition: pa.Table
     customers: int
     shared: int
     edges: pa.Table = field(default_factory=EDGES.empty_table)
-    held: pa.Table = field(default_factory=HELD.empty_table)
+    review: pa.Table = field(default_factory=REVIEW.empty_table)
     matcher: Matcher | None = None
+    left_out: int = 0
+    largest: int = 1
 
 
 def gather(
@@ -93,11 +104,13 @@ def gather(
     phones : by which country telephone numbers are read
     """
     records = load_records(engine, feeds, identity, staged, key=key, phones=phones)
-    edges, shared = link_edges(engine, feeds, identity, staged, phones)
-    if identity.rules in WEIGHED:
-        matcher = matcher or Matcher.fit(engine, records, identity, judged=judged)
-        edges = pa.concat_tables([edges, matcher.edges(engine)])
-    return Evidence(records, edges, shared, matcher)
+    links = link_edges(engine, feeds, identity, staged, phones)
+    if identity.rules not in WEIGHED:
+        return Evidence(records, links.edges, links)
+    matcher = matcher or Matcher.fit(engine, records, identity, judged=judged)
+    matches, left_out = matcher.edges(engine)
+    edges = pa.concat_tables([links.edges, of_all_copies(engine, matches)])
+    return Evidence(records, edges, links, matcher, matches, first_of_copies(engine), left_out)
 
 
 def join(evidence: Evidence, identity: Identity, judged: Judgements = _NOBODY) -> Resolution:
@@ -116,23 +129,61 @@ def join(evidence: Evidence, identity: Identity, judged: Judgements = _NOBODY) -
         schema=EDGES,
     )
     edges = pa.concat_tables([first, evidence.edges.select(EDGES.names).cast(EDGES)]).combine_chunks()
+    apart, counted = _but_always(evidence.links.apart, always), _counted(evidence)
+    pairs = np.column_stack([apart[side].to_numpy() for side in ("left", "right")])
     found = cluster(
         records.table.num_rows,
         edges["left"].to_numpy(),
         edges["right"].to_numpy(),
         edges["weight"].to_numpy(),
-        Guards(never=never, exclusive=records.exclusive, at_most=identity.at_most),
+        Guards(
+            never=np.concatenate([never, pairs.reshape(-1, 2)]),
+            why=["never"] * len(never) + apart["reason"].to_pylist(),
+            exclusive=records.exclusive,
+            at_most=identity.at_most,
+            share=LEAST_SHARE if identity.rules in WEIGHED else 0.0,
+            certain=PHONE,
+            counted=counted,
+        ),
     )
-    followed = pa.array(found.held == "")
-    reasons = pa.array(found.held[found.held != ""].tolist(), pa.string())
+    followed = pa.array(found.refused == "")
+    refused = edges.filter(pc.invert(followed)).append_column(
+        "reason", pa.array(found.refused[found.refused != ""].tolist(), pa.string())
+    )
     return Resolution(
         partition=records.table.select(["feed", "record_id", "known_at"]).append_column("group", pa.array(found.group)),
         customers=len(np.unique(found.group)),
-        shared=evidence.shared,
+        shared=evidence.links.shared,
         edges=edges.filter(followed),
-        held=edges.filter(pc.invert(followed)).append_column("reason", reasons),
+        review=_review([refused, apart, evidence.links.undecided], found.group),
         matcher=evidence.matcher,
+        left_out=evidence.left_out,
+        largest=int(np.bincount(found.group, counted).max(initial=0)),
     )
+
+
+def _but_always(apart: pa.Table, always: np.ndarray) -> pa.Table:
+    """Return the pairs that are kept apart, without those that people have judged to be one."""
+    judged = {(min(pair), max(pair)) for pair in always.tolist()}
+    if not judged:
+        return apart
+    pairs = zip(apart["left"].to_pylist(), apart["right"].to_pylist(), strict=True)
+    return apart.filter(pa.array([pair not in judged for pair in pairs], pa.bool_()))
+
+
+def _counted(evidence: Evidence) -> np.ndarray:
+    """Return which records count: of equal ones the first."""
+    nodes = np.arange(evidence.records.table.num_rows)
+    return np.asarray(np.full(len(nodes), True) if evidence.first is None else evidence.first == nodes)
+
+
+def _review(tables: list[pa.Table], group: np.ndarray) -> pa.Table:
+    """Return the edges that were not followed and whose records are two customers, each pair once."""
+    edges = pa.concat_tables(tables).combine_chunks()
+    ends = np.column_stack([edges[side].to_numpy() for side in ("left", "right")])
+    _, once = np.unique(ends, axis=0, return_index=True)
+    once = once[group[ends[once, 0]] != group[ends[once, 1]]]
+    return edges.take(pa.array(np.sort(once)))
 
 
 def resolve(

@@ -73,6 +73,7 @@ def estimate(
     silent: NDArray[np.bool_],
     all_pairs: float,
     personal: Mapping[str, float],
+    address: Sequence[str] = (),
     labelled: Patterns | None = None,
 ) -> Estimate:
     """Learn the parameters.
@@ -84,7 +85,8 @@ def estimate(
     blocked : patterns of pairs by blocking key, a pair under each key that it shares
     silent : array of shape (n_keys, n_comparisons); comparisons that the key is made of
     all_pairs : how many pairs of records there are
-    personal : comparisons that tell people of one home apart, and the most bits that each can say; may be empty
+    personal : comparisons that tell people of one home apart, and the most bits that each can add; may be empty
+    address : comparisons of which only the strongest word against one person is counted, as they change together
     labelled : patterns of pairs that people judged; key 1 for matches, 0 for others
     """
     names = list(comparisons)
@@ -94,6 +96,7 @@ def estimate(
     u = [_shares(random.level[:, at], random.pairs, len(prior[at])) for at in range(len(names))]
     match = 1.0 / max(all_pairs, 2.0) ** 0.5 * 0.1
     caps = np.array([personal.get(name, 0.0) for name in names]) * np.log(2)
+    moved = np.array([name in address for name in names])
     key, first = blocked.key % len(silent), blocked.key >= len(silent)
     speaks = ~silent[key]
     per_key = np.full(len(silent), 0.1)
@@ -106,16 +109,16 @@ def estimate(
     for _ in range(ROUNDS):
         before = np.concatenate(m)
         odds = per_key[key] / (1 - per_key[key])
-        belief, _ = _belief(blocked.level, m, u, np.log(odds), caps, homes, speaks)
+        belief, _ = _belief(blocked.level, m, u, np.log(odds), caps, moved, homes, speaks)
         per_key = _clipped(
             np.bincount(key, belief * blocked.pairs, len(silent)),
             np.bincount(key, blocked.pairs, len(silent)),
         )
-        once, home = _belief(blocked.level[first], m, u, np.log(match / (1 - match)), caps, homes)
+        once, home = _belief(blocked.level[first], m, u, np.log(match / (1 - match)), caps, moved, homes)
         matches, others = (once * blocked.pairs[first]).sum(), (home * blocked.pairs[first]).sum()
         match = float(np.clip(matches / all_pairs, 0.5 / all_pairs, 0.5))
         homes = float(np.clip(others / max(matches, 1.0), FEWEST_HOMES, 10.0)) if caps.any() else 0.0
-        random_belief, _ = _belief(random.level, m, u, np.log(match / (1 - match)), caps, homes)
+        random_belief, _ = _belief(random.level, m, u, np.log(match / (1 - match)), caps, moved, homes)
         for at, share in enumerate(prior):
             seen = speaks[:, at]
             weight = (belief * blocked.pairs)[seen]
@@ -135,17 +138,22 @@ def _belief(
     u: Sequence[Floats],
     prior: Floats | float,
     caps: Floats,
+    moved: NDArray[np.bool_],
     homes: float,
     speaks: NDArray[np.bool_] | None = None,
 ) -> tuple[Floats, Floats]:
     """Return the probability that each pattern is of one person, and that it is of two people of one home."""
-    stranger, other = np.zeros(len(level)) + prior, np.zeros(len(level))
+    stranger, other, away = np.zeros(len(level)) + prior, np.zeros(len(level)), np.zeros(len(level))
     for at, (m_level, u_level) in enumerate(zip(m, u, strict=True)):
         filled = level[:, at] >= 0
         said = np.where(filled, np.log(m_level / u_level)[level[:, at]], 0.0)
-        stranger += said if speaks is None else said * speaks[:, at]
+        heard = said if speaks is None else said * speaks[:, at]
+        if moved[at]:
+            away = np.minimum(away, heard)
+            heard = np.maximum(heard, 0)
+        stranger += heard
         other += np.minimum(said, caps[at]) * (caps[at] > 0)
-    against = np.exp(-np.clip(stranger, -300, 300))
+    against = np.exp(-np.clip(stranger + away, -300, 300))
     home = homes * np.exp(-np.clip(other, -300, 300))
     whole = 1 + against + home
     return np.asarray(1 / whole), np.asarray(home / whole)

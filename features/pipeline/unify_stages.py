@@ -29,7 +29,7 @@ from features.identity.judgements import Judgements
 from features.identity.keyed_digest import load_key
 from features.identity.ledger_files import StoredLedger, read_ledger, write_ledger
 from features.identity.resolve import Resolution, join
-from features.identity.review_pairs import between_records, keep, with_ledger
+from features.identity.review_pairs import between_records, carry_over, keep, with_ledger
 from features.ingest import pending_loads
 from features.ingest.pending_loads import load_folders
 from features.ingest.personal_columns import apart_attributes
@@ -98,10 +98,11 @@ class AcceptedLoads:
 
 @dataclass(frozen=True)
 class Matches:
-    """Which records are one customer, and what the next run needs to weigh only what has changed."""
+    """Which records are one customer, the judgements behind it, and what the next run needs to weigh only changes."""
 
     resolution: Resolution
     gathered: Gathered
+    ledger: IdLedger
 
 
 @dataclass(frozen=True)
@@ -218,7 +219,8 @@ def match_records(
         refit=request.refit,
         phones=file.phone_countries,
     )
-    return Matches(join(gathered.evidence, file.identity, judged), gathered)
+    ledger = carry_over(known.ledger, declared, state.identity, gathered.evidence.records.table)
+    return Matches(join(gathered.evidence, file.identity, with_ledger(declared, ledger)), gathered, ledger)
 
 
 def assign_ids(
@@ -232,7 +234,7 @@ def assign_ids(
     """Give every customer the id that its records had, or a new one."""
     partition = matches.resolution.partition
     ledger = apply(
-        known.ledger,
+        matches.ledger,
         partition,
         at=pc.max(partition["known_at"]).as_py() or known.ledger.at,
         key=load_key(state.identity_key),
@@ -321,7 +323,9 @@ def enter_ids(ids: CustomerIds, known: StoredLedger, matches: Matches, state: La
         state.identity,
         ids.ledger,
         known,
-        beside=lambda folder: keep(folder, matches.gathered.memory, matches.resolution),
+        beside=lambda folder: keep(
+            folder, matches.gathered.memory, matches.resolution, matches.gathered.evidence.records.table
+        ),
     )
 
 

@@ -13,6 +13,9 @@ from features.ingest.staging import StagedFeed
 from features.quality.check import Check as Check
 from features.quality.check import Outcome
 
+#: A customer with more different records is one that somebody should look at.
+LARGE_CUSTOMER = 100
+
 
 def check_all(
     file: FeedsFile,
@@ -22,7 +25,7 @@ def check_all(
     *,
     odd_consents: int | None,
 ) -> list[Check]:
-    """Return the outcomes of FQ001, FQ002, FQ003, FQ005 and FQ006, which judge what was counted on the way.
+    """Return the outcomes of FQ001, FQ002, FQ003, FQ005, FQ006 and FQ021, which judge what was counted on the way.
 
     Parameters
     ----------
@@ -34,7 +37,7 @@ def check_all(
     checks += [check for feed in attached for check in (_about_somebody(feed),)]
     if not attached:
         checks.append(Check("FQ003", "", "not_applicable", "no feed is about customers"))
-    checks.append(_shared(file, resolution))
+    checks += [_shared(file, resolution), _matched(resolution)]
     checks.append(_consents(odd_consents))
     return sorted(checks, key=lambda check: (check.code, check.feed))
 
@@ -106,16 +109,29 @@ def check_unknown_customers(feed: Attached, file: FeedsFile) -> Check:
 def _shared(file: FeedsFile, resolution: Resolution) -> Check:
     if file.identity.rules == "keys":
         return Check("FQ005", "", "not_applicable", "contact points are not compared")
-    if file.identity.rules != "exact":
-        limit = file.identity.shared_by_at_most
-        detail = f"contact points are weighed; one on more than {limit} records is left out of the comparison"
-        return Check("FQ005", "", "not_applicable", detail)
+    if file.identity.rules not in ("exact", "people"):
+        return Check("FQ005", "", "not_applicable", "customers are no persons: contact points may be shared")
     if not resolution.shared:
         return Check("FQ005", "", "passed", "")
     limit = file.identity.shared_by_at_most
     return Check(
         "FQ005", "", "repaired", f"{resolution.shared} contact points on more than {limit} records link nobody"
     )
+
+
+def _matched(resolution: Resolution) -> Check:
+    """Return whether records were matched as they should be (FQ021)."""
+    said = []
+    if resolution.largest > LARGE_CUSTOMER:
+        said.append(f"one customer has {resolution.largest} different records")
+    if resolution.review.num_rows:
+        said.append(f"{resolution.review.num_rows} pairs are kept apart and wait for review")
+    if resolution.matcher is not None and resolution.matcher.usual:
+        said.append("too few different records to learn weights from: usual ones are taken")
+    if resolution.left_out:
+        said.append(f"{resolution.left_out} values that many records share are not used to find pairs")
+    outcome: Outcome = "failed" if resolution.largest > LARGE_CUSTOMER else "passed"
+    return Check("FQ021", "", outcome, "; ".join(said))
 
 
 def _consents(odd: int | None) -> Check:

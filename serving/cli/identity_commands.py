@@ -17,7 +17,7 @@ from features.identity.id_judgements import judge as enter
 from features.identity.id_judgements import undo as take_back
 from features.identity.id_ledger import Event
 from features.identity.ledger_files import read_ledger, write_ledger
-from features.identity.review_pairs import read_held
+from features.identity.review_pairs import read_review_pairs
 from serving.cli.options import AsJson, AsOf, Folder, moment_of, workspace_of
 from serving.cli.terminal import Terminal
 
@@ -111,7 +111,7 @@ def undo(
 @app.command()
 def held(workspace: Folder = Path(), as_json: AsJson = False) -> None:
     """List the pairs of records that guards kept apart though something ties them; they wait for a judgement."""
-    rows = read_held(workspace_of(workspace).identity).to_pylist()
+    rows = read_review_pairs(workspace_of(workspace).identity).to_pylist()
     pairs = [
         {
             "records": [f"{row['feed']}:{row['record_id']}", f"{row['other_feed']}:{row['other_record']}"],

@@ -26,7 +26,7 @@ def apart(*pairs: tuple[int, int]) -> np.ndarray:
 def test_without_guards_groups_are_connected_components() -> None:
     found = clustered(6, [(0, 1, 1.0), (1, 2, 1.0), (4, 5, 1.0)])
     assert found.group.tolist() == [0, 0, 0, 3, 4, 4]
-    assert not found.held.astype(bool).any()
+    assert not found.refused.astype(bool).any()
 
 
 def test_no_edges_leave_every_record_alone() -> None:
@@ -37,21 +37,21 @@ def test_no_edges_leave_every_record_alone() -> None:
 def test_a_pair_judged_never_is_not_joined_through_a_third_record() -> None:
     found = clustered(3, [(0, 1, 5.0), (1, 2, 9.0)], Guards(never=apart((0, 2))))
     assert found.group.tolist() == [0, 1, 1]
-    assert found.held.tolist() == ["never", ""]
+    assert found.refused.tolist() == ["never", ""]
 
 
 def test_two_values_of_an_exclusive_field_are_not_joined_through_a_record_without_one() -> None:
     codes = np.array([7, -1, 8])
     found = clustered(3, [(0, 1, 9.0), (1, 2, 5.0)], Guards(exclusive={"national_id": codes}))
     assert found.group.tolist() == [0, 0, 2]
-    assert found.held.tolist() == ["", "exclusive: national_id"]
+    assert found.refused.tolist() == ["", "exclusive: national_id"]
 
 
 def test_a_group_grows_to_the_declared_number_of_records_and_no_further() -> None:
     edges = [(0, 1, 9.0), (1, 2, 8.0), (2, 3, 7.0)]
     found = clustered(4, edges, Guards(at_most=3))
     assert found.group.tolist() == [0, 0, 0, 3]
-    assert found.held.tolist() == ["", "", "at_most"]
+    assert found.refused.tolist() == ["", "", "at_most"]
 
 
 def test_an_over_merge_is_prevented_where_two_people_hang_together_by_one_weak_edge() -> None:
@@ -99,7 +99,7 @@ def test_no_published_group_breaks_a_guard_and_no_edge_is_held_without_need(
 
     assert not any(breaks(members) for members in groups)
     together = {int(node): set(members.tolist()) for members in groups for node in members}
-    for (one, other, _), reason in zip(edges, found.held, strict=True):
+    for (one, other, _), reason in zip(edges, found.refused, strict=True):
         if reason:
             assert other not in together[one]
             assert breaks(np.array(sorted(together[one] | together[other])))

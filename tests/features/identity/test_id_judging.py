@@ -27,7 +27,7 @@ def test_undoing_a_merge_gives_the_lost_id_back_and_judges_both_sides_never_one(
     ledger = undone(merged, 3)
     assert holders(ledger) == {1: lost, 2: winner, 3: winner}
     assert kinds(ledger, 3) == [("undone", winner, lost)]
-    assert ledger.standing_judgements() == [
+    assert ledger.present_judgements() == [
         Judgement("never", ("crm", "1"), ("crm", "2")),
         Judgement("never", ("crm", "1"), ("crm", "3")),
     ]
@@ -80,7 +80,7 @@ def test_the_last_word_on_a_pair_counts() -> None:
             reason="met them",
             at=day(3),
         )
-    assert ledger.standing_judgements() == [Judgement("always", ("crm", "1"), ("crm", "2"))]
+    assert ledger.present_judgements() == [Judgement("always", ("crm", "1"), ("crm", "2"))]
     assert [kind for kind, _, _ in kinds(ledger, 2)] == ["judged", "judged"]
     assert ledger.judgements.num_rows == 2
     assert holders(ledger) == holders(history([[1], [2]]))

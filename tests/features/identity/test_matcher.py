@@ -109,10 +109,10 @@ def test_judgements_and_guards_bind_weighed_matches(tmp_path: Path) -> None:
     found = resolved(tmp_path, crowd(), judged)
     assert group_of(found, "a00") == {"a00", "b00", "a01", "b01"}
     assert group_of(found, "a02") == {"a02"}
-    assert [row["reason"] for row in found.held.to_pylist()] == ["never"]
+    assert [row["reason"] for row in found.review.to_pylist()] == ["never"]
     alone = resolved(tmp_path, crowd(), at_most=1)
     assert alone.customers == 180
-    assert set(alone.held["reason"].to_pylist()) == {"at_most"}
+    assert set(alone.review["reason"].to_pylist()) == {"at_most"}
 
 
 def test_two_values_of_an_exclusive_field_are_held_for_review(tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ def test_two_values_of_an_exclusive_field_are_held_for_review(tmp_path: Path) ->
     rows = [*crowd(), f"n1,{row},AA-1", f"n2,{row},aa1", f"n3,{row},AA2"]
     found = resolved(tmp_path, rows, exclusive=["national_id"], comparisons={"national_id": "none"})
     assert group_of(found, "n1") == {"n1", "n2"}
-    assert set(found.held["reason"].to_pylist()) == {"exclusive: national_id"}
+    assert set(found.review["reason"].to_pylist()) == {"exclusive: national_id"}
 
 
 def test_a_kept_matcher_weighs_as_before_and_only_pairs_with_a_new_record(tmp_path: Path) -> None:
@@ -131,11 +131,12 @@ def test_a_kept_matcher_weighs_as_before_and_only_pairs_with_a_new_record(tmp_pa
         matcher = Matcher.fit(engine, records, Identity(rules="people"))
         matcher.save(tmp_path / "kept")
         kept = Matcher.load(tmp_path / "kept")
-        full = matcher.edges(engine)
-        assert kept.edges(engine).equals(full)
+        full, left_out = matcher.edges(engine)
+        assert left_out == 0
+        assert kept.edges(engine)[0].equals(full)
         new = np.zeros(records.table.num_rows, dtype=bool)
         new[[0, 5]] = True
-        part = kept.edges(engine, new=new.tolist())
+        part, _ = kept.edges(engine, new=new.tolist())
         wanted = [row for row in full.to_pylist() if new[row["left"]] or new[row["right"]]]
         assert wanted
         assert part.to_pylist() == wanted
