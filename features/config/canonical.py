@@ -122,7 +122,9 @@ CANONICAL: dict[Kind, CanonicalTable] = {
 #: Fields that are money.
 MONEY_FIELDS = ("amount", "price")
 #: Fields of ``customers`` that identify a person; they stay out of every other table.
-PERSONAL_FIELDS = ("first_name", "last_name", "full_name", "email", "phone", "birth_date", "street", "national_id")
+PERSONAL_FIELDS = (
+    "first_name", "last_name", "full_name", "email", "phone", "birth_date", "street", "postcode", "national_id",
+)  # fmt: skip
 
 
 def attribute_name(feed: str, column: str) -> str:

@@ -25,6 +25,7 @@ _NAMED = re.compile(
     r"(f|l|fore|sur|(first|last|full|given|middle|family)_?)?name|surname|e?_?mail(_?addr(ess)?)?"
     r"|(tele|cell_?|mobile_?)?phone(_?(no|number))?|tel|mobile|dob|date_of_birth|birth_?(date|day)|born"
     r"|name_(first|last|full|given|middle|family)|vorname|nachname|telefon|handy|geburtsdatum|strasse"
+    r"|(address_)?post(al)?_?code|postleitzahl|plz"  # a zip code may be that of a whole town: it is declared or mapped
     r"|(address_)?street(_?address)?|address(_?[0-9])?|ssn|soc_sec_id|national_id|passport(_?(no|number))?|iban|credit_?card"
 )
 

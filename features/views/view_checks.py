@@ -59,7 +59,11 @@ def check_views(
             for hint in [did_you_mean(column, _like(column, {**known, **derived_columns(view)}, columns))]
         ]
         customers = columns.get("customers", {})
-        if view.place is not None and view.place not in customers and view.place.split(".")[0] not in unseen:
+        if view.place is not None and (view.place in PERSONAL_FIELDS or view.place in personal):
+            hint = "name a coarser column that customers keep, such as `place: crm.district`"
+            message = f"view {name}: place: {view.place} identifies a person"
+            problems.append(Problem("view.personal", message, place, hint))
+        elif view.place is not None and view.place not in customers and view.place.split(".")[0] not in unseen:
             near = did_you_mean(view.place, sorted(customers))
             problems.append(
                 Problem("view.unknown_column", f"view {name}: customers has no column {view.place!r}", place, near)

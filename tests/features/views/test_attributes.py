@@ -232,10 +232,10 @@ def test_open_data_are_those_published_of_the_place_known_then() -> None:
         {"place": "LS1", "event_time": day(0), "open.people": 20},
     ]
     records = [
-        {"customer_id": "ann", "event_time": day(1), "known_at": day(1), "postcode": "YO1"},
-        {"customer_id": "ann", "event_time": day(8), "known_at": day(8), "postcode": "LS1"},
+        {"customer_id": "ann", "event_time": day(1), "known_at": day(1), "region": "YO1"},
+        {"customer_id": "ann", "event_time": day(8), "known_at": day(8), "region": "LS1"},
     ]
-    text = "views:\n  place: {from: context, place: postcode, fields: [open.people]}\n"
+    text = "views:\n  place: {from: context, place: region, fields: [open.people]}\n"
     found = snapshots(text, [day(n) for n in (1, 5, 6, 8)], customers=records, context=context)
     assert [found["ann", day(n)]["place__open_people"] for n in (1, 5, 6, 8)] == [10, 10, 11, 20]
 

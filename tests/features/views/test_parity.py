@@ -203,20 +203,20 @@ def test_what_is_held_is_what_the_rows_say(engine: Spark | None) -> None:
 SURVIVING = """\
 company: {currency: GBP}
 feeds:
-  crm: {source: a.csv, kind: customers, key: id, fields: {postcode: pc}}
+  crm: {source: a.csv, kind: customers, key: id, fields: {gender: sex}}
   web: {source: b.csv, kind: customers, key: id}
 survivorship:
   fields:
     region: {rule: longest}
     country: {rule: source_priority, order: [web, crm]}
     city: {rule: most_frequent}
-    postcode: {ignore_empty: false}
+    gender: {ignore_empty: false}
 """
 RULES: Mapping[str, Mapping[str, Any]] = {
     "region": {"rule": "longest"},
     "country": {"rule": "source_priority", "order": ["web", "crm"]},
     "city": {"rule": "most_frequent"},
-    "postcode": {"ignore_empty": False, "speaking": ["crm"]},
+    "gender": {"ignore_empty": False, "speaking": ["crm"]},
     "crm.points": {},
 }
 

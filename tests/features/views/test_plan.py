@@ -66,6 +66,20 @@ views:
     ]
 
 
+@pytest.mark.parametrize("place", ["postcode", "crm.login"])
+def test_a_place_that_identifies_a_person_is_refused_with_what_to_name_instead(place: str) -> None:
+    views = ViewsFile.model_validate({"views": {"v": {"from": "context", "place": place, "fields": ["open.people"]}}})
+    columns = {**COLUMNS, "context": {"place": False, "open.people": True}}
+    found = check_views(views.views, Lines("features/views.yaml"), columns, personal={"crm.login"})
+    assert [(problem.code, problem.message, problem.hint) for problem in found] == [
+        (
+            "view.personal",
+            f"view v: place: {place} identifies a person",
+            "name a coarser column that customers keep, such as `place: crm.district`",
+        )
+    ]
+
+
 def test_columns_of_a_feed_that_cannot_be_read_are_believed() -> None:
     text = "views:\n  b: {from: customers, fields: [web.device, city]}\n"
     assert [code for code, *_ in problems(text)] == ["view.unknown_column"]

@@ -108,7 +108,7 @@ RECORDS = st.lists(
             "event_time": st.none() | MOMENTS,
             "late": LATENESS,
             "feed": st.sampled_from(["crm", "web"]),
-            **{field: st.none() | TEXTS for field in ("city", "region", "country", "postcode")},
+            **{field: st.none() | TEXTS for field in ("city", "region", "country", "gender")},
             "crm.points": st.none() | CENTS,
         }
     ),
