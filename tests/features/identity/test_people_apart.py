@@ -1,7 +1,4 @@
-"""People who share a contact point, a home or a name are kept apart; one person's records join however often they come.
-
-FQ021 says what could not be matched, and which customer has too many records.
-"""
+"""People who share a contact point, a home or a name are kept apart; one person's records join however often they come."""
 
 from __future__ import annotations
 
@@ -9,9 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from features.config.feeds_file import FeedsFile
-from features.identity.resolve import Resolution
-from features.quality.checks import LARGE_CUSTOMER, check_all
 from tests.features.identity.test_matcher import FIRST, LAST, crowd, group_of, resolved
 from tests.features.tiny import company, groups, lines, table, unified
 
@@ -139,14 +133,6 @@ def test_a_placeholder_on_all_records_is_left_out_and_reported(tmp_path: Path) -
     assert report.customers == 12
     (check,) = [each for each in report.checks if each.code == "FQ005"]
     assert (check.outcome, check.detail) == ("repaired", "1 contact points on more than 6 records link nobody")
-
-
-def test_fq021_reports_a_customer_of_many_records() -> None:
-    file = FeedsFile.model_validate({"feeds": {"crm": {"source": "crm.csv", "kind": "customers", "key": "id"}}})
-    for largest, outcome in ((LARGE_CUSTOMER, "passed"), (LARGE_CUSTOMER + 1, "failed")):
-        found = Resolution(partition=None, customers=1, shared=0, largest=largest)
-        (check,) = [each for each in check_all(file, {}, (), found, odd_consents=None) if each.code == "FQ021"]
-        assert check.outcome == outcome
 
 
 def test_a_record_under_a_new_key_stays_apart_from_what_it_was_judged_apart_from(tmp_path: Path) -> None:

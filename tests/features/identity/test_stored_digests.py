@@ -110,4 +110,5 @@ def test_digests_of_rules_that_no_longer_hold_are_removed(workspace: Workspace) 
     company(workspace.root, feeds=FEEDS.replace("RULES", "exact"))
     unified(workspace)
     names = {path.name for path in workspace.identity.iterdir()}
-    assert names == {"ledger.json", "assignments.parquet", "events.parquet", "judgements.parquet", "held.parquet"}
+    ledger = {"ledger.json", "assignments.parquet", "events.parquet", "judgements.parquet"}
+    assert names == {*ledger, "review.parquet", "records.parquet"}  # the last holds digests of whole records alone

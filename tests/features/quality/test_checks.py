@@ -1,4 +1,4 @@
-"""Every feed check answers passed, failed, repaired or not applicable: FQ001 FQ002 FQ003 FQ004 FQ005 FQ006."""
+"""Every feed check answers passed, failed, repaired or not applicable: FQ001 FQ002 FQ003 FQ004 FQ005 FQ006 FQ021."""
 
 from __future__ import annotations
 
@@ -11,7 +11,14 @@ from features.config.feeds_file import FeedsFile
 from features.identity.customer_tables import Attached
 from features.identity.resolve import Resolution
 from features.ingest.staging import StagedFeed
-from features.quality.checks import RULES, Check, check_all, check_personal_columns, check_unknown_customers
+from features.quality.checks import (
+    LARGE_CUSTOMER,
+    RULES,
+    Check,
+    check_all,
+    check_personal_columns,
+    check_unknown_customers,
+)
 from tests.features.tiny import company, lines, unified
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -110,6 +117,22 @@ def test_fq020_columns_that_look_personal_and_are_not_declared_are_named_by_feed
     assert (told.code, told.feed, told.outcome) == ("FQ020", "crm", "repaired")
     assert told.detail.endswith(": backup_mail, login")
     assert (quiet.feed, quiet.outcome) == ("till", "passed")
+
+
+def test_fq021_reports_a_customer_of_many_records_and_what_is_not_compared() -> None:
+    found = {
+        largest: check_all(
+            declared(), {}, (), Resolution(partition=None, customers=1, shared=0, largest=largest), odd_consents=None
+        )
+        for largest in (LARGE_CUSTOMER, LARGE_CUSTOMER + 1)
+    }
+    outcomes = {
+        largest: check.outcome for largest, checks in found.items() for check in checks if check.code == "FQ021"
+    }
+    assert outcomes == {LARGE_CUSTOMER: "passed", LARGE_CUSTOMER + 1: "failed"}
+    many = Resolution(partition=None, customers=1, shared=0, left_out=3)
+    (check,) = [each for each in check_all(declared(), {}, (), many, odd_consents=None) if each.code == "FQ021"]
+    assert check.detail == "3 values that many records share are not used to find pairs"
 
 
 @pytest.mark.parametrize("code", sorted(RULES))

@@ -22,7 +22,7 @@ from features.views.plan import plan_views
 from features.views.view_checks import check_views
 from tests.features.views.world import DAY, FEEDS, day, engine_with, snapshots
 
-COLUMNS = {
+COLUMNS: Columns = {
     "customers": {"city": False, "email": False, "crm.login": False},
     "events": {"event": False, "amount": True, "item": False},
     "holdings": {"item": False, "held_to": False},
@@ -69,7 +69,7 @@ views:
 @pytest.mark.parametrize("place", ["postcode", "crm.login"])
 def test_a_place_that_identifies_a_person_is_refused_with_what_to_name_instead(place: str) -> None:
     views = ViewsFile.model_validate({"views": {"v": {"from": "context", "place": place, "fields": ["open.people"]}}})
-    columns = {**COLUMNS, "context": {"place": False, "open.people": True}}
+    columns: Columns = {**COLUMNS, "context": {"place": False, "open.people": True}}
     found = check_views(views.views, Lines("features/views.yaml"), columns, personal={"crm.login"})
     assert [(problem.code, problem.message, problem.hint) for problem in found] == [
         (
