@@ -1,4 +1,4 @@
-"""People who share a contact point, a home or a name are kept apart; one person's records join however often they come."""
+"""People who share a contact point, a home or a name stay apart; one person's records join however often they come."""
 
 from __future__ import annotations
 
