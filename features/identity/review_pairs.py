@@ -10,8 +10,8 @@ from features.base.parquet import read_parquet, write_parquet
 from features.identity.id_changes import EVIDENCE
 from features.identity.id_judgements import enter_never
 from features.identity.id_ledger import IdLedger
-from features.identity.incremental_matching import MEMORY_FILES, Memory
 from features.identity.judgements import Judgements
+from features.identity.matching_memory import MEMORY_FILES, Memory
 from features.identity.resolve import Resolution
 
 REVIEW_FILE = "review.parquet"

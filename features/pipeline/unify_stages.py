@@ -24,10 +24,11 @@ from features.identity.customer_tables import PERSONAL, WHOLE, Columns, Written,
 from features.identity.golden_record import write_golden_record
 from features.identity.id_changes import apply
 from features.identity.id_ledger import IdLedger, past_ids
-from features.identity.incremental_matching import Gathered, Memory, gather_again
+from features.identity.incremental_matching import Gathered, gather_again
 from features.identity.judgements import Judgements
 from features.identity.keyed_digest import load_key
 from features.identity.ledger_files import StoredLedger, read_ledger, write_ledger
+from features.identity.matching_memory import Memory
 from features.identity.resolve import Resolution, join
 from features.identity.review_pairs import between_records, carry_over, keep, with_ledger
 from features.ingest import pending_loads

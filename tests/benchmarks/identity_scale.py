@@ -30,9 +30,10 @@ from features.config.feed import Feed
 from features.config.identity_settings import Identity
 from features.identity.id_changes import apply
 from features.identity.id_ledger import past_ids
-from features.identity.incremental_matching import Memory, gather_again
+from features.identity.incremental_matching import gather_again
 from features.identity.judgements import Judgements
 from features.identity.ledger_files import read_ledger, write_ledger
+from features.identity.matching_memory import Memory
 from features.identity.resolve import join
 from tests.benchmarks._run import closing, table
 from tests.features.simulate.many_records import many_records

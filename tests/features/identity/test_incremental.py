@@ -13,8 +13,9 @@ from features.base.parquet import write_parquet
 from features.config.canonical import CANONICAL
 from features.config.feed import Feed
 from features.config.identity_settings import Identity
-from features.identity.incremental_matching import Gathered, Memory, gather_again
+from features.identity.incremental_matching import Gathered, gather_again
 from features.identity.judgements import Judgements
+from features.identity.matching_memory import Memory
 from features.identity.resolve import Resolution, gather, join
 from tests.features.simulate.days import days
 
