@@ -120,10 +120,15 @@ def _header_row(rows: Sequence[Sequence[str]]) -> int:
     narrow = max(1, min(3, widest // 3))
     for place, row in enumerate(rows[:-1]):
         below = [other for other in rows[place + 1 :] if any(other)]
-        longer = sum(1 for other in below if any(other[len(row) :]))
-        if filled[place] > narrow and longer <= len(below) / 2:
+        longer = [other for other in below if any(other[len(row) :])]
+        if filled[place] > narrow and (len(longer) <= len(below) / 2 or not _names_columns(longer[0], longer[1:])):
             return place + _is_group_row(row, rows[place + 1])
     return first
+
+
+def _names_columns(row: Sequence[str], below: Sequence[Sequence[str]]) -> bool:
+    """Return whether a row holds no value of a type, though columns below it do."""
+    return not any(map(_type_of, row)) and any(_column_type(below, place) for place in range(len(row)))
 
 
 def _is_group_row(row: Sequence[str], below: Sequence[str]) -> bool:

@@ -82,7 +82,7 @@ def _repeated_header(columns: Sequence[str]) -> str:
 
 def _totals(engine: duckdb.DuckDBPyConnection, columns: Sequence[str]) -> str:
     """Return the condition of rows that begin with a word for a total and leave a column blank that all data fill."""
-    first = f"lower(trim(coalesce({', '.join(f'''nullif(trim({quoted(column)}), '')''' for column in columns)})))"
+    first = f"lower(trim(coalesce({', '.join(quoted(column) for column in columns)})))"  # a blank cell is null
     named = f"left({first}, 3) IN ({_FIRST_LETTERS}) AND regexp_full_match({first}, '({_TOTAL})( .{{0,40}})?[:.]?')"
     (rows,) = one_row(engine, f"SELECT count(*) FROM {RAW} WHERE {named}")
     if not rows:

@@ -51,6 +51,11 @@ def test_a_file_without_a_header_is_refused_until_its_columns_are_named(tmp_path
     assert paid(tmp_path, ROWS, column_names=["who", "at", "amount", "town"]).column("amount") == [1.5, 2.5, 3.5]
 
 
+def test_a_header_that_lacks_a_name_is_no_title(tmp_path: Path) -> None:
+    with pytest.raises(BadData, match="line has too many columns"):
+        staged(tmp_path, "who,at\nann,2026-01-01,Bath\nbob,2026-01-02,Hull\n")
+
+
 def test_years_may_be_names_of_columns(tmp_path: Path) -> None:
     found = staged(tmp_path, "who,at,2024,2025\nann,2026-01-01,3,4\n")
     assert found.column("till.2025") == [4]
