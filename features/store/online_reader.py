@@ -136,20 +136,6 @@ class OnlineReader:
             for customer, record in zip(customers, found, strict=True)
         ]
 
-    def availability(self, *, deadline: timedelta | None = None) -> Unread:
-        """Return why the store cannot be read now, as `OnlineRow.unread`; empty when it can.
-
-        It reads the store within the deadline, for a readiness check. A store in which nothing is registered, because
-        it was deleted or never filled, is ``unreachable`` too.
-        """
-        until = time.monotonic() + _STORE_SHARE * (deadline or self.deadline).total_seconds()
-        try:
-            return "unreachable" if read_served(self.records, deadline_s=_left(until)) is None else ""
-        except TimeoutError:
-            return "timeout"
-        except (Unreachable, StorageFailure):
-            return "unreachable"
-
     def delete(self, customer: str) -> bool:
         """Remove exactly this customer; return whether there was a record."""
         return self.records.delete(customer)
