@@ -66,7 +66,7 @@ def _refuse_undecided(
     raise BadData(
         "feed.times",
         f"{undecided} of {rows} times of {', '.join(repr(column) for column in columns)} can be read as {readings}: "
-        "no row tells which is meant",
+        "no row decides which is meant",
         where=f"feed {mapping.name}",
         hint=f"add `times: {{{columns[0]}: {ways[0]}}}` (or {ways[1]}) to feeds.{mapping.name}",
     )

@@ -15,7 +15,7 @@ from features.ingest.money import minor_unit_digits, rate_sql
 from features.ingest.number_text import EXACT_INTEGERS, currency_sign, is_undecided
 from features.ingest.time_text import birth_date_text, iso_text, moment_of, naive_moment
 
-#: How the reason ends for which a row is kept aside only until a later delivery holds it.
+#: How the reason ends for which a row is quarantined only until a later delivery holds it.
 AFTER_DELIVERY = "after the delivery"
 _ISO_OF = "__iso "  # before the text of an expression: the time that it gives, written as ISO 8601
 _OTHER = "__otherwise "  # the same under another convention that is as likely
@@ -74,7 +74,7 @@ class _MappedSelect:
         self.reasons.append(f"CASE WHEN {condition} THEN {literal(reason)} END")
 
     def _keep(self) -> str:
-        """Return SQL of ``where``; a row that cannot be judged for a bad number is not left out but kept aside."""
+        """Return SQL of ``where``; a row that cannot be judged for a bad number is not left out but quarantined."""
         if self.feed.where is None:
             return "true"
         bad = self._note_bad_numbers(self.feed.where)
@@ -142,7 +142,7 @@ class _MappedSelect:
         return self._money(number, text, label) if field in MONEY_FIELDS else number
 
     def _money(self, amount: str, text: str, label: str) -> str:
-        """Return SQL of an amount in the company's currency; a row in another money without a rate is kept aside."""
+        """Return SQL of an amount in the company's currency; a row in another money without a rate is quarantined."""
         mapping, own, code = self.mapping, self.company.currency, self.mapping.currency
         read = mapping.source_columns(text)
         beside = [name for name in sorted(read) if name in mapping.readings and mapping.readings[name].currencies]

@@ -113,7 +113,7 @@ def content(engine: duckdb.DuckDBPyConnection, columns: Sequence[str]) -> str:
 
 
 def broken_lines(engine: duckdb.DuckDBPyConnection, source: FeedSource) -> dict[str, int]:
-    """Keep aside the lines that are not rows at all (CSV); return their number by reason.
+    """Quarantine the lines that are not rows at all (CSV); return their number by reason.
 
     A file in which lines were swallowed is refused.
     """
@@ -163,7 +163,7 @@ def read_numbers(engine: duckdb.DuckDBPyConnection, source: FeedSource, mapping:
     """Return which text columns hold numbers, and how those are written.
 
     A column is one of numbers when every value reads as one, and none as a code such as 007. Of a column that an
-    expression calculates with, nearly every value is enough: rows with others are kept aside. Of any other column no
+    expression calculates with, nearly every value is enough: rows with others are quarantined. Of any other column no
     value gets lost: it stays text.
 
     Raises
@@ -215,7 +215,7 @@ def _refuse_undecided(source: FeedSource, feed: Feed, column: str, reading: Numb
         raise BadData(
             "feed.decimal",
             f"{reading.undecided} of {reading.values} numbers of the column {column!r} can be read in two ways, such "
-            "as 1.234 as one and a bit, or as one thousand two hundred and thirty-four: no row tells which is meant",
+            "as 1.234 as a fraction (1 and 234 thousandths) or as a whole number (1234): no row decides which is meant",
             where=f"feed {source.feed}",
             hint='set `decimal` to the decimal mark: "." or ","',
         )

@@ -69,7 +69,7 @@ class FeedSource(Protocol):
         ...
 
     def fingerprint(self) -> str | None:
-        """Return what is equal for equal rows, without reading them; None where only reading tells."""
+        """Return what is equal for equal rows, without reading them; None where they have to be read for that."""
         ...
 
     def load(self, engine: duckdb.DuckDBPyConnection, columns: Sequence[str]) -> None:

@@ -107,7 +107,7 @@ def stage(
     named_by : columns by which other feeds name this feed's records
     arriving : where they are written when they have to be read, until the load is accepted; `folder` if left out
     transform : what is done to the rows before they take their place
-    replay : read the feed again, with the rows that are held of earlier loads
+    replay : read the feed again, with the rows that earlier loads quarantined
     accept : whether columns may have been renamed or retyped since the last load
     company : its currency, and the rates of others; the defaults if left out
 
@@ -206,7 +206,7 @@ class _Staging:
         return digest_of([self.feed.model_dump(mode="json"), list(self.named_by)])
 
     def _digests(self, fingerprint: str, returned: Sequence[str]) -> tuple[str, str]:
-        """Return the digests of a load that says itself when its rows were known, and of one that does not."""
+        """Return the digests of a load whose rows carry the time at which they were known, and of one without."""
         extra = [*([self.transform.digest] if self.transform is not None else []), *returned]
         money = [self.company.currency, self.company.rates]
         declared = [self.feed.model_dump(mode="json"), list(self.named_by), money]
@@ -250,7 +250,7 @@ ORDER BY row NULLS LAST, line, as_read
 
 
 def _map(engine: duckdb.DuckDBPyConnection, mapping: FeedMapping, company: Company) -> None:
-    """Create ``mapped`` (each row's reason to be kept aside), ``ranked`` (its rank under its key) and ``kept``."""
+    """Create ``mapped`` (each row's reason to be quarantined), ``ranked`` (its rank under its key) and ``kept``."""
     feed = mapping.feed
     try:
         engine.execute(f"CREATE TEMP VIEW {TYPED} AS {mapping.typed_select()}")
