@@ -130,7 +130,8 @@ def write_tables(engine: duckdb.DuckDBPyConnection, feeds: FeedsFile, *, staged:
         if not members:
             continue
         selects = [_select(name, feed, feeds, staged) for name, feed in members.items()]
-        engine.execute(f"CREATE OR REPLACE TEMP TABLE joined AS {' UNION ALL BY NAME '.join(selects)}")
+        engine.execute("DROP TABLE IF EXISTS joined")  # first: to replace it would hold both in memory
+        engine.execute(f"CREATE TEMP TABLE joined AS {' UNION ALL BY NAME '.join(selects)}")
         columns = {name: kind_ for name, kind_, *_ in engine.execute("DESCRIBE joined").fetchall()}
         own = [name for name, kind_ in columns.items() if "." in name and kind_ == "VARCHAR" and name not in declared]
         new = found_personal(engine, "joined", own, of_customers=kind == "customers")

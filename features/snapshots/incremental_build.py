@@ -179,7 +179,9 @@ class IncrementalBuild:
     def _count_changed(self, engine: duckdb.DuckDBPyConnection, view: PlannedView, cutoff: datetime) -> int | None:
         """Return for how many customers a snapshot may differ; None where it may for all."""
         customers, shared = count_changed(engine, cutoff, bucket=self.every)
-        read = tables_of(view.select) | (tables_of(view.source) if view.source else set())
+        read = tables_of(view.source) if view.source else set()
+        if view.windows is None:  # else it reads its source alone
+            read |= tables_of(view.select)
         if shared & read or (view.shared and customers):
             return None
         rows = rows_in(self.old / name_of(view.name, cutoff))

@@ -14,7 +14,7 @@ from features.store.online_blocks import (
     Source,
     Watermark,
     has_snapshot,
-    newest_snapshot,
+    newest_snapshots,
     open_snapshot_records,
     put_watermark,
     read_watermark,
@@ -92,8 +92,8 @@ def materialize(
     """
     done: dict[str, Materialized] = {}
     due: list[Snapshot] = []
-    for source in sources:
-        snapshot = newest_snapshot(source, as_of=as_of, last_event=last_event)
+    found = newest_snapshots(sources, as_of=as_of, resources=resources, last_event=last_event)
+    for source, snapshot in zip(sources, found, strict=True):
         if snapshot is None:
             done[source.view] = Materialized(source.view, None)
             continue
@@ -133,7 +133,7 @@ def reconcile(
     -------
     one for each view, and for each unknown view in the online store: how it differed (before the repair)
     """
-    found = [newest_snapshot(source, as_of=as_of, last_event=last_event) for source in sources]
+    found = newest_snapshots(sources, as_of=as_of, resources=resources, last_event=last_event)
     snapshots = [snapshot for snapshot in found if snapshot is not None]
     cutoffs = {snapshot.view: snapshot.cutoff for snapshot in snapshots}
     counts: defaultdict[str, Counter[Kind]] = defaultdict(Counter)

@@ -22,7 +22,7 @@ from features.base.errors import StorageFailure
 from features.base.storage import digest_file, digest_of
 from features.store.definitions import CUSTOMER
 from features.store.online_records import Block, Layout, OnlineRecords
-from features.store.snapshot_files import files_at, latest_cutoff, parquet_pattern, plain_values
+from features.store.snapshot_files import files_at, latest_files, parquet_pattern, plain_values
 
 ROWS_AT_ONCE = 2_000
 
@@ -45,6 +45,7 @@ class Snapshot:
     source : the view's snapshots, of which this is the newest
     cutoff_us : microseconds since 1970
     digest : of the bytes of the files that hold it
+    files : those files
     last_event : the number of the last streamed event that it includes; of two blocks of one moment, the one that
         includes more events is the newer one
     """
@@ -52,6 +53,7 @@ class Snapshot:
     source: Source
     cutoff_us: int
     digest: str
+    files: tuple[Path, ...]
     last_event: int = 0
 
     @property
@@ -82,13 +84,29 @@ class Watermark:
     customers: int
 
 
-def newest_snapshot(source: Source, *, as_of: datetime, last_event: int = 0) -> Snapshot | None:
-    """Return a view's newest snapshot that was known at `as_of`; None where there is none. See `Snapshot`."""
-    cutoff = latest_cutoff(source.path, as_of=as_of)
-    if cutoff is None:
-        return None
-    digests = [digest_file(path) for path in files_at(source.path, cutoff=cutoff)]
-    return Snapshot(source, to_microseconds(cutoff), digest_of(digests), last_event)
+def newest_snapshots(
+    sources: Sequence[Source], *, as_of: datetime, resources: EngineResources | None, last_event: int = 0
+) -> list[Snapshot | None]:
+    """Return each view's newest snapshot that was known at `as_of`; None where there is none.
+
+    Parameters
+    ----------
+    sources : the views
+    as_of : the moment
+    resources : what the engine may use
+    last_event : see `Snapshot`
+    """
+    snapshots: list[Snapshot | None] = []
+    with open_engine(folders=[source.path for source in sources], resources=resources) as engine:
+        for source in sources:
+            found = latest_files(source.path, as_of=as_of, engine=engine)
+            if found is None:
+                snapshots.append(None)
+                continue
+            cutoff, files = found
+            digest = digest_of([digest_file(path) for path in files])
+            snapshots.append(Snapshot(source, to_microseconds(cutoff), digest, files, last_event))
+    return snapshots
 
 
 def has_snapshot(source: Source, *, cutoff_us: int) -> bool:
@@ -160,7 +178,7 @@ def _blocks(engine: duckdb.DuckDBPyConnection, snapshot: Snapshot, layout: str) 
 
 def _refuse_damage(snapshot: Snapshot) -> None:
     columns = [CUSTOMER, "event_timestamp", "created_timestamp", *(name for name, _ in snapshot.source.layout)]
-    for path in files_at(snapshot.source.path, cutoff=snapshot.cutoff):
+    for path in snapshot.files:
         column = damaged_column(path, columns)
         if column is not None:
             raise StorageFailure(

@@ -10,7 +10,7 @@ from feast import Entity, FeatureService, FeatureStore, FeatureView, Field, File
 from feast.data_format import ParquetFormat
 from feast.types import Bool, Float64, Int64, String, UnixTimestamp
 
-from features.base.database_engine import EngineResources
+from features.base.database_engine import EngineResources, open_engine
 from features.base.errors import BadConfiguration, Problem, StorageFailure
 from features.base.generations import is_published
 from features.store.definitions import (
@@ -51,8 +51,9 @@ def apply(
 ) -> Applied:
     """Make the registry hold exactly these views and services; see `Store.apply`."""
     check_services(views, services)
-    for view in views:
-        check_snapshot(view, resources=resources)
+    with open_engine(folders=[view.path for view in views], resources=resources) as engine:
+        for view in views:
+            check_snapshot(view, engine=engine)
     registered = list(feast.list_feature_views())
     if not allow_type_change:
         _refuse_type_changes(registered, views)

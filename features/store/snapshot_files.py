@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from datetime import datetime
 from pathlib import Path
 
@@ -38,8 +39,16 @@ def parquet_pattern(path: Path) -> str:
     return str(path / "*.parquet") if path.is_dir() else str(path)
 
 
-def check_snapshot(view: SnapshotView, *, resources: EngineResources | None = None) -> None:
+def check_snapshot(
+    view: SnapshotView, *, resources: EngineResources | None = None, engine: duckdb.DuckDBPyConnection | None = None
+) -> None:
     """Refuse a snapshot whose files break the contract of `SnapshotView`; in bounded memory, however many rows it has.
+
+    Parameters
+    ----------
+    view : the snapshot
+    resources : what a new engine may use
+    engine : may read the snapshot; a new one if left out
 
     Raises
     ------
@@ -60,7 +69,7 @@ def check_snapshot(view: SnapshotView, *, resources: EngineResources | None = No
     problems = [problem for file in files for problem in _schema_problems(file, view.name, expected)]
     if problems:
         raise BadData.of(problems)
-    rows, without_created, pairs = _counts(view.path, resources)
+    rows, without_created, pairs = _counts(view.path, resources, engine)
     if without_created:
         raise BadData(
             "store.created_missing",
@@ -101,7 +110,9 @@ def _schema_problems(file: Path, view: str, expected: dict[str, tuple[pa.DataTyp
     return problems
 
 
-def _counts(path: Path, resources: EngineResources | None) -> tuple[int, int, int]:
+def _counts(
+    path: Path, resources: EngineResources | None, engine: duckdb.DuckDBPyConnection | None
+) -> tuple[int, int, int]:
     """Return how many rows there are, how many without a created time, and how many different pairs of key and cutoff.
 
     Counted by group, since DuckDB writes the groups of a GROUP BY to disk where they do not fit into memory. Groups by
@@ -118,6 +129,7 @@ def _counts(path: Path, resources: EngineResources | None) -> tuple[int, int, in
         )
         """,
         resources=resources,
+        engine=engine,
     ).to_pylist()[0]
     rows, without_created, pairs = (int(value) for value in row.values())
     if pairs == rows:
@@ -129,6 +141,7 @@ def _counts(path: Path, resources: EngineResources | None) -> tuple[int, int, in
         FROM (SELECT 1 FROM read_parquet($files) GROUP BY customer_id, event_timestamp)
         """,
         resources=resources,
+        engine=engine,
     )
     return rows, without_created, int(found.column("pairs")[0].as_py())
 
@@ -149,6 +162,36 @@ def latest_cutoff(path: Path, *, as_of: datetime) -> datetime | None:
         as_of=as_of,
     )
     return as_utc(found.column("cutoff")[0].as_py()) if found.num_rows else None
+
+
+def latest_files(
+    path: Path, *, as_of: datetime, engine: duckdb.DuckDBPyConnection
+) -> tuple[datetime, tuple[Path, ...]] | None:
+    """Return what `latest_cutoff` does, with the files that hold its rows, sorted.
+
+    Parameters
+    ----------
+    engine : may read the snapshots
+    """
+    found = _run(
+        path,
+        """
+        SELECT cutoff, list(filename ORDER BY filename) AS files
+        FROM (
+            SELECT event_timestamp AS cutoff, filename, max(created_timestamp) AS created
+            FROM read_parquet($files, filename = true)
+            WHERE event_timestamp <= $as_of
+            GROUP BY ALL
+        )
+        GROUP BY cutoff
+        HAVING max(created) <= $as_of
+        ORDER BY cutoff DESC
+        LIMIT 1
+        """,
+        as_of=as_of,
+        engine=engine,
+    ).to_pylist()
+    return (as_utc(found[0]["cutoff"]), tuple(map(Path, found[0]["files"]))) if found else None
 
 
 def files_at(path: Path, *, cutoff: datetime) -> list[Path]:
@@ -237,14 +280,19 @@ def no_snapshot_at(view: str, *, as_of: datetime, nearest: datetime | None) -> B
 
 
 def _run(
-    path: Path, statement: str, *, as_of: datetime | None = None, resources: EngineResources | None = None
+    path: Path,
+    statement: str,
+    *,
+    as_of: datetime | None = None,
+    resources: EngineResources | None = None,
+    engine: duckdb.DuckDBPyConnection | None = None,
 ) -> pa.Table:
     values: dict[str, object] = {"files": parquet_pattern(path)}
     if as_of is not None:
         values["as_of"] = as_utc(as_of)
-    with open_engine(folders=[path], resources=resources) as engine:
+    with nullcontext(engine) if engine else open_engine(folders=[path], resources=resources) as reading:
         try:
-            return engine.sql(statement, params=values).to_arrow_table()
+            return reading.sql(statement, params=values).to_arrow_table()
         except duckdb.Error as error:
             if ran_out(error):
                 raise

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from features.base.clock import EPOCH, as_utc, to_microseconds
@@ -25,6 +26,8 @@ from features.views.windows import Windows
 
 #: Rows that a row group of a snapshot file holds.
 ROWS_A_GROUP = 1 << 17
+#: Rows that are computed in one statement, where a cutoff has fewer.
+ROWS_AT_ONCE = 40_000
 #: Snapshots of a view; hourly ones of a year.
 MOST_CUTOFFS = 10_000
 #: An engine at work: given DuckDB with the canonical tables, it returns DuckDB's relation of a view's rows.
@@ -177,7 +180,10 @@ def compute(
 def _compute_by_tiles(
     engine: duckdb.DuckDBPyConnection, view: PlannedView, windows: Windows, paths: Mapping[datetime, Path]
 ) -> None:
-    """Compute what all cutoffs have in common once, and from it one cutoff after the other: memory holds one."""
+    """Compute what all cutoffs have in common once, and from it as many cutoffs at a time as are few rows.
+
+    To plan a statement takes as long as to compute some thousand rows; memory holds `ROWS_AT_ONCE`, or one cutoff.
+    """
     embedded(engine, view)
     try:
         tiles, rest = windows.steps
@@ -186,11 +192,18 @@ def _compute_by_tiles(
             engine.execute(f"CREATE OR REPLACE TEMP TABLE {table} AS SELECT * FROM ({made}) ORDER BY customer_id")
         engine.execute("CREATE OR REPLACE TEMP TABLE whole_spine AS SELECT * FROM spine")
         engine.execute("CREATE OR REPLACE TEMP TABLE all_cutoffs AS SELECT * FROM cutoffs")
-        for cutoff, path in paths.items():
-            micros = to_microseconds(cutoff)
-            engine.execute(f"CREATE OR REPLACE TEMP TABLE cutoffs AS SELECT CAST({micros} AS BIGINT) AS as_of")
-            engine.execute(f"CREATE OR REPLACE TEMP TABLE spine AS SELECT * FROM whole_spine WHERE as_of = {micros}")
-            write_snapshot(engine.sql(_stored(view, f"({rest})") + " ORDER BY customer_id").to_arrow_reader(), path)
+        for batch in _few_rows(engine, list(paths)):
+            among = f"WHERE as_of IN ({', '.join(str(to_microseconds(cutoff)) for cutoff in batch)})"
+            engine.execute(f"CREATE OR REPLACE TEMP TABLE cutoffs AS SELECT * FROM all_cutoffs {among}")
+            engine.execute(f"CREATE OR REPLACE TEMP TABLE spine AS SELECT * FROM whole_spine {among}")
+            rows = engine.sql(_stored(view, f"({rest})") + " ORDER BY customer_id")
+            if len(batch) == 1:
+                write_snapshot(rows.to_arrow_reader(), paths[batch[0]])
+                continue
+            table = rows.to_arrow_table()
+            for cutoff in batch:
+                at = pa.scalar(cutoff, table.schema.field("event_timestamp").type)
+                write_snapshot(table.filter(pc.equal(table["event_timestamp"], at)).to_reader(), paths[cutoff])
         engine.execute("CREATE OR REPLACE TEMP TABLE spine AS SELECT * FROM whole_spine")
         engine.execute("CREATE OR REPLACE TEMP TABLE cutoffs AS SELECT * FROM all_cutoffs")
     except (duckdb.ConversionException, duckdb.OutOfRangeException):
@@ -198,6 +211,22 @@ def _compute_by_tiles(
     finally:
         for table in [*windows.tiles, "whole_spine", "all_cutoffs"]:
             engine.execute(f"DROP TABLE IF EXISTS {table}")
+
+
+def _few_rows(engine: duckdb.DuckDBPyConnection, cutoffs: Sequence[datetime]) -> Iterator[list[datetime]]:
+    """Split cutoffs into batches of at most `ROWS_AT_ONCE` rows of ``whole_spine``; one cutoff may have more."""
+    counted = engine.execute("SELECT as_of, count(*) FROM whole_spine GROUP BY as_of").fetchall()
+    sizes: dict[int, int] = dict(counted)
+    batch: list[datetime] = []
+    rows = 0
+    for cutoff in cutoffs:
+        size = sizes.get(to_microseconds(cutoff), 0)
+        if batch and rows + size > ROWS_AT_ONCE:
+            yield batch
+            batch, rows = [], 0
+        batch.append(cutoff)
+        rows += size
+    yield batch
 
 
 def _stored(view: PlannedView, relation: str) -> str:
@@ -223,12 +252,11 @@ def computed_at(cutoff: datetime) -> str:
     return f"SELECT * FROM computed WHERE event_timestamp = make_timestamptz({micros}) ORDER BY customer_id"
 
 
-def patched_at(cutoff: datetime, before: Path, touched: str) -> str:
-    """Return SQL of a snapshot in which the rows of the customers that `touched` selects are those of ``computed``."""
-    micros = to_microseconds(cutoff)
+def patched_at(cutoff: datetime, before: Path, changed: str) -> str:
+    """Return SQL of a snapshot in which the rows of the customers that `changed` selects are those of ``computed``."""
     return f"""
-        SELECT * FROM read_parquet({literal(str(before))}) WHERE customer_id NOT IN ({touched})
-        UNION ALL SELECT * FROM computed WHERE event_timestamp = make_timestamptz({micros})
+        SELECT * FROM read_parquet({literal(str(before))}) WHERE customer_id NOT IN ({changed})
+        UNION ALL SELECT * FROM computed WHERE event_timestamp = make_timestamptz({to_microseconds(cutoff)})
         ORDER BY customer_id
     """
 

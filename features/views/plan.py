@@ -50,8 +50,8 @@ class PlannedView:
     name : the view
     features : its columns, in order
     source : SQL of the table ``source`` that `select` reads, or None
-    select : SQL of customer_id, as_of and the features for every row of ``spine``
-    expression : the Ibis expression that `select` is compiled from, where it is one; other engines compile it too
+    written : SQL of customer_id, as_of and the features for every row of ``spine``; empty where `windows` has it
+    expression : the Ibis expression of the same, where it is one; other engines compile it too
     shared : whether a customer's features depend on the rows of others
     windows : the same expression in two steps, where it is of windowed aggregates
     """
@@ -59,10 +59,15 @@ class PlannedView:
     name: str
     features: tuple[Feature, ...]
     source: str | None
-    select: str
+    written: str
     expression: Any = None
     shared: bool = False
     windows: Windows | None = None
+
+    @property
+    def select(self) -> str:
+        """SQL of customer_id, as_of and the features for every row of ``spine``; compiled when it is first read."""
+        return self.windows.statement if self.windows is not None else self.written
 
 
 def plan_views(
@@ -185,7 +190,7 @@ def _windowed(name: str, view: View, feeds: FeedsFile, columns: Columns, learnt:
         name,
         tuple(features),
         source,
-        windows.statement,
+        "",
         expression=windows.whole,
         shared=view.of == "company",
         windows=windows,
