@@ -25,7 +25,7 @@ from features.snapshots.build_report import REPORT, UNIFIED_REPORT, FeaturesRepo
 from features.snapshots.incremental_build import VERSION
 from features.store.repository import open_store
 from features.streaming.compaction import compact_all
-from features.streaming.generation_stamp import removal_stamp
+from features.streaming.state_digest import last_removal
 from features.views.engines import ViewEngine, declared_engine
 from features.views.fitted import as_json as fitted_as_json
 from features.views.fitted import read_fitted
@@ -89,7 +89,7 @@ def build_features(
         BuildRequest: BuildRequest(as_of, allow_type_change),
         UnifiedTables: UnifiedTables(str(read_json(unified)["digest"])),
         FittedViews: FittedViews.of({} if refit else read_fitted(workspace.snapshots)),
-        StreamedEvents: StreamedEvents(compact_all(workspace), tuple(removal_stamp(workspace))),
+        StreamedEvents: StreamedEvents(compact_all(workspace), tuple(last_removal(workspace))),
         FeatureStore: FeatureStore(lambda: open_store(workspace.root), workspace.state / "snapshots"),
         Progress: progress,
     }

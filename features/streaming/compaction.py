@@ -1,4 +1,4 @@
-"""The log's entries as rows of the canonical ``events`` in Parquet, so that everything in batch sees them, too."""
+"""Compaction: the entries of the event log as rows of the canonical ``events`` in Parquet, for everything in batch."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from features.identity.customer_directory import Directory, open_directory
 from features.identity.streamed_events import FOLDER, SCHEMA, Segment, Segments, read_segments, write_segments
 from features.streaming.event import from_us
 from features.streaming.event_log import Entry, EventLog
-from features.streaming.generation_stamp import customers_stamp
 from features.streaming.intake import resolve
 from features.streaming.open_event_log import has_log, open_log
+from features.streaming.state_digest import customers_digest
 
-WAIT_S = 600.0  # another process settles, which ends
+WAIT_S = 600.0  # for another process that compacts or removes
 ROWS = 100_000  # of a segment; a full one is not written again
 
 
 def compact(workspace: Workspace, log: EventLog) -> int:
-    """Write the entries that are not settled; return the number of the last one that is.
+    """Write the entries that are not compacted yet; return the number of the last one that is.
 
-    A run that is killed leaves what was settled before. What names its customer by a record is led to that record's
-    customer of today: where there is such, all is settled anew after a `unify`.
+    A run that is killed leaves what was compacted before. An event that names its customer by a record is about that
+    record's customer of today: where there is such an event, everything is compacted again after a `unify`.
 
     Raises
     ------
@@ -36,33 +36,33 @@ def compact(workspace: Workspace, log: EventLog) -> int:
     last = log.last()
     if not last:
         return 0
-    with alone(workspace.streaming):
-        held, stamp = read_segments(workspace.streaming), customers_stamp(workspace)
-        begun = held if held.stamp == stamp or not held.by_record else Segments()
-        if begun.through >= last:
-            return begun.through
+    with rows_lock(workspace.streaming):
+        before, customers = read_segments(workspace.streaming), customers_digest(workspace)
+        done = before if before.stamp == customers or not before.by_record else Segments()
+        if done.through >= last:
+            return done.through
         directory = open_directory(workspace)
-        files, feeds, by_record = begun.files, set(begun.feeds), begun.by_record
-        rows, through, first = SCHEMA.empty_table(), begun.through, begun.through + 1
+        files, feeds, by_record = done.files, set(done.feeds), done.by_record
+        rows, through, first = SCHEMA.empty_table(), done.through, done.through + 1
         if files and files[-1].last - files[-1].first + 1 < ROWS:
             rows, first = read_parquet(workspace.streaming / FOLDER / files[-1].file), files[-1].first
         while entries := log.read(after=through, limit=ROWS - rows.num_rows):
             through = entries[-1].seq
             rows = pa.concat_tables([rows, _rows(entries, directory)])
-            segment = Segment(f"{first:012d}-{through:012d}-{stamp[:8]}.parquet", first, through)
+            segment = Segment(f"{first:012d}-{through:012d}-{customers[:8]}.parquet", first, through)
             write_parquet(rows.combine_chunks(), workspace.streaming / FOLDER / segment.file)
             files = (*(file for file in files if file.first < first), segment)
             feeds |= {entry.event.feed for entry in entries}
             by_record = by_record or any(entry.event.record is not None for entry in entries)
             rows, first = SCHEMA.empty_table(), through + 1
-        settled = Segments(files, tuple(sorted(feeds)), by_record, stamp, max(through, last))
-        write_segments(workspace.streaming, settled)
-        sweep(workspace.streaming / FOLDER, keep=(held, settled))
-        return settled.through
+        after = Segments(files, tuple(sorted(feeds)), by_record, customers, max(through, last))
+        write_segments(workspace.streaming, after)
+        remove_files(workspace.streaming / FOLDER, but=(before, after))
+        return after.through
 
 
 def compact_all(workspace: Workspace) -> int:
-    """Settle a workspace's log, where there is one; return the number of the last settled entry, 0 for none."""
+    """Compact a workspace's log, where there is one; return the number of the last compacted entry, 0 for none."""
     if not has_log(workspace):
         return 0
     log = open_log(workspace)
@@ -86,15 +86,15 @@ def _rows(entries: Sequence[Entry], directory: Directory) -> pa.Table:
     return pa.table(columns, schema=SCHEMA)
 
 
-def sweep(folder: Path, *, keep: Sequence[Segments]) -> None:
-    """Remove files that neither the rows settled now name, nor those before: a reader may still be at those."""
-    named = {segment.file for segments in keep for segment in segments.files}
+def remove_files(folder: Path, *, but: Sequence[Segments]) -> None:
+    """Remove the files of no segment of these: of those of today and, as a reader may have them open, of before."""
+    named = {segment.file for segments in but for segment in segments.files}
     for path in folder.glob("*.parquet"):
         if path.name not in named:
             path.unlink(missing_ok=True)
 
 
-def alone(folder: Path) -> AbstractContextManager[None]:
-    """Hold the lock of the event log's rows: of its own, so that a worker goes on while models are trained."""
+def rows_lock(folder: Path) -> AbstractContextManager[None]:
+    """Hold the lock of the compacted rows; not that of the workspace: a worker goes on while models are trained."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return file_lock(folder / "settle.lock", "events", wait_s=WAIT_S)
+    return file_lock(folder / "compact.lock", "events", wait_s=WAIT_S)

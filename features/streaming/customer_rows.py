@@ -1,4 +1,4 @@
-"""What is known of customers, in memory and by customer: a batch of events costs the rows of those it is about."""
+"""The canonical rows in memory, by customer: a batch of events reads the rows of its customers only."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ ALWAYS = ("customer_id", "feed", "record_id", "event_time", "known_at")
 
 
 class CustomerRows:
-    """The canonical tables, as they were when they were loaded, and the events that came since.
+    """The canonical tables, as they were when they were loaded, and the events that were streamed since.
 
     Parameters
     ----------
-    engine : knows the canonical tables; only read here
+    engine : has the canonical tables, which are only read
     columns : of the tables
-    wanted : SQL of all that will be asked; a column that it does not name is not kept
+    wanted : SQL of all views; a column that it does not name is not loaded
     """
 
     def __init__(self, engine: duckdb.DuckDBPyConnection, columns: Columns, *, wanted: str) -> None:
@@ -37,7 +37,7 @@ class CustomerRows:
         self._rows: dict[Kind, dict[str, tuple[int, int]]] = {}
         about = about_customers(columns)
         for kind in columns:
-            whole = kind in ("customers", "consents")  # survivorship and standing ask for more than views name
+            whole = kind in ("customers", "consents")  # survivorship and the lawful basis read more than views name
             names = [name for name in columns[kind] if whole or name in ALWAYS or name in wanted]
             listed = ", ".join(map(quoted, names))
             order = " ORDER BY customer_id" if kind in about else ""
@@ -53,18 +53,18 @@ class CustomerRows:
                 for (customer, _), start, end in zip(counted, starts, ends, strict=True)
             }
             self._tables[kind] = table
-        self._arrived: dict[str, list[tuple[object, ...]]] = {}
+        self._streamed: dict[str, list[tuple[object, ...]]] = {}
 
     def add(self, entries: Iterable[tuple[str, Entry]]) -> None:
-        """Remember events that came since, each with the customer of today whom it is about."""
+        """Add streamed events, each with the customer of today whom it is about."""
         for customer, entry in entries:
             event = entry.event
             row = (customer, event.feed, event.id, from_us(event.event_us), from_us(entry.known_us))
-            told = (event.event, event.item, event.amount, event.quantity, event.channel, event.text)
-            self._arrived.setdefault(customer, []).append((*row, *told))
+            fields = (event.event, event.item, event.amount, event.quantity, event.channel, event.text)
+            self._streamed.setdefault(customer, []).append((*row, *fields))
 
     def of(self, customers: Sequence[str]) -> Mapping[Kind, pa.Table]:
-        """Return all rows about these customers, table by table; new events may repeat one that a feed delivered."""
+        """Return all rows about these customers, by table; a streamed event may be among the delivered ones, too."""
         found: dict[Kind, pa.Table] = {}
         for kind, table in self._tables.items():
             spans = [self._rows[kind][customer] for customer in customers if customer in self._rows[kind]]
@@ -73,6 +73,6 @@ class CustomerRows:
         return found
 
     def streamed(self, customers: Sequence[str]) -> pa.Table:
-        """Return the events about these customers that came since, as canonical rows."""
-        rows = [row for customer in customers for row in self._arrived.get(customer, ())]
+        """Return the streamed events about these customers as canonical rows."""
+        rows = [row for customer in customers for row in self._streamed.get(customer, ())]
         return pa.table(list(map(list, zip(*rows, strict=True))) if rows else [[] for _ in SCHEMA], schema=SCHEMA)

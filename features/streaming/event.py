@@ -1,4 +1,4 @@
-"""One event on its way in: its shape, strictly checked, and as what it lies in a log."""
+"""One event: its shape as it is received, strictly checked, and as it is stored in a log."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-LARGEST = 1e10  # far beyond any bill; every aggregate adds such numbers exactly
+LARGEST = 1e10  # far beyond any bill; aggregates add such numbers exactly
 _MOMENT = re.compile(r"^\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}")
 _RECORD = r"^[a-z][a-z0-9_]*:.+$"
 
 
-def _written(text: str) -> str:
-    text.encode("utf-8")  # a lone surrogate is half a character, and no database takes it
+def _stored(text: str) -> str:
+    text.encode("utf-8")  # a lone surrogate is half a character, which no database stores
     if "\x00" in text:
         raise ValueError("holds a NUL character")
     return text
 
 
-def _a_moment(told: object) -> object:
-    if not isinstance(told, datetime) and (not isinstance(told, str) or _MOMENT.match(told) is None):
+def _a_moment(value: object) -> object:
+    if not isinstance(value, datetime) and (not isinstance(value, str) or _MOMENT.match(value) is None):
         raise ValueError("is not a moment, such as 2026-06-30T12:00:00Z")
-    return told
+    return value
 
 
 def _in_utc(moment: datetime) -> datetime:
@@ -48,21 +48,21 @@ def _in_utc(moment: datetime) -> datetime:
         raise ValueError("lies outside of all calendars") from None
 
 
-Short = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_written)]
+Short = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_stored)]
 Number = Annotated[float, Field(ge=-LARGEST, le=LARGEST, allow_inf_nan=False)]
 
 
 class StreamedEvent(BaseModel):
-    """What a source tells of one customer, in canonical terms; no unknown key, no conversion of types."""
+    """An event that a source sends about one customer, in canonical terms; no unknown key, no conversion of types."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     feed: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=60)] = Field(
-        description="which source tells it"
+        description="the source that sends it"
     )
     id: Short = Field(description="the source's own key of the event; the same one again is the same event")
     customer_id: Short | None = Field(default=None, description="the customer; a past id leads to today's")
-    record: Annotated[str, StringConstraints(pattern=_RECORD, max_length=300), AfterValidator(_written)] | None = Field(
+    record: Annotated[str, StringConstraints(pattern=_RECORD, max_length=300), AfterValidator(_stored)] | None = Field(
         default=None, description="instead of customer_id: a record of theirs, as FEED:KEY"
     )
     event: Short = Field(description="what happened, such as purchase")
@@ -73,7 +73,7 @@ class StreamedEvent(BaseModel):
     quantity: Number | None = None
     item: Short | None = None
     channel: Short | None = None
-    text: Annotated[str, StringConstraints(max_length=10_000), AfterValidator(_written)] | None = None
+    text: Annotated[str, StringConstraints(max_length=10_000), AfterValidator(_stored)] | None = None
 
     @model_validator(mode="after")
     def _about_one(self) -> StreamedEvent:
@@ -84,7 +84,7 @@ class StreamedEvent(BaseModel):
 
 @dataclass(frozen=True)
 class AcceptedEvent:
-    """An event about a known customer, as a log keeps it.
+    """An event about a known customer, as a log stores it.
 
     Parameters
     ----------
@@ -106,7 +106,7 @@ class AcceptedEvent:
     text: str | None = None
 
     def to_json(self) -> str:
-        """Return the event as a log writes it down.
+        """Return the event as a log stores it.
 
         Examples
         --------
@@ -129,7 +129,7 @@ class AcceptedEvent:
 
 
 def parse_event(text: str | bytes) -> StreamedEvent | str:
-    """Return the event that a JSON object tells, or why it tells none; the reason holds no value of it.
+    """Return the event of a JSON object, or the reason why it is none; the reason holds no value of it.
 
     Examples
     --------

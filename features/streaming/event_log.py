@@ -1,4 +1,4 @@
-"""The log of streamed events: what every backend keeps, and what it promises."""
+"""The log of streamed events: what every backend stores and guarantees."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Entry:
 
     Parameters
     ----------
-    seq : its number; the log counts from 1, and gives no number twice
+    seq : its number; numbers begin at 1 and are never used twice
     known_us : when it was accepted, microseconds since 1970; each later than the one before
     """
 
@@ -30,14 +30,14 @@ class Entry:
 
 @dataclass(frozen=True)
 class DeadLetter:
-    """What was told and is no event about a known customer (yet).
+    """Something that was received and is not an event about a known customer (yet).
 
     Parameters
     ----------
     reason : a code of `features.streaming.intake.REASONS`
-    detail : more of it, and no value of the event
-    payload : what was told, as it was told
-    at_us : when
+    detail : more about the reason, without any value of the event
+    payload : what was received, unchanged
+    at_us : when, microseconds since 1970
     """
 
     reason: str
@@ -47,13 +47,13 @@ class DeadLetter:
 
     @property
     def key(self) -> str:
-        """The digest of what was told: the same again is kept once."""
+        """The digest of the payload: an equal one is stored once."""
         return hashlib.sha256(self.payload.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 @dataclass(frozen=True)
 class Appended:
-    """How many events were new, and how many were in the log already (or were, and are not to come back)."""
+    """How many events were new, and how many were duplicates: in the log already, or removed for good."""
 
     accepted: int
     duplicates: int
@@ -66,86 +66,86 @@ class WorkerPosition:
     Parameters
     ----------
     seq : all events up to this one are in the online store
-    stamp : of the customers and features that they were computed with
+    digest : of the customers and features that they were computed with, see `features_digest`
     """
 
     seq: int = 0
-    stamp: str = ""
+    digest: str = ""
 
 
 class EventLog(Protocol):
-    """Durable, safe in threads and between processes; it grows at its end, and loses only what is taken out.
+    """Durable, safe in threads and between processes, append-only except for `remove`.
 
-    What `append` has returned for survives a kill of any process. Of two events with one feed and id the first stays.
+    Events survive a kill of any process once `append` has returned. Of two events with one feed and id the first stays.
     """
 
     def append(
         self,
         events: Sequence[AcceptedEvent],
-        aside: Sequence[DeadLetter] = (),
+        dead_letters: Sequence[DeadLetter] = (),
         *,
         at_us: int,
         replayed: Sequence[str] = (),
     ) -> Appended:
-        """Add what is new, all or nothing.
+        """Add the events that are new, all or none of them.
 
         Parameters
         ----------
-        aside : what is kept aside in the same step
-        at_us : the moment of acceptance; an event is never known earlier than, or when, the one before it was
-        replayed : keys of what was kept aside and no longer is
+        dead_letters : stored in the same step
+        at_us : the moment of acceptance; each event's `known_us` is later than that of the one before
+        replayed : keys of dead letters that are deleted in the same step
         """
 
     def read(self, *, after: int, limit: int) -> list[Entry]:
         """Return the entries after a number, in order."""
 
-    def take_out(self, keys: Sequence[Key], *, aside: Sequence[str] = (), barred: Sequence[Key] = ()) -> int:
-        """Take entries out for good, so that nothing of them stays in the log's files; return how many were there.
+    def remove(self, keys: Sequence[Key], *, dead_letters: Sequence[str] = (), tombstones: Sequence[Key] = ()) -> int:
+        """Delete entries, so that nothing of them stays in the log's files; return how many were there.
 
         Parameters
         ----------
-        keys : of the entries; told again, such an event is a new one, unless it is
-        barred : a digest of each of these keys is kept, and no event of them is taken in any more: it is a duplicate
-        aside : keys of what is kept aside and goes with them
+        keys : of the entries; such an event is new when it is received again, unless it has a tombstone
+        dead_letters : keys of dead letters to delete
+        tombstones : keys whose events are duplicates from now on; only a digest of each is stored
         """
 
     def last(self) -> int:
-        """Return the number of the last entry that there ever was; 0 of a log that never held any."""
+        """Return the number of the last entry that was ever appended; 0 where there was none."""
 
-    def aside(self, reasons: Sequence[str] = ()) -> list[DeadLetter]:
-        """Return what is kept aside for one of these reasons (for any, if none is named), oldest first."""
+    def dead_letters(self, reasons: Sequence[str] = ()) -> list[DeadLetter]:
+        """Return the dead letters with one of these reasons (with any, if none is named), oldest first."""
 
-    def place(self) -> WorkerPosition:
+    def position(self) -> WorkerPosition:
         """Return how far the worker is."""
 
-    def move(self, place: WorkerPosition) -> None:
-        """Remember how far the worker is.
+    def set_position(self, position: WorkerPosition) -> None:
+        """Store how far the worker is.
 
         Raises
         ------
         LeaseLost : another worker has taken over
         """
 
-    def hold(self) -> bool:
-        """Become the one worker, or stay it; False while another one is."""
+    def acquire_lease(self) -> bool:
+        """Become, or stay, the only worker; False while another process is."""
 
-    def release(self) -> None:
-        """No longer be the worker."""
+    def release_lease(self) -> None:
+        """Let another process become the worker."""
 
     def close(self) -> None:
         """Close all connections."""
 
 
-def digest_of_key(feed: str, identity: str) -> bytes:
-    """Return what a log keeps of the key of an event that is barred.
+def tombstone_of(feed: str, identity: str) -> bytes:
+    """Return the digest that a log stores of the key of an event that was removed for good.
 
     Examples
     --------
-    >>> digest_of_key("shop", "o-1") == digest_of_key("shop", "o-1"), len(digest_of_key("shop", "o-1"))
+    >>> tombstone_of("shop", "o-1") == tombstone_of("shop", "o-1"), len(tombstone_of("shop", "o-1"))
     (True, 32)
     """
     return hashlib.sha256(f"{feed}\x1f{identity}".encode()).digest()
 
 
 class LeaseLost(Exception):
-    """Another worker has taken over: what this one computed since is not counted, and it has to wait again."""
+    """Another worker has taken over; this one has to wait, and its last batch is computed again."""

@@ -1,8 +1,8 @@
-"""The event log in Redis Streams: a script appends what is new in one step; a lease that runs out names the worker.
+"""The event log in Redis Streams: a script appends new events in one step; the worker holds a lease that expires.
 
-What Redis has answered for is as durable as the server is told to make it: with ``appendonly yes`` and ``appendfsync
-always`` it survives a loss of power, with ``everysec`` all but the last second does, without ``appendonly`` nothing but
-the last dump survives the server's own end. A kill of our processes loses nothing in any case.
+How durable a confirmed append is depends on the server: with ``appendonly yes`` and ``appendfsync always`` it survives
+a loss of power, with ``everysec`` all but the last second does, without ``appendonly`` only the last dump survives the
+end of the server. A kill of our processes loses nothing in any case.
 """
 
 from __future__ import annotations
@@ -18,15 +18,16 @@ import redis
 
 from features.base.errors import Unreachable
 from features.streaming.event import AcceptedEvent
-from features.streaming.event_log import Appended, DeadLetter, Entry, Key, LeaseLost, WorkerPosition, digest_of_key
+from features.streaming.event_log import Appended, DeadLetter, Entry, Key, LeaseLost, WorkerPosition, tombstone_of
 
 TIMEOUT_S = 5.0
-LEASE_MS = 10_000  # a worker that was killed is waited for so long
-PART = 1000  # a script holds the server up; so many events at a time take a few milliseconds
+LEASE_MS = 10_000  # so long other workers wait for one that was killed
+PART = 1000  # while a script runs the server answers nobody; so many events take a few milliseconds
 
+# The names of keys are part of the stored format: `aside` holds the dead letters, `barred` the tombstones.
 # KEYS: stream, ids, last (seq and known_us), aside, order of aside, barred
 # ARGV: at_us, number of events, then (feed\x1fid, its digest, payload) each;
-#       number aside, then (key, document) each; keys replayed
+#       number of dead letters, then (key, document) each; keys replayed
 _APPEND = """
 local at, n = tonumber(ARGV[1]), tonumber(ARGV[2])
 local seq = tonumber(redis.call('HGET', KEYS[3], 'seq') or '0')
@@ -56,8 +57,8 @@ for i = place, #ARGV do
 end
 return taken
 """
-# KEYS: stream, ids, aside, order of aside · ARGV: number of entries, then feed\x1fid each; keys of what is aside
-_TAKE_OUT = """
+# KEYS: stream, ids, aside, order of aside · ARGV: number of entries, then feed\x1fid each; keys of dead letters
+_REMOVE = """
 local last, taken = tonumber(ARGV[1]) + 1, 0
 for i = 2, last do
   local seq = redis.call('HGET', KEYS[2], ARGV[i])
@@ -73,13 +74,13 @@ end
 return taken
 """
 # KEYS: lease, place · ARGV: token, seq, stamp
-_MOVE = """
+_SET_POSITION = """
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 redis.call('HSET', KEYS[2], 'seq', ARGV[2], 'stamp', ARGV[3])
 return 1
 """
 # KEYS: lease · ARGV: token, milliseconds
-_HOLD = """
+_ACQUIRE = """
 local holder = redis.call('GET', KEYS[1])
 if holder and holder ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
@@ -111,7 +112,7 @@ class RedisLog:
     def append(
         self,
         events: Sequence[AcceptedEvent],
-        aside: Sequence[DeadLetter] = (),
+        dead_letters: Sequence[DeadLetter] = (),
         *,
         at_us: int,
         replayed: Sequence[str] = (),
@@ -120,17 +121,17 @@ class RedisLog:
         accepted = 0
         for start in range(0, max(len(events), 1), PART):
             part, last = events[start : start + PART], start + PART >= len(events)
-            accepted += self._append(part, aside if last else (), at_us, replayed if last else ())
+            accepted += self._append(part, dead_letters if last else (), at_us, replayed if last else ())
         return Appended(accepted, len(events) - accepted)
 
     def _append(
-        self, events: Sequence[AcceptedEvent], aside: Sequence[DeadLetter], at_us: int, replayed: Sequence[str]
+        self, events: Sequence[AcceptedEvent], dead_letters: Sequence[DeadLetter], at_us: int, replayed: Sequence[str]
     ) -> int:
         values: list[str | bytes | int] = [at_us, len(events)]
         for event in events:
-            values += [f"{event.feed}\x1f{event.id}", digest_of_key(event.feed, event.id), event.to_json()]
-        values.append(len(aside))
-        for one in aside:
+            values += [f"{event.feed}\x1f{event.id}", tombstone_of(event.feed, event.id), event.to_json()]
+        values.append(len(dead_letters))
+        for one in dead_letters:
             values += [one.key, json.dumps(asdict(one))]
         keys = [self._keys[part] for part in ("stream", "ids", "last", "aside", "aside_order", "barred")]
         with _explained():
@@ -145,11 +146,11 @@ class RedisLog:
             for name, row in rows
         ]
 
-    def take_out(self, keys: Sequence[Key], *, aside: Sequence[str] = (), barred: Sequence[Key] = ()) -> int:
-        """See `EventLog`; a thousand at a time. The server's own file forgets when it is next rewritten."""
+    def remove(self, keys: Sequence[Key], *, dead_letters: Sequence[str] = (), tombstones: Sequence[Key] = ()) -> int:
+        """See `EventLog`; a thousand at a time. The server's own file holds them until it is next rewritten."""
         names = [self._keys[part] for part in ("stream", "ids", "aside", "aside_order")]
-        for start in range(0, len(barred), PART):
-            digests = [digest_of_key(*key) for key in barred[start : start + PART]]
+        for start in range(0, len(tombstones), PART):
+            digests = [tombstone_of(*key) for key in tombstones[start : start + PART]]
             with _explained():
                 self._redis.sadd(self._keys["barred"], *digests)
         gone = 0
@@ -157,8 +158,8 @@ class RedisLog:
             part, last = keys[start : start + PART], start + PART >= len(keys)
             entries = [f"{feed}\x1f{identity}" for feed, identity in part]
             with _explained():
-                more = aside if last else ()
-                gone += int(self._redis.eval(_TAKE_OUT, len(names), *names, len(part), *entries, *more))
+                more = dead_letters if last else ()
+                gone += int(self._redis.eval(_REMOVE, len(names), *names, len(part), *entries, *more))
         return gone
 
     def last(self) -> int:
@@ -166,33 +167,33 @@ class RedisLog:
         with _explained():
             return int(self._redis.hget(self._keys["last"], "seq") or 0)
 
-    def aside(self, reasons: Sequence[str] = ()) -> list[DeadLetter]:
+    def dead_letters(self, reasons: Sequence[str] = ()) -> list[DeadLetter]:
         """See `EventLog`."""
         with _explained():
             order = self._redis.lrange(self._keys["aside_order"], 0, -1)
             found = self._redis.hmget(self._keys["aside"], order) if order else []
-        held = [DeadLetter(**json.loads(document)) for document in found if document is not None]
-        return [one for one in held if not reasons or one.reason in reasons]
+        stored = [DeadLetter(**json.loads(document)) for document in found if document is not None]
+        return [one for one in stored if not reasons or one.reason in reasons]
 
-    def place(self) -> WorkerPosition:
+    def position(self) -> WorkerPosition:
         """See `EventLog`."""
         with _explained():
-            seq, stamp = self._redis.hmget(self._keys["place"], "seq", "stamp")
-        return WorkerPosition(int(seq or 0), (stamp or b"").decode())
+            seq, digest = self._redis.hmget(self._keys["place"], "seq", "stamp")
+        return WorkerPosition(int(seq or 0), (digest or b"").decode())
 
-    def move(self, place: WorkerPosition) -> None:
+    def set_position(self, position: WorkerPosition) -> None:
         """See `EventLog`."""
         keys = [self._keys["lease"], self._keys["place"]]
         with _explained():
-            if not self._redis.eval(_MOVE, 2, *keys, self._token, place.seq, place.stamp):
+            if not self._redis.eval(_SET_POSITION, 2, *keys, self._token, position.seq, position.digest):
                 raise LeaseLost
 
-    def hold(self) -> bool:
+    def acquire_lease(self) -> bool:
         """See `EventLog`."""
         with _explained():
-            return bool(self._redis.eval(_HOLD, 1, self._keys["lease"], self._token, LEASE_MS))
+            return bool(self._redis.eval(_ACQUIRE, 1, self._keys["lease"], self._token, LEASE_MS))
 
-    def release(self) -> None:
+    def release_lease(self) -> None:
         """See `EventLog`."""
         with _explained():
             self._redis.eval(_RELEASE, 1, self._keys["lease"], self._token)
@@ -214,5 +215,5 @@ def _explained() -> Iterator[None]:
             "streaming.log_unreachable",
             f"the Redis server of the event log does not answer ({type(error).__name__})",
             where="features/feeds.yaml",
-            hint="see `event_log: address`; what was not answered for may be sent again, it is kept once",
+            hint="check `event_log: address`; events that were not confirmed may be sent again, each is stored once",
         ) from error

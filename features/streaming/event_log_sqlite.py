@@ -1,4 +1,4 @@
-"""The event log in a SQLite file: an append is on the disk before it returns; the lock of a file names the worker."""
+"""The event log in a SQLite file: an append is on the disk before it returns; the worker holds a file lock."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from features.base.errors import StorageFailure
 from features.base.file_locks import open_to_lock, release_lock, take_lock
 from features.base.sqlite import ThreadConnection, transaction, use_wal
 from features.streaming.event import AcceptedEvent
-from features.streaming.event_log import Appended, DeadLetter, Entry, Key, WorkerPosition, digest_of_key
+from features.streaming.event_log import Appended, DeadLetter, Entry, Key, WorkerPosition, tombstone_of
 
 BUSY_S = 10.0  # a reader never waits in WAL mode; a second writer waits this long
-PART = 1000  # entries that are taken out in one transaction: nobody who appends waits for more
+PART = 1000  # entries that are removed in one transaction, so that an append waits for no more
+# The names of tables and columns are part of the stored format: `aside` holds the dead letters, `barred` the
+# tombstones, `counted` the last entry that was removed, `place` the worker's position.
 _TABLES = """
 CREATE TABLE IF NOT EXISTS events (
     seq INTEGER PRIMARY KEY,
@@ -62,8 +64,8 @@ WHERE seq = (SELECT max(seq) FROM events) AND seq > (SELECT coalesce(max(seq), 0
 class SqliteLog:
     """An `EventLog` in ``events.db`` of a folder.
 
-    ``synchronous = FULL``: an accepted event survives a kill of the process, and a loss of power where the disk keeps
-    its word. The worker's lease is a lock on ``worker.lock``, which ends with its process, however that ends.
+    ``synchronous = FULL``: an accepted event survives a kill of the process, and a loss of power where the disk writes
+    what it confirms. The worker's lease is a lock on ``worker.lock``, which ends with its process, however that ends.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -81,7 +83,7 @@ class SqliteLog:
     def append(
         self,
         events: Sequence[AcceptedEvent],
-        aside: Sequence[DeadLetter] = (),
+        dead_letters: Sequence[DeadLetter] = (),
         *,
         at_us: int,
         replayed: Sequence[str] = (),
@@ -92,12 +94,12 @@ class SqliteLog:
             accepted = 0
             for event in events:
                 known_us = max(at_us, last_us + 1)
-                row = [seq + 1, event.feed, event.id, known_us, event.to_json(), digest_of_key(event.feed, event.id)]
+                row = [seq + 1, event.feed, event.id, known_us, event.to_json(), tombstone_of(event.feed, event.id)]
                 if sqlite.execute(_ADD, row).rowcount:
                     accepted, seq, last_us = accepted + 1, seq + 1, known_us
             sqlite.executemany(
                 "INSERT OR IGNORE INTO aside (key, reason, detail, payload, at_us) VALUES (?, ?, ?, ?, ?)",
-                [(one.key, one.reason, one.detail, one.payload, one.at_us) for one in aside],
+                [(one.key, one.reason, one.detail, one.payload, one.at_us) for one in dead_letters],
             )
             sqlite.executemany("DELETE FROM aside WHERE key = ?", [(key,) for key in replayed])
         return Appended(accepted, len(events) - accepted)
@@ -110,15 +112,15 @@ class SqliteLog:
             )
             return [Entry(seq, known_us, AcceptedEvent.from_json(payload)) for seq, known_us, payload in rows]
 
-    def take_out(self, keys: Sequence[Key], *, aside: Sequence[str] = (), barred: Sequence[Key] = ()) -> int:
+    def remove(self, keys: Sequence[Key], *, dead_letters: Sequence[str] = (), tombstones: Sequence[Key] = ()) -> int:
         """See `EventLog`; a thousand at a time.
 
         Raises
         ------
-        StorageFailure : somebody is at the log all the time, and its write-ahead file still holds what was taken out
+        StorageFailure : other processes use the log all the time, so its write-ahead file still holds removed events
         """
-        for start in range(0, len(barred), PART):
-            digests = [(digest_of_key(*key),) for key in barred[start : start + PART]]
+        for start in range(0, len(tombstones), PART):
+            digests = [(tombstone_of(*key),) for key in tombstones[start : start + PART]]
             with self._writing() as sqlite:
                 sqlite.executemany("INSERT OR IGNORE INTO barred (key) VALUES (?)", digests)
         gone = 0
@@ -128,13 +130,13 @@ class SqliteLog:
                 sqlite.execute(_COUNT)
                 gone += sqlite.executemany("DELETE FROM events WHERE feed = ? AND id = ?", part).rowcount
         with self._writing() as sqlite:
-            sqlite.executemany("DELETE FROM aside WHERE key = ?", [(key,) for key in aside])
+            sqlite.executemany("DELETE FROM aside WHERE key = ?", [(key,) for key in dead_letters])
         with self._explained():
             (busy, *_) = self._connection().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         if busy:
             raise StorageFailure(
                 "streaming.log_busy",
-                "events were taken out, and the write-ahead file of the log, which others use, still holds them",
+                "events were removed, but the write-ahead file of the log, which other processes use, still holds them",
                 where=f"state/streaming/{self._path.name}",
                 hint="run the command again",
             )
@@ -145,27 +147,29 @@ class SqliteLog:
         with self._explained():
             return _last(self._connection())[0]
 
-    def aside(self, reasons: Sequence[str] = ()) -> list[DeadLetter]:
+    def dead_letters(self, reasons: Sequence[str] = ()) -> list[DeadLetter]:
         """See `EventLog`."""
-        marks = f"WHERE reason IN ({', '.join('?' * len(reasons))})" if reasons else ""
+        where = f"WHERE reason IN ({', '.join('?' * len(reasons))})" if reasons else ""
         with self._explained():
             rows = self._connection().execute(
-                f"SELECT reason, detail, payload, at_us FROM aside {marks} ORDER BY number", list(reasons)
+                f"SELECT reason, detail, payload, at_us FROM aside {where} ORDER BY number", list(reasons)
             )
             return [DeadLetter(*row) for row in rows]
 
-    def place(self) -> WorkerPosition:
+    def position(self) -> WorkerPosition:
         """See `EventLog`."""
         with self._explained():
             row = self._connection().execute("SELECT seq, stamp FROM place").fetchone()
         return WorkerPosition() if row is None else WorkerPosition(*row)
 
-    def move(self, place: WorkerPosition) -> None:
+    def set_position(self, position: WorkerPosition) -> None:
         """See `EventLog`; the lock cannot be lost while the process lives."""
         with self._writing() as sqlite:
-            sqlite.execute("INSERT OR REPLACE INTO place (one, seq, stamp) VALUES (1, ?, ?)", [place.seq, place.stamp])
+            sqlite.execute(
+                "INSERT OR REPLACE INTO place (one, seq, stamp) VALUES (1, ?, ?)", [position.seq, position.digest]
+            )
 
-    def hold(self) -> bool:
+    def acquire_lease(self) -> bool:
         """See `EventLog`."""
         if self._lock is not None:
             return True
@@ -177,7 +181,7 @@ class SqliteLog:
         release_lock(handle)
         return False
 
-    def release(self) -> None:
+    def release_lease(self) -> None:
         """See `EventLog`."""
         if self._lock is not None:
             release_lock(self._lock)
@@ -185,7 +189,7 @@ class SqliteLog:
 
     def close(self) -> None:
         """See `EventLog`; connections of other threads are closed when those end."""
-        self.release()
+        self.release_lease()
         self._local.__dict__.clear()
 
     @contextmanager
@@ -194,13 +198,13 @@ class SqliteLog:
             yield sqlite
 
     def _connection(self) -> sqlite3.Connection:
-        held: ThreadConnection | None = getattr(self._local, "connection", None)
-        if held is None or not held.usable:  # a forked child opens its own
-            held = self._local.connection = ThreadConnection(self._path, mode="rwc", wait_s=BUSY_S)
-            use_wal(held.sqlite, patience_s=BUSY_S)
-            held.sqlite.execute("PRAGMA synchronous = FULL")
-            held.sqlite.execute("PRAGMA secure_delete = ON")  # what is deleted is overwritten
-        return held.sqlite
+        own: ThreadConnection | None = getattr(self._local, "connection", None)
+        if own is None or not own.usable:  # a forked child opens its own
+            own = self._local.connection = ThreadConnection(self._path, mode="rwc", wait_s=BUSY_S)
+            use_wal(own.sqlite, patience_s=BUSY_S)
+            own.sqlite.execute("PRAGMA synchronous = FULL")
+            own.sqlite.execute("PRAGMA secure_delete = ON")  # what is deleted is overwritten
+        return own.sqlite
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
@@ -216,7 +220,7 @@ class SqliteLog:
 
 
 def _last(sqlite: sqlite3.Connection) -> tuple[int, int]:
-    """Return number and known_us of the last entry that there ever was."""
+    """Return number and known_us of the last entry that was ever appended."""
     there = sqlite.execute("SELECT seq, known_us FROM events ORDER BY seq DESC LIMIT 1").fetchone()
     gone = sqlite.execute("SELECT seq, known_us FROM counted").fetchone()
     seq, known_us = max(there or (0, 0), gone or (0, 0))

@@ -9,11 +9,11 @@ from features.streaming.event_log_sqlite import SqliteLog
 
 
 def open_log(workspace: Workspace) -> EventLog:
-    """Open the log; a SQLite one is made where there is none.
+    """Open the log; a SQLite one is created where there is none.
 
     Raises
     ------
-    BadConfiguration : the address of a Redis server cannot be found out
+    BadConfiguration : the secret with the address of the Redis server cannot be read
     StorageFailure, Unreachable : the log cannot be reached
     """
     declared = load_feeds(workspace)[0].event_log
@@ -26,5 +26,5 @@ def open_log(workspace: Workspace) -> EventLog:
 
 
 def has_log(workspace: Workspace) -> bool:
-    """Say whether there is a log to read; a workspace in which nothing ever moved is left without one."""
+    """Return whether there is a log to read; a workspace without streamed events gets none."""
     return load_feeds(workspace)[0].event_log.log == "redis" or (workspace.streaming / "events.db").is_file()

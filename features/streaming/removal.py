@@ -1,7 +1,7 @@
-"""Events taken out of the log and of the settled rows for good: what counts no more, what is old, what is one person's.
+"""Events that are removed from the log and from the compacted rows: delivered ones, old ones, or one customer's.
 
-The log loses them first, then the settled rows. What is to go is found among the settled rows, so a run that was killed
-in between, run again, ends what it began. Whoever settles waits meanwhile; whoever appends does not.
+The log loses them first, then the compacted rows. What is to be removed is found among the compacted rows, so a run
+that was killed in between completes when it is run again. Compaction waits meanwhile; appends do not.
 """
 
 from __future__ import annotations
@@ -24,50 +24,50 @@ from features.identity.customer_directory import Names, names_of
 from features.identity.streamed_event_keys import keys_about, keys_delivered, keys_known, without
 from features.identity.streamed_events import FOLDER, Segment, read_segments, write_segments
 from features.snapshots.build_report import REPORT, read_report
-from features.streaming.compaction import alone, compact, sweep
+from features.streaming.compaction import compact, remove_files, rows_lock
 from features.streaming.event import StreamedEvent, from_us, parse_event, to_us
 from features.streaming.event_log import EventLog, Key
-from features.streaming.generation_stamp import features_stamp, record_removal
+from features.streaming.state_digest import features_digest, record_removal
 
-LOOKS = 600  # a worker that is at a batch, or loads everything anew, is looked for so many times
+ATTEMPTS = 600  # so many times a worker is checked that computes a batch or loads all rows anew
 PAUSE_S = 0.1
 _NAMED = re.compile(r'"(?:customer_id|record)"\s*:\s*("(?:[^"\\]|\\.)*")')
 
 
 @dataclass(frozen=True)
 class Pruned:
-    """How many events went.
+    """How many events and dead letters were removed.
 
     Parameters
     ----------
-    delivered : a feed holds the same
-    old : accepted before the moment that was asked for
-    aside : of those kept aside, told before that moment
+    delivered : events that a feed has delivered, too
+    old : events that were accepted before the requested moment
+    dead_letters : those received before that moment
     """
 
     delivered: int
     old: int
-    aside: int
+    dead_letters: int
 
 
 @dataclass(frozen=True)
 class Erased:
-    """How many events of one customer went: of the log, and of what is kept aside."""
+    """How many events and dead letters of one customer were removed."""
 
     events: int
-    aside: int
+    dead_letters: int
 
 
 @locked("events prune")
 def prune(workspace: Workspace, log: EventLog, *, before: datetime | None = None) -> Pruned:
-    """Take out the events that the last build and the worker have seen, and that a feed delivered or that are old.
+    """Remove the events that the last build and the worker have seen, and that a feed delivered or that are old.
 
-    No feature changes by what a feed delivered: its row counts instead. It is a new event if it is told again, and
-    counts as little. What is old counts no more, unless a feed delivers it; told again, it is a duplicate.
+    A delivered event changes no feature: the feed's row counts instead. Received again, it is a new event, which does
+    not count either. An old event counts no more, unless a feed delivers it; received again, it is a duplicate.
 
     Parameters
     ----------
-    before : what was accepted earlier is old; nothing is if left out
+    before : what was accepted earlier is old; nothing is, if left out
 
     Raises
     ------
@@ -76,20 +76,20 @@ def prune(workspace: Workspace, log: EventLog, *, before: datetime | None = None
     """
     compact(workspace, log)
     seen = read_report(workspace).last_event if (workspace.snapshots / REPORT).is_file() else 0
-    with alone(workspace.streaming):
-        # After a build the worker takes again what that has not seen: so far back the log has to reach.
-        later = log.read(after=min(log.place().seq, seen), limit=1)
+    with rows_lock(workspace.streaming):
+        # After a build the worker repeats the events that the build has not seen: the log has to reach back so far.
+        later = log.read(after=min(log.position().seq, seen), limit=1)
         until = from_us(later[0].known_us - 1) if later else None
         delivered = keys_delivered(workspace, until=until)
-        old, aside = delivered.slice(0, 0), []
+        old, letters = delivered.slice(0, 0), []
         if before is not None:
             last = as_utc(before) - timedelta(microseconds=1)
             old = keys_known(workspace, until=last if until is None else min(last, until))
-            aside = [one.key for one in log.aside() if one.at_us <= to_us(last)]
+            letters = [one.key for one in log.dead_letters() if one.at_us <= to_us(last)]
         listed = _keys(old)
-        gone = log.take_out(listed, aside=aside, barred=listed)
-        counted = Pruned(log.take_out(_keys(without(delivered, old))), gone, len(aside))
-        _cut(workspace, pa.concat_tables([delivered, old]))
+        gone = log.remove(listed, dead_letters=letters, tombstones=listed)
+        counted = Pruned(log.remove(_keys(without(delivered, old))), gone, len(letters))
+        _remove_rows(workspace, pa.concat_tables([delivered, old]))
         if before is not None:
             record_removal(workspace)
     return counted
@@ -97,34 +97,34 @@ def prune(workspace: Workspace, log: EventLog, *, before: datetime | None = None
 
 @locked("features forget")
 def erase(workspace: Workspace, log: EventLog, customer: str) -> Erased:
-    """Take out exactly one customer's events, by whatever id or record they name them; told again, they are duplicates.
+    """Remove exactly one customer's events, by whatever id or record they name them; later copies are duplicates.
 
-    An id that leads to another customer today has no events of its own.
+    A past id that leads to another customer today has no events of its own.
 
     Raises
     ------
     BadData : there are no customers
     StorageFailure, Unreachable : the log or a segment cannot be used; run again, it goes on
     """
-    if not log.last() and not log.aside():  # nobody needs to be known for that
+    if not log.last() and not log.dead_letters():  # there may be no customers yet
         return Erased(0, 0)
     compact(workspace, log)
-    with alone(workspace.streaming):
+    with rows_lock(workspace.streaming):
         names = names_of(workspace, customer)
         keys = keys_about(workspace, names.ids)
-        aside = [one for one in log.aside() if _names(one.payload, names)]
-        told = [event for one in aside if isinstance(event := parse_event(one.payload), StreamedEvent)]
+        letters = [one for one in log.dead_letters() if _names(one.payload, names)]
+        events = [event for one in letters if isinstance(event := parse_event(one.payload), StreamedEvent)]
         listed = _keys(keys)
-        barred = [*listed, *((event.feed, event.id) for event in told)]  # a worker may be about to take those in
-        gone = log.take_out(listed, aside=[one.key for one in aside], barred=barred)
-        _cut(workspace, keys)
+        tombstones = [*listed, *((event.feed, event.id) for event in events)]  # a worker may be about to accept those
+        gone = log.remove(listed, dead_letters=[one.key for one in letters], tombstones=tombstones)
+        _remove_rows(workspace, keys)
         record_removal(workspace)
-    return Erased(gone, len(aside))
+    return Erased(gone, len(letters))
 
 
 @contextmanager
-def worker_aware(workspace: Workspace, log: EventLog, *, pause: Callable[[float], None]) -> Iterator[None]:
-    """Wait until no worker computes with rows from before the last cut; until the end none begins to.
+def without_stale_worker(workspace: Workspace, log: EventLog, *, pause: Callable[[float], None]) -> Iterator[None]:
+    """Wait until no worker computes with rows from before the last removal; none begins to until the end.
 
     Parameters
     ----------
@@ -132,55 +132,55 @@ def worker_aware(workspace: Workspace, log: EventLog, *, pause: Callable[[float]
 
     Raises
     ------
-    Unreachable : one still does after a minute
+    Unreachable : a worker still does after a minute
     """
-    for _ in range(LOOKS):
-        held = log.hold()
-        if held or log.place().stamp == features_stamp(workspace):
+    for _ in range(ATTEMPTS):
+        leased = log.acquire_lease()
+        if leased or log.position().digest == features_digest(workspace):
             break
         pause(PAUSE_S)
     else:
         raise Unreachable(
             "streaming.worker_unaware",
-            "a worker is at a batch and does not end it",
+            "a worker still computes with events from before the removal",
             where="state/streaming",
             hint="stop it, or wait for it, and run the command again",
         )
     try:
         yield
     finally:
-        if held:
-            log.release()
+        if leased:
+            log.release_lease()
 
 
-def _cut(workspace: Workspace, keys: pa.Table) -> None:
-    """Let the settled rows be those without these keys, and remove every file that held them."""
-    folder, settled = workspace.streaming / FOLDER, read_segments(workspace.streaming)
+def _remove_rows(workspace: Workspace, keys: pa.Table) -> None:
+    """Remove the compacted rows with these keys, and every file that held them."""
+    folder, segments = workspace.streaming / FOLDER, read_segments(workspace.streaming)
     files: list[Segment] = []
-    for segment in settled.files if keys.num_rows else ():
+    for segment in segments.files if keys.num_rows else ():
         rows = read_parquet(folder / segment.file)
-        kept = without(rows, keys)
-        if kept.num_rows == rows.num_rows:
+        left = without(rows, keys)
+        if left.num_rows == rows.num_rows:
             files.append(segment)
-        elif kept.num_rows:  # under a name of its own, as somebody may be reading the other
-            name = f"{segment.first:012d}-{segment.last:012d}-{settled.stamp[:8]}-{kept.num_rows}.parquet"
-            write_parquet(kept.combine_chunks(), folder / name)
+        elif left.num_rows:  # under a name of its own, as a reader may have the other file open
+            name = f"{segment.first:012d}-{segment.last:012d}-{segments.stamp[:8]}-{left.num_rows}.parquet"
+            write_parquet(left.combine_chunks(), folder / name)
             files.append(replace(segment, file=name))
     if keys.num_rows:
-        settled = replace(settled, files=tuple(files))
-        write_segments(workspace.streaming, settled)
-    sweep(folder, keep=[settled])
-    for left in folder.glob(".*.part"):  # of somebody who was killed
-        left.unlink()
+        segments = replace(segments, files=tuple(files))
+        write_segments(workspace.streaming, segments)
+    remove_files(folder, but=[segments])
+    for part in folder.glob(".*.part"):  # of a process that was killed
+        part.unlink()
 
 
 def _keys(keys: pa.Table) -> list[Key]:
     return list(zip(keys["feed"].to_pylist(), keys["record_id"].to_pylist(), strict=True))
 
 
-def _names(told: str, names: Names) -> bool:
-    """Say whether something names a customer, even if it is no event, or no JSON."""
-    for quoted in _NAMED.findall(told):
+def _names(payload: str, names: Names) -> bool:
+    """Return whether a payload names a customer, even if it is no event, or no JSON."""
+    for quoted in _NAMED.findall(payload):
         try:
             name = json.loads(quoted)
         except ValueError:

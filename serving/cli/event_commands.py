@@ -64,7 +64,7 @@ def append(
     finally:
         intake.log.close()
     _report(terminal, done)
-    terminal.next_step("nextbest events dead-letters list" if done.aside else "nextbest events follow")
+    terminal.next_step("nextbest events dead-letters list" if done.dead_letters else "nextbest events follow")
 
 
 @app.command()
@@ -116,7 +116,7 @@ def dead_letters(
             _report(terminal, done)
             terminal.next_step("nextbest events follow")
             return
-        counted = Counter((one.reason, one.detail) for one in intake.log.aside())
+        counted = Counter((one.reason, one.detail) for one in intake.log.dead_letters())
     finally:
         intake.log.close()
     groups: list[dict[str, Any]] = [
@@ -156,7 +156,7 @@ def prune(
     terminal.answer(asdict(done))
     terminal.say(f"{done.delivered} events are gone that a feed holds; they counted no more")
     if before is not None:
-        terminal.say(f"{done.old} are gone that were older, and {done.aside} dead letters: they count no more")
+        terminal.say(f"{done.old} are gone that were older, and {done.dead_letters} dead letters: they count no more")
     terminal.next_step("nextbest features" if done.old else "nextbest events follow")
 
 
@@ -192,7 +192,9 @@ def _lines(source: Path | None) -> Iterator[bytes]:
 
 
 def _report(terminal: Terminal, done: Receipt) -> None:
-    terminal.answer({"accepted": done.accepted, "duplicates": done.duplicates, "aside": dict(done.aside)})
-    terminal.say(f"{done.accepted} accepted, {done.duplicates} known already, {sum(done.aside.values())} dead letters")
-    for reason, events in done.aside.items():
+    terminal.answer({"accepted": done.accepted, "duplicates": done.duplicates, "aside": dict(done.dead_letters)})
+    terminal.say(
+        f"{done.accepted} accepted, {done.duplicates} known already, {sum(done.dead_letters.values())} dead letters"
+    )
+    for reason, events in done.dead_letters.items():
         terminal.say(f"  {events}: {reason}")

@@ -14,7 +14,7 @@ from features.base.workspace_lock import workspace_lock
 from features.store import feature_read_log
 from features.store.online_reader import open_reader
 from features.streaming.open_event_log import has_log, open_log
-from features.streaming.removal import erase, worker_aware
+from features.streaming.removal import erase, without_stale_worker
 from serving.cli.options import AsJson, Folder, workspace_of
 from serving.cli.terminal import Terminal
 
@@ -55,8 +55,8 @@ def _with_events(place: Workspace, customer: str) -> tuple[int, int, bool]:
     log = open_log(place)
     try:
         erased = erase(place, log, customer)
-        with worker_aware(place, log, pause=time.sleep):
-            return erased.events, erased.aside, _online(place, customer)
+        with without_stale_worker(place, log, pause=time.sleep):
+            return erased.events, erased.dead_letters, _online(place, customer)
     finally:
         log.close()
 

@@ -286,7 +286,7 @@ def main(arguments: list[str]) -> int:
         source.tell(1)
         with worker(workspace):
             records = open_records(workspace.root)
-            while intake.log.place().seq < source.events:  # until it has loaded
+            while intake.log.position().seq < source.events:  # until it has loaded
                 time.sleep(0.1)
             records.close()
             taken = latencies(workspace, source, seconds=seconds)

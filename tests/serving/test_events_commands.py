@@ -81,7 +81,7 @@ def test_a_replay_takes_what_can_be_used_by_now(workspace: Workspace, call: Call
     log = log_of(workspace)
     assert call("append", "--from", str(_written(workspace, told(1, "nobody"))))[1]["aside"] == {"unknown_customer": 1}
     assert call("dead-letters", "replay")[1] == {"accepted": 0, "duplicates": 0, "aside": {"unknown_customer": 1}}
-    assert len(log.aside()) == 1
+    assert len(log.dead_letters()) == 1
     log.close()
 
 

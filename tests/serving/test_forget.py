@@ -108,8 +108,8 @@ def test_while_a_worker_is_busy_with_rows_of_before_it_is_69_and_the_events_are_
     shutil.copy(REPOSITORY / "features" / "feature_store.yaml", tmp_path / "features")
     accept(workspace, [told(1, "A1")])
     log = log_of(workspace)
-    assert log.hold()
-    monkeypatch.setattr(removal, "LOOKS", 1)
+    assert log.acquire_lease()
+    monkeypatch.setattr(removal, "ATTEMPTS", 1)
     assert _run(["features", "forget", customer(workspace, "A1"), "--workspace", str(tmp_path), "--json"]) == 69
     assert json.loads(capsys.readouterr().out)["error"]["code"] == "streaming.worker_unaware"
     assert log.read(after=0, limit=9) == []

@@ -92,37 +92,37 @@ def test_each_kind_of_what_cannot_be_used_is_kept_aside_and_counted(workspace: W
     ]
     receipt = accept(workspace, events)
     assert (receipt.accepted, receipt.duplicates) == (1, 0)
-    assert receipt.aside == {"feed": 1, "future": 1, "malformed": 1, "unknown_customer": 1, "unknown_record": 1}
-    assert [aside.payload for aside in log_of(workspace).aside()] == events[1:]
+    assert receipt.dead_letters == {"feed": 1, "future": 1, "malformed": 1, "unknown_customer": 1, "unknown_record": 1}
+    assert [aside.payload for aside in log_of(workspace).dead_letters()] == events[1:]
 
 
 def test_the_same_file_sent_twice_changes_nothing(workspace: Workspace) -> None:
     events = [told(1, "A1"), told(2, "nobody"), "not json"]
     accept(workspace, events)
     receipt = accept(workspace, events, at=NOW + SECOND)
-    assert (receipt.accepted, receipt.duplicates, sum(receipt.aside.values())) == (0, 1, 2)
+    assert (receipt.accepted, receipt.duplicates, sum(receipt.dead_letters.values())) == (0, 1, 2)
     log = log_of(workspace)
-    assert (log.last(), len(log.aside())) == (1, 2)
+    assert (log.last(), len(log.dead_letters())) == (1, 2)
 
 
 def test_an_event_from_the_future_is_taken_once_its_time_has_come(workspace: Workspace) -> None:
     accept(workspace, [told(1, "A1", at=NOW + SECOND)])
     intake = Intake(workspace, log_of(workspace))
-    assert intake.replay(at=NOW).aside == {"future": 1}
+    assert intake.replay(at=NOW).dead_letters == {"future": 1}
     assert intake.replay(at=NOW + SECOND).accepted == 1
-    assert intake.log.aside() == []
+    assert intake.log.dead_letters() == []
 
 
 def test_an_event_of_somebody_new_is_taken_once_they_are_known(tmp_path: Path) -> None:
     workspace = world(tmp_path, build=False)
     log = log_of(workspace)
     intake = Intake(workspace, log)
-    assert intake.accept([told(1, "A1", record="crm:E1")], at=NOW).aside == {"unknown_record": 1}
+    assert intake.accept([told(1, "A1", record="crm:E1")], at=NOW).dead_letters == {"unknown_record": 1}
     rows = (tmp_path / "crm.csv").read_text(encoding="utf-8")
     (tmp_path / "crm.csv").write_text(rows + "E1,2026-01-01,e1@x.org,Town E1\n", encoding="utf-8")
     unified(workspace)
     assert intake.replay(at=NOW + SECOND).accepted == 1
-    assert log.aside() == []
+    assert log.dead_letters() == []
     assert log.read(after=0, limit=9)[0].event.customer_id == customer(workspace, "E1")
 
 
@@ -141,7 +141,7 @@ def test_feeds_whose_rows_could_not_be_told_to_be_the_same_take_no_events(tmp_pa
     feeds = FEEDS.replace("kind: events, key: no,", "kind: events, key: [no, who],")
     workspace = world(tmp_path, feeds=feeds, build=False)
     receipt = accept(workspace, [told(1, "A1", feed="till"), told(2, "A1", feed="app")])
-    assert (receipt.accepted, receipt.aside) == (1, {"feed": 1})
+    assert (receipt.accepted, receipt.dead_letters) == (1, {"feed": 1})
 
 
 def test_before_there_are_customers_nothing_is_taken(tmp_path: Path) -> None:

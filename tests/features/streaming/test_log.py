@@ -71,17 +71,17 @@ def test_what_is_kept_aside_lies_there_once_until_it_is_replayed(log: EventLog) 
     first, second = DeadLetter("future", "", '{"id": 1}', AT), DeadLetter("malformed", "id: missing", "{}", AT)
     log.append([], [first, second], at_us=AT)
     log.append([], [first], at_us=AT + 1)
-    assert log.aside() == [first, second]
-    assert log.aside(["malformed"]) == [second]
+    assert log.dead_letters() == [first, second]
+    assert log.dead_letters(["malformed"]) == [second]
     log.append([event(1)], at_us=AT + 2, replayed=[first.key])
-    assert log.aside() == [second]
+    assert log.dead_letters() == [second]
     assert ids(log) == ["e1"]
 
 
 def test_what_was_taken_out_leaves_a_gap_and_no_number_is_given_twice(log: EventLog) -> None:
     log.append([event(number) for number in range(4)], at_us=AT)
-    assert log.take_out([("app", "e1"), ("app", "e3"), ("web", "e0"), ("app", "never told")]) == 2
-    assert log.take_out([("app", "e1")]) == 0
+    assert log.remove([("app", "e1"), ("app", "e3"), ("web", "e0"), ("app", "never told")]) == 2
+    assert log.remove([("app", "e1")]) == 0
     assert ids(log) == ["e0", "e2"]
     assert log.last() == 4
     log.append([event(9)], at_us=AT)
@@ -91,7 +91,7 @@ def test_what_was_taken_out_leaves_a_gap_and_no_number_is_given_twice(log: Event
 
 def test_an_emptied_log_counts_on(log: EventLog) -> None:
     log.append([event(1), event(2)], at_us=AT)
-    assert log.take_out([("app", "e2")]) == log.take_out([("app", "e1")]) == 1
+    assert log.remove([("app", "e2")]) == log.remove([("app", "e1")]) == 1
     assert (log.last(), log.read(after=0, limit=9)) == (2, [])
     log.append([event(3)], at_us=AT)
     assert [(entry.seq, entry.known_us) for entry in log.read(after=0, limit=9)] == [(3, AT + 2)]
@@ -99,8 +99,8 @@ def test_an_emptied_log_counts_on(log: EventLog) -> None:
 
 def test_what_was_taken_out_is_new_when_it_is_told_again_unless_it_is_barred(log: EventLog) -> None:
     log.append([event(1), event(2)], at_us=AT)
-    log.take_out([("app", "e1")])
-    log.take_out([("app", "e2")], barred=[("app", "e2"), ("app", "e3")])
+    log.remove([("app", "e1")])
+    log.remove([("app", "e2")], tombstones=[("app", "e2"), ("app", "e3")])
     again = log.append([event(1), event(2), event(3), event(2, feed="web")], at_us=AT + 9)
     assert (again.accepted, again.duplicates) == (2, 2)
     assert [(e.event.feed, e.event.id) for e in log.read(after=0, limit=9)] == [("app", "e1"), ("web", "e2")]
@@ -108,7 +108,7 @@ def test_what_was_taken_out_is_new_when_it_is_told_again_unless_it_is_barred(log
 
 def test_an_entry_that_is_barred_only_stays(log: EventLog) -> None:
     log.append([event(1)], at_us=AT)
-    assert log.take_out([], barred=[("app", "e1")]) == 0
+    assert log.remove([], tombstones=[("app", "e1")]) == 0
     assert ids(log) == ["e1"]
 
 
@@ -116,9 +116,9 @@ def test_more_than_a_thousand_are_taken_out_and_what_is_aside_with_them(log: Eve
     aside = [DeadLetter("malformed", "", f"{{{number}", AT) for number in range(3)]
     log.append([event(number) for number in range(2500)], aside, at_us=AT)
     keys = [("app", f"e{number}") for number in range(2400)]
-    assert log.take_out(keys, aside=[aside[0].key, aside[2].key], barred=keys) == 2400
+    assert log.remove(keys, dead_letters=[aside[0].key, aside[2].key], tombstones=keys) == 2400
     assert ids(log) == [f"e{number}" for number in range(2400, 2500)]
-    assert log.aside() == [aside[1]]
+    assert log.dead_letters() == [aside[1]]
     assert log.append([event(number) for number in range(2500)], at_us=AT).accepted == 0
 
 
@@ -129,7 +129,7 @@ def test_nothing_of_what_was_taken_out_stays_in_the_files(tmp_path: Path) -> Non
     kept = DeadLetter("future", "", "a replayed secret", AT)
     log.append([], [DeadLetter("malformed", "", "an unsaid secret", AT), kept], at_us=AT)
     log.append([event(999)], at_us=AT, replayed=[kept.key])
-    log.take_out([("app", f"e{number}") for number in range(300)], aside=[one.key for one in log.aside()])
+    log.remove([("app", f"e{number}") for number in range(300)], dead_letters=[one.key for one in log.dead_letters()])
     found = b"".join(path.read_bytes() for path in tmp_path.iterdir())
     assert b"e999" in found
     assert b"secret" not in found
@@ -147,31 +147,31 @@ def test_a_log_that_is_read_all_the_time_is_told_to_be_and_can_be_taken_out_of_a
     reader.execute("BEGIN")
     reader.execute("SELECT count(*) FROM events").fetchone()
     with pytest.raises(StorageFailure) as caught:
-        log.take_out([("app", "e1")])
+        log.remove([("app", "e1")])
     assert caught.value.first.code == "streaming.log_busy"
     reader.close()
-    assert log.take_out([("app", "e1")]) == 0
+    assert log.remove([("app", "e1")]) == 0
     assert (tmp_path / "events.db-wal").stat().st_size == 0
     log.close()
 
 
 def test_the_place_of_the_worker_outlives_it(opened: OpenLog) -> None:
     log = opened()
-    assert log.place() == WorkerPosition(0, "")
-    assert log.hold()
-    log.move(WorkerPosition(7, "a build"))
-    log.release()
-    assert opened().place() == WorkerPosition(7, "a build")
+    assert log.position() == WorkerPosition(0, "")
+    assert log.acquire_lease()
+    log.set_position(WorkerPosition(7, "a build"))
+    log.release_lease()
+    assert opened().position() == WorkerPosition(7, "a build")
 
 
 def test_one_worker_at_a_time(opened: OpenLog) -> None:
     one, other = opened(), opened()
-    assert one.hold()
-    assert one.hold()
-    assert not other.hold()
-    one.release()
-    assert other.hold()
-    assert not one.hold()
+    assert one.acquire_lease()
+    assert one.acquire_lease()
+    assert not other.acquire_lease()
+    one.release_lease()
+    assert other.acquire_lease()
+    assert not one.acquire_lease()
 
 
 def test_many_writers_lose_and_double_nothing(opened: OpenLog) -> None:
@@ -196,12 +196,12 @@ def test_many_writers_lose_and_double_nothing(opened: OpenLog) -> None:
 def test_a_worker_whose_lease_ran_out_moves_nothing(redis_socket: str) -> None:
     client = redis.Redis(unix_socket_path=redis_socket)
     one, other = RedisLog(client, name="lease"), RedisLog(client, name="lease")
-    assert one.hold()
+    assert one.acquire_lease()
     client.delete("{lease:streaming}:lease")  # as when a machine slept longer than the lease lasts
-    assert other.hold()
+    assert other.acquire_lease()
     with pytest.raises(LeaseLost):
-        one.move(WorkerPosition(9, "old"))
-    assert other.place() == WorkerPosition(0, "")
+        one.set_position(WorkerPosition(9, "old"))
+    assert other.position() == WorkerPosition(0, "")
     client.flushall()
     client.close()
 

@@ -21,11 +21,11 @@ from features.streaming import removal
 from features.streaming.compaction import compact
 from features.streaming.event import from_us
 from features.streaming.event_log import EventLog, WorkerPosition
-from features.streaming.generation_stamp import features_stamp
-from features.streaming.removal import Erased, Pruned, erase, prune, worker_aware
+from features.streaming.removal import Erased, Pruned, erase, prune, without_stale_worker
+from features.streaming.state_digest import features_digest
 from features.streaming.worker import Worker
 from tests.features.streaming.conftest import OpenLog
-from tests.features.streaming.test_settle import rows
+from tests.features.streaming.test_compaction import rows
 from tests.features.streaming.test_worker import Killed, caught_up, emptied, without_company
 from tests.features.streaming.world import (
     FEEDS,
@@ -66,7 +66,7 @@ def seen(workspace: Workspace, log: EventLog, *, at: datetime = NOW) -> None:
         workspace.snapshots / REPORT, as_json(replace(report, digest=digest_of([report.digest, report.last_event])))
     )
     caught_up(workspace, at=at, log=log)
-    log.release()
+    log.release_lease()
 
 
 def ids(log: EventLog) -> list[str]:
@@ -77,7 +77,7 @@ def test_what_a_feed_holds_goes_and_no_feature_changes(workspace: Workspace, log
     accept(workspace, [told(1, "A1"), told(2, "A1", **OF_THE_TILL), told(3, "B1")], log=log)
     seen(workspace, log)
     before = offline(workspace, NOW + DAY), rows(workspace)
-    assert prune(workspace, log) == Pruned(delivered=1, old=0, aside=0)
+    assert prune(workspace, log) == Pruned(delivered=1, old=0, dead_letters=0)
     assert ids(log) == ["e1", "e3"]
     assert (offline(workspace, NOW + DAY), rows(workspace)) == before
     assert read_segments(workspace.streaming).through == 3
@@ -91,7 +91,7 @@ def test_what_was_pruned_counts_once_when_it_is_told_again(workspace: Workspace,
     prune(workspace, log)
     accept(workspace, [told(2, "A1", **OF_THE_TILL)] * 2, at=NOW + SECOND, log=log)
     found = caught_up(workspace, at=NOW + SECOND, log=log)[customer(workspace, "A1")]
-    log.release()
+    log.release_lease()
     assert found["purchases"][1] == 30.0
     compact(workspace, log)
     assert offline(workspace, NOW + DAY) == before
@@ -100,11 +100,11 @@ def test_what_was_pruned_counts_once_when_it_is_told_again(workspace: Workspace,
 def test_what_the_worker_or_the_last_build_has_not_seen_stays(workspace: Workspace, log: EventLog) -> None:
     accept(workspace, [told(2, "A1", **OF_THE_TILL)], log=log)
     caught_up(workspace, log=log)
-    log.release()
+    log.release_lease()
     assert prune(workspace, log, before=NOW + DAY) == Pruned(0, 0, 0), "the last build has seen no streamed event"
     seen(workspace, log)
-    log.hold()
-    log.move(WorkerPosition(0, ""))
+    log.acquire_lease()
+    log.set_position(WorkerPosition(0, ""))
     assert prune(workspace, log, before=NOW + DAY) == Pruned(0, 0, 0), "the worker has not"
     assert ids(log) == ["2"]
 
@@ -115,18 +115,18 @@ def test_what_is_old_goes_only_if_that_is_asked_for_and_does_not_come_back(works
     accept(workspace, old, log=log)
     accept(workspace, [told(4, "A1"), told(5, "nobody")], at=NOW + DAY, log=log)
     seen(workspace, log, at=NOW + DAY)
-    assert prune(workspace, log, before=NOW + DAY) == Pruned(delivered=0, old=2, aside=2)
+    assert prune(workspace, log, before=NOW + DAY) == Pruned(delivered=0, old=2, dead_letters=2)
     assert [row[1] for row in rows(workspace)] == ids(log) == ["e4"]
-    assert len(log.aside()) == 1
+    assert len(log.dead_letters()) == 1
     assert accept(workspace, old[:2], at=NOW + DAY, log=log).duplicates == 2
     assert offline(workspace, NOW + DAY)[ann]["purchases"][1] == 30.0 + 7.5
     accept(workspace, [told(6, "A1")], at=NOW + DAY + SECOND, log=log)
     found = caught_up(workspace, at=NOW + DAY + SECOND, log=log)[ann]
-    log.release()
+    log.release_lease()
     assert found["purchases"][1] == 30.0 + 2 * 7.5
 
 
-@pytest.mark.parametrize("moment", ["before the settled rows", "before the list of files", "before the end"])
+@pytest.mark.parametrize("moment", ["before the compacted rows", "before the list of files", "before the end"])
 def test_killed_anywhere_it_is_run_again(
     workspace: Workspace, log: EventLog, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
@@ -137,7 +137,9 @@ def test_killed_anywhere_it_is_run_again(
     accept(workspace, [told(1, "A1"), told(2, "A1", **OF_THE_TILL), told(3, "B1"), told(4, "D1")], log=log)
     seen(workspace, log)
     before = offline(workspace, NOW + DAY)
-    point = {"before the settled rows": "_cut", "before the list of files": "write_segments"}.get(moment, "sweep")
+    point = {"before the compacted rows": "_remove_rows", "before the list of files": "write_segments"}.get(
+        moment, "remove_files"
+    )
     for run in (lambda: prune(workspace, log), lambda: erase(workspace, log, ann)):
         with monkeypatch.context() as patched:
             patched.setattr(removal, point, die)
@@ -168,11 +170,11 @@ def test_exactly_one_customer_is_erased(workspace: Workspace, log: EventLog) -> 
     ]
     accept(workspace, [told(1, "A1"), told(2, ann), told(3, "B1", text=ann), told(4, bob), *aside], log=log)
     seen(workspace, log)
-    accept(workspace, [told(5, "A1"), told(6, "B1")], at=NOW + SECOND, log=log)  # not settled yet
+    accept(workspace, [told(5, "A1"), told(6, "B1")], at=NOW + SECOND, log=log)  # not compacted yet
     before = without_company(offline(workspace, NOW + DAY))
-    assert erase(workspace, log, ann) == Erased(events=3, aside=4)
+    assert erase(workspace, log, ann) == Erased(events=3, dead_letters=4)
     assert ids(log) == ["e3", "e4", "e6"]
-    assert [one.payload for one in log.aside()] == aside[4:]
+    assert [one.payload for one in log.dead_letters()] == aside[4:]
     assert [row[1] for row in rows(workspace)] == ["e3", "e4", "e6"]
     after = without_company(offline(workspace, NOW + DAY))
     assert after[ann]["purchases"][1] == 30.0, "what the feeds hold"
@@ -188,7 +190,7 @@ def test_what_was_kept_aside_does_not_come_back_through_a_worker_that_held_it(
     workspace: Workspace, log: EventLog
 ) -> None:
     accept(workspace, [told(1, "A1", NOW + DAY), told(2, "B1", NOW + DAY)], log=log)
-    held = log.aside()
+    held = log.dead_letters()
     assert erase(workspace, log, customer(workspace, "A1")) == Erased(0, 1)
     later = NOW + 2 * DAY
     assert accept(workspace, [one.payload for one in held], at=later, log=log).accepted == 1
@@ -208,7 +210,7 @@ def test_nothing_of_the_erased_stays_in_any_file(workspace: Workspace) -> None:
     compact(workspace, log)
     left = workspace.streaming / "events" / ".0-1.parquet.1.part"
     left.write_bytes(b"secret")
-    log.take_out([], barred=[])
+    log.remove([], tombstones=[])
     erase(workspace, log, ann)
     found = [path for path in workspace.streaming.rglob("*") if path.is_file()]
     assert left not in found
@@ -220,7 +222,7 @@ def test_a_worker_at_work_forgets_what_it_held_of_the_erased(workspace: Workspac
     ann = customer(workspace, "A1")
     records = records_of(workspace)
     worker = Worker(workspace, log, records, clock=lambda: NOW)
-    assert log.hold()
+    assert log.acquire_lease()
     accept(workspace, [told(1, "A1"), told(2, "B1")], log=log)
     assert worker.step() == 2
     assert erase(workspace, log, ann) == Erased(1, 0)
@@ -232,12 +234,12 @@ def test_a_worker_at_work_forgets_what_it_held_of_the_erased(workspace: Workspac
     found = {one: {view: block.values for view, block in record.items()} for one, record in records.scan()}
     assert found[ann]["purchases"][1] == 30.0 + 7.5
     (last,) = log.read(after=2, limit=9)
-    assert found[ann] == without_company(offline_settled(workspace, log, from_us(last.known_us)))[ann]
+    assert found[ann] == without_company(offline_compacted(workspace, log, from_us(last.known_us)))[ann]
     worker.end()
     records.close()
 
 
-def offline_settled(workspace: Workspace, log: EventLog, as_of: datetime) -> dict[str, dict[str, Any]]:
+def offline_compacted(workspace: Workspace, log: EventLog, as_of: datetime) -> dict[str, dict[str, Any]]:
     compact(workspace, log)
     return offline(workspace, as_of)
 
@@ -246,15 +248,15 @@ def test_a_worker_that_takes_over_passes_what_was_taken_out(workspace: Workspace
     records = records_of(workspace)
     one = Worker(workspace, log, records, clock=lambda: NOW)
     other = Worker(workspace, log, records, clock=lambda: NOW)
-    assert log.hold()
+    assert log.acquire_lease()
     for number, worker in enumerate([one, other]):
         accept(workspace, [told(number, "A1"), told(9, "A1", **OF_THE_TILL)], at=NOW + number * SECOND, log=log)
         assert worker.step() > 0
-    log.take_out([("app", "e1"), ("till", "2")])
+    log.remove([("app", "e1"), ("till", "2")])
     assert one.step() == 0
     accept(workspace, [told(3, "A1")], at=NOW + 3 * SECOND, log=log)
     assert one.step() == 1
-    assert log.place().seq == 4
+    assert log.position().seq == 4
     for worker in (one, other):
         worker.end()
     records.close()
@@ -262,24 +264,24 @@ def test_a_worker_that_takes_over_passes_what_was_taken_out(workspace: Workspace
 
 def test_the_online_store_is_emptied_once_no_worker_holds_old_rows(workspace: Workspace, opened: OpenLog) -> None:
     log, other = opened(), opened()
-    assert other.hold()
+    assert other.acquire_lease()
     waits: list[float] = []
 
     def pause(seconds: float) -> None:
         waits.append(seconds)
         if len(waits) == 3:
-            other.move(WorkerPosition(0, features_stamp(workspace)))  # it has loaded everything anew
+            other.set_position(WorkerPosition(0, features_digest(workspace)))  # it has loaded everything anew
 
-    with worker_aware(workspace, log, pause=pause):
+    with without_stale_worker(workspace, log, pause=pause):
         assert len(waits) == 3
-    other.move(WorkerPosition(0, "of before"))
-    with pytest.raises(Unreachable) as caught, worker_aware(workspace, log, pause=lambda _: None):
+    other.set_position(WorkerPosition(0, "of before"))
+    with pytest.raises(Unreachable) as caught, without_stale_worker(workspace, log, pause=lambda _: None):
         raise AssertionError("it did not wait")
     assert caught.value.exit_code == 69
-    other.release()
-    with worker_aware(workspace, log, pause=pause):
-        assert not other.hold(), "no worker begins meanwhile"
-    assert other.hold()
+    other.release_lease()
+    with without_stale_worker(workspace, log, pause=pause):
+        assert not other.acquire_lease(), "no worker begins meanwhile"
+    assert other.acquire_lease()
 
 
 def test_writers_at_work_lose_nothing_while_the_log_is_pruned(workspace: Workspace, opened: OpenLog) -> None:
@@ -368,7 +370,7 @@ def test_who_is_gone_from_the_feeds_is_erased_by_the_id_they_had(tmp_path: Path)
     crm.write_text("\n".join(kept), encoding="utf-8")
     unified(workspace)
     accept(workspace, [told(5, "A1"), told(6, ann), told(7, "nobody")], at=NOW + SECOND, log=log)
-    assert len(log.aside()) == 4
-    assert erase(workspace, log, ann) == Erased(events=2, aside=3)
-    assert (ids(log), len(log.aside())) == (["e3"], 1)
+    assert len(log.dead_letters()) == 4
+    assert erase(workspace, log, ann) == Erased(events=2, dead_letters=3)
+    assert (ids(log), len(log.dead_letters())) == (["e3"], 1)
     log.close()

@@ -1,4 +1,4 @@
-"""Events told, settled, seen, pruned and erased in any order: each counts once, but the erased, and none is lost."""
+"""Events received, compacted, seen, pruned and erased in any order: each counts once, but the erased, and none is lost."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ STEPS = st.one_of(
         min_size=1,
         max_size=5,
     ),
-    st.sampled_from(["settle", "see", "prune", "prune", "erase"]),
+    st.sampled_from(["compact", "see", "prune", "prune", "erase"]),
 )
 
 
@@ -47,7 +47,7 @@ def test_whatever_happens_in_whatever_order_every_event_counts_once_but_the_eras
     write_json(workspace.snapshots / REPORT, as_json(replace(report, last_event=0)))
     theirs: dict[tuple[str, str], str] = {}  # whose an event is: of those who told it first
     barred: set[tuple[str, str]] = set()
-    for number, step in enumerate([*steps, "settle"]):
+    for number, step in enumerate([*steps, "compact"]):
         if not isinstance(step, str):
             at = NOW + number * SECOND
             accept(workspace, [told(n, who, feed=feed, id=str(n)) for feed, n, who in step], at=at, log=log)
@@ -57,8 +57,8 @@ def test_whatever_happens_in_whatever_order_every_event_counts_once_but_the_eras
         elif step == "see":
             seq = compact(workspace, log)
             write_json(workspace.snapshots / REPORT, as_json(replace(report, last_event=seq)))
-            log.move(WorkerPosition(seq, ""))
-        elif step == "settle":
+            log.set_position(WorkerPosition(seq, ""))
+        elif step == "compact":
             compact(workspace, log)
         elif step == "prune":
             prune(workspace, log)

@@ -160,9 +160,9 @@ def test_a_worker_that_ends_anywhere_in_a_batch_has_no_effect_twice(
         if moment == "before writing":
             patched.setattr(records, "write", die)
         elif moment == "before moving on":
-            patched.setattr(log, "move", lambda place: die() if place.seq else None)
+            patched.setattr(log, "set_position", lambda position: die() if position.seq else None)
         else:
-            patched.setattr(working, "compact", lambda *_: die() if log.place().seq else 0)
+            patched.setattr(working, "compact", lambda *_: die() if log.position().seq else 0)
         with pytest.raises(Killed):
             follow(workspace, log, records, clock=lambda: NOW, pause=lambda _: None, until_empty=True)
     log.close()
@@ -173,7 +173,7 @@ def test_a_worker_that_ends_anywhere_in_a_batch_has_no_effect_twice(
     expected = without_company(offline(workspace, from_us(third.known_us)))
     assert found[first.event.customer_id] == expected[first.event.customer_id]
     assert found[second.event.customer_id]["purchases"][:3] == (7.5, 7.5, 7.5)
-    assert log_of(workspace).place().seq == 3
+    assert log_of(workspace).position().seq == 3
 
 
 def test_events_that_a_build_has_not_seen_are_taken_again_after_it(tmp_path: Path) -> None:
@@ -184,7 +184,7 @@ def test_events_that_a_build_has_not_seen_are_taken_again_after_it(tmp_path: Pat
     report = built(workspace)  # has seen the first event, and not the second
     accept(workspace, [told(2, "A1")], at=NOW + SECOND)
     log, records = log_of(workspace), records_of(workspace)
-    log.move(WorkerPosition(2, log.place().stamp))  # as if it had been taken before the build ended
+    log.set_position(WorkerPosition(2, log.position().digest))  # as if it had been taken before the build ended
     log.close()
     found = caught_up(workspace, at=NOW + SECOND)
     assert report.last_event == 1
@@ -200,7 +200,7 @@ def test_after_a_new_build_of_other_views_the_worker_goes_on_with_those(tmp_path
     accept(workspace, [told(1, "A1")])
     log, records = log_of(workspace), records_of(workspace)
     worker = Worker(workspace, log, records, clock=lambda: NOW)
-    assert log.hold()
+    assert log.acquire_lease()
     assert worker.step() == 1
     views = tmp_path / "features" / "views.yaml"
     views.write_text(VIEWS.replace("[1d, 30d]", "[2d]"), encoding="utf-8")
@@ -221,7 +221,7 @@ def test_views_that_are_declared_and_not_built_are_told(tmp_path: Path) -> None:
     with pytest.raises(BadData) as caught:
         caught_up(workspace)
     assert caught.value.first.code == "streaming.out_of_step"
-    assert log_of(workspace).place().seq == 0
+    assert log_of(workspace).position().seq == 0
 
 
 def test_a_new_customer_of_the_next_unification_is_followed(tmp_path: Path) -> None:
@@ -243,13 +243,13 @@ def test_what_a_feed_has_delivered_already_is_not_counted_again(workspace: Works
 def test_two_workers_one_waits_and_takes_over(workspace: Workspace) -> None:
     accept(workspace, [told(1, "A1")])
     first, second = log_of(workspace), log_of(workspace)
-    assert first.hold()
+    assert first.acquire_lease()
     waits: list[str] = []
 
     def pause(_: float) -> None:
         if not waits:
             raise AssertionError("it did not say that it waits")
-        first.release()
+        first.release_lease()
 
     records = records_of(workspace)
     done = follow(
@@ -268,7 +268,7 @@ def test_two_workers_one_waits_and_takes_over(workspace: Workspace) -> None:
 
 def test_a_worker_that_takes_over_again_knows_what_another_one_did_meanwhile(workspace: Workspace) -> None:
     log, records = log_of(workspace), records_of(workspace)
-    assert log.hold()
+    assert log.acquire_lease()
     one, other = (Worker(workspace, log, records, clock=lambda: NOW) for _ in range(2))
     for number, worker in enumerate([one, other, one]):
         accept(workspace, [told(number, "A1")], at=NOW + number * SECOND)
@@ -280,7 +280,7 @@ def test_a_worker_that_takes_over_again_knows_what_another_one_did_meanwhile(wor
     records.close()
 
 
-def test_an_interrupted_worker_settles_what_it_took(workspace: Workspace) -> None:
+def test_an_interrupted_worker_compacts_what_it_took(workspace: Workspace) -> None:
     accept(workspace, [told(1, "A1")])
     log, records = log_of(workspace), records_of(workspace)
 
@@ -289,8 +289,8 @@ def test_an_interrupted_worker_settles_what_it_took(workspace: Workspace) -> Non
 
     with pytest.raises(KeyboardInterrupt):
         follow(workspace, log, records, clock=lambda: NOW, pause=interrupt)
-    assert log.place().seq == read_segments(workspace.streaming).through == 1
-    assert log_of(workspace).hold(), "the lease is given back"
+    assert log.position().seq == read_segments(workspace.streaming).through == 1
+    assert log_of(workspace).acquire_lease(), "the lease is given back"
     log.close()
     records.close()
 
@@ -310,7 +310,7 @@ def test_it_follows_either_log(workspace: Workspace, opened: OpenLog) -> None:
             yield
 
     worker = Worker(workspace, log, records, clock=lambda: NOW)
-    assert log.hold()
+    assert log.acquire_lease()
     taken = sum(worker.step() for _ in produce())
     assert taken == worker.done.events == 30
     assert len(online(records)) == 4

@@ -14,7 +14,7 @@ from features.base.workspace import Workspace
 from features.config.workspace_files import load_feeds
 from features.consent.customer_data import open_customer_data
 from features.identity.streamed_events import read_segments
-from features.streaming import compaction as settling
+from features.streaming import compaction as compaction
 from features.streaming.compaction import compact, compact_all
 from tests.features.streaming.world import FEEDS, NOW, SECOND, accept, built, customer, log_of, offline, told, world
 from tests.features.tiny import unified
@@ -42,7 +42,7 @@ def test_no_streamed_event_changes_nothing(workspace: Workspace) -> None:
     assert rows(workspace) == []
 
 
-def test_settled_events_are_rows_like_any_other(workspace: Workspace) -> None:
+def test_compacted_events_are_rows_like_any_other(workspace: Workspace) -> None:
     ann, bob = customer(workspace, "A1"), customer(workspace, "B1")
     accept(workspace, [told(1, "A1"), told(2, bob, amount=None)])
     assert rows(workspace) == []
@@ -77,7 +77,7 @@ def test_what_a_feed_delivers_later_counts_once(workspace: Workspace, tmp_path: 
 def test_settling_goes_on_where_it_ended_and_full_segments_are_left_alone(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(settling, "ROWS", 3)
+    monkeypatch.setattr(compaction, "ROWS", 3)
     accept(workspace, [told(number, "A1") for number in range(4)])
     compact_all(workspace)
     first = read_segments(workspace.streaming).files
@@ -102,7 +102,7 @@ def test_a_run_that_is_killed_between_segment_and_manifest_has_changed_nothing(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(settling, "write_segments", killed)
+        patched.setattr(compaction, "write_segments", killed)
         with pytest.raises(KeyboardInterrupt):
             compact_all(workspace)
     assert [row[1] for row in rows(workspace)] == ["e1"]
