@@ -14,7 +14,7 @@ from features.base.workspace import Workspace
 from features.config.workspace_files import load_feeds
 from features.consent.customer_data import open_customer_data
 from features.identity.streamed_events import read_segments
-from features.streaming import compaction as compaction
+from features.streaming import compaction
 from features.streaming.compaction import compact, compact_all
 from tests.features.streaming.world import FEEDS, NOW, SECOND, accept, built, customer, log_of, offline, told, world
 from tests.features.tiny import unified

@@ -1,4 +1,4 @@
-"""Events received, compacted, seen, pruned and erased in any order: each counts once, but the erased, and none is lost."""
+"""Events received, compacted, seen, pruned and erased in any order: each counts once, none is lost, but the erased."""
 
 from __future__ import annotations
 
