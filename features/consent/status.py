@@ -30,7 +30,7 @@ def status_sql() -> str:
 
 
 def standing_select(view: str, purposes: Mapping[str, Purpose]) -> str:
-    """Return SQL of every customer's standing on every purpose as of each cutoff of ``spine``.
+    """Return SQL of every customer's standing on every purpose as of each cutoff of ``entity_rows``.
 
     At equal times a withdrawal outweighs a grant: when in doubt, the customer is left alone. A grant that has expired
     by the cutoff counts as withdrawn.
@@ -56,7 +56,7 @@ def standing_select(view: str, purposes: Mapping[str, Purpose]) -> str:
     chosen = ",\n  ".join(columns)
     return (
         f"SELECT s.customer_id, s.as_of,\n  {chosen}\n"
-        f"FROM spine s LEFT JOIN (SELECT *, {status_sql()} AS word FROM consents) c\n"
+        f"FROM entity_rows s LEFT JOIN (SELECT *, {status_sql()} AS word FROM consents) c\n"
         "  ON c.customer_id = s.customer_id AND epoch_us(c.event_time) <= s.as_of AND epoch_us(c.known_at) <= s.as_of\n"
         "GROUP BY s.customer_id, s.as_of"
     )

@@ -24,9 +24,9 @@ _NEVER = -2_300_000_000_000_000
 _FIELD = 100_000
 #: More than all records: where they are numbered in their order, a rank and the number fit into one whole number.
 _RECORDS = 1 << 36
-#: SQL condition under which a record counts as of the spine's ``as_of``.
+#: SQL condition under which a record counts as of an entity row's ``as_of``.
 VISIBLE = "epoch_us(known_at) <= as_of"
-#: SQL of when a record had last changed as of the spine's ``as_of``, as far as one can tell.
+#: SQL of when a record had last changed as of an entity row's ``as_of``, as far as one can tell.
 CHANGED_BY_THEN = "CASE WHEN epoch_us(event_time) <= as_of THEN epoch_us(event_time) ELSE epoch_us(known_at) END"
 CHANGED = "epoch_us(event_time)"
 

@@ -105,13 +105,14 @@ def changed_at(cutoff: datetime, *, bucket: timedelta) -> str:
 
 
 def restrict_to_changed(engine: duckdb.DuckDBPyConnection, columns: Columns, *, bucket: timedelta) -> None:
-    """Restrict ``spine`` and the tables about customers to the changed customers."""
+    """Restrict ``entity_rows`` and the tables about customers to the changed customers."""
     micros = bucket // timedelta(microseconds=1)
     engine.execute(
         f"""
-        CREATE OR REPLACE TEMP TABLE spine AS
-        SELECT s.customer_id, s.as_of
-        FROM spine s JOIN changed t ON t.customer_id = s.customer_id AND t.bucket <= {_bucket_sql("s.as_of", micros)}
+        CREATE OR REPLACE TEMP TABLE entity_rows AS
+        SELECT e.customer_id, e.as_of
+        FROM entity_rows e
+        JOIN changed c ON c.customer_id = e.customer_id AND c.bucket <= {_bucket_sql("e.as_of", micros)}
         """
     )
     for kind in about_customers(columns):

@@ -30,9 +30,9 @@ from features.snapshots.changes import (
 from features.views.compute import (
     RowsOf,
     compute,
+    create_entity_rows_at,
     file_of,
     keep_computed,
-    make_spine,
     patched_at,
     rows_in,
     write_snapshot,
@@ -104,7 +104,7 @@ class IncrementalBuild:
     rows_of_view: RowsOf
     _definitions: dict[str, str] = field(default_factory=dict)
     _hashed_with: dict[str, str] = field(default_factory=dict)
-    _spine: tuple[str, tuple[datetime, ...]] = ("", ())
+    _entity_rows: tuple[str, tuple[datetime, ...]] = ("", ())
 
     def detect_changes(self, engine: duckdb.DuckDBPyConnection, columns: Columns, purpose: str) -> None:
         """Find the customers whose rows have changed since the last build, in the tables as opened for a purpose.
@@ -115,7 +115,7 @@ class IncrementalBuild:
         columns : of those tables
         purpose : what they were opened for
         """
-        self._spine = ("", ())
+        self._entity_rows = ("", ())
         self._hashed_with[purpose] = digest_of(
             [VERSION, duckdb.__version__, str(self.every), sorted(self.numbered), _plain(columns)]
         )
@@ -156,7 +156,7 @@ class IncrementalBuild:
             else:
                 _link(self.old / name, self.new / name)
         if whole:
-            self._make_spine(engine, columns, whole)
+            self._create_entity_rows(engine, columns, whole)
             paths = {cutoff: self.new / name_of(view.name, cutoff) for cutoff in whole}
             compute(engine, view, paths, rows_of_view=self.rows_of_view)
         if patched:
@@ -187,17 +187,17 @@ class IncrementalBuild:
         rows = rows_in(self.old / name_of(view.name, cutoff))
         return customers if customers <= MAX_CHANGED_SHARE * rows else None
 
-    def _make_spine(self, engine: duckdb.DuckDBPyConnection, columns: Columns, cutoffs: list[datetime]) -> None:
-        if self._spine != ("whole", tuple(cutoffs)):
-            make_spine(engine, columns, cutoffs)
-            self._spine = ("whole", tuple(cutoffs))
+    def _create_entity_rows(self, engine: duckdb.DuckDBPyConnection, columns: Columns, cutoffs: list[datetime]) -> None:
+        if self._entity_rows != ("whole", tuple(cutoffs)):
+            create_entity_rows_at(engine, columns, cutoffs)
+            self._entity_rows = ("whole", tuple(cutoffs))
 
     def _patch(
         self, engine: duckdb.DuckDBPyConnection, columns: Columns, view: PlannedView, cutoffs: list[datetime]
     ) -> None:
         """Compute a view for the changed customers alone, and replace their rows in the last snapshots."""
-        self._spine = ("", ())
-        make_spine(engine, columns, cutoffs)
+        self._entity_rows = ("", ())
+        create_entity_rows_at(engine, columns, cutoffs)
         restrict_to_changed(engine, columns, bucket=self.every)
         try:
             keep_computed(engine, view, rows_of_view=self.rows_of_view)

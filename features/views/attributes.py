@@ -1,4 +1,4 @@
-"""Attributes, holdings and context as they were known at every cutoff of the spine."""
+"""Attributes, holdings and context as they were known at every cutoff of the entity rows."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def attributes_select(name: str, view: View, feeds: FeedsFile, numeric: Mapping[
     )
     return (
         f"SELECT s.customer_id, s.as_of,\n  {columns}\n"
-        "FROM spine s LEFT JOIN customers c USING (customer_id)\nGROUP BY s.customer_id, s.as_of"
+        "FROM entity_rows s LEFT JOIN customers c USING (customer_id)\nGROUP BY s.customer_id, s.as_of"
     )
 
 
@@ -104,7 +104,7 @@ def holdings_select(name: str, items: Sequence[str], *, ends: str | None = None)
         f"  count(*) FILTER ({held}) AS {quoted(f'{name}__count')},\n"
         f"  (s.as_of - min(h.held_from)) / {DAY_US} AS {quoted(f'{name}__tenure')},\n"
         f"  coalesce(CAST(sum(h.price) AS DOUBLE), 0) AS {quoted(f'{name}__price_sum')}{until if ends else ''}\n"
-        "FROM spine s LEFT JOIN source h\n"
+        "FROM entity_rows s LEFT JOIN source h\n"
         "  ON h.customer_id = s.customer_id AND h.known_at <= s.as_of\n"
         "  AND h.held_from <= s.as_of AND coalesce(h.held_to > s.as_of, true)\n"
         "GROUP BY s.customer_id, s.as_of"
@@ -126,7 +126,7 @@ def context_select(name: str, view: View, feeds: FeedsFile, numeric: Mapping[str
     return (
         "WITH placed AS (\n"
         f"  SELECT s.customer_id, s.as_of, CAST({place} AS VARCHAR) AS place\n"
-        "  FROM spine s LEFT JOIN customers c USING (customer_id)\n  GROUP BY s.customer_id, s.as_of\n)\n"
+        "  FROM entity_rows s LEFT JOIN customers c USING (customer_id)\n  GROUP BY s.customer_id, s.as_of\n)\n"
         f"SELECT s.customer_id, s.as_of,\n  {columns}\n"
         "FROM placed s LEFT JOIN source x\n"
         "  ON x.place = s.place AND epoch_us(x.known_at) <= s.as_of\n"
@@ -147,7 +147,7 @@ def _of_the_day(name: str, view: View, numeric: Mapping[str, bool]) -> str:
         "  FROM cutoffs s LEFT JOIN source x\n"
         "    ON epoch_us(x.known_at) <= s.as_of AND coalesce(epoch_us(x.event_time) <= s.as_of, true)\n"
         "  GROUP BY s.as_of\n)\n"
-        f"SELECT s.customer_id, s.as_of, {listed}\nFROM spine s LEFT JOIN of_the_day d USING (as_of)"
+        f"SELECT s.customer_id, s.as_of, {listed}\nFROM entity_rows s LEFT JOIN of_the_day d USING (as_of)"
     )
 
 

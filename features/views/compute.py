@@ -61,8 +61,8 @@ def cutoffs_between(first: datetime, as_of: datetime, snapshots: Snapshots) -> l
     return [*grid, as_of]
 
 
-def make_spine(engine: duckdb.DuckDBPyConnection, columns: Columns, cutoffs: list[datetime]) -> None:
-    """Create ``cutoffs`` and ``spine``: every customer at every cutoff from when the company first knew of them."""
+def create_entity_rows_at(engine: duckdb.DuckDBPyConnection, columns: Columns, cutoffs: list[datetime]) -> None:
+    """Create ``cutoffs`` and ``entity_rows``: each customer at each cutoff since the company first knew of them."""
     moments = ", ".join(f"({to_microseconds(moment):d})" for moment in cutoffs)
     known = " UNION ALL ".join(f"SELECT customer_id, known_at FROM {kind}" for kind in about_customers(columns))
     engine.execute(
@@ -73,7 +73,7 @@ def make_spine(engine: duckdb.DuckDBPyConnection, columns: Columns, cutoffs: lis
     )
     engine.execute(
         f"""
-        CREATE OR REPLACE TEMP TABLE spine AS
+        CREATE OR REPLACE TEMP TABLE entity_rows AS
         SELECT customer_id, as_of
         FROM (SELECT customer_id, min(epoch_us(known_at)) AS known_since FROM ({known}) GROUP BY customer_id) k
         JOIN cutoffs ON known_since <= as_of
@@ -160,7 +160,7 @@ def compute(
 
     Parameters
     ----------
-    engine : knows the canonical tables, ``cutoffs`` and ``spine``
+    engine : knows the canonical tables, ``cutoffs`` and ``entity_rows``
     view : the planned view
     paths : of each cutoff the Parquet file: customer_id, the features, event_timestamp (the cutoff), created_timestamp
     rows_of_view : the engine that computes it: returns the relation of the view's rows
@@ -190,12 +190,12 @@ def _compute_by_tiles(
         for table, made in tiles.items():
             # Side by side, a customer's tiles find their sums in the processor's cache: every cutoff takes a third.
             engine.execute(f"CREATE OR REPLACE TEMP TABLE {table} AS SELECT * FROM ({made}) ORDER BY customer_id")
-        engine.execute("CREATE OR REPLACE TEMP TABLE whole_spine AS SELECT * FROM spine")
+        engine.execute("CREATE OR REPLACE TEMP TABLE all_entity_rows AS SELECT * FROM entity_rows")
         engine.execute("CREATE OR REPLACE TEMP TABLE all_cutoffs AS SELECT * FROM cutoffs")
         for batch in _few_rows(engine, list(paths)):
             among = f"WHERE as_of IN ({', '.join(str(to_microseconds(cutoff)) for cutoff in batch)})"
             engine.execute(f"CREATE OR REPLACE TEMP TABLE cutoffs AS SELECT * FROM all_cutoffs {among}")
-            engine.execute(f"CREATE OR REPLACE TEMP TABLE spine AS SELECT * FROM whole_spine {among}")
+            engine.execute(f"CREATE OR REPLACE TEMP TABLE entity_rows AS SELECT * FROM all_entity_rows {among}")
             rows = engine.sql(_stored(view, f"({rest})") + " ORDER BY customer_id")
             if len(batch) == 1:
                 write_snapshot(rows.to_arrow_reader(), paths[batch[0]])
@@ -204,18 +204,18 @@ def _compute_by_tiles(
             for cutoff in batch:
                 at = pa.scalar(cutoff, table.schema.field("event_timestamp").type)
                 write_snapshot(table.filter(pc.equal(table["event_timestamp"], at)).to_reader(), paths[cutoff])
-        engine.execute("CREATE OR REPLACE TEMP TABLE spine AS SELECT * FROM whole_spine")
+        engine.execute("CREATE OR REPLACE TEMP TABLE entity_rows AS SELECT * FROM all_entity_rows")
         engine.execute("CREATE OR REPLACE TEMP TABLE cutoffs AS SELECT * FROM all_cutoffs")
     except (duckdb.ConversionException, duckdb.OutOfRangeException):
         raise too_large(engine, view) from None
     finally:
-        for table in [*windows.tiles, "whole_spine", "all_cutoffs"]:
+        for table in [*windows.tiles, "all_entity_rows", "all_cutoffs"]:
             engine.execute(f"DROP TABLE IF EXISTS {table}")
 
 
 def _few_rows(engine: duckdb.DuckDBPyConnection, cutoffs: Sequence[datetime]) -> Iterator[list[datetime]]:
-    """Split cutoffs into batches of at most `ROWS_AT_ONCE` rows of ``whole_spine``; one cutoff may have more."""
-    counted = engine.execute("SELECT as_of, count(*) FROM whole_spine GROUP BY as_of").fetchall()
+    """Split cutoffs into batches of at most `ROWS_AT_ONCE` rows of ``all_entity_rows``; one cutoff may have more."""
+    counted = engine.execute("SELECT as_of, count(*) FROM all_entity_rows GROUP BY as_of").fetchall()
     sizes: dict[int, int] = dict(counted)
     batch: list[datetime] = []
     rows = 0
@@ -239,7 +239,7 @@ def _stored(view: PlannedView, relation: str) -> str:
 
 
 def keep_computed(engine: duckdb.DuckDBPyConnection, view: PlannedView, *, rows_of_view: RowsOf = embedded) -> None:
-    """Create ``computed``: the view's rows as they are written, for every row of ``spine``."""
+    """Create ``computed``: the view's rows as they are written, for every row of ``entity_rows``."""
     try:
         engine.execute(f"CREATE OR REPLACE TEMP TABLE computed AS {_stored(view, rows_of_view(engine, view))}")
     except (duckdb.ConversionException, duckdb.OutOfRangeException):

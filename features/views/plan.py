@@ -50,7 +50,7 @@ class PlannedView:
     name : the view
     features : its columns, in order
     source : SQL of the table ``source`` that `select` reads, or None
-    written : SQL of customer_id, as_of and the features for every row of ``spine``; empty where `windows` has it
+    written : SQL of customer_id, as_of and the features for every row of ``entity_rows``; empty where `windows` has it
     expression : the Ibis expression of the same, where it is one; other engines compile it too
     shared : whether a customer's features depend on the rows of others
     windows : the same expression in two steps, where it is of windowed aggregates
@@ -66,7 +66,7 @@ class PlannedView:
 
     @property
     def select(self) -> str:
-        """SQL of customer_id, as_of and the features for every row of ``spine``; compiled when it is first read."""
+        """SQL of customer_id, as_of and the features for every row of ``entity_rows``; compiled when first read."""
         return self.windows.statement if self.windows is not None else self.written
 
 

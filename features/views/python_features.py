@@ -213,7 +213,7 @@ def python_select(
     hidden: Sequence[str] = (),
     expiring: bool = False,
 ) -> Any:
-    """Return a view's features for every (customer, cutoff) of the spine, as `windowed` does.
+    """Return a view's features for every (customer, cutoff) of the entity rows, as `windowed` does.
 
     Parameters
     ----------
@@ -225,11 +225,11 @@ def python_select(
 
     Returns
     -------
-    ibis Table over ``spine``, ``cutoffs`` and ``source``
+    ibis Table over ``entity_rows``, ``cutoffs`` and ``source``
     """
     times = {"event_time": "int64", "known_at": "int64"} | ({"known_until": "int64"} if expiring else {})
     source = ibis.table({"customer_id": "string", **times, **columns}, name="source")
-    spine = ibis.table({"customer_id": "string", "as_of": "int64"}, name="spine")
+    entity_rows = ibis.table({"customer_id": "string", "as_of": "int64"}, name="entity_rows")
     cutoffs = ibis.table({"as_of": "int64"}, name="cutoffs")
     within = [source.event_time <= cutoffs.as_of, source.known_at <= cutoffs.as_of]
     if expiring:
@@ -247,7 +247,7 @@ def python_select(
         days_ago=(as_of - joined.event_time) / DAY_US,
     )
     rows = rows_table(columns)
-    wide = spine
+    wide = entity_rows
     for name, span in windows.items():
         inside = rows if span is None else rows.filter(rows.event_time > rows.as_of - span // timedelta(microseconds=1))
         found = inside.group_by(list(_KEYS)).aggregate(

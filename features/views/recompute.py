@@ -123,7 +123,7 @@ def open_views(
 def create_entity_rows(
     engine: duckdb.DuckDBPyConnection, rows: Collection[tuple[str, int]], *, among: str | None = None
 ) -> None:
-    """Create ``spine`` and ``cutoffs`` of chosen customers and moments.
+    """Create ``entity_rows`` and ``cutoffs`` of chosen customers and moments.
 
     Parameters
     ----------
@@ -140,18 +140,18 @@ def create_entity_rows(
     engine.register("requested_rows", table)
     engine.execute("CREATE OR REPLACE TEMP TABLE cutoffs AS SELECT DISTINCT as_of FROM requested_rows")
     where = f"WHERE customer_id IN ({among})" if among is not None else ""
-    engine.execute(f"CREATE OR REPLACE TEMP TABLE spine AS SELECT DISTINCT * FROM requested_rows {where}")
+    engine.execute(f"CREATE OR REPLACE TEMP TABLE entity_rows AS SELECT DISTINCT * FROM requested_rows {where}")
     engine.unregister("requested_rows")
 
 
 def compute_rows(
     engine: duckdb.DuckDBPyConnection, view: PlannedView, *, features: Sequence[Feature] | None = None
 ) -> pa.Table:
-    """Return a view's features for every row of ``spine``: customer_id, as_of, and a column a feature.
+    """Return a view's features for every row of ``entity_rows``: customer_id, as_of, and a column a feature.
 
     Parameters
     ----------
-    engine : with the canonical tables, ``spine`` and ``cutoffs``
+    engine : with the canonical tables, ``entity_rows`` and ``cutoffs``
     view : the planned view
     features : which of its features, in this order; all if left out
 

@@ -34,9 +34,9 @@ class Windows:
 
     Parameters
     ----------
-    whole : the features over the tables ``source``, ``cutoffs`` and ``spine``
+    whole : the features over the tables ``source``, ``cutoffs`` and ``entity_rows``
     tiles : tables by name over ``source`` and ``cutoffs``, the same for all cutoffs
-    rest : the features over those tables, and ``cutoffs`` and ``spine`` of some or all cutoffs
+    rest : the features over those tables, and ``cutoffs`` and ``entity_rows`` of some or all cutoffs
     key : text of all that it was compiled from; equal keys are equal windows, while the SQL differs by process
     """
 
@@ -68,7 +68,7 @@ class _Declared:
 def windowed(
     name: str, view: View, *, categories: Sequence[str], numeric: Sequence[str], expiring: bool = False
 ) -> Windows:
-    """Return the features of one view for every (customer, cutoff) of the spine.
+    """Return the features of one view for every (customer, cutoff) of the entity rows.
 
     A window is ``(as_of - window, as_of]`` on ``event_time``, over rows with ``known_at`` at or before ``as_of``. (Of a
     view that looks ``before`` that, the source's times are moved forward; of one of the whole company, its rows are all
@@ -84,9 +84,9 @@ def windowed(
 
     Returns
     -------
-    Windows over ``spine`` (customer_id, as_of), ``cutoffs`` (as_of) and ``source`` (customer_id, event_time, known_at,
-    ``place``: the order of rows of one moment, the aggregated columns, of those that `rounded_columns` names the same
-    to the millionth, and ``category``), with ``customer_id``, ``as_of`` and one column a feature
+    Windows over ``entity_rows`` (customer_id, as_of), ``cutoffs`` (as_of) and ``source`` (customer_id, event_time,
+    known_at, ``place``: the order of rows of one moment, the aggregated columns, of those that `rounded_columns` names
+    the same to the millionth, and ``category``), with ``customer_id``, ``as_of`` and one column a feature
     """
     declared = _Declared(view.model_dump_json(), view)
     return _windowed(name, declared, tuple(categories), tuple(numeric), expiring)
@@ -161,10 +161,10 @@ def _features(
         long = long.left_join(newest.group_by(by).aggregate(**counts), by, rname="{name}__right")
         long = long.drop(*(key for key in long.columns if key.endswith("__right")))
     wide = _spread(long, name, view, categories) if categories else _renamed(long, name, view)
-    spine = ibis.table({"customer_id": "string", "as_of": "int64"}, name="spine")
+    entity_rows = ibis.table({"customer_id": "string", "as_of": "int64"}, name="entity_rows")
     outputs = [column for column in wide.columns if column not in _KEYS]
     keys = list(_KEYS) if view.of == "customer" else ["as_of"]
-    joined = spine.left_join(wide.select(*keys, *outputs), keys, rname="{name}__right")
+    joined = entity_rows.left_join(wide.select(*keys, *outputs), keys, rname="{name}__right")
     zero = {output for output, aggregate in _outputs(name, view, categories).items() if aggregate in ZERO_WHEN_EMPTY}
     return joined.select(
         "customer_id",

@@ -153,7 +153,7 @@ def prune(
                 done = take_out(place, log, before=moment)
         finally:
             log.close()
-    terminal.answer(asdict(done))
+    terminal.answer({"delivered": done.delivered, "old": done.old, "aside": done.dead_letters})
     terminal.say(f"{done.delivered} events are gone that a feed holds; they counted no more")
     if before is not None:
         terminal.say(f"{done.old} are gone that were older, and {done.dead_letters} dead letters: they count no more")

@@ -19,7 +19,7 @@ from features.streaming.compaction import compact_all
 from features.streaming.event_log import EventLog
 from features.streaming.event_log_sqlite import SqliteLog
 from features.streaming.intake import Intake
-from features.views.compute import compute, make_spine
+from features.views.compute import compute, create_entity_rows_at
 from features.views.fitted import read_fitted, write_fitted
 from features.views.fitting import learn_views
 from features.views.recompute import ViewDeclarations
@@ -119,7 +119,7 @@ def offline(workspace: Workspace, as_of: datetime) -> dict[str, dict[str, tuple[
         for view in declared.plan(access.columns, read_fitted(workspace.snapshots)):
             purpose = views.purpose_of(view.name)
             access = open_customer_data(engine, workspace, feeds.purposes, purpose=purpose, as_of=as_of)
-            make_spine(engine, access.columns, [as_of])
+            create_entity_rows_at(engine, access.columns, [as_of])
             compute(engine, view, {as_of: part})
             for row in table(part):
                 values = tuple(row[feature.name] for feature in view.features)

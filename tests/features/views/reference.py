@@ -43,7 +43,7 @@ class Asked:
     before: timedelta = timedelta(0)
 
 
-def spine(tables: Sequence[Sequence[Row]], cutoffs: Sequence[datetime]) -> set[tuple[str, datetime]]:
+def entity_rows(tables: Sequence[Sequence[Row]], cutoffs: Sequence[datetime]) -> set[tuple[str, datetime]]:
     """Return every customer at every cutoff from when the first row about them was known."""
     rows = [row for table in tables for row in table]
     return {(row["customer_id"], as_of) for row in rows for as_of in cutoffs if row["known_at"] <= as_of}

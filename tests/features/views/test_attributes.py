@@ -52,7 +52,7 @@ def test_a_record_without_a_time_of_change_counts_from_when_it_was_known() -> No
     assert cities({"event_time": None, "known_at": day(2), "city": "York"}, at=(1, 2)) == [None, "York"]
 
 
-def test_the_spine_begins_when_the_company_first_knew_the_customer() -> None:
+def test_the_entity_rows_begin_when_the_company_first_knew_the_customer() -> None:
     rows = [{"customer_id": "ann", "event_time": day(3), "known_at": day(5)}]
     late = [{"customer_id": "bob", "event_time": day(1), "known_at": day(2), "city": "Hull"}]
     found = snapshots(PROFILE, [day(n) for n in range(7)], events=rows, customers=late)

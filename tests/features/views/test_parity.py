@@ -81,7 +81,7 @@ def expected_of(what: Asked, rows: Rows, as_known: Callable[[Rows, datetime], Ro
     market = {as_of: reference.windowed(what, seen, "", as_of) for as_of, seen in everybody.items()}
     return {
         (who, as_of): prefixed(market.get(as_of) or reference.windowed(what, as_known(own[who], as_of), who, as_of))
-        for who, as_of in reference.spine([rows], CUTOFFS)
+        for who, as_of in reference.entity_rows([rows], CUTOFFS)
     }
 
 
@@ -195,7 +195,7 @@ def test_what_is_held_is_what_the_rows_say(engine: Spark | None) -> None:
             }
         )
         for own in by_customer(rows).values()
-        for who, as_of in reference.spine([own], CUTOFFS)
+        for who, as_of in reference.entity_rows([own], CUTOFFS)
     }
     assert differences(found, expected)[:5] == []
 
@@ -230,7 +230,7 @@ def test_attributes_survive_as_the_rules_say(engine: Spark | None) -> None:
             {name.replace(".", "_"): reference.attribute(own, name, as_of, **rule) for name, rule in RULES.items()}
         )
         for own in by_customer(rows).values()
-        for who, as_of in reference.spine([own], CUTOFFS)
+        for who, as_of in reference.entity_rows([own], CUTOFFS)
     }
     assert differences(found, expected)[:5] == []
 
@@ -254,7 +254,7 @@ views:
             "day__open_people": of_the_day[as_of],
         }
         for own in by_customer(rows).values()
-        for who, as_of in reference.spine([own], CUTOFFS)
+        for who, as_of in reference.entity_rows([own], CUTOFFS)
     }
     assert differences(found, expected)[:5] == []
 
@@ -269,7 +269,7 @@ def test_consents_stand_as_the_words_say(engine: Spark | None) -> None:
     found = snapshots(ANY_VIEW, CUTOFFS, feeds=feeds, spark=engine, consents=rows, customers=bystander)
     expected = {}
     for own in by_customer(rows).values():
-        for who, as_of in reference.spine([own], CUTOFFS):
+        for who, as_of in reference.entity_rows([own], CUTOFFS):
             told: dict[str, Any] = {"v__city": None}
             for purpose, expires in (("mail", 7 * DAY), ("calls", None)):
                 word, record = reference.standing(own, purpose, who, as_of, expires=expires)
@@ -301,7 +301,7 @@ def test_a_function_in_python_is_what_the_rows_say(engine: Spark | None) -> None
     found = snapshots(view, CUTOFFS, spark=engine, python=PYTHON, events=rows)
     expected = {}
     for own in by_customer(rows).values():
-        for who, as_of in reference.spine([own], CUTOFFS):
+        for who, as_of in reference.entity_rows([own], CUTOFFS):
             seen = [r for r in own if r["known_at"] <= as_of and as_of - 7 * DAY < r["event_time"] <= as_of]
             items = {row["item"] for row in seen} - {None}
             amounts = [reference.exact(row["amount"]) for row in seen if row["amount"] is not None]

@@ -17,7 +17,7 @@ from features.config.loading import Lines
 from features.config.views_file import Snapshots, ViewsFile
 from features.identity.customer_tables import Columns
 from features.views.catalogue import aggregate_name
-from features.views.compute import cutoffs_between, keep_computed, make_spine
+from features.views.compute import create_entity_rows_at, cutoffs_between, keep_computed
 from features.views.plan import plan_views
 from features.views.view_checks import check_views
 from tests.features.views.world import DAY, FEEDS, day, engine_with, snapshots
@@ -214,7 +214,7 @@ views:
     file = ViewsFile.model_validate(yaml.safe_load(text))
     feeds = FeedsFile.model_validate(yaml.safe_load(FEEDS))
     with engine_with(events=rows) as (engine, columns):
-        make_spine(engine, columns, [day(1)])
+        create_entity_rows_at(engine, columns, [day(1)])
         (view,) = plan_views(file, Lines("features/views.yaml"), feeds, columns=columns, fitted={})
         with pytest.raises(BadData) as caught:
             keep_computed(engine, view)

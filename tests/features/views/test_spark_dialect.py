@@ -46,7 +46,7 @@ def test_the_length_of_a_number_is_not_translated_since_the_engines_write_number
 
 
 def test_the_tables_of_a_statement_are_those_that_it_does_not_make_itself() -> None:
-    assert tables_of("WITH a AS (SELECT * FROM spine) SELECT * FROM a JOIN (SELECT * FROM events) USING (x)") == {
-        "spine",
+    assert tables_of("WITH a AS (SELECT * FROM entity_rows) SELECT * FROM a JOIN (SELECT * FROM events) USING (x)") == {
+        "entity_rows",
         "events",
     }

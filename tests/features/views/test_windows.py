@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from features.config.feeds_file import FeedsFile
 from features.config.loading import Lines
 from features.config.views_file import ViewsFile
-from features.views.compute import embedded, make_spine
+from features.views.compute import create_entity_rows_at, embedded
 from features.views.plan import plan_views
 from tests.features.views import reference
 from tests.features.views.reference import Asked
@@ -66,7 +66,7 @@ def expected(
 ) -> dict[tuple[str, datetime], dict[str, Any]]:
     return {
         (who, as_of): {f"v__{name}": value for name, value in reference.windowed(asked, rows, who, as_of).items()}
-        for who, as_of in reference.spine([rows], cutoffs)
+        for who, as_of in reference.entity_rows([rows], cutoffs)
     }
 
 
@@ -160,7 +160,7 @@ def test_a_row_is_compared_with_its_own_day_and_not_with_all_days_of_a_long_wind
     file = ViewsFile.model_validate(yaml.safe_load(text))
     feeds = FeedsFile.model_validate(yaml.safe_load(FEEDS))
     with engine_with(1, events=rows) as (engine, columns):
-        make_spine(engine, columns, [day(301)])
+        create_entity_rows_at(engine, columns, [day(301)])
         (view,) = plan_views(file, Lines("views.yaml"), feeds, columns=columns, fitted={})
         statement = f"EXPLAIN (ANALYZE, FORMAT json) SELECT * FROM {embedded(engine, view)}"
         ((_, profile),) = engine.execute(statement).fetchall()

@@ -18,7 +18,7 @@ from features.config.feeds_file import FeedsFile
 from features.config.loading import Lines
 from features.config.views_file import ViewsFile
 from features.identity.customer_tables import Columns
-from features.views.compute import embedded, make_spine
+from features.views.compute import create_entity_rows_at, embedded
 from features.views.fitting import fit_views, middle
 from features.views.plan import plan_views
 from features.views.python_features import PythonFeature
@@ -96,7 +96,7 @@ def snapshots(
         refuse_invalid_views(file, lines, declared, columns, python or {})
         learnt = fit_views(engine, file.views, declared, until=file.fit.until or middle(cutoffs))
         fitted = {name: view.fitted for name, view in learnt.items()}
-        make_spine(engine, columns, list(cutoffs))
+        create_entity_rows_at(engine, columns, list(cutoffs))
         for view in plan_views(file, lines, declared, columns=columns, fitted=fitted, python=python):
             for row in engine.sql(f"SELECT * FROM {rows_of_view(engine, view)}").to_arrow_table().to_pylist():
                 moment = EPOCH + timedelta(microseconds=row.pop("as_of"))
