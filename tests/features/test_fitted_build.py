@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from feast import FeatureStore
 
+from features.base import generations
 from features.base.errors import BadConfiguration, BadData, StorageFailure
 from features.base.progress import Silent
 from features.base.workspace import Workspace
@@ -130,6 +131,27 @@ def test_a_damaged_choice_is_not_made_again_unasked(tmp_path: Path) -> None:
     with pytest.raises(StorageFailure, match=r"--refit"):
         build_features(workspace, Silent())
     assert names(build_features(workspace, Silent(), refit=True), "goods") == ["goods__count_30d__bear"]
+
+
+def test_a_build_that_is_not_published_leaves_the_choice_of_the_published_snapshots(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace = shop(tmp_path, till=TILL)
+    built(workspace)
+    before = read_fitted(workspace.snapshots)
+    shop(tmp_path, till=TILL + [f"{number},2,2026-01-03,jam,1" for number in (11, 12)])
+    unified(workspace)
+    with monkeypatch.context() as patched:
+        patched.setattr(generations, "atomic_file", full_disk)
+        with pytest.raises(StorageFailure):
+            build_features(workspace, Silent(), refit=True)
+    assert read_fitted(workspace.snapshots) == before
+    build_features(workspace, Silent(), refit=True)
+    assert read_fitted(workspace.snapshots) != before
+
+
+def full_disk(path: Path) -> None:
+    raise StorageFailure("storage.unwritable", "cannot be written", where=path.name)
 
 
 def test_a_changed_function_is_computed_anew(tmp_path: Path) -> None:
