@@ -54,7 +54,7 @@ def take_workspace_lock(folder: Path) -> None:
 
 
 def become_worker(folder: Path) -> None:
-    SqliteLog(folder).hold()
+    SqliteLog(folder).acquire_lease()
 
 
 def spill(folder: Path) -> None:
