@@ -29,7 +29,7 @@ from features.onboarding.proposal import ProfiledSource, Reasoned
 _KINDS = (*csv_text.SUFFIXES, *parquet_files.SUFFIXES, *json_rows.SUFFIXES, *excel.SUFFIXES)
 _ENCODINGS = ("utf-16", "latin-1")
 #: Cells of a source that are looked at, and rows of it at least; of a larger source its first rows.
-_CELLS = 2_000_000
+_CELLS = 400_000
 _ROWS = 20_000
 _COMMAS = 0.9
 _LARGE = 64 << 20

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow.parquet as pq
 import yaml
 
 from features.base.database_engine import literal, one_row, open_engine, quoted
@@ -25,8 +26,9 @@ from features.ingest.parquet_files import SUFFIXES as PARQUET
 from features.pipeline.unify import unify
 
 #: Bytes of a file that are tried, of text; and rows, of Parquet.
-_BYTES = 8 << 20
-_ROWS = 100_000
+_BYTES = 2 << 20
+_ROWS = 20_000
+_SMALL = 64 << 10
 _LINES = (".csv", ".tsv", ".txt", ".jsonl", ".ndjson")
 _TIME = {"holdings": "held_from"}
 
@@ -140,7 +142,11 @@ def _files(root: Path, source: str) -> list[Path]:
 
 
 def _is_large(file: Path) -> bool:
-    return file.is_file() and file.suffix.lower() in (*_LINES, *PARQUET) and file.stat().st_size > _BYTES
+    if not file.is_file() or file.stat().st_size <= _SMALL:
+        return False
+    if file.suffix.lower() in PARQUET:
+        return int(pq.read_metadata(file).num_rows) > _ROWS
+    return file.suffix.lower() in _LINES and file.stat().st_size > _BYTES
 
 
 def _sample(file: Path, folder: Path, *, whole: bool) -> Path:
