@@ -156,8 +156,18 @@ class FeedMapping:
         return found + ([(f"{place}.where", feed.where)] if feed.where else [])
 
     def sql(self, text: str, *, where: str = "") -> str:
-        """Return the SQL of a column name or an expression over the typed rows."""
-        return quoted(text) if text in self.columns else parse(text, where=where).sql()
+        """Return the SQL of a column name or an expression over the typed rows.
+
+        A whole number that is cast to text has no point, however the file stores it.
+        """
+        if text in self.columns:
+            return quoted(text)
+        expression = parse(text, where=where)
+        sql = expression.sql()
+        for column in expression.columns:
+            if column in self.numeric or self.columns.get(column) in FLOATS:
+                sql = sql.replace(f"CAST({quoted(column)} AS VARCHAR)", f"({text_sql(quoted(column), 'DOUBLE')})")
+        return sql
 
     def typed_select(self) -> str:
         """Return SQL that reads text columns that hold numbers as numbers, with the text beside; all else as it is."""
