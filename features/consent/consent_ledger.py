@@ -1,9 +1,9 @@
-"""The consent ledger: every word about a purpose that ever reached us, appended once, never changed, never removed.
+"""The consent ledger: every statement about a purpose that ever reached us, appended once and never changed.
 
-It is bitemporal: ``event_time`` is when the word was given, ``known_at`` when the company could first know of it. A
-source that forgets a word does not take it back: a withdrawal or a correction is a word of its own. Every run that
-reads new words adds one file and touches none of the others. The subject is a keyed pseudonym of what the source calls
-the customer by.
+It is bitemporal: ``event_time`` is when the statement was made, ``known_at`` when the company could first know of it.
+A source that loses a statement does not take it back: a withdrawal or a correction is a statement of its own. Every run
+that reads new statements adds one file and touches none of the others. The subject is a keyed pseudonym of what the
+source calls the customer by.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from features.base.parquet import read_parquet, write_parquet
 from features.base.storage import digest_file
 
 _TIME = pa.timestamp("us", "UTC")
-#: One word. ``entry_id`` is a digest of all the rest.
+#: One statement. ``entry_id`` is a digest of all the rest.
 SCHEMA = pa.schema(
     [
         ("entry_id", pa.string()),
@@ -34,11 +34,11 @@ SCHEMA = pa.schema(
         ("known_at", _TIME),
     ]
 )
-SAID = tuple(name for name in SCHEMA.names if name != "entry_id")
+STATED = tuple(name for name in SCHEMA.names if name != "entry_id")
 
 
-def read_words(folder: Path) -> pa.Table:
-    """Return all words, in the order in which they were entered.
+def read_statements(folder: Path) -> pa.Table:
+    """Return all statements, in the order in which they were entered.
 
     Raises
     ------
@@ -51,21 +51,21 @@ def read_words(folder: Path) -> pa.Table:
                 "consent.gap",
                 "an earlier file of the consent ledger is missing",
                 where=_name(number),
-                hint="restore it from a copy: words that were given cannot be made again from the feeds",
+                hint="restore it from a copy: statements that were given cannot be made again from the feeds",
             )
     return pa.concat_tables([SCHEMA.empty_table(), *(read_parquet(path).cast(SCHEMA) for path in paths)])
 
 
-def append_words(folder: Path, ledger: pa.Table, words: pa.Table) -> pa.Table:
-    """Enter the words that the ledger does not hold yet; return the ledger with them.
+def append_statements(folder: Path, ledger: pa.Table, statements: pa.Table) -> pa.Table:
+    """Enter the statements that the ledger does not hold yet; return the ledger with them.
 
     Parameters
     ----------
     folder : of the ledger
-    ledger : what `read_words` gave
-    words : columns `SAID`
+    ledger : what `read_statements` gave
+    statements : columns `STATED`
     """
-    fresh = new_words(ledger, words)
+    fresh = new_statements(ledger, statements)
     if not fresh.num_rows:
         return ledger
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -75,9 +75,9 @@ def append_words(folder: Path, ledger: pa.Table, words: pa.Table) -> pa.Table:
     return pa.concat_tables([ledger, fresh])
 
 
-def new_words(ledger: pa.Table, words: pa.Table) -> pa.Table:
-    """Return the words that the ledger does not hold, each once, oldest first."""
-    rows = words.select(SAID).to_pylist()
+def new_statements(ledger: pa.Table, statements: pa.Table) -> pa.Table:
+    """Return the statements that the ledger does not hold, each once, oldest first."""
+    rows = statements.select(STATED).to_pylist()
     held = set(ledger["entry_id"].to_pylist())
     fresh = {entry: row for row in rows if (entry := _entry_id(row)) not in held}
     listed = [{"entry_id": entry, **row} for entry, row in fresh.items()]
@@ -99,5 +99,5 @@ def _name(number: int) -> str:
 
 
 def _entry_id(row: Mapping[str, object]) -> str:
-    text = "\x1f".join("" if row[name] is None else str(row[name]) for name in SAID)
+    text = "\x1f".join("" if row[name] is None else str(row[name]) for name in STATED)
     return hashlib.sha256(text.encode()).hexdigest()[:20]

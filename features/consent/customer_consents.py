@@ -1,4 +1,4 @@
-"""One customer's words and what they allow, as of any moment and as far as it was known at any other."""
+"""One customer's statements and what they allow, as of any moment and as far as it was known at any other."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from features.identity.customer_tables import register
 
 
 @dataclass(frozen=True)
-class Word:
+class Statement:
     """One entry of the consent ledger."""
 
     entry: str
@@ -33,30 +33,30 @@ class Word:
 
 
 @dataclass(frozen=True)
-class Standing:
+class ConsentStatus:
     """Where a customer stands.
 
     Parameters
     ----------
-    as_of, known_at : words that were given later, or came to light later, do not count
+    as_of, known_at : statements that were given later, or came to light later, do not count
     reasons : why the data may not be used, by purpose; None where it may
-    words : those that count, oldest first
+    statements : those that count, oldest first
     """
 
     as_of: datetime
     known_at: datetime
     reasons: Mapping[str, str | None]
-    words: tuple[Word, ...]
+    statements: tuple[Statement, ...]
 
 
-def standing_of(
+def consent_status_of(
     workspace: Workspace,
     purposes: Mapping[str, Purpose],
     customer: str,
     *,
     as_of: datetime | None = None,
     known_at: datetime | None = None,
-) -> Standing:
+) -> ConsentStatus:
     """Return where a customer stands.
 
     Parameters
@@ -87,7 +87,7 @@ def standing_of(
                 where="customer_id",
                 hint="`nextbest identity resolve` follows past ids",
             )
-        words: list[Word] = []
+        statements: list[Statement] = []
         if "consents" in columns:
             rows = engine.execute(
                 """
@@ -97,12 +97,12 @@ def standing_of(
                 """,
                 [customer, moment, known],
             ).fetchall()
-            words = [Word(*row) for row in rows]
+            statements = [Statement(*row) for row in rows]
         reasons: dict[str, str | None] = {}
         if purposes:
-            select = basis_select(purposes, as_of=moment, known_at=known, words="consents" in columns)
+            select = basis_select(purposes, as_of=moment, known_at=known, statements="consents" in columns)
             reasons = {
                 purpose: reason
                 for _, purpose, reason in sorted(engine.execute(select).fetchall(), key=lambda row: row[1])
             }
-    return Standing(moment, known, reasons, tuple(words))
+    return ConsentStatus(moment, known, reasons, tuple(statements))

@@ -64,7 +64,7 @@ class Access:
     ----------
     columns : of each canonical table, and which of them hold numbers
     withheld : who is not there, by reason
-    moment : whose words counted
+    moment : whose statements counted
     generation : the folder of the tables
     """
 
@@ -160,7 +160,7 @@ def open_customer_data(
 def present(
     engine: duckdb.DuckDBPyConnection, columns: Columns, *, as_of: datetime | None = None, prefix: str = ""
 ) -> datetime:
-    """Return the moment whose words count: the present one of the data, or `as_of` where that is later."""
+    """Return the moment whose statements count: the present one of the data, or `as_of` where that is later."""
     now = next_midnight(known_span(engine, columns, prefix=prefix)[1])
     return now if as_of is None else max(now, as_utc(as_of))
 
@@ -173,18 +173,18 @@ def find_status(
     as_of: datetime,
     consents: str | None,
 ) -> None:
-    """Create ``standing`` (customer_id, purpose, reason): the reason why a purpose has no basis, empty where it has.
+    """Create ``consent_status`` (customer_id, purpose, reason): why a purpose has no basis, empty where it has one.
 
     Parameters
     ----------
     engine : knows the tables
     purposes : the declared purposes, at least one
     customers, consents : names of tables; None where there are no consents
-    as_of : whose words count
+    as_of : whose statements count
     """
     engine.execute(f"CREATE OR REPLACE TEMP VIEW everybody AS SELECT DISTINCT customer_id FROM {customers}")
-    select = basis_select(purposes, as_of=as_of, words=consents is not None, consents=consents or "")
-    engine.execute(f"CREATE OR REPLACE TEMP TABLE standing AS {select}")
+    select = basis_select(purposes, as_of=as_of, statements=consents is not None, consents=consents or "")
+    engine.execute(f"CREATE OR REPLACE TEMP TABLE consent_status AS {select}")
 
 
 def find_allowed(engine: duckdb.DuckDBPyConnection, purpose: str | None) -> tuple[Withheld, ...]:
@@ -192,20 +192,20 @@ def find_allowed(engine: duckdb.DuckDBPyConnection, purpose: str | None) -> tupl
 
     Parameters
     ----------
-    engine : knows ``standing``, see `find_status`
+    engine : knows ``consent_status``, see `find_status`
     purpose : one of the declared purposes; None where any will do
     """
     asked = "true" if purpose is None else f"purpose = {literal(purpose)}"
     engine.execute(
         f"""
         CREATE OR REPLACE TEMP TABLE allowed AS
-        SELECT DISTINCT customer_id FROM standing WHERE reason IS NULL AND {asked}
+        SELECT DISTINCT customer_id FROM consent_status WHERE reason IS NULL AND {asked}
         """
     )
     why = "'no_basis'" if purpose is None else "reason"
     rows = engine.execute(
         f"""
-        SELECT {why} AS why, count(DISTINCT customer_id) FROM standing
+        SELECT {why} AS why, count(DISTINCT customer_id) FROM consent_status
         WHERE {asked} AND customer_id NOT IN (SELECT customer_id FROM allowed) GROUP BY why ORDER BY why
         """
     ).fetchall()
@@ -243,14 +243,14 @@ def withheld_by_purpose(
     found: dict[str, dict[str, int]] = {purpose: {} for purpose in sorted(purposes)}
     for purpose, reason, customers in engine.execute(
         """
-        SELECT purpose, reason, count(*) FROM standing WHERE reason IS NOT NULL GROUP BY ALL ORDER BY ALL
+        SELECT purpose, reason, count(*) FROM consent_status WHERE reason IS NOT NULL GROUP BY ALL ORDER BY ALL
         """
     ).fetchall():
         found[purpose][reason] = customers
     asked = ", ".join(literal(name) for name, purpose in purposes.items() if purpose.basis == "consent") or "NULL"
     (lacking,) = one_row(
         engine,
-        f"SELECT count(DISTINCT customer_id) FROM standing WHERE reason IS NOT NULL AND purpose IN ({asked})",
+        f"SELECT count(DISTINCT customer_id) FROM consent_status WHERE reason IS NOT NULL AND purpose IN ({asked})",
     )
     return found, int(lacking)
 

@@ -1,4 +1,4 @@
-"""Who may be processed for what, and why not: the lawful basis of each purpose against the words that were given."""
+"""Who may be processed for what, and why not: the lawful basis of each purpose against the statements made."""
 
 from __future__ import annotations
 
@@ -19,22 +19,23 @@ def basis_select(
     purposes: Mapping[str, Purpose],
     *,
     as_of: datetime,
-    words: bool,
+    statements: bool,
     known_at: datetime | None = None,
     consents: str = "consents",
 ) -> str:
     """Return SQL of (customer_id, purpose, reason); the reason is null where the purpose has a basis.
 
-    The latest word that was given and known by `as_of` counts; at equal times a withdrawal outweighs a grant. A purpose
-    that rests on consent needs a grant that has not expired. One that rests on a legitimate interest or a public task
-    is shut by an objection (GDPR Art. 21). Contract, legal obligation and vital interests ask for no word.
+    The latest statement that was made and known by `as_of` counts; at equal times a withdrawal outweighs a grant. A
+    purpose that rests on consent needs a grant that has not expired. One that rests on a legitimate interest or a
+    public task is ruled out by an objection (GDPR Art. 21). Contract, legal obligation and vital interests need no
+    statement.
 
     Parameters
     ----------
     purposes : the declared purposes, at least one
     as_of : the moment
-    known_at : words that came to light later do not count; `as_of` if left out
-    words : whether a table ``consents`` exists; without one nobody ever said anything
+    known_at : statements that came to light later do not count; `as_of` if left out
+    statements : whether a table ``consents`` exists; without one nobody ever said anything
 
     consents : the name of that table
 
@@ -44,7 +45,7 @@ def basis_select(
     """
     declared = ", ".join(f"({literal(name)})" for name in sorted(purposes))
     reasons = "\n    ".join(f"WHEN {literal(name)} THEN {_reason(purposes[name], as_of)}" for name in sorted(purposes))
-    latest = _latest(as_of, known_at or as_of, consents) if words else _NOTHING
+    latest = _latest(as_of, known_at or as_of, consents) if statements else _NOTHING
     return f"""
 SELECT e.customer_id, p.purpose, CASE p.purpose
     {reasons}
@@ -74,7 +75,7 @@ def _latest(as_of: datetime, known_at: datetime, consents: str) -> str:
 
 
 def _reason(purpose: Purpose, as_of: datetime) -> str:
-    """Return SQL of why a customer may not be processed for a purpose, over the latest word ``w``."""
+    """Return SQL of why a customer may not be processed for a purpose, over the latest statement ``w``."""
     if purpose.basis == "consent":
         expired = ""
         if purpose.expires is not None:

@@ -10,20 +10,20 @@ import pyarrow as pa
 
 from features.base.errors import StorageFailure
 from features.config.feeds_file import FeedsFile
-from features.consent.consent_ledger import append_words, new_words, read_words
-from features.consent.subjects import remember_subjects, subjects_today, words_of, write_consents
+from features.consent.consent_ledger import append_statements, new_statements, read_statements
+from features.consent.subjects import remember_subjects, statements_of, subjects_today, write_consents
 from features.identity.keyed_digest import load_key
 
 
 @dataclass(frozen=True)
-class Words:
-    """The ledger as it is, what the feeds add to it, and whose words they are today.
+class LedgerUpdate:
+    """The ledger as it is, what the feeds add to it, and whose statements they are today.
 
     Parameters
     ----------
-    ledger, fresh : words of `ledger.SCHEMA`
+    ledger, fresh : statements of `ledger.SCHEMA`
     subjects : (subject, customer_id)
-    waiting : words about nobody who is known yet; they count from when their customer comes
+    waiting : statements about nobody who is known yet; they count from when their customer comes
     """
 
     ledger: pa.Table
@@ -32,9 +32,9 @@ class Words:
     waiting: int
 
     def enter(self, folder: Path) -> None:
-        """Enter the new words into the ledger, for good."""
+        """Enter the new statements into the ledger, for good."""
         if self.ledger.num_rows or self.fresh.num_rows:
-            append_words(folder, self.ledger, self.fresh)
+            append_statements(folder, self.ledger, self.fresh)
             remember_subjects(folder, self.subjects)
 
 
@@ -47,8 +47,8 @@ def gather(
     key_file: Path,
     past: pa.Table,
     folder: Path,
-) -> Words | None:
-    """Write ``consents.parquet`` from the ledger and the feeds' new words; the ledger itself is left alone.
+) -> LedgerUpdate | None:
+    """Write ``consents.parquet`` from the ledger and the feeds' new statements; the ledger itself is left alone.
 
     Parameters
     ----------
@@ -62,17 +62,17 @@ def gather(
 
     Returns
     -------
-    Words to enter once the run is accepted; None where nobody ever said anything, and no feed of consents is declared
+    The update to enter once the run is accepted; None where no statement was ever made and no feed of them is declared
     """
-    ledger = read_words(ledger_folder)
+    ledger = read_statements(ledger_folder)
     if not ledger.num_rows and all(feed.kind != "consents" for feed in feeds.feeds.values()):
         return None
     key = _pseudonym_key(key_file, needed=ledger.num_rows > 0)
-    fresh = new_words(ledger, words_of(engine, feeds, staged, key=key))
+    fresh = new_statements(ledger, statements_of(engine, feeds, staged, key=key))
     subjects = subjects_today(engine, feeds, staged=staged, remembered=ledger_folder, past=past, key=key)
     whole = pa.concat_tables([ledger, fresh])
     waiting = write_consents(engine, whole, subjects, folder / "consents.parquet")
-    return Words(ledger, fresh, subjects, waiting)
+    return LedgerUpdate(ledger, fresh, subjects, waiting)
 
 
 def _pseudonym_key(path: Path, *, needed: bool) -> bytes:

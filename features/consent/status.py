@@ -1,4 +1,4 @@
-"""Who stands where on each purpose, as of any moment: the latest word that was known counts."""
+"""The consent status of each customer for each purpose, as of any moment: the latest known statement counts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import timedelta
 from features.base.database_engine import literal, quoted
 from features.config.purposes import Purpose
 
-#: Words of a consent feed's ``status``, in any case.
+#: Statements of a consent feed's ``status``, in any case.
 GRANTED = ("granted", "given", "opt_in", "opt-in", "yes", "true", "1")
 #: The words of `WITHDRAWN` by which somebody objects.
 OBJECTED = ("objected", "objection", "object")
@@ -16,7 +16,7 @@ WITHDRAWN = (*OBJECTED, "withdrawn", "denied", "refused", "opt_out", "opt-out", 
 
 
 def status_sql() -> str:
-    """Return SQL of the status over ``consents``: 1 granted, 0 withdrawn, null when the word is unknown.
+    """Return SQL of the status over ``consents``: 1 granted, 0 withdrawn, null when it is unknown.
 
     Examples
     --------
@@ -29,8 +29,8 @@ def status_sql() -> str:
     return f"CASE WHEN lower(status) IN ({granted}) THEN 1 WHEN lower(status) IN ({withdrawn}) THEN 0 END"
 
 
-def standing_select(view: str, purposes: Mapping[str, Purpose]) -> str:
-    """Return SQL of every customer's standing on every purpose as of each cutoff of ``entity_rows``.
+def status_select(view: str, purposes: Mapping[str, Purpose]) -> str:
+    """Return SQL of every customer's status on every purpose as of each cutoff of ``entity_rows``.
 
     At equal times a withdrawal outweighs a grant: when in doubt, the customer is left alone. A grant that has expired
     by the cutoff counts as withdrawn.
@@ -63,7 +63,7 @@ def standing_select(view: str, purposes: Mapping[str, Purpose]) -> str:
 
 
 def odd_select(purposes: Sequence[str]) -> str:
-    """Return SQL that counts the consents with a word that nobody knows or a purpose that is not declared.
+    """Return SQL that counts the consents with an unknown status or a purpose that is not declared.
 
     Examples
     --------

@@ -10,7 +10,7 @@ import pyarrow as pa
 from features.base.database_engine import literal, one_row
 from features.base.parquet import read_parquet, stream_parquet, write_parquet
 from features.config.feeds_file import FeedsFile
-from features.consent.consent_ledger import SAID, SCHEMA
+from features.consent.consent_ledger import SCHEMA, STATED
 from features.identity.customer_tables import link_sides
 from features.identity.keyed_digest import keyed_digest, register_key
 
@@ -19,8 +19,8 @@ _KEY, _LETTERS = "consent", 32
 _SUBJECT = pa.schema([("subject", pa.string()), ("customer_id", pa.string())])
 
 
-def words_of(engine: duckdb.DuckDBPyConnection, feeds: FeedsFile, staged: Path, *, key: bytes) -> pa.Table:
-    """Return what the feeds of consents say today, one row a word, columns `ledger.SAID`.
+def statements_of(engine: duckdb.DuckDBPyConnection, feeds: FeedsFile, staged: Path, *, key: bytes) -> pa.Table:
+    """Return what the feeds of consents say today, one row a statement, columns `ledger.STATED`.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ def words_of(engine: duckdb.DuckDBPyConnection, feeds: FeedsFile, staged: Path, 
     key : the workspace's secret
     """
     register_key(engine, _KEY, key)
-    schema = pa.schema([SCHEMA.field(name) for name in SAID])
+    schema = pa.schema([SCHEMA.field(name) for name in STATED])
     parts = [schema.empty_table()]
     for name in _consent_feeds(feeds):
         table = engine.sql(
@@ -41,7 +41,7 @@ def words_of(engine: duckdb.DuckDBPyConnection, feeds: FeedsFile, staged: Path, 
             WHERE subject IS NOT NULL
             """
         ).to_arrow_table()
-        parts.append(table.select(SAID).cast(schema))
+        parts.append(table.select(STATED).cast(schema))
     return pa.concat_tables(parts)
 
 
@@ -115,14 +115,14 @@ def _pseudonym(name: str, feeds: FeedsFile, *, side: int) -> str:
 
 
 def remember_subjects(folder: Path, subjects: pa.Table) -> None:
-    """Keep who is who, so that a word outlives the record that it was given by."""
+    """Keep who is who, so that a statement outlives the record that it was given by."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     write_parquet(subjects, folder / SUBJECTS)
     (folder / SUBJECTS).chmod(0o600)
 
 
 def write_consents(engine: duckdb.DuckDBPyConnection, ledger: pa.Table, subjects: pa.Table, path: Path) -> int:
-    """Write every word of the ledger at each customer that its subject is part of today; return how many words wait.
+    """Write every statement at each customer that its subject is part of today; return how many wait.
 
     Parameters
     ----------
@@ -133,7 +133,7 @@ def write_consents(engine: duckdb.DuckDBPyConnection, ledger: pa.Table, subjects
 
     Returns
     -------
-    int : words whose subject is nobody yet; they stay in the ledger
+    int : statements whose subject is nobody yet; they stay in the ledger
     """
     engine.register("consent_words", ledger)
     engine.register("consent_subjects", subjects)

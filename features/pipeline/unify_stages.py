@@ -18,7 +18,7 @@ from features.base.stages import ContentDigest, NewGeneration
 from features.config.feeds_file import FeedsFile
 from features.consent import statements
 from features.consent.customer_data import withheld_by_purpose
-from features.consent.statements import Words
+from features.consent.statements import LedgerUpdate
 from features.consent.status import odd_select
 from features.identity.customer_tables import PERSONAL, WHOLE, Columns, Written, register, seal, write_tables
 from features.identity.golden_record import write_golden_record
@@ -119,7 +119,7 @@ class CustomerIds:
 class ConsentStatements:
     """New consent statements; None where nobody ever made one and no feed of them is declared."""
 
-    words: Words | None
+    update: LedgerUpdate | None
 
 
 @dataclass(frozen=True)
@@ -268,7 +268,7 @@ def write_consents(
     new: NewGeneration,
 ) -> ConsentStatements:
     """Write the consents of today's customers: those of the ledger and those that the feeds add to it."""
-    words = statements.gather(
+    update = statements.gather(
         engine,
         file,
         staged=loads.folder,
@@ -277,7 +277,7 @@ def write_consents(
         past=ids.past,
         folder=new.folder,
     )
-    return ConsentStatements(words)
+    return ConsentStatements(update)
 
 
 def write_golden(
@@ -314,8 +314,8 @@ def check_quality(
 
 def enter_consents(consents: ConsentStatements, state: LastingState) -> None:
     """Enter the new consent statements into the ledger."""
-    if consents.words is not None:
-        consents.words.enter(state.consent)
+    if consents.update is not None:
+        consents.update.enter(state.consent)
 
 
 def enter_ids(ids: CustomerIds, known: StoredLedger, matches: Matches, state: LastingState) -> None:

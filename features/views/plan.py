@@ -18,7 +18,7 @@ from features.config.canonical import equal_names
 from features.config.feeds_file import FeedsFile
 from features.config.loading import Lines
 from features.config.views_file import CONSENT_VIEW, Aggregate, View, ViewsFile
-from features.consent.status import standing_select
+from features.consent.status import status_select
 from features.identity.customer_tables import Columns
 from features.views.attributes import attributes_select, context_select, holdings_select, holdings_source
 from features.views.catalogue import (
@@ -108,7 +108,7 @@ def plan_views(
         raise BadConfiguration.of(problems)
     if feeds.purposes and "consents" in columns:
         features = lineage.traced(consent_features(feeds.purposes), "consents", purpose="")
-        planned.append(PlannedView(CONSENT_VIEW, features, None, standing_select(CONSENT_VIEW, feeds.purposes)))
+        planned.append(PlannedView(CONSENT_VIEW, features, None, status_select(CONSENT_VIEW, feeds.purposes)))
     return planned
 
 

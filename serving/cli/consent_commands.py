@@ -9,7 +9,7 @@ import typer
 
 from features.base.clock import iso
 from features.config.workspace_files import load_feeds
-from features.consent.customer_consents import standing_of
+from features.consent.customer_consents import consent_status_of
 from features.pipeline.unify_report import last_report
 from serving.cli.options import AsJson, AsOf, Folder, moment_of, workspace_of
 from serving.cli.step_report import withheld_lines
@@ -40,7 +40,7 @@ def show(
     place = workspace_of(workspace)
     feeds, _ = load_feeds(place)
     known = moment_of(known_at, option="--known-at")
-    found = standing_of(place, feeds.purposes, customer, as_of=moment_of(as_of), known_at=known)
+    found = consent_status_of(place, feeds.purposes, customer, as_of=moment_of(as_of), known_at=known)
     terminal = Terminal(as_json=as_json)
     terminal.answer(
         {
@@ -62,13 +62,13 @@ def show(
                     "known_at": iso(word.known_at),
                     "feed": word.feed,
                 }
-                for word in found.words
+                for word in found.statements
             ],
         }
     )
     for purpose, reason in found.reasons.items():
         terminal.say(f"{purpose} ({feeds.purposes[purpose].basis}): {'allowed' if reason is None else f'no, {reason}'}")
-    for word in found.words:
+    for word in found.statements:
         notice = f", notice {word.notice}" if word.notice else ""
         line = f"  {iso(word.event_time)}  {word.purpose}: {word.status} ({word.feed}{notice})"
         terminal.say(line.replace("[", r"\["))

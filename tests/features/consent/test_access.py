@@ -18,7 +18,7 @@ from features.base.progress import Silent
 from features.base.workspace import Workspace
 from features.config.workspace_files import load_feeds
 from features.consent import customer_data
-from features.consent.customer_consents import standing_of
+from features.consent.customer_consents import consent_status_of
 from features.consent.customer_data import CustomerData, Withheld, allowed_customers, open_customer_data, rows_of
 from features.identity import customer_tables
 from features.identity.customer_directory import open_directory
@@ -90,7 +90,7 @@ def test_one_read_is_of_one_generation_though_the_next_is_published_meanwhile(
     rows = read(lambda: rows_of(workspace, purposes, "events", ann, purpose=None)["amount"].to_pylist())
     assert rows == [10]
     assert read(lambda: allowed_customers(workspace, purposes, purpose=None)[ann]) == 1
-    assert read(lambda: standing_of(workspace, purposes, ann))
+    assert read(lambda: consent_status_of(workspace, purposes, ann))
     (first / "personal" / "records.parquet").unlink()
     with pytest.raises(StorageFailure, match=r"records\.parquet"):  # that of the other generation is there
         read(lambda: open_directory(workspace))

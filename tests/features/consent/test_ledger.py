@@ -11,8 +11,8 @@ import pytest
 from features.base.errors import StorageFailure
 from features.base.workspace import Workspace
 from features.config.workspace_files import load_feeds
-from features.consent.consent_ledger import read_words
-from features.consent.customer_consents import Standing, standing_of
+from features.consent.consent_ledger import read_statements
+from features.consent.customer_consents import ConsentStatus, consent_status_of
 from tests.features.consent.world import CRM, FEEDS, who, world
 from tests.features.tiny import unified
 
@@ -20,8 +20,8 @@ GRANT = "A1,marketing,granted,v1,2026-01-02"
 TAKEN_BACK = "A1,marketing,withdrawn,v2,2026-01-04"
 
 
-def standing(workspace: Workspace, record: str, *, as_of: datetime | None = None) -> Standing:
-    return standing_of(workspace, load_feeds(workspace)[0].purposes, who(workspace, record), as_of=as_of)
+def standing(workspace: Workspace, record: str, *, as_of: datetime | None = None) -> ConsentStatus:
+    return consent_status_of(workspace, load_feeds(workspace)[0].purposes, who(workspace, record), as_of=as_of)
 
 
 def test_a_word_is_entered_once_with_its_notice_and_both_times(tmp_path: Path) -> None:
@@ -29,7 +29,7 @@ def test_a_word_is_entered_once_with_its_notice_and_both_times(tmp_path: Path) -
     unified(workspace)
     world(tmp_path, [GRANT, GRANT, TAKEN_BACK])
     unified(workspace)
-    words = [word for word in read_words(workspace.consent).to_pylist() if word["purpose"] == "marketing"]
+    words = [word for word in read_statements(workspace.consent).to_pylist() if word["purpose"] == "marketing"]
     assert [(word["status"], word["notice"], word["event_time"], word["known_at"]) for word in words] == [
         ("granted", "v1", datetime(2026, 1, 2, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC)),
         ("withdrawn", "v2", datetime(2026, 1, 4, tzinfo=UTC), datetime(2026, 1, 4, tzinfo=UTC)),
@@ -53,7 +53,7 @@ def test_an_earlier_moment_knows_only_earlier_words(tmp_path: Path) -> None:
     unified(workspace)
     then = standing(workspace, "A1", as_of=datetime(2026, 1, 3, tzinfo=UTC))
     assert then.reasons["marketing"] is None
-    assert [word.status for word in then.words] == ["granted"]
+    assert [word.status for word in then.statements] == ["granted"]
     now = standing(workspace, "A1")
     assert now.reasons == {"marketing": "withdrawn", "service": None, "care": None}
 
@@ -66,8 +66,8 @@ def test_a_late_word_is_seen_as_of_when_it_was_known(tmp_path: Path) -> None:
     purposes = load_feeds(workspace)[0].purposes
     given = datetime(2026, 1, 3, tzinfo=UTC)
     ann = who(workspace, "A1")
-    assert standing_of(workspace, purposes, ann, as_of=given).reasons["marketing"] == "no_consent"
-    later = standing_of(workspace, purposes, ann, as_of=given, known_at=datetime(2026, 1, 6, tzinfo=UTC))
+    assert consent_status_of(workspace, purposes, ann, as_of=given).reasons["marketing"] == "no_consent"
+    later = consent_status_of(workspace, purposes, ann, as_of=given, known_at=datetime(2026, 1, 6, tzinfo=UTC))
     assert later.reasons["marketing"] is None
 
 
