@@ -67,7 +67,8 @@ class Feed(Settings):
     key: str | list[str] | None = Field(
         default=None,
         description="columns that tell one row from another; `row` where none does and each row is "
-        "a record of its own (a column of that name is written `[row]`)",
+        "a record of its own (a column of that name is written `[row]`). Customers: with the column of `updated_at` "
+        "or `known_at` among them, rows are versions of the record that the other columns name, each from its time on",
     )
     customer: str | None = Field(
         default=None, description="`feed.column = thisfeed.column`: whose record a row is about"
@@ -145,10 +146,21 @@ class Feed(Settings):
 
     @property
     def keys(self) -> list[str]:
-        """The key columns, as a list."""
+        """The columns that tell one record from another, as a list."""
         if self.key is None or self.key == ROW:
             return []
-        return [self.key] if isinstance(self.key, str) else self.key
+        named = [self.key] if isinstance(self.key, str) else self.key
+        return [column for column in named if column not in self._times] if self.has_versions else named
+
+    @property
+    def has_versions(self) -> bool:
+        """Whether the source brings the history of its records: customers whose key names the time of each version."""
+        named = self.key if isinstance(self.key, list) else []
+        return self.kind == "customers" and bool(self._times & set(named)) and bool(set(named) - self._times)
+
+    @property
+    def _times(self) -> set[str]:
+        return {column for column in (self.updated_at, self.known_at) if column is not None}
 
     @property
     def sources(self) -> list[str]:

@@ -221,7 +221,9 @@ def allowed_customers(
     """
     with open_engine(folders=[workspace.state / "unified"], resources=engine_resources(workspace)) as engine:
         open_customer_data(engine, workspace, purposes, purpose=purpose, as_of=as_of)
-        counted = engine.execute("SELECT customer_id, count(*) FROM customers GROUP BY 1 ORDER BY 1").fetchall()
+        counted = engine.execute(
+            "SELECT customer_id, count(*) FROM customers WHERE known_until IS NULL GROUP BY 1 ORDER BY 1"
+        ).fetchall()
     return {str(customer): int(records) for customer, records in counted}
 
 

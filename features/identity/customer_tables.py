@@ -1,8 +1,8 @@
 """The canonical tables of all feeds together, with one ``customer_id`` on every row that has a customer.
 
 What identifies people lies in the folder ``personal`` and nowhere else: there a record of a customer stands under its
-own key, with all that it holds. In every other table it stands under its place among its feed's keys, which keeps their
-order and tells nothing.
+own key, with all that it holds now. In every other table it stands under its place among its feed's keys, which keeps
+their order and tells nothing; ``customers`` also has what a record held before, until ``known_until``.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from features.identity.streamed_events import load_streamed_events
 from features.identity.survivorship_rules import refuse_unknown, with_marks
 from features.ingest.mapping import reference_name
 from features.ingest.personal_columns import apart_attributes, found_personal, personal_columns
+from features.ingest.row_history import UNTIL, VERSIONS
 
 #: Columns of each canonical table: name → whether it holds numbers.
 Columns = Mapping[Kind, Mapping[str, bool]]
@@ -139,7 +140,8 @@ def write_tables(engine: duckdb.DuckDBPyConnection, feeds: FeedsFile, *, staged:
         keep = "customer_id IS NOT NULL" if table.about_customer else "true"
         order = "customer_id, event_time, feed, record_id" if table.about_customer else "feed, record_id"
         if kind == "customers":
-            whole = f"SELECT * EXCLUDE (__ref, __ambiguous) FROM joined ORDER BY {order}"
+            now = f"FROM joined WHERE {UNTIL} IS NULL"
+            whole = f"SELECT * EXCLUDE (__ref, __ambiguous, {UNTIL}) {now} ORDER BY {order}"
             path = folder / PERSONAL / f"{kind}.parquet"
             refuse_unknown(list(columns), feeds)
             stream_parquet(engine.sql(whole).to_arrow_reader(), path)
@@ -188,6 +190,9 @@ def _select(name: str, feed: Feed, feeds: FeedsFile, staged: Path) -> str:
     exclude = f"EXCLUDE ({', '.join(quoted(column) for column in hidden)})" if hidden else ""
     source = f"read_parquet({literal(str(rows))})"
     if feed.kind == "customers":
+        source, versions = f"(SELECT *, CAST(NULL AS TIMESTAMPTZ) AS {UNTIL} FROM {source})", rows.with_name(VERSIONS)
+        if versions.is_file():
+            source = f"({source} UNION ALL BY NAME SELECT * FROM read_parquet({literal(str(versions))}))"
         return (
             f"SELECT r.customer_id, {literal(name)} AS feed, s.* {exclude}, NULL AS __ref, false AS __ambiguous "
             f"FROM {source} s JOIN records r ON r.feed = {literal(name)} AND r.record_id = s.record_id"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from datetime import datetime
+from pathlib import Path
 
 import duckdb
 import pyarrow as pa
@@ -51,6 +52,28 @@ def keys_delivered(workspace: Workspace, *, until: datetime | None) -> pa.Table:
         except (OSError, pa.ArrowException, duckdb.InvalidInputException) as error:
             raise unreadable(error) from error
     return found
+
+
+def times_known(streaming: Path, feed: str) -> pa.Table | None:
+    """Return ``record_id`` and ``known_at`` of a feed's settled rows; None where it has none.
+
+    Raises
+    ------
+    StorageFailure : a segment is gone or damaged
+    """
+    segments = read_segments(streaming)
+    if feed not in segments.feeds:
+        return None
+    try:
+        rows = compacted_rows(streaming, segments, columns=["record_id", "known_at"], where=pc.field("feed") == feed)
+        return (
+            rows.read_all()
+            .group_by("record_id")
+            .aggregate([("known_at", "min")])
+            .rename_columns({"known_at_min": "known_at"})
+        )
+    except (OSError, pa.ArrowException) as error:
+        raise unreadable(error) from error
 
 
 def keys_known(workspace: Workspace, *, until: datetime) -> pa.Table:

@@ -1,10 +1,11 @@
 """Survivorship rules as SQL aggregates: which of a customer's records gives each field's value, as of any moment.
 
-A source that overwrites its records keeps no history, so nothing can be quite true of its past. A record counts as of
-a moment when it was known by then: ``known_at``, which is ``updated_at`` where the feed declares no other. A feed that
-declares an earlier ``known_at`` (when the account was opened, say) states that its attributes may be used from then;
-leaving them empty until the last change would tell a model of the past who was still to be a customer at that change.
-A change from after the moment never makes its record win over another.
+A source that overwrites its records keeps no history: of the time before the first load nothing can be quite true, and
+since then `features.ingest.row_history` keeps what a record held. A record counts as of a moment when it was known by
+then, and not yet known to hold something else: from ``known_at``, which is ``updated_at`` where the feed declares no
+other, until ``known_until``. A feed that declares an earlier ``known_at`` (when the account was opened, say) states
+that its attributes may be used from then; leaving them empty until the last change would tell a model of the past who
+was still to be a customer at that change. A change from after the moment never makes its record win over another.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ _FIELD = 100_000
 _RECORDS = 1 << 36
 #: SQL condition under which a record counts as of an entity row's ``as_of``.
 VISIBLE = "epoch_us(known_at) <= as_of"
+#: The same where the records' past stands among them.
+VISIBLE_VERSION = f"{VISIBLE} AND coalesce(epoch_us(known_until) > as_of, true)"
 #: SQL of when a record had last changed as of an entity row's ``as_of``, as far as one can tell.
 CHANGED_BY_THEN = "CASE WHEN epoch_us(event_time) <= as_of THEN epoch_us(event_time) ELSE epoch_us(known_at) END"
 CHANGED = "epoch_us(event_time)"

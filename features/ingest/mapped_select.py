@@ -13,10 +13,20 @@ from features.config.company import Company
 from features.ingest.mapping import FLOATS, TYPED, FeedMapping, reference_name, text_sql
 from features.ingest.money import minor_unit_digits, rate_sql
 from features.ingest.number_text import EXACT_INTEGERS, currency_sign, is_undecided
-from features.ingest.time_text import birth_date_text, iso_text, moment_of, naive_moment
+from features.ingest.time_text import (
+    FIRST_YEAR,
+    LAST_YEAR,
+    birth_date_text,
+    iso_text,
+    moment_of,
+    naive_moment,
+    stands_for_none,
+)
 
 #: How the reason ends for which a row is quarantined only until a later delivery holds it.
 AFTER_DELIVERY = "after the delivery"
+#: Columns of `mapped_select` that are not of the canonical table.
+OWN = ("__row", "__reason", "__keep", "__ahead", "__open")
 _ISO_OF = "__iso "  # before the text of an expression: the time that it gives, written as ISO 8601
 _OTHER = "__otherwise "  # the same under another convention that is as likely
 
@@ -39,6 +49,7 @@ class _MappedSelect:
     def __init__(self, mapping: FeedMapping, company: Company) -> None:
         self.mapping, self.feed, self.company = mapping, mapping.feed, company
         self.reasons: list[str] = []
+        self.open: list[str] = []
 
     def sql(self, source: str) -> str:
         mapping, feed = self.mapping, self.feed
@@ -48,16 +59,18 @@ class _MappedSelect:
             columns["customer_ref"] = mapping.written(link[2])
         fields = {field: self._field(field, kind) for field, kind in CANONICAL[feed.kind].fields.items()}
         event_time, known = self._times(fields.get("held_from"))
-        loaded = f"TIMESTAMPTZ {literal(iso(mapping.loaded_at))}"
-        columns |= {"event_time": event_time or loaded, "known_at": f"coalesce({known or 'NULL'}, {loaded})", **fields}
+        # what lies ahead of the delivery is no moment at which a row was known; `date_rows` finds when it was
+        ahead = f"coalesce({known} > TIMESTAMPTZ {literal(iso(mapping.loaded_at))}, false)" if known else "false"
+        never = "CAST(NULL AS TIMESTAMPTZ)"
+        columns |= {"event_time": event_time or never}
+        columns |= {"known_at": f"CASE WHEN NOT {ahead} THEN {known} END" if known else never, **fields}
         columns |= {attribute_name(mapping.name, column): quoted(column) for column in mapping.surviving()}
         columns |= {reference_name(column): mapping.written(column) for column in mapping.named_by}
         keep = self._keep()
         listed = ",\n  ".join(f"{sql} AS {quoted(name)}" for name, sql in columns.items())
         reason = f"concat_ws('; ', {', '.join(dict.fromkeys(self.reasons))})" if self.reasons else "''"
-        ours = (
-            f"nullif({reason}, '') AS __reason,\n  {keep} AS __keep,\n  ({known or 'NULL'}) IS NULL AS __from_delivery"
-        )
+        ours = f"nullif({reason}, '') AS __reason,\n  {keep} AS __keep,\n  {ahead} AS __ahead"
+        ours += f",\n  ({' OR '.join(self.open) or 'false'}) AS __open"
         return f"SELECT __row,\n  {listed},\n  {ours}\nFROM {self._timed(source)}"
 
     def _timed(self, source: str) -> str:
@@ -215,8 +228,17 @@ class _MappedSelect:
             latest = f"TIMESTAMPTZ {literal(iso(self.mapping.loaded_at + self.feed.future))}"
             late = f"{label} lies more than {format_duration(self.feed.future)} {AFTER_DELIVERY}"
             self._note(f"{moment} > {latest} AND year({moment}) < 2200", late)
-        self._note(f"year({moment}) NOT BETWEEN 1900 AND 2199", f"{label} is outside 1900-2199")
+        if place == "fields.held_to":
+            return self._unless(f"year({moment}) > {LAST_YEAR} OR {stands_for_none(moment, zone)}", moment)
+        if place == "event_time" and not (CANONICAL[self.feed.kind].timed or self.feed.kind == "holdings"):
+            return self._unless(f"year({moment}) > {LAST_YEAR} OR {stands_for_none(moment, zone)}", moment)
+        self._note(f"year({moment}) NOT BETWEEN {FIRST_YEAR} AND {LAST_YEAR}", f"{label} is outside 1900-2199")
         return moment
+
+    def _unless(self, stands_for_none: str, moment: str) -> str:
+        """Return SQL of a moment, null where what is written stands for none; such rows are counted."""
+        self.open.append(f"coalesce({stands_for_none}, false)")
+        return f"CASE WHEN NOT ({stands_for_none}) THEN {moment} END"
 
     def _note_undecided(self, text: str, *, label: str) -> None:
         """Note a reason for each time that two conventions read as two moments."""

@@ -10,7 +10,8 @@ from pathlib import Path
 import duckdb
 
 from features.base.checksums import damaged_column
-from features.base.database_engine import EngineResources, one_row, open_engine, quoted, ran_out
+from features.base.clock import iso
+from features.base.database_engine import EngineResources, one_row, open_engine
 from features.base.errors import BadConfiguration, BadData, Problem
 from features.base.parquet import stream_parquet
 from features.base.storage import atomic_folder, digest_of, read_done, write_json
@@ -19,18 +20,19 @@ from features.config.canonical import Kind
 from features.config.company import Company
 from features.config.engine_settings import engine_resources
 from features.config.feed import Feed
-from features.ingest.feed_times import decide_conventions
-from features.ingest.mapped_select import AFTER_DELIVERY, mapped_select
-from features.ingest.mapping import TYPED, FeedMapping
-from features.ingest.quarantined_rows import Quarantine, digest_of_returned, drop_superseded, read_again
+from features.ingest.kept_rows import map_rows
+from features.ingest.mapped_select import AFTER_DELIVERY, OWN
+from features.ingest.mapping import FeedMapping
+from features.ingest.quarantined_rows import Quarantine, digest_of_returned, read_again
 from features.ingest.quarantined_rows import write as write_quarantine
 from features.ingest.raw_rows import broken_lines, content, currency_of, read_numbers, read_rows
 from features.ingest.reader import RAW, FeedSource
+from features.ingest.row_history import VERSIONS, date_rows, moment_of_loads
 from features.ingest.schema_drift import Columns, refuse_renamed, refuse_retyped
 from features.ingest.source import find
 
 #: Raised when this module would write other bytes for the same feed, so that nothing stale is taken over.
-VERSION = 6
+VERSION = 7
 
 
 @dataclass(frozen=True)
@@ -45,8 +47,11 @@ class StagedFeed:
     excluded : rows that the feed's ``where`` leaves out
     rejected : unusable rows, counted by reason
     duplicates : rows dropped because an equal key was kept
-    load_time : whether some row is known only since the files were written
-    newest : the last moment that a row itself carries, ISO 8601; empty where no row carries one
+    versions : rows that tell what records held before
+    ahead : rows whose time lies after the delivery
+    open_times : rows with an end or a last change that is written as a date for none, such as 9999-12-31
+    newest : the last moment, up to the delivery, at which a row itself was known, ISO 8601; empty where no row has one
+    delivered : when the files were written, ISO 8601
     digest : of the files' bytes and the declaration; equal digests mean equal rows
     repeated : files whose bytes another file of the feed holds already; they were not read
     skipped : rows that hold no data, such as totals, counted by kind; they count nowhere else
@@ -61,13 +66,21 @@ class StagedFeed:
     excluded: int
     rejected: dict[str, int]
     duplicates: int
-    load_time: bool
+    versions: int
+    ahead: int
+    open_times: int
     newest: str
+    delivered: str
     digest: str
     repeated: list[str] = field(default_factory=list)
     skipped: dict[str, int] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     already_applied: bool = field(default=False, compare=False)
+
+    @property
+    def unusable(self) -> int:
+        """Rows that are in quarantine."""
+        return self.rows_read - self.rows - self.excluded - self.duplicates - self.versions
 
 
 @dataclass(frozen=True)
@@ -105,7 +118,8 @@ def stage(
     root : the workspace that relative paths start from
     folder : where ``NAME/rows.parquet``, ``NAME/rejected.parquet`` and ``NAME/staged.json`` lie
     named_by : columns by which other feeds name this feed's records
-    arriving : where they are written when they have to be read, until the load is accepted; `folder` if left out
+    arriving : where they are written when they have to be read, until the load is accepted; its rows are dated by
+        `date_rows` once all feeds are read. Left out, `folder`, and the rows are dated as those of a first load
     transform : what is done to the rows before they take their place
     replay : read the feed again, with the rows that earlier loads quarantined
     accept : whether columns may have been renamed or retyped since the last load
@@ -123,7 +137,7 @@ def stage(
     source = find(name, feed, root)
     try:
         resources = engine_resources(Workspace(root))
-        return _Staging(
+        staged = _Staging(
             source,
             feed,
             company or Company(),
@@ -137,6 +151,9 @@ def stage(
         ).staged()
     finally:
         source.close()
+    if arriving is None and not staged.already_applied:
+        date_rows(feed, folder / name, moment=moment_of_loads([staged]), resources=resources)
+    return staged
 
 
 @dataclass(frozen=True)
@@ -185,19 +202,22 @@ class _Staging:
             refuse_retyped(name, last, read)
             if quarantine.open(engine, RAW):
                 read_again(engine, RAW, mapping.types)
-            _map(engine, mapping, self.company)
-            staged = _count(engine, name, self.feed, broken)
+            map_rows(engine, mapping, self.company)
+            staged = _count(engine, mapping, broken)
             staged = replace(staged, repeated=list(source.repeated), skipped=found.skipped, notes=list(found.notes))
             _refuse(engine, source, self.feed, staged)
             with atomic_folder(target) as part:
                 part.chmod(0o700)  # rows as they came: what identifies people is still among them
-                _write(engine, _KEPT, part / "rows.parquet")
+                _write(engine, _KEPT.format("kept"), part / "rows.parquet")
+                if self.feed.has_versions:
+                    _write(engine, _KEPT.format("versions"), part / VERSIONS)
                 write_quarantine(engine, _REJECTED, part)
                 read.write(part)
                 if self.transform is not None:
                     self.transform.work(part)
                 digest, dated = self._digests(fingerprint, digest_of_returned(part))
-                staged = replace(staged, digest=dated if staged.load_time else digest)
+                # what lies ahead of this delivery may not lie ahead of the next, whose bytes are the same
+                staged = replace(staged, digest=dated if staged.ahead else digest)
                 write_json(part / "staged.json", asdict(staged))
         return staged
 
@@ -238,7 +258,7 @@ def inspect(
     return mapping.check(), mapping.surviving()
 
 
-_KEPT = "SELECT * EXCLUDE (__row, __reason, __keep, __from_delivery) FROM kept ORDER BY __row"
+_KEPT = f"SELECT * EXCLUDE ({', '.join(OWN)}) FROM {{}} ORDER BY __row"
 _REJECTED = f"""
 SELECT __row AS row, CAST(NULL AS BIGINT) AS line, __reason AS reason, CAST(to_json({RAW}) AS VARCHAR) AS as_read
 FROM mapped JOIN {RAW} USING (__row)
@@ -249,75 +269,8 @@ ORDER BY row NULLS LAST, line, as_read
 """
 
 
-def _map(engine: duckdb.DuckDBPyConnection, mapping: FeedMapping, company: Company) -> None:
-    """Create ``mapped`` (each row's reason to be quarantined), ``ranked`` (its rank under its key) and ``kept``."""
+def _count(engine: duckdb.DuckDBPyConnection, mapping: FeedMapping, broken: dict[str, int]) -> StagedFeed:
     feed = mapping.feed
-    try:
-        engine.execute(f"CREATE TEMP VIEW {TYPED} AS {mapping.typed_select()}")
-        kinds = {
-            text: engine.execute(f"DESCRIBE SELECT {sql} AS v FROM {TYPED}").fetchall()[0][1]
-            for text, sql in mapping.described().items()
-        }
-        mapping = replace(mapping, given=kinds)
-        mapping = replace(mapping, conventions=decide_conventions(engine, mapping))
-        if feed.keys and feed.duplicates in ("keep_first", "keep_last"):
-            _keep_one(engine, mapping, company)
-        else:
-            _keep_identical(engine, mapping, company)
-    except duckdb.Error as error:
-        if ran_out(error):
-            raise
-        raise BadData(
-            "feed.expression",
-            f"an expression of the mapping fails on the data ({type(error).__name__})",
-            where=f"feeds.{mapping.name}",
-            hint="use TRY_CAST where a value may not convert, and compare values of one type",
-        ) from None
-
-
-def _keep_one(engine: duckdb.DuckDBPyConnection, mapping: FeedMapping, company: Company) -> None:
-    """Rank rows by their key and time alone; the fields, which may be costly, are made for the rows that stay."""
-    order = "event_time DESC, __row DESC" if mapping.feed.duplicates == "keep_last" else "event_time, __row"
-    engine.execute(
-        f"""
-        CREATE TEMP TABLE mapped AS
-        SELECT __row, record_id, event_time, __reason, __keep, __from_delivery FROM ({mapped_select(mapping, company)})
-        """
-    )
-    drop_superseded(engine, keyed=True)
-    engine.execute(
-        f"""
-        CREATE TEMP TABLE ranked AS
-        SELECT __row, __from_delivery, row_number() OVER (PARTITION BY record_id ORDER BY {order}) AS __nth
-        FROM mapped WHERE __keep AND __reason IS NULL
-        """
-    )
-    stay = f"(SELECT * FROM {TYPED} WHERE __row IN (SELECT __row FROM ranked WHERE __nth = 1))"
-    engine.execute(f"CREATE TEMP TABLE kept AS {mapped_select(mapping, company, source=stay)}")
-
-
-def _keep_identical(engine: duckdb.DuckDBPyConnection, mapping: FeedMapping, company: Company) -> None:
-    """Rank rows by their key, or by all they hold; rows that differ under one key can be told apart by a hash."""
-    feed = mapping.feed
-    engine.execute(f"CREATE TEMP TABLE mapped AS {mapped_select(mapping, company)}")
-    drop_superseded(engine, keyed=bool(feed.keys))
-    same = "__as_row" if not feed.keys and feed.duplicates == "drop_identical" else "record_id"
-    columns = [row[0] for row in engine.execute("DESCRIBE mapped").fetchall()]
-    compared = [
-        quoted(column) for column in columns if column not in ("__row", "__reason", "__keep", "__from_delivery")
-    ]
-    compared = [column for column in compared if feed.keys or column != '"record_id"']
-    engine.execute(
-        f"""
-        CREATE TEMP TABLE ranked AS
-        SELECT *, row_number() OVER (PARTITION BY {same} ORDER BY event_time, __row) AS __nth
-        FROM (SELECT *, hash({", ".join(compared)}) AS __as_row FROM mapped WHERE __keep AND __reason IS NULL)
-        """
-    )
-    engine.execute("CREATE TEMP VIEW kept AS SELECT * EXCLUDE (__nth, __as_row) FROM ranked WHERE __nth = 1")
-
-
-def _count(engine: duckdb.DuckDBPyConnection, name: str, feed: Feed, broken: dict[str, int]) -> StagedFeed:
     read = _count_of(engine, f"SELECT count(*) FROM {RAW}")
     reasons = engine.execute(
         """
@@ -327,33 +280,29 @@ def _count(engine: duckdb.DuckDBPyConnection, name: str, feed: Feed, broken: dic
         """
     ).fetchall()
     kept = _count_of(engine, "SELECT count(*) FROM ranked WHERE __nth = 1")
+    others = _count_of(engine, "SELECT count(*) FROM ranked") - kept
     return StagedFeed(
-        feed=name,
+        feed=mapping.name,
         kind=feed.kind,
         rows_read=read + sum(broken.values()),
         rows=kept,
         excluded=_count_of(engine, "SELECT count(*) FROM mapped WHERE NOT coalesce(__keep, false)"),
         rejected={**dict(reasons), **broken},
-        duplicates=_count_of(engine, "SELECT count(*) FROM ranked") - kept,
-        # a row that lies ahead of this delivery may not lie ahead of the next, whose bytes are the same
-        load_time=any(reason.endswith(AFTER_DELIVERY) for reason, _ in reasons)
-        or bool(_count_of(engine, "SELECT count(*) FROM ranked WHERE __nth = 1 AND __from_delivery")),
-        newest=_newest(engine),
+        duplicates=0 if feed.has_versions else others,
+        versions=others if feed.has_versions else 0,
+        ahead=_count_of(engine, "SELECT count(*) FROM kept WHERE __ahead")
+        + sum(count for reason, count in reasons if reason.endswith(AFTER_DELIVERY)),
+        open_times=_count_of(engine, "SELECT count(*) FROM kept WHERE __open"),
+        newest=one_row(engine, "SELECT strftime(max(known_at), '%Y-%m-%dT%H:%M:%SZ') FROM kept")[0] or "",
+        delivered=iso(mapping.loaded_at),
         digest="",
     )
-
-
-def _newest(engine: duckdb.DuckDBPyConnection) -> str:
-    # a row without a time of its own counts from the delivery (`__from_delivery`), which is no time of the data
-    select = "SELECT strftime(max(known_at) FILTER (NOT __from_delivery), '%Y-%m-%dT%H:%M:%SZ') FROM kept"
-    return one_row(engine, select)[0] or ""
 
 
 def _refuse(engine: duckdb.DuckDBPyConnection, source: FeedSource, feed: Feed, staged: StagedFeed) -> None:
     name = source.feed
     place = f"of {source.names[0]}" if len(source.names) == 1 else "over all the files"
-    usable = staged.rows + staged.duplicates + staged.excluded
-    unusable = staged.rows_read - usable
+    unusable = staged.unusable
     if unusable > feed.reject_above * staged.rows_read:
         worst = max(staged.rejected, key=lambda reason: staged.rejected[reason])
         (row,) = one_row(engine, "SELECT min(__row) FROM mapped WHERE __keep AND __reason IS NOT NULL")
@@ -371,7 +320,7 @@ def _refuse(engine: duckdb.DuckDBPyConnection, source: FeedSource, feed: Feed, s
             where=f"feed {name}",
             hint="check `where` and the files",
         )
-    if feed.duplicates != "refuse" and not (feed.duplicates == "drop_identical" and feed.keys):
+    if feed.has_versions or (feed.duplicates != "refuse" and not (feed.duplicates == "drop_identical" and feed.keys)):
         return
     clashes, first = one_row(
         engine,

@@ -11,6 +11,8 @@ from features.base.clock import iso
 from features.base.database_engine import literal, one_row
 from features.config.feed import TimeConvention
 
+#: Of moments that a row may carry.
+FIRST_YEAR, LAST_YEAR = 1900, 2199
 _DAY = "[0-9]{4}[-/][0-9]{1,2}[-/][0-9]{1,2}"
 _CLOCK = "[ T][0-9]{1,2}:[0-9]{2}(:[0-9]{2}([.][0-9]+)?)?"
 _ZONE = " ?(Z|UTC|GMT|[+-][0-9]{2}(:?[0-9]{2})?)"
@@ -236,6 +238,22 @@ def iso_text(text: str, convention: TimeConvention = "iso") -> str:
     else:
         other = _rewritten(text, convention)
     return f"CASE WHEN {_is_iso(text)} THEN {text} ELSE {other} END"
+
+
+def stands_for_none(moment: str, zone: str | None) -> str:
+    """Return SQL of whether a moment is a date that systems write for none: 0001-01-01, 1900-01-01, 1970-01-01.
+
+    Examples
+    --------
+    >>> import duckdb
+    >>> moment = moment_of("written", "UTC")
+    >>> rows = "(VALUES ('1900-01-01'), ('1970-01-01 00:00'), ('2026-01-01')) t(written)"
+    >>> [row[0] for row in duckdb.sql(f"SELECT {stands_for_none(moment, 'UTC')} FROM {rows}").fetchall()]
+    [True, True, False]
+    """
+    local = f"({moment} AT TIME ZONE {literal(zone or 'UTC')})"
+    none = ", ".join(f"TIMESTAMP '{day}'" for day in ("0001-01-01", "1900-01-01", "1970-01-01"))
+    return f"{local} IN ({none})"
 
 
 def moment_of(written: str, zone: str | None) -> str:

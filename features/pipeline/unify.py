@@ -142,6 +142,7 @@ def _lasting_state(workspace: Workspace) -> LastingState:
         history=workspace.quality,
         identity=workspace.identity,
         identity_key=workspace.identity_key,
+        streaming=workspace.streaming,
         consent=workspace.consent,
         pseudonym_key=workspace.pseudonym_key,
     )

@@ -31,9 +31,11 @@ from features.identity.ledger_files import StoredLedger, read_ledger, write_ledg
 from features.identity.matching_memory import Memory
 from features.identity.resolve import Resolution, join
 from features.identity.review_pairs import between_records, carry_over, keep, with_ledger
+from features.identity.streamed_event_keys import times_known
 from features.ingest import pending_loads
 from features.ingest.pending_loads import load_folders
 from features.ingest.personal_columns import apart_attributes
+from features.ingest.row_history import UNTIL, date_rows, moment_of_loads
 from features.ingest.staging import StagedFeed, stage
 from features.pipeline.unify_report import UnifyReport
 from features.quality import loads as load_checks
@@ -70,6 +72,7 @@ class LastingState:
     accepted, arriving : staged loads, and those that are read and not accepted yet
     history : profiles of accepted loads
     identity, identity_key : the id ledger, and the secret that new ids are made of
+    streaming : the streamed events
     consent, pseudonym_key : the consent ledger, and the secret of its subjects
     """
 
@@ -79,6 +82,7 @@ class LastingState:
     history: Path
     identity: Path
     identity_key: Path
+    streaming: Path
     consent: Path
     pseudonym_key: Path
 
@@ -164,6 +168,17 @@ def read_feeds(
             company=file.company,
         )
         progress.advance()
+    moment = moment_of_loads(staged.values())
+    for name, folder in load_folders(staged, accepted=state.accepted, arriving=state.arriving).items():
+        if folder.parent == state.arriving:
+            date_rows(
+                file.feeds[name],
+                folder,
+                moment=moment,
+                before=state.accepted / name,
+                streamed=times_known(state.streaming, name) if file.feeds[name].kind == "events" else None,
+                resources=resources,
+            )
     return StagedFeeds(staged)
 
 
@@ -287,7 +302,9 @@ def write_golden(
     del consents  # their table is there
     columns = register(engine, new.folder)
     hidden = {*apart_attributes(file), *tables.found}
-    write_golden_record(engine, file, hidden, source=WHOLE, shown="customers", folder=new.folder)
+    now = f"SELECT * EXCLUDE ({UNTIL}) FROM customers WHERE {UNTIL} IS NULL"
+    engine.execute(f"CREATE OR REPLACE TEMP VIEW current_customers AS {now}")
+    write_golden_record(engine, file, hidden, source=WHOLE, shown="current_customers", folder=new.folder)
     seal(new.folder / PERSONAL)
     return CanonicalTables(columns)
 
@@ -344,7 +361,7 @@ def count_customers(
     """Return what the run did."""
     withheld_by, withheld = withheld_by_purpose(engine, file.purposes, canonical.columns)
     loads = staged.feeds.values()
-    unusable = sum(feed.rows_read - feed.rows - feed.excluded - feed.duplicates for feed in loads)
+    unusable = sum(feed.unusable for feed in loads)
     return UnifyReport(
         records=ids.records.num_rows,
         customers=matches.resolution.customers,
@@ -372,5 +389,7 @@ def applied(staged: StagedFeeds) -> dict[str, str]:
     read = {}
     for name, feed in staged.feeds.items():
         copies = f", {len(feed.repeated)} files of it already applied" if feed.repeated else ""
-        read[name] = "already applied" if feed.already_applied else f"read{copies}"
+        ahead = f", {feed.ahead} rows dated after the delivery: they count from their day on" if feed.ahead else ""
+        none = f", {feed.open_times} times such as 9999-12-31 or 1900-01-01 stand for none" if feed.open_times else ""
+        read[name] = "already applied" if feed.already_applied else f"read{copies}{ahead}{none}"
     return read

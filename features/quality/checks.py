@@ -62,7 +62,7 @@ def check_personal_columns(file: FeedsFile, found: Sequence[str]) -> list[Check]
 
 
 def _usable(feed: StagedFeed) -> Check:
-    unusable = feed.rows_read - feed.rows - feed.excluded - feed.duplicates
+    unusable = feed.unusable
     left_out = [f"{count} left out as no data ({kind})" for kind, count in sorted(feed.skipped.items())]
     shape = "".join(f"; {note}" for note in [*left_out, *feed.notes])
     if not unusable:
@@ -74,6 +74,8 @@ def _usable(feed: StagedFeed) -> Check:
 def _unique(feed: StagedFeed, declared: Feed) -> Check:
     if not declared.keys and declared.duplicates != "drop_identical":
         return Check("FQ002", feed.feed, "not_applicable", "the feed declares no key")
+    if feed.versions:
+        return Check("FQ002", feed.feed, "passed", f"{feed.versions} rows tell what records held before")
     if not feed.duplicates:
         return Check("FQ002", feed.feed, "passed", "")
     return Check("FQ002", feed.feed, "repaired", f"{feed.duplicates} rows dropped, as declared")

@@ -15,6 +15,7 @@ from features.base.parquet import read_parquet
 from features.base.workspace import Workspace
 from features.config.feed_checks import RULES
 from features.config.feeds_file import FeedsFile
+from features.ingest.row_history import UNTIL
 from features.quality.check import Check
 from features.quality.load_history import last_accepted
 from features.quality.load_profile import ColumnStatistics
@@ -128,7 +129,8 @@ def _distribution(column: ColumnStatistics) -> dict[str, Any]:
 
 def _records_per_customer(workspace: Workspace) -> dict[str, int]:
     """Return how many customers have one record, two records, and so on."""
-    customers = read_parquet(workspace.unified / "customers.parquet", columns=["customer_id"])["customer_id"]
+    records = read_parquet(workspace.unified / "customers.parquet", columns=["customer_id", UNTIL])
+    customers = records.filter(pc.is_null(records[UNTIL]))["customer_id"]
     sizes = pc.value_counts(pc.value_counts(customers).field("counts")).to_pylist()
     by_size: dict[str, int] = {}
     for size in sorted(sizes, key=lambda found: int(found["values"])):

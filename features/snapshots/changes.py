@@ -140,7 +140,7 @@ def _digests(kind: Kind, columns: Columns, bucket: timedelta, numbered: Collecti
     feeds = ", ".join(map(literal, numbered))
     if not feeds or kind in _SHARED:
         return f"{row} record_id) AS digest FROM {kind}"
-    place = "row_number() OVER (PARTITION BY customer_id, feed ORDER BY record_id)"
+    place = "row_number() OVER (PARTITION BY customer_id, feed ORDER BY record_id, known_at)"
     return (
         f"{row} record_id) AS digest FROM {kind} WHERE feed NOT IN ({feeds}) UNION ALL "
         f"{row} {place}) AS digest FROM {kind} WHERE feed IN ({feeds})"

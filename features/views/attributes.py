@@ -13,8 +13,8 @@ from features.base.expressions.expression import parse
 from features.config.canonical import category_name
 from features.config.feeds_file import FeedsFile
 from features.config.views_file import View
-from features.identity.survivorship_rules import CHANGED_BY_THEN, VISIBLE, survivor
-from features.ingest.time_text import moment_of
+from features.identity.survivorship_rules import CHANGED_BY_THEN, VISIBLE_VERSION, survivor
+from features.ingest.time_text import LAST_YEAR, moment_of, stands_for_none
 from features.views.catalogue import attribute_feature
 from features.views.source_rows import undecided
 
@@ -22,7 +22,7 @@ from features.views.source_rows import undecided
 def attributes_select(name: str, view: View, feeds: FeedsFile, numeric: Mapping[str, bool]) -> str:
     """Return SQL of a view from customers: each field's surviving value among the records known at the cutoff."""
     columns = ",\n  ".join(
-        f"{_cast(survivor(field, feeds, visible=VISIBLE, changed=CHANGED_BY_THEN), numeric[field])} "
+        f"{_cast(survivor(field, feeds, visible=VISIBLE_VERSION, changed=CHANGED_BY_THEN), numeric[field])} "
         f"AS {quoted(attribute_feature(name, field))}"
         for field in view.fields
     )
@@ -57,7 +57,7 @@ def unread_ends(engine: duckdb.DuckDBPyConnection, name: str, view: View, feeds:
     try:
         filled, read = one_row(
             engine,
-            f"SELECT count({_written(view.ends)}), count({_end(view.ends, feeds)}) "
+            f"SELECT count({_written(view.ends)}), count({_moment(view.ends, feeds)}) "
             f"FROM holdings WHERE {parse(view.where).sql() if view.where else 'true'}",
         )
     except (duckdb.ConversionException, duckdb.OutOfRangeException):
@@ -74,9 +74,20 @@ def unread_ends(engine: duckdb.DuckDBPyConnection, name: str, view: View, feeds:
 
 
 def _end(ends: str, feeds: FeedsFile) -> str:
-    """Return SQL of when a contract ends; a time that carries no zone is one of its feed's."""
+    """Return SQL of when a contract ends; null where what is written, such as 9999-12-31, stands for no end."""
+    moment = _moment(ends, feeds)
+    none = f"year({moment}) > {LAST_YEAR} OR {stands_for_none(moment, _zone(ends, feeds))}"
+    return f"CASE WHEN NOT ({none}) THEN {moment} END"
+
+
+def _moment(ends: str, feeds: FeedsFile) -> str:
+    return moment_of(_written(ends), _zone(ends, feeds))
+
+
+def _zone(ends: str, feeds: FeedsFile) -> str:
+    """Return the zone of a time that carries none: its feed's."""
     feed = feeds.feeds.get(ends.partition(".")[0])
-    return moment_of(_written(ends), (feed.timezone if feed else None) or feeds.company.timezone)
+    return (feed.timezone if feed else None) or feeds.company.timezone
 
 
 def _written(column: str) -> str:
@@ -119,7 +130,7 @@ def context_select(name: str, view: View, feeds: FeedsFile, numeric: Mapping[str
     """
     if view.place is None:
         return _of_the_day(name, view, numeric)
-    place = survivor(view.place, feeds, visible=VISIBLE, changed=CHANGED_BY_THEN)
+    place = survivor(view.place, feeds, visible=VISIBLE_VERSION, changed=CHANGED_BY_THEN)
     columns = ",\n  ".join(
         f"{_cast(_latest(field), numeric[field])} AS {quoted(attribute_feature(name, field))}" for field in view.fields
     )

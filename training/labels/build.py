@@ -310,7 +310,7 @@ def _recorded(engine: duckdb.DuckDBPyConnection, label: RecordedField, as_of: da
         engine.sql(
             f"""
         SELECT customer_id, CAST(CAST(value AS VARCHAR) IN ({_spellings(positive)}) AS DOUBLE) AS target
-        FROM (SELECT customer_id, {value} AS value FROM customers GROUP BY customer_id)
+        FROM (SELECT customer_id, {value} AS value FROM customers WHERE known_until IS NULL GROUP BY customer_id)
         WHERE value IS NOT NULL
         ORDER BY customer_id
         """

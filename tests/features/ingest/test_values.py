@@ -238,8 +238,8 @@ def test_what_is_known_late_is_known_late(tmp_path: Path) -> None:
     content = lines("who,at,loaded", ["a,2026-01-01,2026-01-05", "b,2026-01-02,"])
     found = staged(tmp_path, content, known_at="loaded")
     assert found.column("known_at")[0] == datetime(2026, 1, 5, tzinfo=UTC)
-    assert found.column("known_at")[1] > datetime(2026, 1, 2, tzinfo=UTC)  # unknown when: not before the delivery
-    assert found.feed.load_time
+    assert found.column("known_at")[1] > datetime(2026, 1, 2, tzinfo=UTC)  # unknown when: not before the load
+    assert (found.feed.newest, found.feed.ahead) == ("2026-01-05T00:00:00Z", 0)
 
 
 # ── keys ─────────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -33,7 +33,8 @@ def declared(*, key: str | None = "no", rules: str = "exact", duplicates: str = 
 
 def staged(**counts: object) -> StagedFeed:
     usual = {"feed": "till", "kind": "events", "rows_read": 10, "rows": 10, "excluded": 0, "rejected": {}}
-    return StagedFeed(**{**usual, "duplicates": 0, "load_time": False, "newest": "", "digest": "", **counts})  # type: ignore[arg-type]
+    usual |= {"duplicates": 0, "versions": 0, "ahead": 0, "open_times": 0, "newest": "", "delivered": ""}
+    return StagedFeed(**{**usual, "digest": "", **counts})  # type: ignore[arg-type]
 
 
 def answer(

@@ -62,7 +62,7 @@ def engine_with(
                 "event_time": "time",
                 "known_at": "time",
             }
-            types |= table.fields
+            types |= table.fields | ({"known_until": "time"} if kind == "customers" else {})
             types |= {
                 name: "number" if isinstance(value, int | float) else "text"
                 for row in rows

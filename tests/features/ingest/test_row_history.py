@@ -1,0 +1,232 @@
+"""When rows were first known, from load to load, and what records of customers held before."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from features.base.progress import Silent
+from features.base.workspace import Workspace
+from features.pipeline.build_features import build_features
+from features.pipeline.unify import unify
+from tests.features.tiny import STORE, company, lines, table, unified
+
+FEEDS = """\
+company: {currency: GBP, timezone: UTC}
+feeds:
+  crm: {source: crm.csv, kind: customers, key: id, fields: {city: city, email: mail}}
+  till:
+    source: till.csv
+    kind: events
+    event: purchase
+    key: no
+    customer: crm.id = till.who
+    event_time: day
+    timezone: UTC
+    fields: {amount: paid}
+quality: {checks: {FQ017: {severity: warn}, FQ019: {severity: warn}}}
+"""
+VIEWS = """\
+views:
+  orders: {from: events, aggregates: {"*": [count]}, windows: [90d]}
+  profile: {from: customers, fields: [city, crm.segment]}
+snapshots: {every: 30d}
+"""
+CRM = ["1,Hull,1@a.example,gold", "2,York,2@a.example,gold", "3,York,3@a.example,basic"]
+TILL = [f"{number},{number % 3 + 1},2026-0{number // 25 + 3}-{number % 25 + 1:02d},5" for number in range(100)]
+LAST = datetime(2026, 6, 25, tzinfo=UTC)
+
+
+def write(root: Path, *, crm: list[str] = CRM, till: list[str] = TILL, at: datetime | None = None) -> None:
+    for name, header, rows in (("crm.csv", "id,city,mail,segment", crm), ("till.csv", "no,who,day,paid", till)):
+        text = lines(header, rows)
+        if not (root / name).is_file() or (root / name).read_text(encoding="utf-8") != text:
+            (root / name).write_text(text, encoding="utf-8")
+        if at is not None:
+            os.utime(root / name, (at.timestamp(),) * 2)
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    place = company(tmp_path, feeds=FEEDS, views=VIEWS)
+    (tmp_path / "features" / "feature_store.yaml").write_text(STORE, encoding="utf-8")
+    write(tmp_path)
+    return place
+
+
+def events(workspace: Workspace) -> dict[str, datetime]:
+    return {row["record_id"]: row["known_at"] for row in table(workspace.unified / "events.parquet")}
+
+
+def customers(workspace: Workspace) -> list[dict[str, Any]]:
+    return table(workspace.unified / "customers.parquet")
+
+
+def features(workspace: Workspace) -> dict[str, Any]:
+    """Return the values of the profile by cutoff, sorted, and the moment of the build."""
+    report = build_features(workspace, Silent())
+    found = {
+        path.name[:10]: sorted(
+            (row["profile__city"] or "", row["profile__crm_segment"] or "") for row in table(path) if row["customer_id"]
+        )
+        for path in sorted((workspace.snapshots / "profile").glob("*.parquet"))
+    }
+    return {"as_of": report.as_of, "cutoffs": len(report.cutoffs), "profile": found}
+
+
+def test_no_files_time_stamp_is_a_time_of_the_data(workspace: Workspace) -> None:
+    found = []
+    for day in (datetime(2026, 7, 1, tzinfo=UTC), datetime(2026, 11, 30, tzinfo=UTC)):
+        write(workspace.root, at=day)
+        unified(workspace)
+        assert {row["known_at"] for row in customers(workspace)} == {LAST}
+        found.append(features(workspace))
+    assert found[0] == found[1]
+    assert found[0]["as_of"] == LAST
+
+
+def test_without_any_time_in_the_data_the_delivery_is_the_present(tmp_path: Path) -> None:
+    (feeds, _) = FEEDS.split("  till:")
+    day = datetime(2026, 7, 1, 9, tzinfo=UTC)
+    place = company(tmp_path, feeds=feeds, files={"crm.csv": lines("id,city,mail,segment", CRM)}, delivered=day)
+    unified(place)
+    assert {row["known_at"] for row in customers(place)} == {day}
+
+
+def test_a_row_of_the_future_does_not_move_the_present(workspace: Workspace) -> None:
+    write(workspace.root, till=[*TILL, "ahead,1,2027-03-15,5"], at=datetime(2026, 6, 30, tzinfo=UTC))
+    report = unified(workspace)
+    assert (events(workspace)["ahead"], report.feeds["till"]) == (
+        LAST,
+        "read, 1 rows dated after the delivery: they count from their day on",
+    )
+    built = build_features(workspace, Silent())
+    assert (built.as_of, len(built.cutoffs)) == (LAST, 5)
+    (newest,) = (workspace.snapshots / "orders").glob("2026-06-25*.parquet")
+    assert sum(row["orders__count_90d"] for row in table(newest)) == len([row for row in TILL if "2026-03" not in row])
+
+
+def test_the_first_load_was_known_when_it_happened_and_later_rows_when_they_came(workspace: Workspace) -> None:
+    unified(workspace)
+    first = events(workspace)
+    assert (first["0"], first["99"]) == (datetime(2026, 3, 1, tzinfo=UTC), LAST)
+    write(workspace.root, till=[*TILL, "late,1,2026-04-01,5", "new,2,2026-07-02,5"])
+    unified(workspace)
+    came = datetime(2026, 7, 2, tzinfo=UTC)
+    assert events(workspace) == first | {"late": came, "new": came}
+    write(workspace.root, till=[*TILL, "late,1,2026-04-01,6", "new,2,2026-07-02,5", "newer,2,2026-07-09,5"])
+    unified(workspace)
+    assert events(workspace) == first | {"late": came, "new": came, "newer": datetime(2026, 7, 9, tzinfo=UTC)}
+
+
+def test_rows_without_a_key_are_found_again_by_what_they_hold(workspace: Workspace) -> None:
+    feeds = workspace.file("features/feeds.yaml")
+    feeds.write_text(FEEDS.replace("    key: no\n", ""), encoding="utf-8")
+    unified(workspace)
+    write(workspace.root, till=["late,1,2026-04-01,7", TILL[0], *TILL])
+    unified(workspace)
+    known = sorted(events(workspace).values())
+    assert known[:2] == [datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 3, 2, tzinfo=UTC)]
+    assert known.count(LAST) == 1 + 2  # the last day's own, the late one, and the second of two equal rows
+
+
+def test_a_load_of_mostly_earlier_rows_begins_the_history_anew(workspace: Workspace) -> None:
+    write(workspace.root, till=TILL[-10:])
+    unified(workspace)
+    write(workspace.root)
+    unified(workspace)
+    assert events(workspace)["0"] == datetime(2026, 3, 1, tzinfo=UTC)
+
+
+def test_a_declared_time_is_believed_in_every_load(workspace: Workspace) -> None:
+    feeds = workspace.file("features/feeds.yaml")
+    feeds.write_text(
+        FEEDS.replace("    event_time: day\n", "    event_time: day\n    known_at: day\n"), encoding="utf-8"
+    )
+    unified(workspace)
+    write(workspace.root, till=[*TILL, "late,1,2026-04-01,5", "new,2,2026-07-02,5"])
+    unified(workspace)
+    assert events(workspace)["late"] == datetime(2026, 4, 1, tzinfo=UTC)
+
+
+def test_what_a_record_holds_today_does_not_stand_in_snapshots_of_the_past(workspace: Workspace) -> None:
+    feeds = workspace.file("features/feeds.yaml")
+    opened = FEEDS.replace("key: id,", "key: id, timezone: UTC, known_at: \"TIMESTAMP '2026-03-01 00:00:00'\",")
+    feeds.write_text(opened, encoding="utf-8")
+    unified(workspace)
+    before = features(workspace)
+    write(
+        workspace.root,
+        crm=["1,Hull,1@a.example,lost", "2,Leeds,2@b.example,gold", CRM[2]],
+        till=[*TILL, "n,2,2026-07-24,5"],
+    )
+    report = unified(workspace)
+    assert (report.records, report.customers) == (3, 3)
+    after = features(workspace)
+    past = [cutoff for cutoff in before["profile"] if cutoff < "2026-06-25"]
+    assert len(past) == 4
+    assert {cutoff: after["profile"][cutoff] for cutoff in past} == {
+        cutoff: before["profile"][cutoff] for cutoff in past
+    }
+    assert after["profile"]["2026-07-24"] == [("Hull", "lost"), ("Leeds", "gold"), ("York", "basic")]
+    assert sorted(row["city"] for row in table(workspace.unified / "golden.parquet")) == ["Hull", "Leeds", "York"]
+    write(workspace.root, crm=[CRM[2], *CRM[:1]])  # the second customer is gone, and what was known of them with it
+    unify(workspace, Silent(), accept=["crm", "till"])
+    assert {(row["city"], row["crm.segment"]) for row in customers(workspace)} == {("Hull", "gold"), ("York", "basic")}
+
+
+def test_another_mapping_is_no_change_of_the_records(workspace: Workspace) -> None:
+    unified(workspace)
+    feeds = workspace.file("features/feeds.yaml")
+    feeds.write_text(FEEDS.replace("city: city", "city: upper(city)"), encoding="utf-8")
+    write(workspace.root, till=[*TILL, "n,2,2026-07-24,5"])
+    unified(workspace)
+    assert {(row["city"], row["known_at"], row["known_until"]) for row in customers(workspace)} == {
+        ("HULL", LAST, None),
+        ("YORK", LAST, None),
+    }
+
+
+HISTORY = """\
+company: {currency: GBP, timezone: UTC}
+feeds:
+  crm:
+    source: crm.csv
+    kind: customers
+    key: [id, valid_from]
+    updated_at: valid_from
+    timezone: UTC
+    fields: {city: city}
+  till:
+    source: till.csv
+    kind: events
+    event: purchase
+    key: no
+    customer: crm.id = till.who
+    event_time: day
+    timezone: UTC
+"""
+
+
+def test_a_source_with_a_history_of_its_own_gives_one_customer_a_record(tmp_path: Path) -> None:
+    rows = ["1,2025-01-01,Oslo,gold", "2,2025-01-01,Oslo,gold", "1,2026-04-15,Bergen,lost", "1,2027-01-01,Paris,gold"]
+    place = company(tmp_path, feeds=HISTORY, views=VIEWS)
+    (tmp_path / "features" / "feature_store.yaml").write_text(STORE, encoding="utf-8")
+    (tmp_path / "crm.csv").write_text(lines("id,valid_from,city,segment", rows), encoding="utf-8")
+    (tmp_path / "till.csv").write_text(lines("no,who,day", ["a,1,2026-03-01", "b,2,2026-06-25"]), encoding="utf-8")
+    for name in ("crm.csv", "till.csv"):
+        os.utime(tmp_path / name, (datetime(2026, 6, 30, tzinfo=UTC).timestamp(),) * 2)
+    report = unified(place)
+    assert (report.records, report.customers, report.quarantined) == (2, 2, 0)
+    assert len(table(place.unified / "events.parquet")) == 2
+    found = features(place)["profile"]
+    march, now = [
+        values for cutoff, values in found.items() if "2026-03" <= cutoff < "2026-04" or cutoff == "2026-06-25"
+    ]
+    assert march == [("Oslo", "gold"), ("Oslo", "gold")]
+    assert now == [("Bergen", "lost"), ("Oslo", "gold")]
+    assert sorted(row["city"] for row in table(place.unified / "golden.parquet")) == ["Bergen", "Oslo"]
