@@ -15,6 +15,8 @@ from features.onboarding.words import concepts, split_words, word_set
 
 #: Different values of a column whose shape is looked at, the most frequent first.
 LOOKED_AT = 1_000
+#: From so many groups of rows on, what holds in each of them is no chance.
+MANY_GROUPS = 6
 _FEW = 60
 _LONG = 60
 _FLOATS = ("DOUBLE", "FLOAT")

@@ -272,7 +272,10 @@ def find_persons(given: ProfiledSource) -> Iterator[PersonColumn]:
         share = column.share_filled
         if nobody:  # the most frequent values come first, so their share is that of the first
             share *= 1 - (column.most if column.values[0] in nobody else 0)
-        yield PersonColumn(column, kind, share, column.distinct - len(nobody), nobody)
+        distinct = column.distinct - len(nobody)
+        if kind == "email" and len(column.values) == column.distinct:
+            distinct = len({value.lower() for value in column.values})
+        yield PersonColumn(column, kind, share, distinct, nobody)
 
 
 def _answered(time: TimeColumn, question: str, answers: Mapping[str, str]) -> TimeColumn:

@@ -10,7 +10,7 @@ import duckdb
 from features.base.database_engine import one_row, quoted
 from features.config.canonical import Kind
 from features.ingest.money import currency_columns, minor_unit_columns
-from features.onboarding.column_profile import ColumnProfile, is_constant, stands_once
+from features.onboarding.column_profile import MANY_GROUPS, ColumnProfile, is_constant, stands_once
 from features.onboarding.column_roles import DEALINGS, PERSONS, Roles, TimeColumn
 from features.onboarding.consent_columns import consent_file_fields
 from features.onboarding.fields import is_money, map_fields, personal_columns, times_price
@@ -164,6 +164,7 @@ def _one_row_a_dealing(
         if group.name in whose or not _groups(group):
             continue
         heads = stands_once(engine, table.table, group.name, amount.name)
+        named = group.distinct >= MANY_GROUPS or bool(group.meaning & DEALINGS)
         if amount.share_filled < 0.999 and heads:
             where = f"trim(cast({reference(amount.name)} as varchar)) <> ''"
             lines = table.rows - amount.filled
@@ -180,7 +181,8 @@ def _one_row_a_dealing(
             )
         when = next((t for t in roles.times if feed.settings["event_time"].value == t.expression), None)
         once = when is not None and is_constant(engine, table, group.name, when.name)
-        if once and is_constant(engine, table, group.name, amount.name) and _has_lines(engine, table.table, group.name):
+        once = once and named and is_constant(engine, table, group.name, amount.name)
+        if once and _has_lines(engine, table.table, group.name):
             return _once(roles, feed, group, amount)
     return feed
 
@@ -209,7 +211,7 @@ def _groups(column: ColumnProfile) -> bool:
         PERSONS | {"item", "date", "time"}
     )
     few = 1.02 * column.distinct < column.filled < 30 * column.distinct
-    return named and few and column.share_filled > 0.99 and column.share("code") > 0.9 and column.distinct > 5
+    return named and few and column.share_filled > 0.99 and column.share("code") > 0.9 and column.distinct > 1
 
 
 def _has_lines(engine: duckdb.DuckDBPyConnection, table: str, group: str) -> bool:

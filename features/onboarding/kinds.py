@@ -7,7 +7,7 @@ from features.onboarding.column_profile import ColumnProfile, TableProfile
 from features.onboarding.column_roles import DEALINGS, PERSONS, REPEATS, Roles
 from features.onboarding.consent_columns import is_consent_file
 from features.onboarding.customer_links import LINKED
-from features.onboarding.fields import map_fields
+from features.onboarding.fields import is_money, map_fields
 from features.onboarding.proposal import Reasoned
 
 _PERSON = 2  # a product has a name too
@@ -49,6 +49,8 @@ def is_dealings(roles: Roles) -> bool:
     about = roles.about
     own = bool(roles.own_ids) and bool(about & DEALINGS) and not about & PERSONS
     table = roles.given.table
+    if "fill_down" in roles.given.settings and _is_dealt(roles):
+        return True  # what belongs to one order stands on its first line alone
     known_twice = roles.repeats >= REPEATS and (
         own or len(person_fields(table)) < _PERSON or _is_dealt(roles) or roles.repeats >= 2
     )
@@ -57,7 +59,9 @@ def is_dealings(roles: Roles) -> bool:
         and not own
     ):
         return False
-    return known_twice or own or (roles.repeats > 1 and _is_dealt(roles) and bool(roles.file_meaning & DEALINGS))
+    if known_twice or own or (roles.repeats > 1 and _is_dealt(roles) and bool(roles.file_meaning & DEALINGS)):
+        return True
+    return any(time.clock for time in roles.times) and _is_sold(roles)
 
 
 def kind_of_dealings(roles: Roles) -> tuple[Kind, str]:
@@ -81,7 +85,8 @@ def event_type(roles: Roles, fields: set[str]) -> tuple[str, str]:
             if meaning in found and not (event == "payment" and "item" in fields):
                 return event, f"{why}; the same for every row"
     columns = frozenset[str]().union(*(c.meaning for c in roles.given.table.columns.values() if "id" in c.meaning))
-    if {"amount", "item"} <= fields or {"amount", "quantity"} <= fields or columns & {"order", "invoice"}:
+    bought = {"amount", "item"} <= fields or {"amount", "quantity"} <= fields or _is_sold(roles)
+    if bought or columns & {"order", "invoice"}:
         return "purchase", "a row has an amount and what was bought; the same for every row"
     named = next((event for meaning, event in _EVENTS.items() if meaning in columns), "")
     if named:
@@ -165,6 +170,13 @@ def held_times(roles: Roles) -> tuple[str | None, str | None]:
 def _meaning(roles: Roles, mapped: Reasoned) -> frozenset[str]:
     column = roles.given.table.columns.get(mapped.value)
     return column.meaning if column else frozenset()
+
+
+def _is_sold(roles: Roles) -> bool:
+    """Return whether a row is a line of an order: an item, how many of it, and its price."""
+    fields = map_fields("events", roles.given.table)
+    priced = any("price" in column.meaning and is_money(column) for column in roles.given.table.columns.values())
+    return priced and {"amount", "item", "quantity"} <= fields.keys()
 
 
 def _is_dealt(roles: Roles) -> bool:

@@ -80,7 +80,7 @@ def views_yaml(proposal: Proposal) -> str:
     for feed in proposal.of_kind("context"):
         numbers = [name for name, c in feed.given.table.columns.items() if c.is_number and "id" not in c.meaning]
         chosen = [attribute_name(feed.name, name) for name in numbers if name not in feed.key]
-        if chosen and feed.link is not None:
+        if chosen and feed.link is not None and feed.link.column not in PERSONAL_FIELDS:  # no view reads those
             lines += [f"  {feed.name}:", "    from: context", f"    place: {feed.link.column}"]
             lines += [f"    fields: [{', '.join(chosen)}]"]
     if proposal.of_kind("holdings"):

@@ -22,7 +22,7 @@ from features.ingest import csv_text, excel, json_rows, parquet_files
 from features.ingest.raw_rows import read_rows
 from features.ingest.reader import RAW, empty
 from features.ingest.source import find
-from features.onboarding.column_profile import TableProfile, profile_table, stands_once
+from features.onboarding.column_profile import MANY_GROUPS, TableProfile, profile_table, stands_once
 from features.onboarding.proposal import ProfiledSource, Reasoned
 
 #: Files that a folder is searched for.
@@ -124,14 +124,14 @@ def _continued(engine: duckdb.DuckDBPyConnection, profile: TableProfile) -> Reas
         if any(column.share_filled > 0.98 for column in shaped):
             continue
         for group in columns:
-            if group.share_filled < 0.99 or group.share("code") < 0.9 or not 5 < group.distinct * 1.05 < profile.rows:
+            if group.share_filled < 0.99 or group.share("code") < 0.9 or not 2 < group.distinct * 1.05 < profile.rows:
                 continue
             heads = [
                 column
                 for column in columns
                 if column.filled == group.distinct and stands_once(engine, profile.table, group.name, column.name)
             ]
-            if any(column in shaped for column in heads):
+            if any(column in shaped for column in heads) and (group.distinct >= MANY_GROUPS or len(heads) > 1):
                 filled = [column.name for column in heads if not column.share("amount") > 0.9]
                 listed = ", ".join(json.dumps(name, ensure_ascii=False) for name in filled)
                 text = f"{{columns: [{listed}], within: {json.dumps(group.name, ensure_ascii=False)}}}"

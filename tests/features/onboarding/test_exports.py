@@ -222,3 +222,35 @@ def test_the_name_of_the_folder_types_no_events(tmp_path: Path) -> None:
     (tmp_path / "payments/orders.csv").write_text(orders, encoding="utf-8")
     new_workspace(tmp_path / "new", ["payments"], Silent(), here=tmp_path)
     assert load_feeds(Workspace(tmp_path / "new"))[0].feeds["orders"].event == "purchase"
+
+
+SHORT_EXPORT = """\
+Name,Email,Financial Status,Paid at,Total,Accepts Marketing,Created at,Lineitem quantity,Lineitem name,Lineitem price,\
+Billing Name,Billing Zip
+#1004,ada@mail.example,paid,2026-06-03 09:12:44 +0100,27.00,yes,2026-06-03 09:12:40 +0100,2,Blend,9.00,Ada Byron,'01067
+#1004,ada@mail.example,,,,,,1,Filter papers,9.00,,
+#1003,joan@mail.example,paid,2026-05-21 18:02:10 +0100,12.50,no,2026-05-21 18:02:01 +0100,1,Tea,12.50,Joan Lee,LS1 4DT
+#1002,Ada@Mail.example,paid,2026-05-02 11:40:00 +0100,9.00,yes,2026-05-02 11:39:58 +0100,1,Blend,9.00,Ada Byron,'01067
+#1001,grace@mail.example,refunded,2026-04-11 08:00:31 +0100,18.00,yes,2026-04-11 08:00:12 +0100,2,Blend,9.00,\
+Grace Hopper,YO1 7HH
+"""
+
+
+@pytest.mark.parametrize("name", ["orders_export_1", "shop"])
+@pytest.mark.parametrize("people", [3, 4])
+def test_a_short_file_of_orders_comes_out_as_a_long_one(tmp_path: Path, name: str, people: int) -> None:
+    rows = SHORT_EXPORT if people == 3 else SHORT_EXPORT.replace("Ada@Mail", "mary@mail")
+    proposal = proposed(tmp_path, **{name: rows})
+    assert (proposal.feeds[name].kind, proposal.feeds[name].event_time) == ("events", "Created at")
+    assert proposal.feeds[name].event == "purchase"
+    tables = unified(tmp_path)
+    assert tables["customers"]["customers"] == people
+    assert (tables["events"]["rows"], tables["events"]["amount"]) == (4, 66.5)
+    assert tables["consents"]["by_status"] == {"granted": 3, "withdrawn": 1}
+
+
+def test_a_short_file_of_lines_of_orders_counts_each_line(tmp_path: Path) -> None:
+    rows = "".join(f"{n},{PEOPLE[n][3]},2026-03-0{n} 09:0{n}:00,tea,{n},2.50\n" for n in range(1, 4))
+    proposed(tmp_path, sold="order,buyer email,ordered at,item,quantity,unit price\n" + rows)
+    tables = unified(tmp_path)
+    assert (tables["events"]["rows"], tables["events"]["amount"]) == (3, 15.0)
