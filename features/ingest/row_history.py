@@ -115,7 +115,8 @@ class _Dating:
                 changed = self._changed([name for name in columns if name in there])
             new = known if self.feed.known_at is not None or self._is_backfill() else self.moment
             known = f"CASE WHEN {changed} THEN {self.moment} WHEN b.__id IS NOT NULL THEN b.known_at ELSE {new} END"
-            if self.feed.known_at is not None and self.feed.kind != "customers":
+            # a withdrawal counts from the time that it carries: never later than it was given
+            if self.feed.kind == "consents" or (self.feed.known_at is not None and self.feed.kind != "customers"):
                 known = f"coalesce(a.known_at, b.known_at, {self.moment})"
         if streamed is not None:
             self.engine.register("streamed", streamed)
