@@ -112,6 +112,7 @@ class Proposal:
     purposes : purposes of the consents that were found, with their bases
     unread : columns and sources that are about consent and are not understood
     notes : what a person should know, one sentence each
+    warnings : what is probably not as a person wants it, one sentence each
     company : currency and time zone, as far as the data or a person say them
     """
 
@@ -120,6 +121,7 @@ class Proposal:
     purposes: Mapping[str, str] = field(default_factory=dict)
     unread: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     company: Mapping[str, str] = field(default_factory=dict)
 
     def of_kind(self, kind: Kind) -> tuple[ProposedFeed, ...]:

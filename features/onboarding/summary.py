@@ -33,6 +33,7 @@ from features.onboarding.proposal import (
     Reasoned,
     SkippedSource,
 )
+from features.onboarding.proposal_warnings import warn_of_amounts, warn_of_nobody
 from features.onboarding.questions import company_settings
 
 #: Beside an id with fewer customers than this in common, sources are about other people.
@@ -74,6 +75,7 @@ class _Proposing:
         self._feeds: dict[str, list[ProposedFeed]] = {name: [] for name in self._roles}
         self._left: list[SkippedSource] = []
         self._notes: list[str] = []
+        self._warnings: list[str] = []
 
     @property
     def _customers(self) -> list[ProposedFeed]:
@@ -104,11 +106,17 @@ class _Proposing:
                 "no column of the files names a customer, and none of the files has one row a customer",
                 hint="add the file of the customers",
             )
+        for name, proposed in self._feeds.items():
+            for number, feed in enumerate(proposed):
+                warning = warn_of_amounts(self._roles[name], feed) if feed.kind in ("customers", "items") else ""
+                if warning and len(proposed) == 1:
+                    self._warnings.append(warning)
+                    proposed[number] = replace(feed, hints=(f"WARNING: {warning}", *feed.hints))
         consents, purposes, unread = self._consents()
         for feed in consents:
             self._feeds[feed.given.name].append(feed)
         feeds = tuple(_without_clashes(feed) for feeds in self._feeds.values() for feed in feeds)
-        return Proposal(feeds, tuple(self._left), purposes, unread, tuple(self._notes))
+        return Proposal(feeds, tuple(self._left), purposes, unread, tuple(self._notes), tuple(self._warnings))
 
     def _open(self) -> list[Roles]:
         left = {skipped.name for skipped in self._left}
@@ -134,6 +142,10 @@ class _Proposing:
         self._refuse_strangers(roles, named, meeting)
         whose, beside = _whose(named)
         draft = draft_feed(self._engine, roles, kind, why, (whose.name, *([beside.name] if beside else [])))
+        warning = warn_of_nobody(self._engine, roles, draft.feed, [whose, *([beside] if beside else [])])
+        if warning:
+            self._warnings.append(warning)
+            draft = FeedDraft(replace(draft.feed, hints=(f"WARNING: {warning}", *draft.feed.hints)))
         made = made_customers(roles, draft, whose, beside)
         if meeting is not None and owner is not None and meeting.rows >= _SOME:
             made = self._link(FeedDraft(made), meeting, owner)

@@ -99,6 +99,7 @@ def init(
             },
             "left_out": {left.name: left.why for left in proposal.left_out},
             "not_understood": list(proposal.unread),
+            "warnings": list(proposal.warnings),
             "trial": [asdict(trial) for trial in trials],
         }
     )
@@ -111,6 +112,8 @@ def init(
     for name in proposal.unread:
         terminal.say(f"{name}: about consent, and not understood; marketing rests on consent until you map it")
     say_trial(terminal, trials)
+    for warning in proposal.warnings:
+        terminal.say(f"[bold red]WARNING:[/bold red] {warning}")
     terminal.say(f"{len(written)} files written; features/feeds.yaml gives the reason for every line")
     terminal.next_step(f"nextbest check --workspace {root}")
 

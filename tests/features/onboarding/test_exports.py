@@ -16,7 +16,7 @@ from features.config.workspace_files import load_feeds
 from features.consent.table_counts import count_tables
 from features.onboarding.words import concepts
 from features.pipeline.unify import unify
-from serving.cli.init_command import new_workspace
+from serving.cli.init_command import init, new_workspace
 from serving.cli.workspace_check import check_workspace
 
 PEOPLE = [
@@ -254,3 +254,33 @@ def test_a_short_file_of_lines_of_orders_counts_each_line(tmp_path: Path) -> Non
     proposed(tmp_path, sold="order,buyer email,ordered at,item,quantity,unit price\n" + rows)
     tables = unified(tmp_path)
     assert (tables["events"]["rows"], tables["events"]["amount"]) == (3, 15.0)
+
+
+def test_amounts_with_times_that_become_no_event_are_warned_of(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = "".join(f"{PEOPLE[n][3]},{PEOPLE[n][1]},2026-03-{n + 1:02d} 09:00:00,{n}.50\n" for n in range(20))
+    (tmp_path / "sold.csv").write_text("email,first name,paid at,total\n" + rows, encoding="utf-8")
+    (tmp_path / "crm.csv").write_text(CRM, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    init("new", sources=["sold.csv", "crm.csv"])
+    (warning,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("WARNING: ")]
+    assert "sold.csv count as no event; it is read as customers, though it has total and paid at" in warning
+
+
+def test_a_file_of_customers_with_the_time_of_their_records_is_not_warned_of(tmp_path: Path) -> None:
+    rows = "".join(f"K{n},{PEOPLE[n][3]},2026-03-{n + 1:02d} 09:00:00,{n}.50\n" for n in range(20))
+    (tmp_path / "crm.csv").write_text("customer_id,email,created_at,contract value\n" + rows, encoding="utf-8")
+    proposal, _ = new_workspace(tmp_path / "new", ["crm.csv"], Silent(), here=tmp_path)
+    assert proposal.warnings == ()
+
+
+def test_a_file_of_which_most_rows_name_nobody_is_warned_of(tmp_path: Path) -> None:
+    rows = "".join(
+        f"{n},{PEOPLE[n // 4][3] if n % 4 == 0 else ''},2026-03-{n % 27 + 1:02d} 09:00:00,{n}.50\n" for n in range(80)
+    )
+    (tmp_path / "orders.csv").write_text("order_id,email,ordered_at,total\n" + rows, encoding="utf-8")
+    proposal, _ = new_workspace(tmp_path / "new", ["orders.csv"], Silent(), here=tmp_path)
+    (warning,) = proposal.warnings
+    assert "60 of 80 rows are not used, for email of orders hold nothing there" in warning
+    assert unified(tmp_path)["events"]["rows"] == 20
