@@ -10,13 +10,14 @@ import duckdb
 from features.base.database_engine import one_row, quoted
 from features.config.canonical import Kind
 from features.ingest.money import currency_columns, minor_unit_columns
-from features.onboarding.column_profile import MANY_GROUPS, ColumnProfile, is_constant, stands_once
+from features.onboarding.column_profile import MANY_GROUPS, ColumnProfile, TableProfile, is_constant, stands_once
 from features.onboarding.column_roles import DEALINGS, PERSONS, Roles, TimeColumn
 from features.onboarding.consent_columns import consent_file_fields
 from features.onboarding.fields import is_money, map_fields, personal_columns, times_price
 from features.onboarding.kinds import event_column, event_type, held_times
 from features.onboarding.proposal import ProposedFeed, Reasoned, columns_read, reference
 
+_MOST_PAIRS = 2 / 3  # of an item's prices for different quantities, how many have to agree
 ZONE_WHY = "the times carry no zone; UTC is a guess: write the zone of the system that they come from"
 
 
@@ -76,7 +77,7 @@ def draft_feed(
     if key is not None:
         feed = replace(feed, key_why=f"{key.distinct:,} different values in {table.rows:,} rows")
     if kind == "events":
-        feed = _one_row_a_dealing(engine, roles, feed, whose)
+        feed = _with_line_total(engine, table, _one_row_a_dealing(engine, roles, feed, whose))
         feed = _typed(roles, feed)
     settings = dict(feed.settings) | _money(engine, roles, feed)
     if any(not time.zoned for time in used):
@@ -150,6 +151,46 @@ def _typed(roles: Roles, feed: ProposedFeed) -> ProposedFeed:
         text = f"CASE WHEN {number} < 0 THEN 'return' ELSE 'purchase' END"
         return replace(feed, fields={"event": Reasoned(text, "pieces below 0 are brought back"), **feed.fields})
     return replace(feed, settings={"event": Reasoned(event, why), **feed.settings})
+
+
+def _with_line_total(engine: duckdb.DuckDBPyConnection, table: TableProfile, feed: ProposedFeed) -> ProposedFeed:
+    """Return the feed with a price that is the total of its line not multiplied, as the prices of one item show."""
+    amount, quantity, item = (feed.fields.get(field) for field in ("amount", "quantity", "item"))
+    if amount is None or quantity is None or amount.value in table.columns:
+        return feed
+    price = next(iter(columns_read(amount.value, table) - {quantity.value}), "")
+    if quantity.value not in columns_read(amount.value, table) or price not in table.columns:
+        return feed
+    grown = pairs = 0
+    sort = item.value if item is not None and item.value in table.columns else ""
+    if sort:
+        pieces, paid = (
+            f"try_cast(replace(CAST({quoted(name)} AS VARCHAR), ',', '.') AS DOUBLE)"
+            for name in (quantity.value, price)
+        )
+        pairs, grown = one_row(
+            engine,
+            f"""
+            WITH lines AS (
+                SELECT {quoted(sort)} AS sort, ln({pieces}) AS pieces, median(ln({paid})) AS price
+                FROM {quoted(table.table)} WHERE {pieces} > 0 AND {paid} > 0 AND {quoted(sort)} IS NOT NULL GROUP BY ALL
+            ), pairs AS (
+                SELECT pieces - first_value(pieces) OVER least AS pieces, price - first_value(price) OVER least AS price
+                FROM lines WINDOW least AS (PARTITION BY sort ORDER BY pieces)
+            )
+            SELECT count(*), count(*) FILTER (abs(price - pieces) < abs(price)) FROM pairs WHERE pieces > 0
+            """,
+        )
+    if pairs and grown >= _MOST_PAIRS * pairs:
+        found = Reasoned(price, f"for one {sort} it grows with {quantity.value}: the total of the line")
+    elif pairs and grown <= (1 - _MOST_PAIRS) * pairs:
+        found = Reasoned(amount.value, f"{amount.reason}: it does not grow with {quantity.value}")
+    else:
+        why = (
+            f"no item decides whether {price} is the price of one or the total of the line: write it alone if the total"
+        )
+        found = Reasoned(amount.value, f"{amount.reason}; {why}")
+    return replace(feed, fields={**feed.fields, "amount": found})
 
 
 def _one_row_a_dealing(

@@ -284,3 +284,27 @@ def test_a_file_of_which_most_rows_name_nobody_is_warned_of(tmp_path: Path) -> N
     (warning,) = proposal.warnings
     assert "60 of 80 rows are not used, for email of orders hold nothing there" in warning
     assert unified(tmp_path)["events"]["rows"] == 20
+
+
+@pytest.mark.parametrize(
+    ("totals", "amount", "reason"),
+    [
+        ({0, 1, 2, 3}, ["item-price"], "it grows with quantity-purchased"),
+        (set[int](), ["quantity-purchased", "item-price"], "does not grow with quantity-purchased"),
+        ({1, 3}, ["quantity-purchased", "item-price"], "no item decides"),
+    ],
+)
+def test_a_price_that_grows_with_the_pieces_is_the_total_of_its_line(
+    tmp_path: Path, totals: set[int], amount: list[str], reason: str
+) -> None:
+    prices = [5 * (n % 4 + 1) * (n % 3 + 1 if n % 4 in totals else 1) for n in range(60)]
+    rows = "".join(
+        f"{n:05d},2026-03-{n % 27 + 1:02d}T09:00:00+00:00,{PEOPLE[n % 20][3]},S{n % 4},{n % 3 + 1},{price}.00\n"
+        for n, price in enumerate(prices)
+    )
+    head = "order-id,purchase-date,buyer-email,sku,quantity-purchased,item-price\n"
+    mapped = proposed(tmp_path, orders=head + rows).feeds["orders"].fields["amount"]
+    assert [name for name in ("quantity-purchased", "item-price") if name in mapped] == amount
+    assert reason in (tmp_path / "new/features/feeds.yaml").read_text(encoding="utf-8")
+    if len(amount) == 1:
+        assert unified(tmp_path)["events"]["amount"] == sum(prices)
