@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from itertools import islice
@@ -13,6 +14,8 @@ import duckdb
 import pyarrow as pa
 
 from features.base.errors import BadData
+from features.config.canonical import snake_case
+from features.ingest.declared_columns import declared_columns
 from features.ingest.json_lists import ListShapes
 from features.ingest.location import FeedFiles
 from features.ingest.reader import check_names, create_raw_rows, empty
@@ -21,6 +24,11 @@ SUFFIXES = (".jsonl", ".ndjson", ".json")
 _BATCH = 20_000
 _DEEP = 20
 _DEPTH = 3
+#: Words in the names of members that stand beside the rows of a page and belong to none of them.
+_PAGING = re.compile(
+    "((count|cursor|first|has|last|limit|links?|meta(data)?|more|next|object|offset|pages?|paging|pagination|per|prev"
+    "|previous|self|size|start|status|success|token|total|url|version)(_|$))+"
+)
 
 
 class JsonFiles(FeedFiles):
@@ -138,10 +146,15 @@ class JsonFiles(FeedFiles):
             if not isinstance(document, list):
                 raise self._refused(f"{name} has no list of rows at {path!r}", "check `rows_at`")
             return document
-        if isinstance(document, list) and len(document) == 1 and isinstance(document[0], dict):
-            inside = [rows for _, rows in _lists_of_objects(document[0], 1) if len(rows) > 1]
-            return inside[0] if len(inside) == 1 else document
         if isinstance(document, list):
+            only = document[0] if len(document) == 1 and isinstance(document[0], dict) else {}
+            inside = [(key, rows) for key, rows in _lists_of_objects(only, 1) if len(rows) > 1]
+            if (
+                len(inside) == 1
+                and all(key == inside[0][0] or _is_paging(key) for key in only)
+                and not self._held(only)
+            ):
+                return inside[0][1]
             return document
         if not isinstance(document, dict):
             raise self._refused(f"{name} holds no rows", "write a list of objects, or one object a line")
@@ -150,7 +163,19 @@ class JsonFiles(FeedFiles):
             raise self._refused(
                 f"{name} holds {len(lists)} lists of rows", f"set `rows_at` to one of {', '.join(lists)}"
             )
-        return next(iter(lists.values()), [document])
+        rows = next(iter(lists.values()), [document])
+        outside, within = len(self._held(document)), max(len(self._held(row)) for row in rows)
+        if lists and outside and outside == within:
+            message = f"{name} is one object with the feed's columns that holds a list of objects with as many of them"
+            hint = (
+                f"write the object in a list if it is a row; set `rows_at: {next(iter(lists))}` if the list holds them"
+            )
+            raise self._refused(message, hint)
+        return rows if within >= outside else [document]
+
+    def _held(self, row: dict[str, Any]) -> frozenset[str]:
+        """Return the columns that the feed declares and an object has."""
+        return frozenset(column for column in declared_columns(self.declared, self.feed) if _has(row, column))
 
     def _broken(self, name: str, error: Exception, *, line: int | None = None) -> BadData:
         if isinstance(error, UnicodeDecodeError):
@@ -175,6 +200,17 @@ def _encodable(row: dict[str, str | None]) -> dict[str, str | None]:
 
 def _no_number(text: str) -> Any:
     raise ValueError(f"{text} is no JSON")
+
+
+def _is_paging(key: str) -> bool:
+    return _PAGING.fullmatch(snake_case(key)) is not None
+
+
+def _has(row: dict[str, Any], column: str) -> bool:
+    """Return whether an object has a column; a nested object's have dotted names."""
+    first, dot, rest = column.partition(".")
+    inner = row.get(first)
+    return column in row or (bool(dot) and isinstance(inner, dict) and _has(inner, rest))
 
 
 def _lists_of_objects(document: dict[str, Any], depth: int) -> Iterator[tuple[str, list[Any]]]:

@@ -22,23 +22,31 @@ _LAST = 20
 _FILLED = 0.95
 
 
-def drop_non_data_rows(engine: duckdb.DuckDBPyConnection, feed: Feed, columns: Sequence[str]) -> dict[str, int]:
+def drop_non_data_rows(
+    engine: duckdb.DuckDBPyConnection, feed: Feed, columns: Sequence[str], *, name: str
+) -> dict[str, int]:
     """Delete from ``raw_rows`` what is no data; return how many rows of each kind.
+
+    A row that fills the feed's key, customer and times is data, whatever it begins with.
 
     Parameters
     ----------
     engine : holds ``raw_rows``
     feed : its declaration; ``totals: keep`` keeps rows of totals
     columns : its columns, all text
+    name : the feed
     """
     if not columns:
         return {}
+    link = feed.link(name)
+    naming = {*feed.keys, *([] if link is None else [link[2]]), feed.event_time, feed.updated_at, feed.known_at}
+    needed = [column for column in columns if column in naming]
     found = {"repeated header": _repeated_header(columns)}
     if feed.totals == "drop" and len(columns) > 2:
-        found["total row"] = _totals(engine, columns)
+        found["total row"] = _totals(engine, columns, needed)
     dropped = {kind: _delete(engine, condition) for kind, condition in found.items() if condition}
     if len(columns) > 3:
-        dropped["footer line"] = _delete(engine, _footer(engine, columns))
+        dropped["footer line"] = _delete(engine, _footer(engine, columns, needed))
     return {kind: count for kind, count in dropped.items() if count}
 
 
@@ -80,8 +88,11 @@ def _repeated_header(columns: Sequence[str]) -> str:
     return " AND ".join(f"{quoted(column)} = {literal(column)}" for column in columns)
 
 
-def _totals(engine: duckdb.DuckDBPyConnection, columns: Sequence[str]) -> str:
-    """Return the condition of rows that begin with a word for a total and leave a column blank that all data fill."""
+def _totals(engine: duckdb.DuckDBPyConnection, columns: Sequence[str], needed: Sequence[str]) -> str:
+    """Return the condition of rows that begin with a word for a total and leave half of the always filled cells blank.
+
+    A row stays that fills all `needed` columns, and not only the one that the word stands in.
+    """
     first = f"lower(trim(coalesce({', '.join(quoted(column) for column in columns)})))"  # a blank cell is null
     named = f"left({first}, 3) IN ({_FIRST_LETTERS}) AND regexp_full_match({first}, '({_TOTAL})( .{{0,40}})?[:.]?')"
     (rows,) = one_row(engine, f"SELECT count(*) FROM {RAW} WHERE {named}")
@@ -90,14 +101,32 @@ def _totals(engine: duckdb.DuckDBPyConnection, columns: Sequence[str]) -> str:
     counts = ", ".join(f"count(nullif(trim({quoted(column)}), ''))" for column in columns)
     *filled, data = one_row(engine, f"SELECT {counts}, count(*) FROM {RAW} WHERE NOT ({named})")
     always = [column for column, times in zip(columns, filled, strict=True) if data and times >= _FILLED * data]
-    empty = " OR ".join(f"nullif(trim({quoted(column)}), '') IS NULL" for column in always)
+    if not always:
+        return ""
+    empty = f"2 * ({_filled(always)}) <= {len(always)}"
+    data_row = f"({_filled(needed)}) = {len(needed)}" if needed else "false"
+    if len(needed) == 1:
+        data_row += f" AND lower(trim({quoted(needed[0])})) <> {first}"
     number = " OR ".join(f"regexp_matches({quoted(column)}, '^[^A-Za-z]*[0-9][^A-Za-z]*$')" for column in columns)
-    return f"({named}) AND ({empty}) AND ({number})" if empty else ""
+    return f"({named}) AND {empty} AND NOT ({data_row}) AND ({number})"
 
 
-def _footer(engine: duckdb.DuckDBPyConnection, columns: Sequence[str]) -> str:
-    """Return the condition of the last rows that fill one column, where every other row fills more."""
-    filled = " + ".join(f"(nullif(trim({quoted(column)}), '') IS NOT NULL)::INT" for column in columns)
+def _filled(columns: Sequence[str]) -> str:
+    """Return SQL of how many of these cells a row fills."""
+    return " + ".join(f"(nullif(trim({quoted(column)}), '') IS NOT NULL)::INT" for column in columns)
+
+
+def _footer(engine: duckdb.DuckDBPyConnection, columns: Sequence[str], needed: Sequence[str]) -> str:
+    """Return the condition of the last rows that fill one column, where every other row fills more.
+
+    A row that fills the only needed column is data, unless it holds a sentence: no key or customer above has a space.
+    """
+    filled = _filled(columns)
+    if len(needed) == 1:
+        cell = quoted(needed[0])
+        (spaced,) = one_row(engine, f"SELECT count(*) FROM {RAW} WHERE ({filled}) > 1 AND contains(trim({cell}), ' ')")
+        word = "true" if spaced else f"NOT contains(trim({cell}), ' ')"
+        filled = f"{filled} + (nullif(trim({cell}), '') IS NOT NULL AND {word})::INT"
     last, start = one_row(
         engine,
         f"""

@@ -77,7 +77,7 @@ def read_rows(engine: duckdb.DuckDBPyConnection, source: FeedSource, feed: Feed,
                 engine.execute(f"ALTER TABLE {RAW} ALTER {name} SET DATA TYPE {_READ_AS[kind]}")
         skipped, notes = {}, list(source.notes)
         if source.is_table_text:
-            skipped = drop_non_data_rows(engine, feed, columns)
+            skipped = drop_non_data_rows(engine, feed, columns, name=source.feed)
             if source.footers:
                 skipped["footer line"] = skipped.get("footer line", 0) + len(source.footers)
             if feed.fill_down is not None and (filled := fill_down(engine, feed.fill_down, columns)):

@@ -32,7 +32,7 @@ from features.ingest.schema_drift import Columns, refuse_renamed, refuse_retyped
 from features.ingest.source import find
 
 #: Raised when this module would write other bytes for the same feed, so that nothing stale is taken over.
-VERSION = 7
+VERSION = 8
 
 
 @dataclass(frozen=True)

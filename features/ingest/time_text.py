@@ -169,7 +169,7 @@ def decide_convention(
 
 def has_other_times(engine: duckdb.DuckDBPyConnection, relation: str, text: str) -> bool:
     """Return whether some value does not begin with a year, a month and a day, or names half a day."""
-    plain = "coalesce(bool_and(regexp_matches(t, '^[0-9]{4}[-/][^mM]*$')), true)"
+    plain = "coalesce(bool_and(regexp_matches(t, '^[0-9]{4}[-/][0-9]{1,2}[-/][^mM]*$')), true)"
     return not one_row(engine, f"SELECT {plain} FROM {_values(relation, text)}")[0]
 
 
@@ -243,6 +243,8 @@ def iso_text(text: str, convention: TimeConvention = "iso") -> str:
 def stands_for_none(moment: str, zone: str | None) -> str:
     """Return SQL of whether a moment is a date that systems write for none: 0001-01-01, 1900-01-01, 1970-01-01.
 
+    It counts in the feed's zone and in UTC, in which systems also write it.
+
     Examples
     --------
     >>> import duckdb
@@ -251,9 +253,9 @@ def stands_for_none(moment: str, zone: str | None) -> str:
     >>> [row[0] for row in duckdb.sql(f"SELECT {stands_for_none(moment, 'UTC')} FROM {rows}").fetchall()]
     [True, True, False]
     """
-    local = f"({moment} AT TIME ZONE {literal(zone or 'UTC')})"
     none = ", ".join(f"TIMESTAMP '{day}'" for day in ("0001-01-01", "1900-01-01", "1970-01-01"))
-    return f"{local} IN ({none})"
+    zones = dict.fromkeys((zone or "UTC", "UTC"))
+    return "(" + " OR ".join(f"({moment} AT TIME ZONE {literal(name)}) IN ({none})" for name in zones) + ")"
 
 
 def moment_of(written: str, zone: str | None) -> str:

@@ -146,3 +146,22 @@ def test_a_sample_reads_the_first_rows_only(tmp_path: Path) -> None:
     assert find("till", feed, tmp_path, rows=5).columns == ("who", "at", "amount", "town")
     with pytest.raises(BadData, match="a byte that cannot be read"):
         _ = find("till", feed, tmp_path).columns
+
+
+def customers(root: Path, content: str, **settings: Any) -> Staged:
+    declared: dict[str, Any] = {"kind": "customers", "key": "id", "fields": {"last_name": "name"}}
+    declared |= dict.fromkeys(("event", "event_time", "customer"))
+    return staged(root, content, **{**declared, **settings})
+
+
+def test_a_row_with_its_key_customer_and_time_is_no_total(tmp_path: Path) -> None:
+    rows = "item,who,at,amount,town\nTea,ann,2026-01-01,1,Bath\nCup,bob,2026-01-02,2,Hull\n"
+    assert paid(tmp_path, rows + "Total Gym XLS,cid,2026-01-03,,\n", reject_above=0.0).feed.rows == 3
+    rows = "name,id,town,plan,seats\nAnn,a1,Bath,x,1\nBob,b1,Hull,y,2\nTotal Fitness Leeds,c1,,,3\n"
+    assert customers(tmp_path, rows, reject_above=0.0).feed.rows == 3
+
+
+def test_a_last_row_with_only_its_key_is_a_row(tmp_path: Path) -> None:
+    rows = "id,name,town,plan\na1,Ann,Bath,x\nb1,Bob,Hull,y\n"
+    assert customers(tmp_path, rows + "c1,,,\n").feed.rows == 3
+    assert customers(tmp_path, rows + "Made by somebody,,,\n").feed.skipped == {"footer line": 1}

@@ -6,6 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from features.base.errors import BadData
 from tests.features.tiny import Staged, staged
 
 
@@ -61,3 +64,27 @@ def test_rows_are_found_inside_other_objects(tmp_path: Path) -> None:
 def test_epochs_of_json_are_times(tmp_path: Path) -> None:
     found = rows(tmp_path, {"at": 1790237287}, {"at": 1790237288})
     assert [moment.timestamp() for moment in found.column("event_time")] == [1790237287, 1790237288]
+
+
+CUSTOMERS: dict[str, Any] = {
+    "kind": "customers",
+    "key": "id",
+    "fields": {"last_name": "name"},
+    **dict.fromkeys(("event", "event_time", "customer")),
+}
+
+
+def test_one_customer_with_orders_is_a_customer(tmp_path: Path) -> None:
+    cid = {"id": 3, "name": "Cid", "orders": [{"id": 72}, {"id": 73}]}
+    page = [{"page": 1, "has_more": False, "data": [{"id": 1, "name": "Ann"}, {"id": 2, "name": "Bob"}]}]
+    for name, document, records in (("list", [cid], ["3"]), ("one", cid, ["3"]), ("page", page, ["1", "2"])):
+        (tmp_path / name).mkdir()
+        found = staged(tmp_path / name, json.dumps(document), file="d.json", **CUSTOMERS)
+        assert found.column("record_id") == records
+
+
+def test_an_object_that_may_be_a_row_or_hold_the_rows_is_refused(tmp_path: Path) -> None:
+    document = {"id": 3, "name": "Cid", "items": [{"id": 72, "name": "Tea"}, {"id": 73, "name": "Cup"}]}
+    with pytest.raises(BadData, match="is one object with the feed's columns"):
+        staged(tmp_path, json.dumps(document), file="d.json", **CUSTOMERS)
+    assert staged(tmp_path, file="d.json", **CUSTOMERS, rows_at="items").feed.rows == 2

@@ -104,3 +104,17 @@ def test_nanoseconds_with_a_zone_are_moments(tmp_path: Path) -> None:
     pd.DataFrame({"who": ["ann"], "at": moments}).to_parquet(tmp_path / "till.parquet")
     found = staged(tmp_path, file="till.parquet", timezone=None)
     assert found.column("event_time") == [at(2026, 9, 24, 6, 8, 7).replace(microsecond=123457)]
+
+
+def test_months_by_name_after_the_year_are_times(tmp_path: Path) -> None:
+    assert times(tmp_path, "2026-Apr-03", "2026-Jan-31") == [at(2026, 4, 3), at(2026, 1, 31)]
+
+
+def test_a_date_for_none_in_utc_is_none_in_any_zone(tmp_path: Path) -> None:
+    rows = (
+        "who;at;until\na;2026-01-01;0001-01-01T00:00:00Z\nb;2026-01-01;1970-01-01T00:00:00Z\nc;2026-01-01;1970-01-01\n"
+    )
+    held = {"item": "who", "held_from": "at", "held_to": "until"}
+    settings: dict[str, Any] = {"kind": "holdings", "event": None, "event_time": None, "fields": held}
+    found = staged(tmp_path, rows, timezone="Europe/Berlin", **settings)
+    assert (found.column("held_to"), found.feed.open_times) == ([None, None, None], 3)
