@@ -11,7 +11,7 @@ from features.config.canonical import snake_case
 from features.onboarding.column_profile import ColumnProfile
 from features.onboarding.column_roles import Roles
 from features.onboarding.proposal import Reasoned, reference
-from features.onboarding.words import word_set
+from features.onboarding.words import concepts, word_set
 
 GRANTED = word_set(
     """
@@ -38,6 +38,20 @@ UNSAID = word_set(
 )
 _YES = ("true", "yes", "y", "1", "t", "on", "x", "ja", "oui", "si", "sí", "wahr", "vrai", "verdadero", "waar")
 _NO = ("false", "no", "n", "0", "f", "off", "nein", "non", "nee", "falsch", "faux", "falso", "onwaar")
+#: What the words of a flag mean that is about consent, and words that may stand beside them.
+_CONSENT_CONCEPTS = word_set(
+    """
+    consent marketing newsletter subscribed subscriber opt in status purpose email phone fax contact customer user
+    member person
+    """
+)
+_CONSENT_WORDS = word_set(
+    """
+    is has have had can may wants want receive receives send call calls anruf anrufe of for to from by the all any
+    global e do ok yes flag given granted gdpr dsgvo rgpd avg double single confirmed active enabled sms push whatsapp
+    post direct zugestimmt erteilt angemeldet
+    """
+)
 _CHANNELS = ("email", "sms", "phone", "push", "whatsapp", "post", "fax", "mail")
 
 
@@ -102,6 +116,8 @@ def names_consent(column: ColumnProfile) -> bool:
         "contact",
     }:
         return True
+    if "marketing" in meaning and column.is_boolean and _refuses(column):
+        return True
     return {"opt", "in"} <= meaning or bool(words & {"gdpr", "dsgvo", "rgpd", "avg"}) or "newsletter" in meaning
 
 
@@ -121,8 +137,8 @@ def is_consent_file(roles: Roles) -> bool:
 
 def consent_file_fields(
     roles: Roles,
-) -> tuple[dict[str, Reasoned], dict[str, Reasoned], tuple[str, ...]]:
-    """Return the fields of a file of consents, the columns they are made of, and its purposes as they are declared."""
+) -> tuple[dict[str, Reasoned], dict[str, Reasoned], tuple[str, ...], Reasoned | None]:
+    """Return the fields of a file of consents, the columns they are made of, its purposes, and which rows count."""
     columns = list(roles.given.table.columns.values())
     status = _status(roles) or columns[0]
     purpose = next((c for c in columns if "purpose" in c.meaning and c.distinct <= 50 and "id" not in c.meaning), None)
@@ -141,10 +157,14 @@ def consent_file_fields(
         cases = _cases("aim", [(name, tuple(values)) for name, values in groups.items()])
         fields["purpose"] = Reasoned(cases, "each value is a purpose below")
     fields["status"] = Reasoned(status_expression(status), "its words are granted, withdrawn, or nothing yet")
+    where = None
+    if status.is_boolean and _refuses(status):
+        fields["status"] = Reasoned("'withdrawn'", "a yes in it is an opt-out")
+        where = Reasoned(_opted_out(status), "whoever has not opted out has not opted in either")
     notice = next((c for c in columns if set(c.words) & {"notice", "version"}), None)
     if notice is not None:
         fields["notice"] = Reasoned(notice.name, "by its name")
-    return fields, made, names
+    return fields, made, names, where
 
 
 def consent_columns(roles: Roles) -> Iterator[ConsentColumn]:
@@ -187,7 +207,8 @@ def suppression_time(roles: Roles) -> str | None:
 def not_understood(roles: Roles) -> list[str]:
     """Return the columns that are about consent by name and whose values cannot be read."""
     understood = {found.column.name for found in consent_columns(roles)}
-    understood |= {c.name for c in roles.given.table.columns.values() if c.is_boolean and names_consent(c)}
+    flags = [c for c in roles.given.table.columns.values() if c.is_boolean and names_consent(c)]
+    understood |= {flag.name for flag in flags if _refuses(flag) is not None}
     times = {name for time in roles.times for name in time.columns}
     partly = any("optout" in time.meaning for time in roles.times)
     return [
@@ -198,19 +219,23 @@ def not_understood(roles: Roles) -> list[str]:
         and names_consent(column)
         and column.distinct <= 60
         and not (partly and "optout" in column.meaning)  # the reason or the way of an opt-out that has a time
-        and not column.meaning & {"id", "text", "ip", "time", "date", "campaign"}
+        and (column in flags or not column.meaning & {"id", "text", "ip", "time", "date", "campaign"})
     ]
 
 
 def status_expression(column: ColumnProfile) -> str:
-    """Return an expression of a status: granted, withdrawn, or the word itself."""
-    groups: dict[str, list[str]] = {"granted": [], "withdrawn": []}
+    """Return an expression of a status: granted, withdrawn, unknown where a yes or a no is none, or the word itself."""
+    refuses = _refuses(column)
+    groups: dict[str, list[str]] = {"granted": [], "withdrawn": [], "unknown": []}
+    yes = "withdrawn" if refuses else "granted" if refuses is False else "unknown"
     for value in column.few or column.values[:60]:
         said = word(value)
-        if said in GRANTED or said in _YES:
+        if said in GRANTED:
             groups["granted"].append(value.lower())
-        elif said in WITHDRAWN or said in _NO:
+        elif said in WITHDRAWN:
             groups["withdrawn"].append(value.lower())
+        elif said in _YES or said in _NO:
+            groups[yes if said in _YES else "unknown" if refuses else "withdrawn"].append(value.lower())
     return _cases("said", [(status, tuple(values)) for status, values in groups.items()])
 
 
@@ -234,21 +259,40 @@ def _status(roles: Roles) -> ColumnProfile | None:
     flags = [
         c
         for c in roles.given.table.columns.values()
-        if c.is_boolean and (names_consent(c) or c.meaning & {"status"} or "granted" in c.words)
+        if c.is_boolean
+        and (names_consent(c) or c.meaning & {"status"} or "granted" in c.words)
+        and _refuses(c) is not None
     ]
     return flags[0] if flags else None
+
+
+def _refuses(column: ColumnProfile) -> bool | None:
+    """Return whether a yes is an opt-out by the words of the name; None where they do not decide it.
+
+    A word that is not known, or a refusal of a refusal, leaves it open.
+    """
+    refusals = [w for w in column.words if w in ("no", "out") or concepts(w) & {"not", "optout"}]
+    others = [w for w in column.words if w not in refusals]
+    if len(refusals) > 1 or not all(w in _CONSENT_WORDS or concepts(w) & _CONSENT_CONCEPTS for w in others):
+        return None
+    return bool(refusals)
+
+
+def _opted_out(column: ColumnProfile) -> str:
+    """Return an expression of the rows with a yes, over `said`."""
+    yes = [value.lower() for value in column.few if value.lower() in _YES]
+    return f"said IN ({', '.join(map(literal, yes or _YES))})"
 
 
 def _flag(column: ColumnProfile) -> ConsentColumn | None:
     yes = tuple(value.lower() for value in column.few if value.lower() in _YES)
     no = tuple(value.lower() for value in column.few if value.lower() in _NO)
-    if column.meaning & {"optout", "not"}:
-        if not yes:
-            return None  # nobody opted out
-        where = f"said IN ({', '.join(map(literal, yes))})"  # whoever has not opted out has not opted in either
-        return ConsentColumn(
-            column, purpose_of(column), said(column), "'withdrawn'", where, False, "a yes in it is an opt-out"
-        )
+    refuses = _refuses(column)
+    if refuses is None or (refuses and not yes):
+        return None  # not understood, or nobody opted out
+    if refuses:  # whoever has not opted out has not opted in either
+        where, reason = _opted_out(column), "a yes in it is an opt-out"
+        return ConsentColumn(column, purpose_of(column), said(column), "'withdrawn'", where, False, reason)
     status = _cases("said", [("granted", yes), ("withdrawn", no)])
     reason = "a yes in it is a consent, a no is none"
     return ConsentColumn(column, purpose_of(column), said(column), status, "said <> ''", bool(yes), reason)

@@ -28,7 +28,7 @@ def consent_feeds(roles: Roles, feeds: Sequence[ProposedFeed]) -> tuple[list[Pro
     feeds : the feeds that are proposed for it
     """
     if any(feed.kind == "consents" for feed in feeds):
-        *_, purposes = consent_file_fields(roles)
+        _, _, purposes, _ = consent_file_fields(roles)
         return [], dict.fromkeys(purposes, "consent"), []
     unread = [f"{roles.given.name}.{name}" for name in not_understood(roles)]
     owner = next((feed for feed in feeds if feed.kind != "customers"), None)

@@ -63,7 +63,8 @@ def draft_feed(
     key = next((c for c in roles.own_ids if c.name not in whose), None)
     taken = [*whose, *(name for time in roles.times for name in time.columns), *([key.name] if key else [])]
     if kind == "consents":
-        fields, columns, _ = consent_file_fields(roles)
+        fields, columns, _, where = consent_file_fields(roles)
+        settings |= {"where": where} if where else {}
     else:
         fields |= map_fields(kind, table, taken=taken)
     if kind == "interactions" and "outcome" in fields:
@@ -115,11 +116,11 @@ def _money(engine: duckdb.DuckDBPyConnection, roles: Roles, feed: ProposedFeed) 
     if fitting:
         name, there = next(iter(fitting.items()))
         why = (
-            f"the only code in {name}"
+            f"it holds {there[0]} alone so far; company.rates converts others"
             if len(there) == 1
             else f"it holds {len(there)} currencies; company.rates converts them"
         )
-        found["currency"] = Reasoned(there[0] if len(there) == 1 else name, why)
+        found["currency"] = Reasoned(name, why)
     numbers = [c.name for c in table.columns.values() if c.name in columns_read(mapped.value, table)]
     beside = [c.name for c in table.columns.values() if is_money(c)]
     cents = {name: why for name, why in minor_unit_columns(engine, relation, beside).items() if name in numbers}

@@ -121,7 +121,8 @@ optout: optout unsubscribed unsubscribe unsub unsubs suppressed suppression supp
 optout: baja afgemeld blocklist blocklisted blacklist blacklisted blocked widerspruch widerrufen widerruf dnc
 optout: complained objection objected dnd robinson
 bounce: bounce bounced bounces
-not: not no_ nicht kein keine pas non geen
+not: not no_ nicht kein keine keinen pas non geen without ohne sans sin exclude excludes excluded disable disabled
+not: block stop stopped suppress sperre gesperrt
 contactable: donot
 campaign: campaign campaigns kampagne campagne campana mailing broadcast
 sent: sent send sends gesendet envoye enviado verzonden

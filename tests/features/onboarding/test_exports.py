@@ -308,3 +308,75 @@ def test_a_price_that_grows_with_the_pieces_is_the_total_of_its_line(
     assert reason in (tmp_path / "new/features/feeds.yaml").read_text(encoding="utf-8")
     if len(amount) == 1:
         assert unified(tmp_path)["events"]["amount"] == sum(prices)
+
+
+def test_a_file_of_opt_outs_grants_nothing(tmp_path: Path) -> None:
+    consents = "customer_id,purpose,opted_out,updated_at\n" + "".join(
+        f"C-{PEOPLE[n][0]},marketing,{'true' if n % 4 == 0 else 'false'},2026-02-0{n % 9 + 1} 10:00:00\n"
+        for n in range(40)
+    )
+    file = proposed(tmp_path, crm=CRM.replace("contact_id", "customer_id"), consents=consents)
+    assert file.feeds["consents"].kind == "consents"
+    assert unified(tmp_path)["consents"]["by_status"] == {"withdrawn": 10}
+
+
+@pytest.mark.parametrize(
+    ("words", "withdrawn"), [(("yes", "unsubscribed"), 40), (("yes", "opted_out", "no_choice", "no"), 20)]
+)
+def test_a_yes_among_the_words_of_an_opt_out_is_one(tmp_path: Path, words: tuple[str, ...], withdrawn: int) -> None:
+    consents = "customer_id,purpose,opted_out,updated_at\n" + "".join(
+        f"C-{PEOPLE[n][0]},marketing,{words[n % len(words)]},2026-02-0{n % 9 + 1} 10:00:00\n" for n in range(40)
+    )
+    proposed(tmp_path, crm=CRM.replace("contact_id", "customer_id"), consents=consents)
+    found = unified(tmp_path)["consents"]["by_status"]
+    assert (found["withdrawn"], found.get("granted", 0)) == (withdrawn, 0)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("no_newsletter", "no_email_marketing", "no_sms_marketing", "exclude_from_newsletter", "newsletter_disabled"),
+        *("sperre_newsletter", "Newslettersperre", "Newsletter gesperrt", "ohne Newsletter", "without_marketing"),
+        *("sans newsletter", "sin boletín", "geen nieuwsbrief", "kein Newsletter", "stop_sms_marketing"),
+        *("block email marketing", "suppress_newsletter", "marketing blocked", "no_consent", "opted_out"),
+    ],
+)
+def test_a_flag_that_refuses_is_an_opt_out(tmp_path: Path, name: str) -> None:
+    flagged = f"contact_id,email,{name}\n" + "".join(
+        f"C-{n},{PEOPLE[n][3]},{'true' if n % 4 == 0 else 'false'}\n" for n in range(40)
+    )
+    proposed(tmp_path, crm=flagged)
+    assert unified(tmp_path)["consents"]["by_status"] == {"withdrawn": 10}
+
+
+@pytest.mark.parametrize(
+    "name", ["newsletter_bounced", "newsletter_sent", "cookie_consent", "not_opted_out", "no_newsletter_optout"]
+)
+def test_a_flag_whose_words_do_not_decide_grants_nothing(tmp_path: Path, name: str) -> None:
+    flagged = f"contact_id,email,{name}\n" + "".join(
+        f"C-{n},{PEOPLE[n][3]},{'true' if n % 4 == 0 else 'false'}\n" for n in range(40)
+    )
+    file = proposed(tmp_path, crm=flagged)
+    assert file.purposes["marketing"].basis == "consent"
+    assert not any(feed.kind == "consents" for feed in file.feeds.values())
+    assert f"Not understood, though about consent: crm.{name}" in (tmp_path / "new/features/feeds.yaml").read_text(
+        "utf-8"
+    )
+
+
+@pytest.mark.parametrize("name", ["newsletter", "accepts_sms_marketing", "Newsletter OK", "Einwilligung E-Mail"])
+def test_a_flag_that_allows_is_a_grant(tmp_path: Path, name: str) -> None:
+    flagged = f"contact_id,email,{name}\n" + "".join(
+        f"C-{n},{PEOPLE[n][3]},{'true' if n % 4 == 0 else 'false'}\n" for n in range(40)
+    )
+    proposed(tmp_path, crm=flagged)
+    assert unified(tmp_path)["consents"]["by_status"] == {"granted": 10, "withdrawn": 30}
+
+
+def test_a_later_delivery_in_another_currency_is_not_taken_one_to_one(tmp_path: Path) -> None:
+    head = "order_id,contact_id,ordered_at,amount,currency\n"
+    rows = "".join(f"{n},C-{n % 40:03d},2026-01-{n % 27 + 1:02d} 09:00:00,5.00,EUR\n" for n in range(80))
+    assert proposed(tmp_path, crm=CRM, orders=head + rows).feeds["orders"].currency == "currency"
+    later = "".join(f"{n},C-{n % 40:03d},2026-01-28 09:00:00,900,JPY\n" for n in range(80, 84))
+    (tmp_path / "orders.csv").write_text(head + rows + later, encoding="utf-8")
+    assert unified(tmp_path)["events"]["amount"] == 400
