@@ -92,7 +92,8 @@ def link_edges(
 def _links(customers: Mapping[str, Feed], identity: Identity, staged: Path) -> list[str]:
     """Return one SELECT of tokens for each side of each declared link between feeds of customers.
 
-    A link to a key names one record. What is no key, such as a loyalty card, may be shared by people.
+    A link to a key names one record. What is no key, such as a loyalty card, may be shared by people. A value that no
+    record of the other feed has, such as 0, ties nobody.
     """
     selects = []
     for name, feed in customers.items():
@@ -101,11 +102,13 @@ def _links(customers: Mapping[str, Feed], identity: Identity, staged: Path) -> l
             continue
         other, column, _ = link
         label, certain = f"{other}.{column}", customers[other].keys == [column] or identity.rules not in _OF_PEOPLE
-        for side, value in ((name, "customer_ref"), (other, reference(customers[other], column))):
+        linked = reference(customers[other], column)
+        owners = f"SELECT {linked} FROM read_parquet({literal(str(staged / other / 'rows.parquet'))})"
+        for side, value in ((name, "customer_ref"), (other, linked)):
             path = literal(str(staged / side / "rows.parquet"))
             selects.append(
                 f"SELECT node, {literal(label)} || '=' || value, {literal(f'link {label}')}, {LINK}, {certain}\n"
-                f"FROM (SELECT record_id, {value} AS value FROM read_parquet({path})) s\n"
+                f"FROM (SELECT record_id, {value} AS value FROM read_parquet({path}) WHERE {value} IN ({owners})) s\n"
                 f"JOIN nodes ON nodes.feed = {literal(side)} AND nodes.record_id = s.record_id"
             )
     return selects

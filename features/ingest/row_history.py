@@ -9,7 +9,7 @@ that what a record held is kept from load to load, until the record is gone.
 from __future__ import annotations
 
 from collections.abc import Collection
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
@@ -72,8 +72,13 @@ def date_rows(
     last = read_json(before / _HISTORY) if before is not None and (before / _HISTORY).is_file() else {}
     if last.get("identity") != identity or feed.has_versions:  # a source with a history of its own dates its versions
         before = None
+    earlier = datetime.fromisoformat(last["moment"]) if before is not None else None
     with open_engine(folders=[folder, *([before] if before else [])], resources=resources) as engine:
-        _Dating(engine, feed, folder, before, same=last.get("declared") == declared, moment=moment).write(streamed)
+        dating = _Dating(engine, feed, folder, before, same=last.get("declared") == declared, moment=moment)
+        if earlier is not None and moment <= earlier and dating.has_changes():
+            moment = earlier + timedelta(microseconds=1)  # known after the last load, however old its newest row is
+            dating = _Dating(engine, feed, folder, before, same=dating.same, moment=moment)
+        dating.write(streamed)
     write_json(folder / _HISTORY, {"identity": identity, "declared": declared, "moment": iso(moment)})
 
 
@@ -100,6 +105,16 @@ class _Dating:
         self.engine, self.feed, self.folder, self.before, self.same = engine, feed, folder, before, same
         self.moment = f"TIMESTAMPTZ {literal(iso(moment))}"
         self.dated = bool(feed.event_time or feed.updated_at or feed.known_at or feed.kind == "holdings")
+
+    def has_changes(self) -> bool:
+        """Return whether a record of customers holds something else than in the load before."""
+        if self.before is None or self.feed.kind != "customers":
+            return False
+        there, columns = self._open("accepted", self.before), self._open("arrived", self.folder)
+        changed = self._changed([name for name in columns if name in there])
+        return bool(
+            one_row(self.engine, f"SELECT count(*) FROM arrived a JOIN accepted b USING (__id) WHERE {changed}")[0]
+        )
 
     def write(self, streamed: pa.Table | None) -> None:
         columns = self._open("arrived", self.folder)
@@ -143,7 +158,7 @@ class _Dating:
             nth = f"row_number() OVER (PARTITION BY {held} ORDER BY file_row_number)"
             identity = f"concat_ws('/', {held}, {nth})"
         self.engine.execute(
-            f"CREATE TEMP VIEW {name} AS SELECT * RENAME (file_row_number AS __place), {identity} AS __id FROM {source}"
+            f"CREATE OR REPLACE TEMP VIEW {name} AS SELECT * RENAME (file_row_number AS __place), {identity} AS __id FROM {source}"
         )
         return own
 

@@ -105,3 +105,21 @@ def test_numbers_are_compared_whole_and_by_country(
     workspace = company(tmp_path, feeds=feeds, files={"crm.csv": lines("id,name,phone,land,changed", crm)})
     unified(workspace)
     assert groups(workspace) == expected
+
+
+MEMBERS = """\
+feeds:
+  crm: {source: crm.csv, kind: customers, key: id, fields: {first_name: name, email: mail}}
+  loy: {source: loy.csv, kind: customers, key: no, customer: crm.id = loy.crm_id, fields: {first_name: name, email: mail}}
+identity: {rules: RULES}
+"""
+
+
+@pytest.mark.parametrize("rules", ["exact", "people"])
+def test_a_link_that_no_record_has_ties_nobody(tmp_path: Path, rules: str) -> None:
+    crm = ["1,Ann,ann@a.example", "2,Bob,bob@a.example"]
+    members = ["L1,1,Ann,ann@b.example", "L2,0,Zed,zed@b.example", "L3,0,Una,una@b.example", "L4,N/A,Kit,kit@b.example"]
+    files = {"crm.csv": lines("id,name,mail", crm), "loy.csv": lines("no,crm_id,name,mail", members)}
+    workspace = company(tmp_path, feeds=MEMBERS.replace("RULES", rules), files=files)
+    unified(workspace)
+    assert groups(workspace) == [["crm:1", "loy:L1"], ["crm:2"], ["loy:L2"], ["loy:L3"], ["loy:L4"]]

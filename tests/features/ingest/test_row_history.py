@@ -230,3 +230,19 @@ def test_a_source_with_a_history_of_its_own_gives_one_customer_a_record(tmp_path
     assert march == [("Oslo", "gold"), ("Oslo", "gold")]
     assert now == [("Bergen", "lost"), ("Oslo", "gold")]
     assert sorted(row["city"] for row in table(place.unified / "golden.parquet")) == ["Bergen", "Oslo"]
+
+
+def test_a_change_that_comes_without_anything_newer_leaves_what_the_record_held_before(workspace: Workspace) -> None:
+    unified(workspace)
+    write(workspace.root, crm=["1,Hull,1@a.example,silver", *CRM[1:]])
+    unified(workspace)
+    later = [*TILL, "100,1,2026-06-30,5"]
+    write(workspace.root, crm=["1,Hull,1@a.example,silver", *CRM[1:]], till=later)
+    unified(workspace)
+    (changed,) = {row["customer_id"] for row in customers(workspace) if row["crm.segment"] == "silver"}
+    gold, silver = sorted(
+        (row for row in customers(workspace) if row["customer_id"] == changed), key=lambda row: row["known_at"]
+    )
+    assert (gold["crm.segment"], gold["known_until"]) == ("gold", silver["known_at"])
+    assert (silver["crm.segment"], silver["known_until"]) == ("silver", None)
+    assert LAST < silver["known_at"] < datetime(2026, 6, 30, tzinfo=UTC)
