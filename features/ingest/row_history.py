@@ -158,7 +158,8 @@ class _Dating:
             nth = f"row_number() OVER (PARTITION BY {held} ORDER BY file_row_number)"
             identity = f"concat_ws('/', {held}, {nth})"
         self.engine.execute(
-            f"CREATE OR REPLACE TEMP VIEW {name} AS SELECT * RENAME (file_row_number AS __place), {identity} AS __id FROM {source}"
+            f"CREATE OR REPLACE TEMP VIEW {name} AS "
+            f"SELECT * RENAME (file_row_number AS __place), {identity} AS __id FROM {source}"
         )
         return own
 

@@ -110,7 +110,8 @@ def test_numbers_are_compared_whole_and_by_country(
 MEMBERS = """\
 feeds:
   crm: {source: crm.csv, kind: customers, key: id, fields: {first_name: name, email: mail}}
-  loy: {source: loy.csv, kind: customers, key: no, customer: crm.id = loy.crm_id, fields: {first_name: name, email: mail}}
+  loy: {source: loy.csv, kind: customers, key: no, customer: crm.id = loy.crm_id,
+    fields: {first_name: name, email: mail}}
 identity: {rules: RULES}
 """
 
