@@ -93,7 +93,7 @@ def _links(customers: Mapping[str, Feed], identity: Identity, staged: Path) -> l
     """Return one SELECT of tokens for each side of each declared link between feeds of customers.
 
     A link to a key names one record. What is no key, such as a loyalty card, may be shared by people. A value that no
-    record of the other feed has, such as 0, ties nobody.
+    record of the other feed has ties nobody where several records of one feed have it, such as 0.
     """
     selects = []
     for name, feed in customers.items():
@@ -108,7 +108,8 @@ def _links(customers: Mapping[str, Feed], identity: Identity, staged: Path) -> l
             path = literal(str(staged / side / "rows.parquet"))
             selects.append(
                 f"SELECT node, {literal(label)} || '=' || value, {literal(f'link {label}')}, {LINK}, {certain}\n"
-                f"FROM (SELECT record_id, {value} AS value FROM read_parquet({path}) WHERE {value} IN ({owners})) s\n"
+                f"FROM (SELECT record_id, {value} AS value FROM read_parquet({path})\n"
+                f"  QUALIFY value IN ({owners}) OR count(*) OVER (PARTITION BY value) = 1) s\n"
                 f"JOIN nodes ON nodes.feed = {literal(side)} AND nodes.record_id = s.record_id"
             )
     return selects

@@ -132,8 +132,8 @@ def is_context(table: TableProfile) -> ColumnProfile | None:
 
 
 def person_fields(table: TableProfile) -> list[str]:
-    """Return the personal fields that a source's columns hold."""
-    return [field for field in map_fields("customers", table) if field in PERSONAL_FIELDS]
+    """Return the personal fields that a source's columns hold; a postcode may be that of a place."""
+    return [field for field in map_fields("customers", table) if field in PERSONAL_FIELDS and field != "postcode"]
 
 
 def is_offered(roles: Roles) -> bool:

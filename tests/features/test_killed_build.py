@@ -30,7 +30,7 @@ feeds:
   crm: {source: crm.csv, kind: customers, key: no, updated_at: changed, timezone: UTC, fields: {city: town}}
   till:
     {source: till.csv, kind: events, event: purchase, key: receipt, customer: crm.no = till.who, event_time: at,
-     timezone: UTC, fields: {amount: price, item: sku}}
+     known_at: at, timezone: UTC, fields: {amount: price, item: sku}}
 """
 VIEWS = """
 views:
