@@ -214,6 +214,7 @@ def name_of(view: str, cutoff: datetime) -> str:
 
     Examples
     --------
+    >>> from datetime import UTC
     >>> name_of("buys", datetime(2026, 1, 31, tzinfo=UTC))
     'buys/2026-01-31T000000Z.parquet'
     """
