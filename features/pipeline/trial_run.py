@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
@@ -156,8 +157,8 @@ def _sample(file: Path, folder: Path, *, whole: bool) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     copy = folder / file.name
     if file.suffix.lower() in PARQUET:
-        rows = f"SELECT * FROM read_parquet({literal(str(file))}) LIMIT {_ROWS:d}"
-        duckdb.connect().execute(f"COPY ({rows}) TO {literal(str(copy))} (FORMAT parquet)")
+        with pq.ParquetFile(file) as source:
+            pq.write_table(pa.Table.from_batches([next(source.iter_batches(batch_size=_ROWS))]), copy)
     else:
         with file.open("rb") as stream:
             head = stream.read(_BYTES)
