@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from features.base.errors import BadData
 from features.config.feed import Feed
+from features.ingest.declared_columns import declared_columns
 from features.ingest.reader import check_header
 
 #: Rows that are looked at.
@@ -21,6 +23,10 @@ _TYPES = {
     "address": re.compile(r"[^@\s]+@[^@\s]+\.[A-Za-z]{2,}"),
 }
 _IMPORT_ID = '{"ImportId"'
+#: What people write where there is no value; it titles no column.
+_PLACEHOLDER = re.compile(r"n/?a|none|null|nil|never|unknown|pending|tbd|[-–.?]+", re.IGNORECASE)
+#: A declared column is taken for a misspelt name of the header above this likeness.
+_MISSPELT = 0.75
 
 
 @dataclass(frozen=True)
@@ -54,6 +60,7 @@ def find_shape(rows: Sequence[Sequence[str]], feed: Feed, *, name: str, file: st
     Raises
     ------
     BadData : ``feed.no_header`` where the first row holds values, ``feed.header`` where a column has no name of its own
+        or no declared column is in the header
 
     Examples
     --------
@@ -64,14 +71,16 @@ def find_shape(rows: Sequence[Sequence[str]], feed: Feed, *, name: str, file: st
     """
     if feed.column_names:
         return FileShape(tuple(feed.column_names), 0, _nameless(rows, len(feed.column_names)))
-    at = feed.header_at - 1 if feed.header_at is not None else _header_row(rows)
+    declared = declared_columns(feed, name)
+    at = feed.header_at - 1 if feed.header_at is not None else _header_row(rows, declared)
     if at >= len(rows):
         raise BadData("feed.header", f"{file} has no row {at + 1}", where=f"feed {name}", hint="check `header_at`")
     header, below = list(rows[at]), [row for row in rows[at + 1 :] if any(row)]
-    if feed.header_at is None and _holds_values(header, below):
+    if _holds_values(header, below):
+        row = "its first row" if feed.header_at is None else f"row {feed.header_at}"
         raise BadData(
             "feed.no_header",
-            f"{file} has no header: its first row holds values such as numbers and dates, not names",
+            f"{file} has no header: {row} holds values such as numbers and dates, not names",
             where=f"feed {name}",
             hint="name its columns in order, such as `column_names: [customer, day, amount]`",
         )
@@ -79,8 +88,18 @@ def find_shape(rows: Sequence[Sequence[str]], feed: Feed, *, name: str, file: st
         header.pop()
     if at and len(set(header)) < len(header):
         header = _with_groups(rows[at - 1], header)
+    if declared and not _names_any(header, declared):  # its cells may be values, which no message may hold
+        raise BadData(
+            "feed.header",
+            f"{file}: its header was not found: row {at + 1} names none of the columns that the feed declares",
+            where=f"feed {name}",
+            hint="set `header_at` to the row of its names, name them with `column_names`, or change the mapping",
+        )
     check_header(name, file, header)
-    more = feed.header_rows - 1 if feed.header_rows is not None else _more_header_rows(below)
+    link = feed.link(name)
+    named = {*feed.keys, *([] if link is None else [link[2]])}
+    keys = [place for place, cell in enumerate(header) if cell in named] or [0]
+    more = feed.header_rows - 1 if feed.header_rows is not None else _more_header_rows(header, below, keys)
     notes = []
     above = sum(1 for row in rows[:at] if any(row))
     if above and feed.header_at is None:
@@ -110,7 +129,13 @@ def modal_width(rows: Sequence[Sequence[str]]) -> tuple[int, float]:
     return width, times / widths.total()
 
 
-def _header_row(rows: Sequence[Sequence[str]]) -> int:
+def _names_any(header: Sequence[str], declared: Collection[str]) -> bool:
+    """Return whether some declared column is in the header, perhaps misspelt."""
+    cells = [cell.lower() for cell in header]
+    return any(difflib.get_close_matches(column.lower(), cells, n=1, cutoff=_MISSPELT) for column in declared)
+
+
+def _header_row(rows: Sequence[Sequence[str]], declared: Collection[str]) -> int:
     """Return the place of the first row that is wide enough to name the columns."""
     filled = [sum(1 for cell in row if cell) for row in rows]
     widest = max(filled, default=0)
@@ -122,7 +147,7 @@ def _header_row(rows: Sequence[Sequence[str]]) -> int:
         below = [other for other in rows[place + 1 :] if any(other)]
         longer = [other for other in below if any(other[len(row) :])]
         if filled[place] > narrow and (len(longer) <= len(below) / 2 or not _names_columns(longer[0], longer[1:])):
-            return place + _is_group_row(row, rows[place + 1])
+            return place + _is_group_row(row, rows[place + 1], declared)
     return first
 
 
@@ -131,11 +156,15 @@ def _names_columns(row: Sequence[str], below: Sequence[Sequence[str]]) -> bool:
     return not any(map(_type_of, row)) and any(_column_type(below, place) for place in range(len(row)))
 
 
-def _is_group_row(row: Sequence[str], below: Sequence[str]) -> bool:
-    """Return whether a row only groups the names that stand below it, such as Billing above City."""
-    blanks = [place for place, cell in enumerate(row) if not cell]
+def _is_group_row(row: Sequence[str], below: Sequence[str], declared: Collection[str]) -> bool:
+    """Return whether a row only groups the names that stand below it, such as Billing above City and Postcode.
+
+    A label stands above several columns; a header that lacks a name, or that names declared columns, is no such row.
+    """
+    labels = [place for place, cell in enumerate(row) if cell]
+    wide = any(not cell for cell in row[labels[0] :]) and len(row) - len(labels) >= len(labels)
     named = all(below) and not any(_type_of(cell) for cell in below) and len(below) >= len(row)
-    return bool(blanks) and blanks[0] < len(row) - 1 and named
+    return wide and named and not len(set(row) & set(declared)) > len(set(below) & set(declared))
 
 
 def _holds_values(header: Sequence[str], below: Sequence[Sequence[str]]) -> bool:
@@ -150,17 +179,29 @@ def _holds_values(header: Sequence[str], below: Sequence[Sequence[str]]) -> bool
     return len(numbers) >= max(2, sum(1 for cell in header if cell) / 2)
 
 
-def _more_header_rows(below: Sequence[Sequence[str]]) -> int:
-    """Return how many rows after the first belong to the header: no value of theirs is of its column's type."""
+def _more_header_rows(header: Sequence[str], below: Sequence[Sequence[str]], keys: Sequence[int]) -> int:
+    """Return how many rows after the first belong to the header, where there is clear evidence.
+
+    A row of import ids ends a header; a row of names stands above columns that hold values of another type, those of
+    the key or the customer among them (`keys`, their places).
+    """
+    ends = [place for place, row in enumerate(below[:3]) if any(cell.startswith(_IMPORT_ID) for cell in row)]
+    if ends:
+        return ends[-1] + 1
     for more, row in enumerate(below[:3]):
-        if any(cell.startswith(_IMPORT_ID) for cell in row):
-            continue
         rest = below[more + 1 :]
         typed = [place for place in range(len(row)) if _column_type(rest[2:] or rest, place)]
-        titled = [place for place in typed if row[place] and _type_of(row[place]) is None]
-        if len(rest) < 3 or len(titled) < max(2, len(typed)) or sum(1 for cell in row if cell) < _MOSTLY * len(row):
+        titles = [place for place, cell in enumerate(row) if cell and not _type_of(cell) and not _is_placeholder(cell)]
+        unlike = len(typed) >= 2 and {*typed, *keys} <= {*titles} and {*keys} <= {*typed}
+        repeats = 2 * sum(1 for cell, title in zip(row, header, strict=False) if cell and cell == title) > len(row)
+        filled = sum(1 for cell in row if cell)
+        if len(rest) < 3 or not (unlike or repeats) or len(titles) < filled or filled < _MOSTLY * len(row):
             return more
     return min(3, len(below))
+
+
+def _is_placeholder(cell: str) -> bool:
+    return _PLACEHOLDER.fullmatch(cell.strip()) is not None
 
 
 def _with_groups(above: Sequence[str], header: Sequence[str]) -> list[str]:

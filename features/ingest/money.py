@@ -39,6 +39,9 @@ _WITHOUT_CENTS = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX VND VUV XAF XOF XP
 _THOUSANDTHS = "BHD IQD JOD KWD LYD OMR TND"
 _MINOR_WORDS = frozenset(["cents", "cent", "pence", "minor", "ore", "centimes", "centavos", "rappen"])
 _SEEN = 1_000
+#: Share of a column's values that are codes where it is one of currencies; what is written for none does not count.
+_MOSTLY = 0.9
+_NO_CODES = ("N/A", "NA", "NONE", "NULL", "UNKNOWN", "PENDING", "TBD", "-", "?")
 
 
 def minor_unit_digits(currency: str) -> int:
@@ -67,7 +70,9 @@ def code_of(sign: str) -> str:
 def currency_columns(
     engine: duckdb.DuckDBPyConnection, relation: str, columns: Sequence[str]
 ) -> dict[str, tuple[str, ...]]:
-    """Return the columns of which every value is a currency's ISO code, with their codes, the most frequent first.
+    """Return the columns that hold ISO codes of currencies, with their values, the most frequent first.
+
+    Nearly every value that is not a placeholder, such as N/A, is such a code; those that are none are returned too.
 
     Examples
     --------
@@ -78,12 +83,14 @@ def currency_columns(
     {'x': ('EUR', 'USD')}
     """
     known = ", ".join(literal(code) for code in sorted(ISO_CODES))
+    placeholders = ", ".join(literal(text) for text in _NO_CODES)
     found = {}
     for column in columns:
         code = f"upper(nullif(trim(CAST({quoted(column)} AS VARCHAR)), ''))"
         for rows in (f"(SELECT * FROM {relation} LIMIT {_SEEN})", relation):  # most columns are ruled out at once
-            values, codes = one_row(engine, f"SELECT count({code}), count(*) FILTER ({code} IN ({known})) FROM {rows}")
-            if values != codes or (rows == relation and not codes):
+            counted = f"count(*) FILTER ({code} NOT IN ({placeholders})), count(*) FILTER ({code} IN ({known}))"
+            values, codes = one_row(engine, f"SELECT {counted} FROM {rows}")
+            if codes < _MOSTLY * values or (rows == relation and not codes):
                 break
         else:
             counted = f"SELECT {code}, count(*) FROM {relation} WHERE {code} IS NOT NULL GROUP BY 1 ORDER BY 2 DESC, 1"

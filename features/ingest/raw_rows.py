@@ -222,9 +222,24 @@ def _refuse_undecided(source: FeedSource, feed: Feed, column: str, reading: Numb
 
 
 def currency_of(engine: duckdb.DuckDBPyConnection, mapping: FeedMapping) -> str | None:
-    """Return the currency of a feed's amounts: declared, or the only column that holds nothing but ISO codes."""
+    """Return the currency of a feed's amounts: declared, or the column that holds ISO codes.
+
+    Raises
+    ------
+    BadData : code ``feed.currency``: two columns hold codes that differ
+    """
     if mapping.feed.currency is not None or not set(MONEY_FIELDS) & mapping.feed.fields.keys():
         return mapping.feed.currency
     texts = [column for column, kind in mapping.types.items() if kind == "VARCHAR" and column not in mapping.numeric]
-    found = list(currency_columns(engine, RAW, texts))
-    return found[0] if len(found) == 1 else None
+    first, *others = [*currency_columns(engine, RAW, texts), None]
+    for other in others[:-1]:
+        one, two = (f"upper(nullif(trim({quoted(str(column))}), ''))" for column in (first, other))
+        (rows,) = one_row(engine, f"SELECT count(*) FILTER ({one} IS DISTINCT FROM {two}) FROM {RAW}")
+        if rows:
+            raise BadData(
+                "feed.currency",
+                f"the columns {first!r} and {other!r} hold codes of currencies that differ in {rows} rows",
+                where=f"feed {mapping.name}",
+                hint="set `currency` to the column of the amounts' currency, or to its ISO code",
+            )
+    return first

@@ -165,3 +165,26 @@ def test_a_last_row_with_only_its_key_is_a_row(tmp_path: Path) -> None:
     rows = "id,name,town,plan\na1,Ann,Bath,x\nb1,Bob,Hull,y\n"
     assert customers(tmp_path, rows + "c1,,,\n").feed.rows == 3
     assert customers(tmp_path, rows + "Made by somebody,,,\n").feed.skipped == {"footer line": 1}
+
+
+@pytest.mark.parametrize(
+    ("content", "settings"),
+    [
+        ("id,name,,plan\na1,Ann Smith,Bath,basic\nb1,Bob Reed,Hull,gold\nc1,Cleo Poe,Leeds,gold\n", {}),
+        ("a1,Ann Smith,Bath\nb1,Bob Reed,Hull\nc1,Cleo Poe,Leeds\n", {}),
+        ("a1,Ann Smith,Ann Smith\nb1,Bob Reed,Hull\n", {}),
+        ("id,name,town\na1,Ann Smith,2026-01-01\nb1,Bob Reed,2026-01-02\nc1,Cleo Poe,2026-01-03\n", {"header_at": 2}),
+    ],
+)
+def test_a_header_that_is_not_found_is_refused_without_a_value(
+    tmp_path: Path, content: str, settings: dict[str, Any]
+) -> None:
+    with pytest.raises(BadData) as caught:
+        customers(tmp_path, content, **settings)
+    assert caught.value.first.code in ("feed.header", "feed.no_header")
+    assert not any(value in str(caught.value) for value in ("Ann Smith", "a1", "Bath", "Bob"))
+
+
+def test_a_first_row_of_placeholders_is_no_second_header(tmp_path: Path) -> None:
+    rows = "".join(f"c{n},Ann,2026-01-0{n},{n}.5\n" for n in range(1, 6))
+    assert customers(tmp_path, "id,name,last,paid\nc0,Zoe,never,n/a\n" + rows).feed.rows == 6

@@ -100,3 +100,13 @@ def test_amounts_in_the_smallest_unit_are_declared(tmp_path: Path) -> None:
     body = "who,at,amount,money\nann,2026-01-01,2990,eur\nbob,2026-01-01,500,jpy\n"
     company = Company(currency="EUR", rates={"JPY": 0.01})
     assert paid(tmp_path, body, company, minor_units=["amount"])[0] == [29.9, 5]
+
+
+def test_odd_codes_are_kept_aside_and_a_second_column_of_codes_is_refused(tmp_path: Path) -> None:
+    company = Company(currency="EUR", rates={"USD": 0.9})
+    amounts, rejected = paid(tmp_path, MIXED.replace("GBP", "N/A"), company)
+    assert (amounts, sum(rejected.values())) == ([10, 18], 1)
+    two = "who,at,amount,money,shown\nann,2026-01-01,10,EUR,EUR\nbob,2026-01-02,20,USD,EUR\n"
+    with pytest.raises(BadData, match="'money' and 'shown' hold codes of currencies that differ in 1 rows"):
+        paid(tmp_path, two, company)
+    assert paid(tmp_path, two, company, currency="money")[0] == [10, 18]
