@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from features.base.errors import BadData
@@ -10,10 +11,10 @@ from features.config.feed import Feed
 from features.config.loading import did_you_mean
 from features.ingest import csv_text, database, excel, json_rows, parquet_files
 from features.ingest.foreign_formats import refuse_foreign
-from features.ingest.location import FeedFiles, locate
+from features.ingest.location import locate
 from features.ingest.reader import FeedSource
 
-_FORMATS: dict[str, type[FeedFiles]] = {
+_FORMATS: dict[str, Callable[..., FeedSource]] = {
     **dict.fromkeys(csv_text.SUFFIXES, csv_text.CsvFiles),
     **dict.fromkeys(parquet_files.SUFFIXES, parquet_files.ParquetFiles),
     **dict.fromkeys(json_rows.SUFFIXES, json_rows.JsonFiles),
@@ -49,7 +50,7 @@ def find(name: str, feed: Feed, root: Path, *, rows: int | None = None) -> FeedS
     suffixes = sorted({file.suffix for file in located.files})
     formats = {_FORMATS.get(suffix) for suffix in suffixes}
     if len(formats) == 1 and (kind := formats.pop()) is not None:
-        return kind(name, feed, located, rows)  # type: ignore[return-value]  # each of them is a FeedSource; their base is not
+        return kind(name, feed, located, rows)
     for file in located.files:
         refuse_foreign(name, file.name)
     odd = next((suffix for suffix in suffixes if suffix not in _FORMATS), "")

@@ -34,8 +34,8 @@ def propose_customers(roles: Roles, why: str, before: Sequence[ProposedFeed], ov
     own = own or next(iter(roles.own_ids), None)
     email = next((p for p in roles.persons if p.kind == "email" and p.column.is_unique), None)
     repeated = next((p for p in roles.persons if p.kind == "id" and p.share == 1), None)
-    if own is not None or email is not None:
-        column = own if own is not None else email.column  # type: ignore[union-attr]
+    column = own if own is not None else email and email.column
+    if column is not None:
         key, key_why = (column.name,), f"{column.distinct:,} different values in {table.rows:,} rows"
     elif repeated is not None:
         key, key_why = (repeated.name,), f"{repeated.distinct:,} different values in {table.rows:,} rows"
