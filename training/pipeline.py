@@ -20,13 +20,12 @@ from features.config.workspace_files import load_feeds
 from features.consent.customer_data import by_purpose, open_customer_data
 from features.snapshots.build_report import read_report
 from features.store.repository import Store, open_store
-from training.baselines.peers import Peer, peers_of_label
+from training.baselines.peers import Peer, prepare_peers
 from training.dataset.frame import Frame, build_frame
 from training.dataset.leaks.recompute_features import CompiledViews
 from training.dataset.splits import Fold, check_split, split
 from training.labels.build import Labels, build
 from training.labels.label_settings import load_labels
-from training.models.frame_fit import fit
 from training.registry import promotion
 from training.registry.bundle_export import export
 from training.registry.champion_peer import champion_scores
@@ -94,10 +93,10 @@ def _train(
     if data.labels.waits:
         progress.step(f"{task.name}: {data.labels.waits}")
     progress.step(f"{task.name}: judging on held-out rows", total=len(data.folds))
-    assessment = assess(data.frame, data.folds, data.peers, fitting=task.fitting, advance=progress.advance)
+    assessment = assess(task.kind, data.frame, data.folds, data.peers, fitting=task.fitting, advance=progress.advance)
     decision = apply_gates(assessment.evidence, task.mlflow.gates)
     progress.step(f"{task.name}: fitting on all rows")
-    scorer = fit(data.frame, task.fitting)
+    scorer = task.kind.fit(data.frame, task.fitting)
     digest, folder = export(task.workspace, task.name, scorer, data.frame, data.labels)
     progress.step(f"{task.name}: logging to MLflow")
     number = promotion.find_version(client, task.mlflow, task.name, digest=digest)
@@ -131,7 +130,7 @@ def _data(engine: duckdb.DuckDBPyConnection, task: TrainingTask, store: Store) -
     )
     folds = split(frame, task.settings, task.file.validation, embargo=labels.closes_after)
     frame = check_split(frame, folds, task.settings, task.file.validation, limits)
-    peers = peers_of_label(engine, task.settings.label, frame, seed=task.settings.seed)
+    peers = prepare_peers(engine, task.kind.peers, task.settings.label, frame, seed=task.settings.seed)
     champion = champion_scores(task, frame, folds, embargo=labels.closes_after)
 
     def all_peers(fold: Fold) -> list[Peer]:

@@ -33,7 +33,6 @@ from training.dataset.leaks.leak_report import ExaminedFrame, LeakLimits, LeakRe
 from training.dataset.leaks.recompute_features import CompiledViews
 from training.labels.build import build
 from training.labels.label_settings import LabelsFile, load_labels
-from training.models.scorers import Classifier
 from training.registry.bundle import Bundle, load
 from training.registry.champions import Deployment, read_champions, read_deployments
 from training.registry.mlflow_settings import load_mlflow
@@ -271,12 +270,12 @@ class Platform:
     def contributions(self, model: str, features: pd.DataFrame) -> pd.DataFrame:
         """Return each feature's part in a binary champion's log-odds: a row a row of `features`, the base left out."""
         scorer = self.champion(model).scorer
-        if not isinstance(scorer, Classifier):
+        if scorer.candidates:
             raise BadData(
                 "platform.ranking", f"{model} ranks candidates: use champion(model).reasons(..., candidates=...)"
             )
-        parts = scorer.trees.contributions(scorer.encoding.matrix(features))
-        return pd.DataFrame(np.asarray(parts)[:, :-1], index=features.index, columns=list(scorer.encoding.names))
+        parts = scorer.contributions(scorer.encoding.matrix(features)).values[:, :-1]
+        return pd.DataFrame(parts, index=features.index, columns=list(scorer.inputs))
 
     def deployments(self) -> list[Deployment]:
         """Return which version became champion when, and why."""

@@ -11,9 +11,10 @@ from tests.training.rows import frame_of
 from training.baselines.peers import Peer
 from training.dataset.splits import Fold, by_time
 from training.evaluate import ranking
+from training.models.binary_kind import BinaryKind, ResampledAuc
 from training.models.booster import BoosterSettings
-from training.models.frame_fit import FitSettings
-from training.validation.assessment import Assessment, _ResampledAuc, assess
+from training.models.kind import FitSettings
+from training.validation.assessment import Assessment, assess
 
 QUICK = BoosterSettings(learning_rate=0.2, max_rounds=20, patience=5, folds=2, num_threads=1, min_positives=5)
 FRAME = frame_of(np.random.default_rng(3).integers(0, 2, 900).astype(float), days=[0, 30, 60])
@@ -24,6 +25,7 @@ def judged() -> Assessment:
         return [Peer("constant", np.zeros(int(fold.test.sum())), is_probability=False)]
 
     return assess(
+        BinaryKind(),
         FRAME,
         by_time(FRAME, parts=2, embargo=timedelta(days=30)),
         constant,
@@ -49,4 +51,4 @@ def test_the_area_of_drawn_rows_is_the_area_of_those_rows() -> None:
     rng = np.random.default_rng(2)
     target, score = rng.integers(0, 2, 200).astype(float), rng.integers(0, 9, 200).astype(float)
     rows = rng.integers(0, 200, 300)
-    assert _ResampledAuc(target, score)(rows) == pytest.approx(ranking.auc(target[rows], score[rows]))
+    assert ResampledAuc(target, score)(rows) == pytest.approx(ranking.auc(target[rows], score[rows]))

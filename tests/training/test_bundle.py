@@ -173,6 +173,12 @@ def test_a_newer_format_is_refused_by_number(folder: Path) -> None:
     assert refusal(folder) == "bundle.format"
 
 
+def test_a_kind_that_this_version_does_not_have_is_refused_by_name(folder: Path) -> None:
+    other = bundle.read_manifest(folder).model_copy(update={"kind": "oracle"}).sealed
+    (folder / "manifest.json").write_bytes(bundle._canonical(other.model_dump(mode="json")))
+    assert refusal(folder) == "bundle.kind"
+
+
 def test_a_full_folder_is_not_written_into(model: Bundle, folder: Path) -> None:
     with pytest.raises(StorageFailure, match=r"bundle\.not_empty"):
         bundle.write(model, folder)

@@ -62,7 +62,7 @@ def test_a_rule_that_fails_holds_the_challenger_and_says_why(code: str, evidence
 @pytest.mark.parametrize(
     ("code", "evidence"),
     [
-        ("TG001", replace(GOOD, metric="rmse", value=1.0, peers={}, champion=None, folds=())),
+        ("TG001", replace(GOOD, metric="rmse", value=1.0, positives=None, peers={}, champion=None, folds=())),
         ("TG002", replace(GOOD, peers={})),
         ("TG003", replace(GOOD, ece=None)),
         ("TG004", replace(GOOD, single_aucs=None)),

@@ -5,9 +5,20 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from features.base.database_engine import open_engine
 from tests.training.rows import frame_of
-from training.baselines.peers import PurchaseHistory, binary_peers, ranking_peers
+from training.baselines.peers import (
+    PEERS,
+    PurchaseHistory,
+    plain_classifiers,
+    prepare_peers,
+    purchase_rules,
+    ranking_peers,
+)
 from training.dataset.splits import Fold
+from training.labels.label_settings import RecordedField
+from training.models.binary_kind import BinaryKind
+from training.models.kinds import KINDS
 
 CHANCE = np.random.default_rng(5)
 CUSTOMERS = 200
@@ -27,17 +38,26 @@ def past(*, strangers: bool) -> PurchaseHistory:
 
 
 def test_an_inactivity_is_compared_with_rules_and_a_recorded_label_is_not() -> None:
-    libraries = ["logistic_regression", "default_lightgbm"]
-    rules = ["recency", "bg_nbd_p_alive", "bg_nbd_expected"]
-    with_rules = binary_peers(FRAME, FOLD, past(strangers=False), seed=1)
-    assert [peer.name for peer in with_rules] == [*libraries, *rules]
-    assert all(peer.score.shape == (CUSTOMERS,) for peer in with_rules)
-    assert [peer.name for peer in binary_peers(FRAME, FOLD, None, seed=1)] == libraries
+    libraries, rules = (
+        plain_classifiers(FRAME, FOLD, seed=1),
+        purchase_rules(FRAME.take(FOLD.test), past(strangers=False)),
+    )
+    assert [peer.name for peer in libraries] == ["logistic_regression", "default_lightgbm"]
+    assert [peer.name for peer in rules] == ["recency", "bg_nbd_p_alive", "bg_nbd_expected"]
+    assert all(peer.score.shape == (CUSTOMERS,) for peer in [*libraries, *rules])
+    recorded = RecordedField(kind="recorded", field="crm.left", positive="yes")
+    with open_engine(folders=[]) as engine:
+        peers = prepare_peers(engine, BinaryKind.peers, recorded, FRAME, seed=1)(FOLD)
+    assert [peer.name for peer in peers] == [peer.name for peer in libraries]
+
+
+def test_every_kind_names_peers_that_there_are() -> None:
+    assert {name for kind in KINDS for name in kind.peers} <= set(PEERS)
 
 
 def test_bg_nbd_learns_from_customers_outside_the_population_too() -> None:
     within, beyond = (
-        {peer.name: peer.score for peer in binary_peers(FRAME, FOLD, past(strangers=strangers), seed=1)}
+        {peer.name: peer.score for peer in purchase_rules(FRAME.take(FOLD.test), past(strangers=strangers))}
         for strangers in (False, True)
     )
     assert beyond["bg_nbd_p_alive"].mean() > within["bg_nbd_p_alive"].mean()

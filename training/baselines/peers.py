@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import duckdb
 import numpy as np
@@ -51,10 +51,9 @@ class PurchaseHistory:
     ahead: float
 
 
-def peers_of_label(
-    engine: duckdb.DuckDBPyConnection, label: Label, frame: Frame, *, seed: int
-) -> Callable[[Fold], Sequence[Peer]]:
-    """Return a function that fits and scores the peers of a label on a fold.
+@dataclass(frozen=True)
+class PeerInput:
+    """What peers are prepared from.
 
     Parameters
     ----------
@@ -63,28 +62,68 @@ def peers_of_label(
     frame : the rows that are learnt from and scored
     seed : for LightGBM
     """
-    cutoffs = [moment.to_pydatetime() for moment in pd.DatetimeIndex(frame.rows["as_of"].unique())]
-    match label:
-        case Acquisition():
-            counts = taken_before(engine, label, cutoffs, frame.candidates)
-            before = aligned(frame, counts, fill=dict.fromkeys(frame.candidates, 0.0))
-            matrix = before[list(frame.candidates)].to_numpy(dtype=np.float64)
-            return lambda fold: ranking_peers(frame, fold, matrix)
-        case Inactivity():
-            days = (label.gap + label.horizon) / timedelta(days=1)
-            past = PurchaseHistory(purchase_history(engine, label.event, cutoffs), ahead=days)
-            return lambda fold: binary_peers(frame, fold, past, seed=seed)
-        case _:
-            return lambda fold: binary_peers(frame, fold, None, seed=seed)
+
+    engine: duckdb.DuckDBPyConnection
+    label: Label
+    frame: Frame
+    seed: int
+
+    @property
+    def cutoffs(self) -> list[datetime]:
+        """Every cutoff of the frame."""
+        return [moment.to_pydatetime() for moment in pd.DatetimeIndex(self.frame.rows["as_of"].unique())]
 
 
-def binary_peers(frame: Frame, fold: Fold, past: PurchaseHistory | None, *, seed: int) -> list[Peer]:
-    """Return the peers of a binary model: logistic regression, default LightGBM, and for inactivity the rules.
+PeersOfFold = Callable[[Fold], list[Peer]]
+
+
+def prepare_peers(
+    engine: duckdb.DuckDBPyConnection, names: Sequence[str], label: Label, frame: Frame, *, seed: int
+) -> PeersOfFold:
+    """Return a function that fits and scores a model's peers on a fold.
+
+    Parameters
+    ----------
+    engine : with the canonical tables; it is read at once
+    names : of groups of peers in `PEERS`; those that a label has nothing for are passed over
+    label : what is predicted
+    frame : the rows that are learnt from and scored
+    seed : for LightGBM
+    """
+    given = PeerInput(engine, label, frame, seed)
+    prepared = [peers for peers in (PEERS[name](given) for name in names) if peers is not None]
+    return lambda fold: [peer for peers in prepared for peer in peers(fold)]
+
+
+def _plain_classifiers(given: PeerInput) -> PeersOfFold:
+    return lambda fold: plain_classifiers(given.frame, fold, seed=given.seed)
+
+
+def _purchase_rules(given: PeerInput) -> PeersOfFold | None:
+    """Return recency and BG/NBD for labels of who stops; a recorded field has no history."""
+    if not isinstance(given.label, Inactivity):
+        return None
+    days = given.label.closes_after / timedelta(days=1)
+    past = PurchaseHistory(purchase_history(given.engine, given.label.event, given.cutoffs), ahead=days)
+    return lambda fold: purchase_rules(given.frame.take(fold.test), past)
+
+
+def _popularity_rules(given: PeerInput) -> PeersOfFold | None:
+    if not isinstance(given.label, Acquisition):
+        return None
+    frame = given.frame
+    counts = taken_before(given.engine, given.label, given.cutoffs, frame.candidates)
+    before = aligned(frame, counts, fill=dict.fromkeys(frame.candidates, 0.0))
+    matrix = before[list(frame.candidates)].to_numpy(dtype=np.float64)
+    return lambda fold: ranking_peers(frame, fold, matrix)
+
+
+def plain_classifiers(frame: Frame, fold: Fold, *, seed: int) -> list[Peer]:
+    """Return logistic regression and default LightGBM.
 
     Parameters
     ----------
     frame, fold : rows, and which of them to learn from and to score
-    past : None when the label is no inactivity
     seed : for LightGBM
     """
     train, test = frame.take(fold.train), frame.take(fold.test)
@@ -92,14 +131,13 @@ def binary_peers(frame: Frame, fold: Fold, past: PurchaseHistory | None, *, seed
     known, unknown = encoding.matrix(train.features), encoding.matrix(test.features)
     logistic = classifiers.fit_logistic(known, train.target, encoding=encoding)
     plain = classifiers.fit_plain_boosting(known, train.target, encoding=encoding, seed=seed)
-    peers = [
+    return [
         Peer("logistic_regression", logistic.score(unknown), is_probability=True),
         Peer("default_lightgbm", plain.score(unknown), is_probability=True),
     ]
-    return peers if past is None else [*peers, *_rules(test, past)]
 
 
-def _rules(test: Frame, past: PurchaseHistory) -> list[Peer]:
+def purchase_rules(test: Frame, past: PurchaseHistory) -> list[Peer]:
     """Return recency and BG/NBD, which learns from histories alone.
 
     It needs no outcome, so it is fitted on all that was known at the last test cutoff. A population that was
@@ -140,3 +178,11 @@ def aligned(frame: Frame, values: pd.DataFrame, *, fill: Mapping[str, float]) ->
     """Return `values` (by customer_id and as_of) for each of the frame's rows, in its order."""
     joined = frame.rows.merge(values, on=["customer_id", "as_of"], how="left", validate="many_to_one")
     return joined.fillna(dict(fill))
+
+
+#: Groups of peers by name; a kind of model names those that it is judged beside.
+PEERS: Mapping[str, Callable[[PeerInput], PeersOfFold | None]] = {
+    "plain_classifiers": _plain_classifiers,
+    "purchase_rules": _purchase_rules,
+    "popularity_rules": _popularity_rules,
+}

@@ -20,7 +20,7 @@ from features.views.catalogue import Feature
 from training.dataset.leaks.leak_report import ExaminedFrame, LeakLimits, LeakReport, examine
 from training.dataset.leaks.recompute_features import CompiledViews
 from training.labels.build import Labels
-from training.labels.label_settings import ModelSettings, RecordedField
+from training.labels.label_settings import ModelSettings
 
 
 @dataclass(frozen=True)
@@ -84,9 +84,7 @@ def learnable(features: Sequence[Feature], settings: ModelSettings, exclude: Seq
             raise BadConfiguration(
                 "label.unknown_view", f"no view {view!r} to learn from", hint=did_you_mean(view, views)
             )
-    hidden = {*exclude, *settings.exclude}
-    if isinstance(settings.label, RecordedField):
-        hidden.add(settings.label.field)
+    hidden = {*exclude, *settings.exclude, *settings.label.own_fields}
     columns = {snake_case(name) for name in hidden if "__" not in name}
     allowed = set(settings.features or views)
     kept = [
@@ -170,4 +168,4 @@ def build_frame(
 
 def _snapshots(history: PointInTimeFeatures, settings: ModelSettings, kept: NDArray[np.bool_]) -> pd.DataFrame | None:
     """Return the snapshots that were joined; none where all rows are of the present, which need no cutoff of theirs."""
-    return None if isinstance(settings.label, RecordedField) else history.snapshot_times[kept].reset_index(drop=True)
+    return history.snapshot_times[kept].reset_index(drop=True) if settings.label.in_time else None

@@ -13,7 +13,7 @@ from features.base.errors import BadData
 from training.dataset import folds
 from training.dataset.frame import Frame
 from training.dataset.leaks.leak_report import ExaminedFrame, LeakLimits, examine_splits
-from training.labels.label_settings import ModelSettings, RecordedField, Validation
+from training.labels.label_settings import ModelSettings, Validation
 
 Rows = NDArray[np.bool_]
 Array = NDArray[np.float64]
@@ -43,7 +43,7 @@ def is_by_customer(settings: ModelSettings, validation: Validation) -> bool:
     >>> is_by_customer(settings, Validation())
     True
     """
-    return validation.scheme == "customer" or isinstance(settings.label, RecordedField)
+    return validation.scheme == "customer" or not settings.label.in_time
 
 
 def split(frame: Frame, settings: ModelSettings, validation: Validation, *, embargo: timedelta) -> list[Fold]:

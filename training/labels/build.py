@@ -17,7 +17,7 @@ from features.config.canonical import category_name, equal_names
 from features.config.feeds_file import FeedsFile
 from features.identity.data_time import next_midnight
 from features.identity.survivorship_rules import survivor
-from training.labels.label_settings import FILE, Acquisition, Inactivity, Label, ModelSettings, RecordedField
+from training.labels.label_settings import FILE, Acquisition, Inactivity, ModelSettings, RecordedField
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -42,18 +42,6 @@ class Labels:
     description: str
     closes_after: timedelta
     waits: str = ""
-
-
-def closes_after(label: Label) -> timedelta:
-    """Return how long after a cutoff its outcome window has closed.
-
-    Examples
-    --------
-    >>> from training.labels.label_settings import Inactivity
-    >>> closes_after(Inactivity(kind="inactivity", event="purchase", horizon="90d", gap="7d")).days
-    97
-    """
-    return timedelta(0) if isinstance(label, RecordedField) else label.gap + label.horizon
 
 
 def usable_cutoffs(
@@ -85,9 +73,9 @@ def usable_cutoffs(
     (['April', 'May'], 'the events of feed till end on 2026-06-02: the cutoff 2026-06-01 is not learnt from')
     """
     first, now = cutoffs[0], cutoffs[-1]
-    if isinstance(settings.label, RecordedField):
+    if not settings.label.in_time:
         return [now], ""
-    wait = closes_after(settings.label) + settings.settle
+    wait = settings.label.closes_after + settings.settle
     feed = min(ends, key=lambda name: ends[name], default="")
     end = min(now, ends.get(feed, now))
     after_warm_up = [cutoff for cutoff in cutoffs if cutoff >= first + settings.cutoffs.warm_up]
@@ -227,7 +215,7 @@ def _inactivity(
         target=found["target"].to_numpy(dtype=np.float64),
         candidates=(),
         description=f"no {label.event} in the {label.horizon.days} days after the cutoff",
-        closes_after=closes_after(label),
+        closes_after=label.closes_after,
     )
 
 
@@ -294,7 +282,7 @@ def _acquisition(
         target=target,
         candidates=tuple(category_name(name) for name in names),
         description=f"which {of} of a {label.event} in the {label.horizon.days} days after the cutoff",
-        closes_after=closes_after(label),
+        closes_after=label.closes_after,
     )
 
 
@@ -323,7 +311,7 @@ def _recorded(engine: duckdb.DuckDBPyConnection, label: RecordedField, as_of: da
         target=found["target"].to_numpy(dtype=np.float64),
         candidates=(),
         description=f"{label.field} is {label.positive}",
-        closes_after=timedelta(0),
+        closes_after=label.closes_after,
     )
 
 

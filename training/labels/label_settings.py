@@ -17,7 +17,26 @@ FILE = "training/labels.yaml"
 _NAME = re.compile(r"^[a-z][a-z0-9_]*$")
 
 
-class Inactivity(Settings):
+class LabelSettings(Settings):
+    """What holds for every kind of label, unless it overrides it."""
+
+    @property
+    def in_time(self) -> bool:
+        """Whether there is one outcome after each cutoff, and not one for each customer."""
+        return True
+
+    @property
+    def closes_after(self) -> timedelta:
+        """How long after a cutoff its outcome window has closed."""
+        return timedelta(0)
+
+    @property
+    def own_fields(self) -> tuple[str, ...]:
+        """The fields that hold the outcome itself, as ``feed.column``."""
+        return ()
+
+
+class Inactivity(LabelSettings):
     """Positive when the customer has no event of this type in the outcome window."""
 
     kind: Literal["inactivity"] = Field(description="who will have no event of this type")
@@ -25,8 +44,12 @@ class Inactivity(Settings):
     horizon: PositiveDuration = Field(description="the length of the outcome window")
     gap: Duration = Field(default=timedelta(0), description="how long after the cutoff the outcome window begins")
 
+    @property
+    def closes_after(self) -> timedelta:
+        return self.gap + self.horizon
 
-class Acquisition(Settings):
+
+class Acquisition(LabelSettings):
     """Positive for each category that the customer takes in the outcome window."""
 
     kind: Literal["acquisition"] = Field(description="what a customer takes that they had not before")
@@ -35,13 +58,25 @@ class Acquisition(Settings):
     horizon: PositiveDuration = Field(description="the length of the outcome window")
     gap: Duration = Field(default=timedelta(0), description="how long after the cutoff the outcome window begins")
 
+    @property
+    def closes_after(self) -> timedelta:
+        return self.gap + self.horizon
 
-class RecordedField(Settings):
+
+class RecordedField(LabelSettings):
     """Positive when a recorded field has this value: one row per customer, no history."""
 
     kind: Literal["recorded"] = Field(description="a field that holds the outcome")
     field: str = Field(description="feed.column")
     positive: str | int | float | bool = Field(description="the value that counts as positive")
+
+    @property
+    def in_time(self) -> bool:
+        return False
+
+    @property
+    def own_fields(self) -> tuple[str, ...]:
+        return (self.field,)
 
 
 Label = Annotated[Inactivity | Acquisition | RecordedField, Field(discriminator="kind")]
@@ -113,7 +148,7 @@ class LabelsFile(Settings):
 
     @model_validator(mode="after")
     def _can_be_split(self) -> LabelsFile:
-        recorded = [name for name, model in self.models.items() if isinstance(model.label, RecordedField)]
+        recorded = [name for name, model in self.models.items() if not model.label.in_time]
         if self.validation.scheme == "time" and recorded:
             message = f"the label of {recorded[0]} is recorded once and has no later cutoff: leave `scheme` out"
             raise Faults([(("validation", "scheme"), message)])

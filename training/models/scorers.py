@@ -2,31 +2,68 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from features.base.errors import BadData
 from training.models.booster import Trees
 from training.models.calibration_table import CalibrationTable
 from training.models.feature_encoding import Encoding, Matrix
+from training.models.fitted_model import Contributions, FittedModel
 
 Array = NDArray[np.float64]
 BLOCK_PAIRS = 200_000  # scored at once: bounds the memory that pairs take
+TREES, ENCODING, CALIBRATION, PAIRS = "model.txt", "encoding.json", "calibration.json", "pairs.json"
 
 
 @dataclass(frozen=True)
 class Classifier:
     """Encoding, trees and calibration: all that a score needs."""
 
+    kind: ClassVar[str] = "binary"
+    files: ClassVar[tuple[str, ...]] = (TREES, ENCODING, CALIBRATION)
+
     encoding: Encoding
     trees: Trees
     calibration: CalibrationTable
 
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The names of what the trees are given: the model's columns."""
+        return self.encoding.names
+
+    @property
+    def candidates(self) -> tuple[str, ...]:
+        """Nothing: a customer has one score."""
+        return ()
+
     def score(self, matrix: Matrix, *, threads: int = 1) -> Array:
         """Return calibrated probabilities, shape (rows,), of rows that ``encoding.matrix`` made."""
         return self.calibration.apply(self.trees.raw(matrix, threads=threads))
+
+    def contributions(self, matrix: Matrix, *, candidates: Sequence[str] = ()) -> Contributions:
+        """Return each column's part in the log-odds."""
+        if candidates:
+            raise BadData("candidates.required", "this model ranks no candidates")
+        return Contributions(self.trees.contributions(matrix), matrix, self.encoding)
+
+    def documents(self) -> dict[str, Any]:
+        """Return the contents of its files."""
+        return {
+            TREES: self.trees.text,
+            ENCODING: self.encoding.to_json(),
+            CALIBRATION: self.calibration.to_json(),
+        }
+
+    @classmethod
+    def from_documents(cls, documents: Mapping[str, Any]) -> Self:
+        """Return the model that ``documents`` described."""
+        encoding = Encoding.from_json(documents[ENCODING])
+        return cls(encoding, _trees(documents, encoding), CalibrationTable.from_json(documents[CALIBRATION]))
 
 
 @dataclass(frozen=True)
@@ -52,6 +89,27 @@ class Pairs:
     stems: tuple[Stem, ...]
     customer: tuple[str, ...]
     encoding: Encoding
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the pairs as a JSON document."""
+        return {
+            "candidates": self.candidates,
+            "popularity": self.popularity,
+            "stems": [{"name": stem.name, "columns": stem.columns} for stem in self.stems],
+            "customer": self.customer,
+            "encoding": self.encoding.to_json(),
+        }
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Self:
+        """Return the pairs that ``to_json`` described."""
+        return cls(
+            tuple(document["candidates"]),
+            tuple(document["popularity"]),
+            tuple(Stem(stem["name"], tuple(stem["columns"])) for stem in document["stems"]),
+            tuple(document["customer"]),
+            Encoding.from_json(document["encoding"]),
+        )
 
     @property
     def wide(self) -> tuple[str, ...]:
@@ -90,10 +148,23 @@ class Pairs:
 class Ranker:
     """Encoding of a customer's row, how it becomes pairs, trees and calibration."""
 
+    kind: ClassVar[str] = "ranking"
+    files: ClassVar[tuple[str, ...]] = (TREES, ENCODING, CALIBRATION, PAIRS)
+
     encoding: Encoding
     pairs: Pairs
     trees: Trees
     calibration: CalibrationTable
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The names of what the trees are given: the columns of a pair."""
+        return self.pairs.encoding.names
+
+    @property
+    def candidates(self) -> tuple[str, ...]:
+        """What is ranked, in the order of the scores' columns."""
+        return self.pairs.candidates
 
     def score(self, matrix: Matrix, *, threads: int = 1) -> Array:
         """Return the calibrated probability that each customer takes each candidate.
@@ -113,3 +184,47 @@ class Ranker:
             raw = self.trees.raw(pairs.reshape(-1, pairs.shape[2]), threads=threads)
             out[start : start + step] = self.calibration.apply(raw).reshape(pairs.shape[:2])
         return out
+
+    def contributions(self, matrix: Matrix, *, candidates: Sequence[str] = ()) -> Contributions:
+        """Return each column's part in the log-odds of one candidate a row."""
+        position = {name: at for at, name in enumerate(self.candidates)}
+        if len(candidates) != len(matrix) or not position.keys() >= set(candidates):
+            raise BadData(
+                "candidates.required",
+                "name one known candidate for each row",
+                hint=f"known: {', '.join(self.candidates[:10])}",
+            )
+        pairs = self.pairs.matrix(matrix, self.encoding.names)
+        chosen = pairs[np.arange(len(matrix)), [position[name] for name in candidates]]
+        return Contributions(self.trees.contributions(chosen), chosen, self.pairs.encoding)
+
+    def documents(self) -> dict[str, Any]:
+        """Return the contents of its files."""
+        return {
+            TREES: self.trees.text,
+            ENCODING: self.encoding.to_json(),
+            CALIBRATION: self.calibration.to_json(),
+            PAIRS: self.pairs.to_json(),
+        }
+
+    @classmethod
+    def from_documents(cls, documents: Mapping[str, Any]) -> Self:
+        """Return the model that ``documents`` described."""
+        pairs = Pairs.from_json(documents[PAIRS])
+        return cls(
+            Encoding.from_json(documents[ENCODING]),
+            pairs,
+            _trees(documents, pairs.encoding),
+            CalibrationTable.from_json(documents[CALIBRATION]),
+        )
+
+
+def _trees(documents: Mapping[str, Any], encoding: Encoding) -> Trees:
+    trees = Trees.load(documents[TREES])  # its digest has been verified
+    if trees.features != len(encoding.columns):
+        raise ValueError("encoding and trees disagree about the features")
+    return trees
+
+
+#: The kinds of fitted models that a bundle may hold; a new kind is added here and in `training.models.kinds`.
+FITTED_MODELS: Mapping[str, type[FittedModel]] = {model.kind: model for model in (Classifier, Ranker)}

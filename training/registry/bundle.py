@@ -11,19 +11,17 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from features.base.errors import BadData, StorageFailure
-from training.models.booster import Trees
-from training.models.calibration_table import CalibrationTable
 from training.models.explanation import FeatureContribution, reasons
-from training.models.feature_encoding import Encoding
+from training.models.fitted_model import FittedModel
 from training.models.golden_rows import SyntheticRows
-from training.models.scorers import Classifier, Pairs, Ranker, Stem
+from training.models.scorers import FITTED_MODELS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,14 +29,7 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 Columns: TypeAlias = "Mapping[str, Sequence[Any]] | pd.DataFrame"
 FORMAT = 1
-MANIFEST, TREES, ENCODING, CALIBRATION, GOLDEN, PAIRS = (
-    "manifest.json",
-    "model.txt",
-    "encoding.json",
-    "calibration.json",
-    "golden.json",
-    "pairs.json",
-)
+MANIFEST, GOLDEN = "manifest.json", "golden.json"
 LARGEST = 512 * 2**20  # bytes of one file
 TOLERANCE = 1e-9
 
@@ -70,7 +61,7 @@ class BundleManifest(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     format: int
-    kind: Literal["binary", "ranking"]
+    kind: str
     about: About
     features: tuple[str, ...]
     files: dict[str, FileEntry]
@@ -95,18 +86,19 @@ class Bundle:
     """A model that can score and explain, with its description and golden rows."""
 
     about: About
-    scorer: Classifier | Ranker
+    scorer: FittedModel
     golden: Golden
 
     @classmethod
-    def of(cls, scorer: Classifier | Ranker, *, about: About, rows: SyntheticRows) -> Bundle:
+    def of(cls, scorer: FittedModel, *, about: About, rows: SyntheticRows) -> Bundle:
         """Return the bundle of a fresh model; ``rows`` from `training.models.golden_rows.synthetic_rows`."""
         scores = scorer.score(scorer.encoding.matrix(rows.columns))
         return cls(about, scorer, Golden(rows, scores))
 
     @property
-    def kind(self) -> Literal["binary", "ranking"]:
-        return "ranking" if isinstance(self.scorer, Ranker) else "binary"
+    def kind(self) -> str:
+        """Return the kind of the model, ``binary`` or ``ranking``."""
+        return self.scorer.kind
 
     @property
     def features(self) -> tuple[str, ...]:
@@ -116,7 +108,7 @@ class Bundle:
     @property
     def candidates(self) -> tuple[str, ...]:
         """Return what a ranking model ranks, in the order of its scores' columns; () for a binary model."""
-        return self.scorer.pairs.candidates if isinstance(self.scorer, Ranker) else ()
+        return self.scorer.candidates
 
     def score(self, columns: Columns, *, threads: int = 1) -> Array:
         """Return calibrated probabilities.
@@ -144,22 +136,8 @@ class Bundle:
         ------
         BadData : ``candidates.required`` if a ranking model is given no candidates, or a binary model is given some
         """
-        matrix = self.scorer.encoding.matrix(columns)
-        if isinstance(self.scorer, Classifier):
-            if candidates is not None:
-                raise BadData("candidates.required", "this model ranks no candidates", where=self.about.model)
-            return reasons(self.scorer.trees.contributions(matrix), matrix, self.scorer.encoding, top=top)
-        position = {name: at for at, name in enumerate(self.candidates)}
-        if candidates is None or len(candidates) != len(matrix) or any(name not in position for name in candidates):
-            raise BadData(
-                "candidates.required",
-                "name one known candidate for each row",
-                where=self.about.model,
-                hint=f"known: {', '.join(self.candidates[:10])}",
-            )
-        pairs = self.scorer.pairs
-        chosen = pairs.matrix(matrix, self.features)[np.arange(len(matrix)), [position[name] for name in candidates]]
-        return reasons(self.scorer.trees.contributions(chosen), chosen, pairs.encoding, top=top)
+        found = self.scorer.contributions(self.scorer.encoding.matrix(columns), candidates=candidates or ())
+        return reasons(found.values, found.matrix, found.encoding, top=top)
 
 
 def write(bundle: Bundle, folder: Path) -> str:
@@ -243,7 +221,10 @@ def read_manifest(folder: Path) -> BundleManifest:
         raise _refused("manifest", "the manifest does not match its own digest", folder)
     if manifest.format != FORMAT:
         raise _refused("format", f"format {manifest.format}, this version reads {FORMAT}", folder, "train it again")
-    wanted = {TREES, ENCODING, CALIBRATION, GOLDEN} | ({PAIRS} if manifest.kind == "ranking" else set())
+    if manifest.kind not in FITTED_MODELS:
+        known = ", ".join(FITTED_MODELS)
+        raise _refused("kind", f"a model of kind {manifest.kind!r}, this version reads {known}", folder)
+    wanted = {GOLDEN, *FITTED_MODELS[manifest.kind].files}
     if set(manifest.files) != wanted or names != wanted | {MANIFEST}:
         odd = sorted((names ^ (wanted | {MANIFEST})) | (set(manifest.files) ^ wanted))
         raise _refused("files", f"missing or not expected: {', '.join(odd)}", folder)
@@ -251,52 +232,24 @@ def read_manifest(folder: Path) -> BundleManifest:
 
 
 def _contents(bundle: Bundle) -> dict[str, bytes]:
-    scorer = bundle.scorer
     golden = {"rows": bundle.golden.rows.columns, "scores": bundle.golden.scores.tolist()}
-    contents = {
-        TREES: scorer.trees.text.encode(),
-        ENCODING: _canonical(scorer.encoding.to_json()),
-        CALIBRATION: _canonical(scorer.calibration.to_json()),
-        GOLDEN: _canonical(golden),
+    documents = {**bundle.scorer.documents(), GOLDEN: golden}
+    return {
+        name: document.encode() if isinstance(document, str) else _canonical(document)
+        for name, document in documents.items()
     }
-    if isinstance(scorer, Ranker):
-        contents[PAIRS] = _canonical(
-            {
-                "candidates": scorer.pairs.candidates,
-                "popularity": scorer.pairs.popularity,
-                "stems": [{"name": stem.name, "columns": stem.columns} for stem in scorer.pairs.stems],
-                "customer": scorer.pairs.customer,
-                "encoding": scorer.pairs.encoding.to_json(),
-            }
-        )
-    return contents
 
 
 def _assemble(manifest: BundleManifest, contents: Mapping[str, bytes]) -> Bundle:
-    encoding = Encoding.from_json(json.loads(contents[ENCODING]))
-    calibration = CalibrationTable.from_json(json.loads(contents[CALIBRATION]))
-    golden = json.loads(contents[GOLDEN])
-    trees = Trees.load(contents[TREES].decode())  # its digest has been verified
-    scorer: Classifier | Ranker
-    if manifest.kind == "ranking":
-        pairs = _pairs(json.loads(contents[PAIRS]))
-        scorer, width = Ranker(encoding, pairs, trees, calibration), len(pairs.encoding.columns)
-    else:
-        scorer, width = Classifier(encoding, trees, calibration), len(encoding.columns)
-    if trees.features != width or encoding.names != manifest.features:
-        raise ValueError("encoding, trees and manifest disagree about the features")
+    documents: dict[str, Any] = {
+        name: json.loads(data) if name.endswith(".json") else data.decode() for name, data in contents.items()
+    }
+    scorer = FITTED_MODELS[manifest.kind].from_documents(documents)
+    if scorer.encoding.names != manifest.features:
+        raise ValueError("encoding and manifest disagree about the features")
+    golden = documents[GOLDEN]
     return Bundle(
         manifest.about, scorer, Golden(SyntheticRows(golden["rows"]), np.array(golden["scores"], dtype=np.float64))
-    )
-
-
-def _pairs(document: Mapping[str, Any]) -> Pairs:
-    return Pairs(
-        tuple(document["candidates"]),
-        tuple(document["popularity"]),
-        tuple(Stem(stem["name"], tuple(stem["columns"])) for stem in document["stems"]),
-        tuple(document["customer"]),
-        Encoding.from_json(document["encoding"]),
     )
 
 

@@ -11,16 +11,14 @@ from features.base.clock import iso
 from features.base.workspace import Workspace
 from training.dataset.frame import Frame
 from training.labels.build import Labels
+from training.models.fitted_model import FittedModel
 from training.models.golden_rows import synthetic_rows
-from training.models.scorers import Classifier, Ranker
 from training.registry.bundle import About, Bundle, write
 from training.registry.champions import bundle_folder
 from training.registry.training_task import library_versions
 
 
-def export(
-    workspace: Workspace, model: str, scorer: Classifier | Ranker, frame: Frame, labels: Labels
-) -> tuple[str, Path]:
+def export(workspace: Workspace, model: str, scorer: FittedModel, frame: Frame, labels: Labels) -> tuple[str, Path]:
     """Write the bundle of a fitted model and return its digest and folder; the same model is not written twice."""
     about = About(
         model=model,

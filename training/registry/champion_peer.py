@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from training.dataset.frame import Frame
 from training.dataset.splits import Fold
-from training.labels.label_settings import RecordedField
 from training.registry.bundle import load
 from training.registry.champions import read_champions
 from training.registry.training_task import TrainingTask
@@ -33,7 +32,7 @@ def champion_scores(
     StorageFailure : the champion's bundle is damaged
     """
     champion = read_champions(task.workspace).get(task.name)
-    if champion is None or isinstance(task.settings.label, RecordedField):
+    if champion is None or not task.settings.label.in_time:
         return None
     bundle = load(champion.folder(task.workspace), expected_digest=champion.digest)
     learnt = max(datetime.fromisoformat(cutoff) for cutoff in bundle.about.cutoffs)

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from features.base.clock import iso
 from training.dataset.frame import Frame
-from training.models.scorers import Classifier, Ranker
+from training.models.fitted_model import FittedModel
 from training.registry import run_plots
 from training.registry.training_task import TrainingTask
 from training.validation.assessment import Assessment
@@ -53,7 +53,7 @@ def training_run(
     frame: Frame,
     assessment: Assessment,
     decision: PromotionDecision,
-    scorer: Classifier | Ranker,
+    scorer: FittedModel,
     *,
     bundle: Path,
     bundle_digest: str,
@@ -67,7 +67,7 @@ def training_run(
     bundle_digest : of the bundle; versions are found again by it
     """
     name, settings, fitting = task.name, task.settings, task.fitting
-    names = scorer.pairs.encoding.names if isinstance(scorer, Ranker) else scorer.encoding.names
+    names = scorer.inputs
     figures = {"importance.png": run_plots.importance(names, scorer.trees.gain(), title=f"{name}: importance")}
     if assessment.reliability is not None:
         figures["calibration.png"] = run_plots.calibration(assessment.reliability, title=f"{name}: calibration")

@@ -10,9 +10,9 @@ from features.base.storage import digest_of
 from features.base.workspace import Workspace
 from features.config.feeds_file import FeedsFile
 from features.snapshots.build_report import FeaturesReport
-from training.labels.label_settings import Acquisition, LabelsFile, ModelSettings
-from training.models import classifier, ranker
-from training.models.frame_fit import FitSettings
+from training.labels.label_settings import LabelsFile, ModelSettings
+from training.models.kind import FitSettings, ModelKind
+from training.models.kinds import kind_of_label
 from training.registry.mlflow_settings import MlflowFile
 
 #: Raised when the pipeline would train another model from the same input.
@@ -57,10 +57,14 @@ class TrainingTask:
         )
 
     @property
+    def kind(self) -> ModelKind:
+        """The kind of the model."""
+        return kind_of_label(self.settings.label)
+
+    @property
     def fitting(self) -> FitSettings:
         """How the model is fitted."""
-        defaults = ranker.DEFAULTS if isinstance(self.settings.label, Acquisition) else classifier.DEFAULTS
-        boosting = defaults.model_copy(update={"min_positives": self.settings.min_positives})
+        boosting = self.kind.boosting.model_copy(update={"min_positives": self.settings.min_positives})
         return FitSettings(boosting, self.settings.cutoffs.half_life, self.settings.seed)
 
 

@@ -8,20 +8,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from features.base.errors import BadData
 from training.baselines.peers import Peer
 from training.dataset.frame import Frame
 from training.dataset.splits import Fold
-from training.evaluate import bootstrap, calibration, profit, ranking, recommendation
+from training.evaluate import bootstrap, ranking
 from training.evaluate.calibration import Reliability
 from training.evaluate.ranking import GainCurve
-from training.evaluate.recommendation import PerCustomer
-from training.models.frame_fit import FitSettings, fit
+from training.models.kind import FitSettings, ModelKind, Resampled
 from training.validation.gates import GateEvidence, PeerComparison
 
 Array = NDArray[np.float64]
 Rows = NDArray[np.int64]
-TOP = 5
 CHAMPION = "champion"  # the name of the champion among the peers
 ROUNDS = 200  # bootstrap draws of a difference
 
@@ -59,23 +56,8 @@ class _HeldOut:
     single_aucs: Array | None
 
 
-@dataclass(frozen=True)
-class _Measures:
-    """What is computed of scores.
-
-    Parameters
-    ----------
-    primary : the metric that promotion is decided by
-    metrics : all metrics of a peer's scores by name
-    resampled : the primary metric as a function of drawn rows
-    """
-
-    primary: str
-    metrics: Callable[[Array, Peer], dict[str, float]]
-    resampled: Callable[[Array, Peer], Callable[[Rows], float]]
-
-
 def assess(
+    kind: ModelKind,
     frame: Frame,
     folds: Sequence[Fold],
     peers_of: Callable[[Fold], Sequence[Peer]],
@@ -87,7 +69,8 @@ def assess(
 
     Parameters
     ----------
-    frame : all labelled rows; with candidates a ranking is fitted, else a binary model
+    kind : of the model
+    frame : all labelled rows
     folds : the rows that are learnt from and those that are scored
     peers_of : the peers' scores of a fold, the champion's among them under the name ``champion``
     fitting : how the model is fitted; its seed is also the bootstrap's
@@ -95,47 +78,49 @@ def assess(
     """
     held_out = []
     for fold in folds:
-        held_out.append(_held_out(frame, fold, peers_of, fitting))
+        held_out.append(_held_out(kind, frame, fold, peers_of, fitting))
         advance()
     names = [peer.name for peer in held_out[0].peers]
-    measures = _RANKING if frame.candidates else _BINARY
-    by_fold = [measures.metrics(each.target, each.ours) for each in held_out]
+    by_fold = [_metrics(kind, each.target, each.ours) for each in held_out]
     metrics = _mean(by_fold)
-    compared = _compared(held_out, names, measures.resampled, fitting.seed)
-    target = np.concatenate([each.target.ravel() for each in held_out])
-    scores = {"model": np.concatenate([each.ours.score.ravel() for each in held_out])} | {
-        name: np.concatenate([each.peers[at].score.ravel() for each in held_out]) for at, name in enumerate(names)
+    compared = _compared(kind, held_out, names, fitting.seed)
+    target = np.concatenate([each.target for each in held_out])
+    scores = {"model": np.concatenate([each.ours.score for each in held_out])} | {
+        name: np.concatenate([each.peers[at].score for each in held_out]) for at, name in enumerate(names)
     }
+    curves = {name: ranking.gain_curve(target, each) for name, each in scores.items() if kind.orders_customers}
     return Assessment(
         metrics=metrics,
         peers={
-            name: _mean([measures.metrics(each.target, each.peers[at]) for each in held_out])
+            name: _mean([_metrics(kind, each.target, each.peers[at]) for each in held_out])
             for at, name in enumerate(names)
         },
         evidence=GateEvidence(
-            metric=measures.primary,
-            value=metrics[measures.primary],
-            positives=int(target.sum()),
+            metric=kind.primary,
+            value=metrics[kind.primary],
+            positives=kind.positives(target),
             peers={name: found for name, found in compared.items() if name != CHAMPION},
-            ece=metrics["ece"],
+            ece=metrics.get("ece"),
             single_aucs=_largest_single_aucs(frame, held_out),
             leaks=frame.leaks.findings,
             champion=compared.get(CHAMPION),
-            folds=tuple(found[measures.primary] for found in by_fold),
+            folds=tuple(found[kind.primary] for found in by_fold),
         ),
-        curves={} if frame.candidates else {name: ranking.gain_curve(target, each) for name, each in scores.items()},
-        reliability=calibration.reliability(target, scores["model"]),
+        curves=curves,
+        reliability=kind.reliability(target, scores["model"]),
         folds=tuple(fold.name for fold in folds),
     )
 
 
-def _held_out(frame: Frame, fold: Fold, peers_of: Callable[[Fold], Sequence[Peer]], fitting: FitSettings) -> _HeldOut:
+def _held_out(
+    kind: ModelKind, frame: Frame, fold: Fold, peers_of: Callable[[Fold], Sequence[Peer]], fitting: FitSettings
+) -> _HeldOut:
     test = frame.take(fold.test)
-    model = fit(frame.take(fold.train), fitting)
+    model = kind.fit(frame.take(fold.train), fitting)
     matrix = model.encoding.matrix(test.features)
     score = model.score(matrix, threads=fitting.boosting.num_threads)
     single = None
-    if not frame.candidates:
+    if kind.orders_customers:
         single = ranking.single_feature_aucs(matrix, test.target, categorical=model.encoding.categorical)
     ours = Peer("model", score, is_probability=True)
     return _HeldOut(test.target, test.customers, ours, list(peers_of(fold)), single)
@@ -149,102 +134,32 @@ def _largest_single_aucs(frame: Frame, held_out: Sequence[_HeldOut]) -> dict[str
     return {str(name): float(auc) for name, auc in zip(frame.features.columns, largest, strict=True)}
 
 
-def _binary_metrics(target: Array, peer: Peer) -> dict[str, float]:
-    numbers = {
-        "auc": ranking.auc(target, peer.score),
-        "average_precision": ranking.average_precision(target, peer.score),
-        "lift_10": ranking.lift(target, peer.score, share=0.10),
-        "empc": profit.empc(target, peer.score).profit,
-    }
-    if peer.is_probability:
-        numbers |= {
-            "log_loss": calibration.log_loss(target, peer.score),
-            "brier": calibration.brier(target, peer.score),
-            "ece": calibration.ece(target, peer.score),
-        }
-    return numbers
-
-
-def _ranking_metrics(target: Array, peer: Peer) -> dict[str, float]:
-    numbers = {
-        f"hit_{TOP}": recommendation.hit(peer.score, target, k=TOP).mean,
-        "hit_1": recommendation.hit(peer.score, target, k=1).mean,
-        f"recall_{TOP}": recommendation.recall(peer.score, target, k=TOP).mean,
-        f"ndcg_{TOP}": recommendation.ndcg(peer.score, target, k=TOP).mean,
-        "mrr": recommendation.reciprocal_rank(peer.score, target).mean,
-    }
-    if peer.is_probability:
-        numbers |= {
-            "log_loss": calibration.log_loss(target.ravel(), peer.score.ravel()),
-            "ece": calibration.ece(target.ravel(), peer.score.ravel()),
-        }
-    return numbers
+def _metrics(kind: ModelKind, target: Array, peer: Peer) -> dict[str, float]:
+    return kind.metrics(target, peer.score, is_probability=peer.is_probability)
 
 
 def _mean(folds: Sequence[Mapping[str, float]]) -> dict[str, float]:
     return {name: float(np.mean([fold[name] for fold in folds])) for name in folds[0]}
 
 
-class _ResampledAuc:
-    """AUC of drawn rows; the scores are ranked once for all draws."""
-
-    def __init__(self, target: Array, score: Array) -> None:
-        self._positive = target == 1
-        self._rank = np.unique(score, return_inverse=True)[1]
-        self._ranks = int(self._rank.max()) + 1
-
-    def __call__(self, rows: Rows) -> float:
-        rank, positive = self._rank[rows], self._positive[rows]
-        positives = np.bincount(rank[positive], minlength=self._ranks)
-        negatives = np.bincount(rank, minlength=self._ranks) - positives
-        if not positives.any() or not negatives.any():
-            raise BadData("metric.one_class", "the rows drawn have one label only")
-        return ranking.auc_of_counts(positives, negatives)
-
-
-class _ResampledMean:
-    """The mean of a metric of each row over drawn rows; those without a value are passed over."""
-
-    def __init__(self, found: PerCustomer) -> None:
-        self._value = np.full(len(found.judged), np.nan)
-        self._value[found.judged] = found.value
-
-    def __call__(self, rows: Rows) -> float:
-        value = self._value[rows]
-        if np.isnan(value).all():
-            raise BadData("metric.no_positive", "none of the rows drawn can be judged")
-        return float(np.nanmean(value))
-
-
-_BINARY = _Measures("auc", _binary_metrics, lambda target, peer: _ResampledAuc(target, peer.score))
-_RANKING = _Measures(
-    f"ndcg_{TOP}",
-    _ranking_metrics,
-    lambda target, peer: _ResampledMean(recommendation.ndcg(peer.score, target, k=TOP)),
-)
-
-
 def _compared(
-    held_out: Sequence[_HeldOut],
-    names: Sequence[str],
-    resampled: Callable[[Array, Peer], Callable[[Rows], float]],
-    seed: int,
+    kind: ModelKind, held_out: Sequence[_HeldOut], names: Sequence[str], seed: int
 ) -> dict[str, PeerComparison]:
     """Return every peer's primary metric (mean over folds) with the interval of ours minus theirs."""
     sizes = np.cumsum([0, *(len(each.target) for each in held_out)])
     customers = np.concatenate([each.customers for each in held_out])
     everything = np.arange(sizes[-1])
 
-    def mean_over_folds(metrics: Sequence[Callable[[Rows], float]], rows: Rows) -> float:
+    def mean_over_folds(metrics: Sequence[Resampled], rows: Rows) -> float:
         fold = np.searchsorted(sizes, rows, side="right") - 1
         return float(np.mean([metric(rows[fold == at] - sizes[at]) for at, metric in enumerate(metrics)]))
 
-    ours = [resampled(each.target, each.ours) for each in held_out]
+    ours = [kind.resampled(each.target, each.ours.score) for each in held_out]
     found: dict[str, PeerComparison] = {}
     for at, name in enumerate(names):
-        theirs = [resampled(each.target, each.peers[at]) for each in held_out]
+        theirs = [kind.resampled(each.target, each.peers[at].score) for each in held_out]
 
-        def metric(rows: Rows, is_ours: bool, theirs: list[Callable[[Rows], float]] = theirs) -> float:
+        def metric(rows: Rows, is_ours: bool, theirs: list[Resampled] = theirs) -> float:
             return mean_over_folds(ours if is_ours else theirs, rows)
 
         drawn = bootstrap.difference(metric, customers=customers, rounds=ROUNDS, seed=seed)

@@ -72,7 +72,8 @@ class GateEvidence:
     metric: str
     """The primary metric: auc, ndcg_5, log_loss, …"""
     value: float
-    positives: int
+    positives: int | None
+    """None where outcomes are amounts."""
     peers: Mapping[str, PeerComparison] = field(default_factory=dict)
     ece: float | None = None
     single_aucs: Mapping[str, float] | None = None
@@ -173,7 +174,7 @@ def _sure_gain(evidence: GateEvidence, other: PeerComparison) -> float | None:
 
 
 def _enough_positives(evidence: GateEvidence, limits: GateLimits) -> tuple[Outcome, str]:
-    if evidence.metric == "rmse":
+    if evidence.positives is None:
         return "not_applicable", "an amount has no positives"
     found = f"{evidence.positives} positives, {limits.min_positives} are needed"
     return _outcome(evidence.positives >= limits.min_positives, found)
