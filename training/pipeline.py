@@ -24,8 +24,9 @@ from training.baselines.peers import Peer, prepare_peers
 from training.dataset.frame import Frame, build_frame
 from training.dataset.leaks.recompute_features import CompiledViews
 from training.dataset.splits import Fold, check_split, split
-from training.labels.build import Labels, build
+from training.labels.build import build
 from training.labels.label_settings import load_labels
+from training.labels.labelled_rows import Labels
 from training.registry import promotion
 from training.registry.bundle_export import export
 from training.registry.champion_peer import champion_scores

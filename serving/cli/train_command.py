@@ -14,6 +14,7 @@ from features.base.workspace import Workspace
 from serving.cli.options import AsJson, Folder, workspace_of
 from serving.cli.step_report import StepReport, withheld_lines
 from serving.cli.terminal import Terminal
+from training.labels.labelled_rows import EXCLUSIONS
 from training.pipeline import train as train_models
 from training.registry.trained_models import TrainedModel
 
@@ -41,6 +42,7 @@ def train_step(workspace: Workspace, models: Sequence[str], progress: Progress, 
             f"{name} version {model.version}: {model.verdict} ({model.rows} rows, {model.positives} positives)",
             *(f"  {why}" for why in model.reasons),
             *withheld_lines(model.withheld_by),
+            *(f"  not learnt from: {rows} rows, {EXCLUSIONS[why]}" for why, rows in model.excluded.items()),
             f"  {'':{width}}  " + "  ".join(f"{key:>8}" for key in main),
             *(
                 f"  {peer:{width}}  " + "  ".join(f"{numbers[key]:8.4f}" if key in numbers else " " * 8 for key in main)
@@ -60,6 +62,7 @@ def train_step(workspace: Workspace, models: Sequence[str], progress: Progress, 
                     "reasons": list(model.reasons),
                     "leaks": list(model.leaks),
                     "withheld_by": model.withheld_by,
+                    "excluded": model.excluded,
                 }
                 for name, model in trained.items()
             }

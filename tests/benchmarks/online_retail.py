@@ -16,10 +16,22 @@ MAX_SECONDS, MAX_GB = 180.0, 3.0
 AHEAD = {
     "churn": (("auc", "lift_10"), ("recency", "bg_nbd_p_alive")),
     "cross_sell": (("hit_5",), ("popularity", "own_most_frequent")),
+    "new_groups": (("hit_5", "ndcg_5"), ("popularity",)),
 }
 COLUMNS = {
     "churn": ("auc", "lift_10", "empc", "log_loss", "ece"),
-    "cross_sell": ("hit_5", "ndcg_5", "recall_5", "mrr", "ece"),
+    "cross_sell": (
+        "hit_5",
+        "ndcg_5",
+        "hit_5_again",
+        "ndcg_5_again",
+        "hit_5_new",
+        "ndcg_5_new",
+        "recall_5",
+        "mrr",
+        "ece",
+    ),
+    "new_groups": ("hit_5", "ndcg_5", "recall_5", "mrr", "ece"),
 }
 
 

@@ -12,8 +12,9 @@ import pytest
 from features.base.database_engine import open_engine
 from features.base.errors import BadConfiguration, BadData
 from features.config.feeds_file import FeedsFile
-from training.labels.build import Labels, build
+from training.labels.build import build
 from training.labels.label_settings import ModelSettings
+from training.labels.labelled_rows import Labels
 
 NOW = datetime(2026, 7, 25, tzinfo=UTC)
 CUTOFFS = [NOW - timedelta(days=7 * weeks) for weeks in range(30, -1, -1)]
@@ -53,6 +54,7 @@ def labels(events: pd.DataFrame, *, ended: bool = False, **settings: Any) -> Lab
         engine.register("rows", pa.Table.from_pandas(events, preserve_index=False))
         times = ", ".join(f"CAST({name} AS TIMESTAMPTZ) AS {name}" for name in ("event_time", "known_at"))
         engine.execute(f"CREATE VIEW events AS SELECT * REPLACE ({times}) FROM rows")
+        engine.execute("CREATE VIEW customers AS SELECT customer_id, known_at FROM events")
         model = ModelSettings.model_validate({"label": label, "cutoffs": cutoffs} | settings)
         return build(engine, model, CUTOFFS, feeds)
 

@@ -21,7 +21,7 @@ from features.views.catalogue import aggregate_name, attribute_feature
 from features.views.declaration_check import check
 from serving.decisioning.offer_settings import OffersSettings
 from serving.decisioning.policy import Policy, compile_policy
-from training.labels.label_settings import Acquisition, LabelsFile, RecordedField
+from training.labels.label_settings import LabelsFile, RecordedField, Repurchase
 from training.registry.mlflow_settings import load_mlflow
 
 HERE = Path(__file__).parent
@@ -112,7 +112,7 @@ def test_every_candidate_that_an_offer_names_is_a_merchandise_group(name: str) -
     sources = [offer.settings.score for offer in policy(name).offers if offer.settings.score is not None]
     for source in sources:
         if source.candidate is not None and source.model is not None:
-            assert isinstance(labels(name).models[source.model].label, Acquisition)
+            assert isinstance(labels(name).models[source.model].label, Repurchase)
             assert source.candidate in groups()
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from training.baselines import bgnbd, classifiers
 from training.dataset.frame import Frame
 from training.dataset.splits import Fold
-from training.labels.label_settings import Acquisition, Inactivity, Label
+from training.labels.label_settings import CategoryLabel, Inactivity, Label
 from training.labels.purchase_history import purchase_history, taken_before
 from training.models.feature_encoding import Encoding
 
@@ -109,7 +109,7 @@ def _purchase_rules(given: PeerInput) -> PeersOfFold | None:
 
 
 def _popularity_rules(given: PeerInput) -> PeersOfFold | None:
-    if not isinstance(given.label, Acquisition):
+    if not isinstance(given.label, CategoryLabel):
         return None
     frame = given.frame
     counts = taken_before(given.engine, given.label, given.cutoffs, frame.candidates)

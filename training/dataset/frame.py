@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -19,8 +19,8 @@ from features.store.repository import PointInTimeFeatures, Store
 from features.views.catalogue import Feature
 from training.dataset.leaks.leak_report import ExaminedFrame, LeakLimits, LeakReport, examine
 from training.dataset.leaks.recompute_features import CompiledViews
-from training.labels.build import Labels
 from training.labels.label_settings import ModelSettings
+from training.labels.labelled_rows import Labels, total
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,11 @@ class Frame:
     ----------
     rows : ``customer_id`` and ``as_of``
     features : one row each, the columns that may be learnt from
-    target : shape (rows,) or (rows, candidates)
-    candidates : of an acquisition, else empty
+    target : shape (rows,) or (rows, candidates); NaN where a candidate is not in question
+    candidates : what is ranked, else empty
     leaks : the leak report
+    before : shape (rows, candidates), whether each had been bought before; None where that is not asked
+    excluded : why customers at a cutoff are not among the rows, and how many
     """
 
     rows: pd.DataFrame
@@ -41,6 +43,8 @@ class Frame:
     target: NDArray[np.float64]
     candidates: tuple[str, ...]
     leaks: LeakReport
+    before: NDArray[np.bool_] | None = None
+    excluded: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def customers(self) -> NDArray[np.object_]:
@@ -59,6 +63,7 @@ class Frame:
             rows=self.rows[chosen].reset_index(drop=True),
             features=self.features[chosen].reset_index(drop=True),
             target=self.target[chosen],
+            before=None if self.before is None else self.before[chosen],
         )
 
 
@@ -151,6 +156,8 @@ def build_frame(
         features=features,
         target=target,
         candidates=labels.candidates,
+        before=None if labels.before is None else labels.before[kept],
+        excluded=total(labels.excluded, {"outside_population": int((~kept).sum())}),
         leaks=examine(
             ExaminedFrame(
                 rows=values.loc[kept, ["customer_id", "as_of"]].reset_index(drop=True),

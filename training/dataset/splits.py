@@ -127,7 +127,8 @@ def recency_weights(frame: Frame, *, half_life: timedelta | None) -> Array | Non
 
 def by_customer(frame: Frame, *, parts: int, seed: int) -> list[Fold]:
     """Return folds in which no customer is both learnt from and judged by."""
-    taken = np.asarray(frame.target.reshape(len(frame.rows), -1).max(axis=1), dtype=np.float64)  # of categories, any
+    each = frame.target.reshape(len(frame.rows), -1)
+    taken = np.asarray(np.nanmax(each, axis=1), dtype=np.float64)  # of categories, any
     part = folds.assign(taken, groups=frame.customers, folds=parts, seed=seed)
     return list(_parts(part))
 

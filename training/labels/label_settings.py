@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, field_validator, model_validator
 
@@ -24,6 +24,11 @@ class LabelSettings(Settings):
     def in_time(self) -> bool:
         """Whether there is one outcome after each cutoff, and not one for each customer."""
         return True
+
+    @property
+    def read_from(self) -> str:
+        """The canonical table that the outcome is read from."""
+        return "events"
 
     @property
     def closes_after(self) -> timedelta:
@@ -49,18 +54,88 @@ class Inactivity(LabelSettings):
         return self.gap + self.horizon
 
 
+class EndOfHolding(LabelSettings):
+    """Positive when what the customer holds ends in the outcome window and is not renewed.
+
+    The population are those who hold it at the cutoff. Whose holding ends within the gap is not predicted for: it is
+    too late for them.
+    """
+
+    kind: Literal["end_of_holding"] = Field(description="who will end a contract or a subscription")
+    item: str | None = Field(default=None, description="the item held; anything, if left out")
+    horizon: PositiveDuration = Field(description="the length of the outcome window")
+    gap: Duration = Field(default=timedelta(0), description="how long after the cutoff the outcome window begins")
+    renewed_within: Duration = Field(
+        default=timedelta(0), description="a new holding that begins this long after the end still renews it"
+    )
+
+    @property
+    def read_from(self) -> str:
+        return "holdings"
+
+    @property
+    def closes_after(self) -> timedelta:
+        return self.gap + self.horizon + self.renewed_within
+
+
 class Acquisition(LabelSettings):
-    """Positive for each category that the customer takes in the outcome window."""
+    """Positive for each category that is taken in the outcome window, of those neither held nor bought before.
+
+    A category that the customer holds, has bought or takes within the gap is not in question for them.
+    """
 
     kind: Literal["acquisition"] = Field(description="what a customer takes that they had not before")
     of: str = Field(description="items.group, item, or a column of events")
     event: str = Field(default="purchase", description="the type of event that counts as taking")
     horizon: PositiveDuration = Field(description="the length of the outcome window")
     gap: Duration = Field(default=timedelta(0), description="how long after the cutoff the outcome window begins")
+    not_within: PositiveDuration | None = Field(
+        default=None,
+        description="what was last bought longer ago than this counts as new again; if left out, never",
+    )
 
     @property
     def closes_after(self) -> timedelta:
         return self.gap + self.horizon
+
+
+class Repurchase(LabelSettings):
+    """Positive for each category that is bought in the outcome window, whether or not it was bought before.
+
+    Metrics are also given apart for what was bought before (``_again``) and what was not (``_new``).
+    """
+
+    kind: Literal["repurchase"] = Field(description="what a customer buys, again or for the first time")
+    of: str = Field(description="items.group, item, or a column of events")
+    event: str = Field(default="purchase", description="the type of event that counts as buying")
+    horizon: PositiveDuration = Field(description="the length of the outcome window")
+    gap: Duration = Field(default=timedelta(0), description="how long after the cutoff the outcome window begins")
+
+    @property
+    def closes_after(self) -> timedelta:
+        return self.gap + self.horizon
+
+
+class NextEvents(LabelSettings):
+    """Positive for each category of the customer's next `k` events after the cutoff.
+
+    Metrics are also given apart for what was bought before (``_again``) and what was not (``_new``).
+    """
+
+    kind: Literal["next_events"] = Field(description="what a customer's next events are of")
+    of: str = Field(description="items.group, item, or a column of events")
+    event: str = Field(default="purchase", description="the type of event")
+    k: int = Field(default=10, ge=1, description="how many events count")
+    horizon: PositiveDuration = Field(default=timedelta(days=90), description="later events do not count")
+
+    @property
+    def gap(self) -> timedelta:
+        """The events count from the cutoff on."""
+        return timedelta(0)
+
+    @property
+    def closes_after(self) -> timedelta:
+        return self.horizon
 
 
 class RecordedField(LabelSettings):
@@ -75,11 +150,23 @@ class RecordedField(LabelSettings):
         return False
 
     @property
+    def read_from(self) -> str:
+        return "customers"
+
+    @property
     def own_fields(self) -> tuple[str, ...]:
         return (self.field,)
 
 
-Label = Annotated[Inactivity | Acquisition | RecordedField, Field(discriminator="kind")]
+#: Labels of categories of events: what is ranked.
+CategoryLabel = Acquisition | Repurchase | NextEvents
+#: Labels of one type of event.
+EventLabel = Inactivity | CategoryLabel
+Label = Annotated[EventLabel | EndOfHolding | RecordedField, Field(discriminator="kind")]
+#: The kinds of labels that a model is learnt from.
+LABEL_KINDS: tuple[str, ...] = tuple(
+    str(get_args(label.model_fields["kind"].annotation)[0]) for label in get_args(get_args(Label)[0])
+)
 
 
 class Population(Settings):
@@ -118,6 +205,22 @@ class ModelSettings(Settings):
     )
     min_positives: int = Field(default=50, ge=2, description="fewer labels of either class stop the training")
     seed: int = Field(default=7, description="start of all random numbers; the same seed gives the same model")
+
+    @field_validator("label", mode="before")
+    @classmethod
+    def _can_be_learnt(cls, value: Any) -> Any:
+        kind = value.get("kind") if isinstance(value, dict) else None
+        if isinstance(kind, str) and kind not in LABEL_KINDS:
+            message = f"no model learns a label of kind {kind!r}; there are {', '.join(LABEL_KINDS)}"
+            raise Faults([(("kind",), message)])
+        return value
+
+    @model_validator(mode="after")
+    def _has_events(self) -> ModelSettings:
+        if self.population.active_within is not None and not isinstance(self.label, EventLabel):
+            message = f"a label of kind {self.label.kind} has no event: leave active_within out, or use `where`"
+            raise Faults([(("population", "active_within"), message)])
+        return self
 
 
 class Validation(Settings):

@@ -10,8 +10,10 @@ import pandas as pd
 
 from features.base.database_engine import literal
 from features.config.canonical import category_name
-from training.labels.build import category_sql, frame_of, moments
-from training.labels.label_settings import Acquisition
+from training.labels.categories import category_sql
+from training.labels.cutoffs import moments
+from training.labels.label_settings import CategoryLabel
+from training.labels.labelled_rows import rows_of
 
 
 def purchase_history(engine: duckdb.DuckDBPyConnection, event: str, cutoffs: Sequence[datetime]) -> pd.DataFrame:
@@ -22,7 +24,7 @@ def purchase_history(engine: duckdb.DuckDBPyConnection, event: str, cutoffs: Seq
     DataFrame of ``customer_id``, ``as_of``, ``frequency`` (further days with the event after the first),
     ``recency`` (from the first to the last such day) and ``age`` (from the first to the cutoff)
     """
-    return frame_of(
+    return rows_of(
         engine,
         f"""
         SELECT e.customer_id, c.as_of,
@@ -39,11 +41,11 @@ def purchase_history(engine: duckdb.DuckDBPyConnection, event: str, cutoffs: Seq
 
 
 def taken_before(
-    engine: duckdb.DuckDBPyConnection, label: Acquisition, cutoffs: Sequence[datetime], candidates: Sequence[str]
+    engine: duckdb.DuckDBPyConnection, label: CategoryLabel, cutoffs: Sequence[datetime], candidates: Sequence[str]
 ) -> pd.DataFrame:
     """Return how often each customer had taken each candidate before each cutoff, one column a candidate."""
-    relation, _ = category_sql(label.of)
-    long = frame_of(
+    relation = category_sql(label.of)
+    long = rows_of(
         engine,
         f"""
         SELECT e.customer_id, c.as_of, e.category, count(*) AS times

@@ -22,7 +22,7 @@ class BinaryKind:
     """Who leaves, who has what: one probability for each customer."""
 
     name: ClassVar[str] = Classifier.kind
-    labels: ClassVar[tuple[str, ...]] = ("inactivity", "recorded")
+    labels: ClassVar[tuple[str, ...]] = ("inactivity", "end_of_holding", "recorded")
     predicts: ClassVar[str] = "a probability for each customer"
     primary: ClassVar[str] = "auc"
     peers: ClassVar[tuple[str, ...]] = ("plain_classifiers", "purchase_rules")
@@ -40,8 +40,9 @@ class BinaryKind:
             seed=settings.seed,
         )
 
-    def metrics(self, target: Array, score: Array, *, is_probability: bool) -> dict[str, float]:
+    def metrics(self, test: Frame, score: Array, *, is_probability: bool) -> dict[str, float]:
         """Return AUC, average precision, lift and profit; log loss, Brier score and ECE of probabilities."""
+        target = test.target
         numbers = {
             "auc": ranking.auc(target, score),
             "average_precision": ranking.average_precision(target, score),
@@ -56,9 +57,9 @@ class BinaryKind:
             }
         return numbers
 
-    def resampled(self, target: Array, score: Array) -> Resampled:
+    def resampled(self, test: Frame, score: Array) -> Resampled:
         """Return the AUC of drawn rows."""
-        return ResampledAuc(target, score)
+        return ResampledAuc(test.target, score)
 
     def positives(self, target: Array) -> int:
         """Return how many rows are positive."""

@@ -69,16 +69,17 @@ class ModelKind(Protocol):
         BadData : there are too few labels, or a feature cannot be learnt from
         """
 
-    def metrics(self, target: Array, score: Array, *, is_probability: bool) -> dict[str, float]:
+    def metrics(self, test: Frame, score: Array, *, is_probability: bool) -> dict[str, float]:
         """Return every metric of scores by its name.
 
         Parameters
         ----------
-        target, score : as a frame's target and a model's predictions
+        test : the rows that are judged by
+        score : what was predicted of each, of the shape of their target
         is_probability : whether the scores are probabilities, for log loss and calibration
         """
 
-    def resampled(self, target: Array, score: Array) -> Resampled:
+    def resampled(self, test: Frame, score: Array) -> Resampled:
         """Return the primary metric as a function of drawn rows."""
 
     def positives(self, target: Array) -> int | None:

@@ -19,13 +19,14 @@ from training.models.kind import Array, FitSettings, Resampled
 from training.models.scorers import Ranker
 
 TOP = 5
+Pairs = NDArray[np.bool_]
 
 
 class RankingKind:
     """Which of several candidates each customer takes: one probability for each of them."""
 
     name: ClassVar[str] = Ranker.kind
-    labels: ClassVar[tuple[str, ...]] = ("acquisition",)
+    labels: ClassVar[tuple[str, ...]] = ("acquisition", "repurchase", "next_events")
     predicts: ClassVar[str] = "a probability for each customer and candidate"
     primary: ClassVar[str] = f"ndcg_{TOP}"
     peers: ClassVar[tuple[str, ...]] = ("popularity_rules",)
@@ -44,33 +45,51 @@ class RankingKind:
             seed=settings.seed,
         )
 
-    def metrics(self, target: Array, score: Array, *, is_probability: bool) -> dict[str, float]:
-        """Return hits, recall, NDCG and mean reciprocal rank; log loss and ECE of probabilities."""
+    def metrics(self, test: Frame, score: Array, *, is_probability: bool) -> dict[str, float]:
+        """Return hits, recall, NDCG and mean reciprocal rank; log loss and ECE of probabilities.
+
+        Candidates that are not in question are not ranked. Where it is known what had been bought before, hits and NDCG
+        are also given among that (``_again``) and among the rest (``_new``).
+        """
+        asked = ~np.isnan(test.target)
+        ranked, taken = _among(asked, test.target, score)
         numbers = {
-            f"hit_{TOP}": recommendation.hit(score, target, k=TOP).mean,
-            "hit_1": recommendation.hit(score, target, k=1).mean,
-            f"recall_{TOP}": recommendation.recall(score, target, k=TOP).mean,
-            f"ndcg_{TOP}": recommendation.ndcg(score, target, k=TOP).mean,
-            "mrr": recommendation.reciprocal_rank(score, target).mean,
+            f"hit_{TOP}": recommendation.hit(ranked, taken, k=TOP).mean,
+            "hit_1": recommendation.hit(ranked, taken, k=1).mean,
+            f"recall_{TOP}": recommendation.recall(ranked, taken, k=TOP).mean,
+            f"ndcg_{TOP}": recommendation.ndcg(ranked, taken, k=TOP).mean,
+            "mrr": recommendation.reciprocal_rank(ranked, taken).mean,
         }
         if is_probability:
             numbers |= {
-                "log_loss": calibration.log_loss(target.ravel(), score.ravel()),
-                "ece": calibration.ece(target.ravel(), score.ravel()),
+                "log_loss": calibration.log_loss(test.target[asked], score[asked]),
+                "ece": calibration.ece(test.target[asked], score[asked]),
             }
+        for name, some in () if test.before is None else (("again", test.before), ("new", ~test.before)):
+            ranked, taken = _among(some, test.target, score)
+            if taken.any():
+                numbers[f"hit_{TOP}_{name}"] = recommendation.hit(ranked, taken, k=TOP).mean
+                numbers[f"ndcg_{TOP}_{name}"] = recommendation.ndcg(ranked, taken, k=TOP).mean
         return numbers
 
-    def resampled(self, target: Array, score: Array) -> Resampled:
+    def resampled(self, test: Frame, score: Array) -> Resampled:
         """Return the mean NDCG of drawn customers."""
-        return _ResampledMean(recommendation.ndcg(score, target, k=TOP))
+        ranked, taken = _among(~np.isnan(test.target), test.target, score)
+        return _ResampledMean(recommendation.ndcg(ranked, taken, k=TOP))
 
     def positives(self, target: Array) -> int:
         """Return how many candidates were taken."""
-        return int(target.sum())
+        return int(np.nansum(target))
 
     def reliability(self, target: Array, score: Array) -> Reliability:
-        """Return predicted beside observed shares, over all pairs."""
-        return calibration.reliability(target.ravel(), score.ravel())
+        """Return predicted beside observed shares, over all pairs in question."""
+        asked = ~np.isnan(target)
+        return calibration.reliability(target[asked], score[asked])
+
+
+def _among(some: Pairs, target: Array, score: Array) -> tuple[Array, Array]:
+    """Return scores and outcomes of some pairs; the others are ranked last, and were not taken."""
+    return np.where(some, score, -np.inf), np.where(some, np.nan_to_num(target), 0.0)
 
 
 class _ResampledMean:

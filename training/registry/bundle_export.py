@@ -10,7 +10,7 @@ import pandas as pd
 from features.base.clock import iso
 from features.base.workspace import Workspace
 from training.dataset.frame import Frame
-from training.labels.build import Labels
+from training.labels.labelled_rows import Labels
 from training.models.fitted_model import FittedModel
 from training.models.golden_rows import synthetic_rows
 from training.registry.bundle import About, Bundle, write

@@ -97,6 +97,7 @@ def training_run(
             "gates.json": [asdict(rule) for rule in decision.rules],
             "leaks.json": frame.leaks.as_dicts(),
             "label.json": settings.model_dump(mode="json"),
+            "excluded.json": dict(frame.excluded),
         },
         booster=scorer.trees.booster,
         bundle=bundle,

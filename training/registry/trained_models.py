@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 from features.base.storage import read_json, write_json
 from features.base.workspace import Workspace
 from training.dataset.frame import Frame
@@ -28,6 +30,7 @@ class TrainedModel:
     rules : every promotion rule's code, title, outcome and detail
     rows, positives : what it learnt from
     withheld_by : purpose → reason → customers whom it may not learn from
+    excluded : why customers at a cutoff are not learnt from, and how many
     leaks : every check of the training frame's leak report
     """
 
@@ -42,6 +45,7 @@ class TrainedModel:
     positives: int
     withheld_by: dict[str, dict[str, int]] = field(default_factory=dict)
     leaks: tuple[dict[str, Any], ...] = ()
+    excluded: dict[str, int] = field(default_factory=dict)
 
 
 def trained_model(
@@ -62,9 +66,10 @@ def trained_model(
         reasons=decision.reasons,
         rules=tuple(asdict(rule) for rule in decision.rules),
         rows=len(frame.rows),
-        positives=int(frame.target.sum()),
+        positives=int(np.nansum(frame.target)),
         withheld_by=withheld_by,
         leaks=tuple(frame.leaks.as_dicts()),
+        excluded=dict(frame.excluded),
     )
 
 

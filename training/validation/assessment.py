@@ -49,8 +49,7 @@ class Assessment:
 class _HeldOut:
     """One fold's test rows with the scores of the model and of its peers."""
 
-    target: Array
-    customers: NDArray[np.object_]
+    test: Frame
     ours: Peer
     peers: Sequence[Peer]
     single_aucs: Array | None
@@ -81,10 +80,10 @@ def assess(
         held_out.append(_held_out(kind, frame, fold, peers_of, fitting))
         advance()
     names = [peer.name for peer in held_out[0].peers]
-    by_fold = [_metrics(kind, each.target, each.ours) for each in held_out]
+    by_fold = [_metrics(kind, each.test, each.ours) for each in held_out]
     metrics = _mean(by_fold)
     compared = _compared(kind, held_out, names, fitting.seed)
-    target = np.concatenate([each.target for each in held_out])
+    target = np.concatenate([each.test.target for each in held_out])
     scores = {"model": np.concatenate([each.ours.score for each in held_out])} | {
         name: np.concatenate([each.peers[at].score for each in held_out]) for at, name in enumerate(names)
     }
@@ -92,7 +91,7 @@ def assess(
     return Assessment(
         metrics=metrics,
         peers={
-            name: _mean([_metrics(kind, each.target, each.peers[at]) for each in held_out])
+            name: _mean([_metrics(kind, each.test, each.peers[at]) for each in held_out])
             for at, name in enumerate(names)
         },
         evidence=GateEvidence(
@@ -123,7 +122,7 @@ def _held_out(
     if kind.orders_customers:
         single = ranking.single_feature_aucs(matrix, test.target, categorical=model.encoding.categorical)
     ours = Peer("model", score, is_probability=True)
-    return _HeldOut(test.target, test.customers, ours, list(peers_of(fold)), single)
+    return _HeldOut(test, ours, list(peers_of(fold)), single)
 
 
 def _largest_single_aucs(frame: Frame, held_out: Sequence[_HeldOut]) -> dict[str, float] | None:
@@ -134,30 +133,31 @@ def _largest_single_aucs(frame: Frame, held_out: Sequence[_HeldOut]) -> dict[str
     return {str(name): float(auc) for name, auc in zip(frame.features.columns, largest, strict=True)}
 
 
-def _metrics(kind: ModelKind, target: Array, peer: Peer) -> dict[str, float]:
-    return kind.metrics(target, peer.score, is_probability=peer.is_probability)
+def _metrics(kind: ModelKind, test: Frame, peer: Peer) -> dict[str, float]:
+    return kind.metrics(test, peer.score, is_probability=peer.is_probability)
 
 
 def _mean(folds: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    return {name: float(np.mean([fold[name] for fold in folds])) for name in folds[0]}
+    names = dict.fromkeys(name for fold in folds for name in fold)
+    return {name: float(np.mean([fold[name] for fold in folds if name in fold])) for name in names}
 
 
 def _compared(
     kind: ModelKind, held_out: Sequence[_HeldOut], names: Sequence[str], seed: int
 ) -> dict[str, PeerComparison]:
     """Return every peer's primary metric (mean over folds) with the interval of ours minus theirs."""
-    sizes = np.cumsum([0, *(len(each.target) for each in held_out)])
-    customers = np.concatenate([each.customers for each in held_out])
+    sizes = np.cumsum([0, *(len(each.test.target) for each in held_out)])
+    customers = np.concatenate([each.test.customers for each in held_out])
     everything = np.arange(sizes[-1])
 
     def mean_over_folds(metrics: Sequence[Resampled], rows: Rows) -> float:
         fold = np.searchsorted(sizes, rows, side="right") - 1
         return float(np.mean([metric(rows[fold == at] - sizes[at]) for at, metric in enumerate(metrics)]))
 
-    ours = [kind.resampled(each.target, each.ours.score) for each in held_out]
+    ours = [kind.resampled(each.test, each.ours.score) for each in held_out]
     found: dict[str, PeerComparison] = {}
     for at, name in enumerate(names):
-        theirs = [kind.resampled(each.target, each.peers[at].score) for each in held_out]
+        theirs = [kind.resampled(each.test, each.peers[at].score) for each in held_out]
 
         def metric(rows: Rows, is_ours: bool, theirs: list[Resampled] = theirs) -> float:
             return mean_over_folds(ours if is_ours else theirs, rows)

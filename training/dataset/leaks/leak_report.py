@@ -311,15 +311,19 @@ def _one_sided(frame: ExaminedFrame, probability: float) -> dict[str, str]:
     found = {}
     customers = frame.customers
     targets = frame.target.reshape(len(frame.target), -1)
-    rates = targets.mean(axis=0)
+    asked = ~np.isnan(targets)
+    rates = np.nansum(targets, axis=0) / np.maximum(asked.sum(axis=0), 1)
     for name in frame.features:
         filled = frame.features[name].notna().to_numpy()
         if not filled.any() or filled.all():
             continue
-        number = len(np.unique(customers[filled]))
         for at, rate in enumerate(rates):
-            label = targets[filled, at]
-            if 0 < rate < 1 and label.min() == label.max() and (rate if label[0] else 1 - rate) ** number < probability:
+            there = filled & asked[:, at]
+            label = targets[there, at]
+            if not (0 < rate < 1 and len(label) and label.min() == label.max()):
+                continue
+            number = len(np.unique(customers[there]))
+            if (rate if label[0] else 1 - rate) ** number < probability:
                 found[str(name)] = f"{name}, {number} customers, all {label[0]:.0f}"
     return found
 

@@ -20,8 +20,8 @@ FEWEST = 5
 
 
 def is_binary(target: Array) -> bool:
-    """Return whether a target holds only 0 and 1."""
-    return bool(np.isin(target, (0.0, 1.0)).all())
+    """Return whether a target holds only 0 and 1, and NaN where an outcome is not in question."""
+    return bool(np.isin(target[~np.isnan(target)], (0.0, 1.0)).all())
 
 
 def single_column_scores(features: pd.DataFrame, target: Array, customers: Codes) -> pd.Series[float]:
@@ -34,7 +34,8 @@ def single_column_scores(features: pd.DataFrame, target: Array, customers: Codes
     Parameters
     ----------
     features : a column each
-    target : shape (rows,) or (rows, candidates); of several candidates the best predicted one counts
+    target : shape (rows,) or (rows, candidates); of several candidates the best predicted one counts, by the rows in
+        which it is not NaN
     customers : a number for each row's customer; one customer's rows are never on both sides
 
     Returns
@@ -53,8 +54,8 @@ def single_column_scores(features: pd.DataFrame, target: Array, customers: Codes
     targets = target[::every].reshape(len(features), -1)
     part = _parts(customers)
     if is_binary(target):
-        positives = targets.sum(axis=0)
-        targets = targets[:, np.minimum(positives, len(targets) - positives) >= FEWEST]
+        positives, rows = np.nansum(targets, axis=0), (~np.isnan(targets)).sum(axis=0)
+        targets = targets[:, np.minimum(positives, rows - positives) >= FEWEST]
         measure = _best_auc
     else:
         measure = _r2
@@ -86,22 +87,22 @@ def _best_auc(column: pd.Series, targets: Array, part: Codes) -> float:
 
 
 def _counted(group: Codes, targets: Array, part: Codes) -> tuple[Array, Array]:
-    """Return the rows of each part and group, and the sums of their targets: shapes (parts, groups[, targets])."""
+    """Return the rows in question of each part and group, and the sums of their targets: (parts, groups, targets)."""
     size = int(group.max(initial=0)) + 1
     place = part * size + group
     order = np.argsort(place, kind="stable")
     there, first = np.unique(place[order], return_index=True)
-    sums = np.zeros((PARTS * size, targets.shape[1]))
-    sums[there] = np.add.reduceat(targets[order], first, axis=0)
-    rows = np.bincount(place, minlength=PARTS * size).astype(np.float64)
-    return rows.reshape(PARTS, size), sums.reshape(PARTS, size, -1)
+    sums, rows = np.zeros((2, PARTS * size, targets.shape[1]))
+    sums[there] = np.add.reduceat(np.nan_to_num(targets[order]), first, axis=0)
+    rows[there] = np.add.reduceat(~np.isnan(targets[order]), first, axis=0, dtype=np.float64)
+    return rows.reshape(PARTS, size, -1), sums.reshape(PARTS, size, -1)
 
 
 def _rate(rows: Array, sums: Array, *, without: int) -> Array:
     """Return each group's mean targets in the other parts, drawn a little towards the mean of all."""
     others = [p for p in range(PARTS) if p != without]
-    mean = sums[others].sum(axis=(0, 1)) / max(rows[others].sum(), 1.0)
-    mean_elsewhere = (sums[others].sum(axis=0) + mean) / (rows[others].sum(axis=0) + 1.0)[:, None]
+    mean = sums[others].sum(axis=(0, 1)) / np.maximum(rows[others].sum(axis=(0, 1)), 1.0)
+    mean_elsewhere = (sums[others].sum(axis=0) + mean) / (rows[others].sum(axis=0) + 1.0)
     return np.asarray(mean_elsewhere, dtype=np.float64)
 
 
@@ -112,7 +113,7 @@ def _learnt_auc(group: Codes, targets: Array, part: Codes) -> float:
     for p in range(PARTS):
         rate = _rate(rows, hits, without=p)
         for at, areas in enumerate(found):
-            misses = rows[p] - hits[p, :, at]
+            misses = rows[p, :, at] - hits[p, :, at]
             if min(hits[p, :, at].sum(), misses.sum()) >= FEWEST:
                 areas.append(_area(rate[:, at], hits[p, :, at], misses))
     return max((float(np.mean(areas)) for areas in found if areas), default=0.5)
@@ -125,9 +126,9 @@ def _ordered_auc(column: pd.Series, targets: Array) -> float:
     values = column.to_numpy(dtype=np.float64, na_value=np.nan)
     found = []
     for end in (np.inf, -np.inf) if np.isnan(values).any() else (np.inf,):
-        _, place, rows = np.unique(np.nan_to_num(values, nan=end), return_inverse=True, return_counts=True)
+        _, place = np.unique(np.nan_to_num(values, nan=end), return_inverse=True)
         for target in targets.T:
-            hits = np.bincount(place, target)
+            hits, rows = np.bincount(place, np.nan_to_num(target)), np.bincount(place, ~np.isnan(target))
             area = auc_of_counts(hits, rows - hits)
             found.append(max(area, 1 - area))
     return max(found)
