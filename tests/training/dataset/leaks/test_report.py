@@ -246,3 +246,24 @@ def test_rows_that_do_not_belong_together_are_refused() -> None:
 
 def test_every_check_has_its_own_code() -> None:
     assert [rule.code for rule in RULES] == [f"LK{n:03}" for n in range(1, len(RULES) + 1)]
+
+
+def test_a_column_that_is_filled_only_where_nothing_is_in_question_is_no_leak() -> None:
+    """How often a category was bought is filled for its buyers alone, of whom an acquisition is not asked."""
+    rng = np.random.default_rng(4)
+    bought = rng.random((600, 2)) < 0.3
+    target = np.where(bought, np.nan, (rng.random((600, 2)) < 0.2).astype(float))
+    features = pd.DataFrame({"times": np.where(bought[:, 0], 3.0, np.nan), "noise": rng.normal(size=600)})
+    rows = pd.DataFrame({"customer_id": [f"c{at}" for at in range(600)], "as_of": "2026-01-01"})
+    found = {answer.code: answer for answer in examine(ExaminedFrame(rows, features, target)).results}
+    assert found["LK002"].outcome == found["LK003"].outcome == "passed"
+    assert "AUC 0.5" in found["LK002"].detail
+
+
+def test_a_column_that_is_the_outcome_where_it_is_in_question_is_a_leak() -> None:
+    rng = np.random.default_rng(4)
+    target = np.where(rng.random((600, 2)) < 0.3, np.nan, (rng.random((600, 2)) < 0.3).astype(float))
+    features = pd.DataFrame({"outcome": np.nan_to_num(target[:, 1], nan=7.0)})
+    rows = pd.DataFrame({"customer_id": [f"c{at}" for at in range(600)], "as_of": "2026-01-01"})
+    found = {answer.code: answer for answer in examine(ExaminedFrame(rows, features, target)).results}
+    assert found["LK002"].outcome == "failed"
