@@ -18,7 +18,7 @@ from training.baselines.peers import (
 from training.dataset.splits import Fold
 from training.labels.label_settings import RecordedField
 from training.models.binary_kind import BinaryKind
-from training.models.kinds import KINDS
+from training.models.model_kinds import KINDS
 
 CHANCE = np.random.default_rng(5)
 CUSTOMERS = 200

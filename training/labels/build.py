@@ -11,7 +11,7 @@ import duckdb
 from features.base.errors import BadData
 from features.config.feeds_file import FeedsFile
 from training.labels.categories import categories
-from training.labels.cutoffs import Cutoffs, feed_ends, usable_cutoffs
+from training.labels.cutoffs import LearntCutoffs, feed_ends, usable_cutoffs
 from training.labels.label_settings import EndOfHolding, EventLabel, Inactivity, ModelSettings, RecordedField
 from training.labels.labelled_rows import Labels, count, events_by, known_customers, require_event, total
 from training.labels.leaving import end_of_holding, holders, inactivity, require_holding
@@ -57,7 +57,7 @@ def build(
     return replace(labels, waits=found.waits, excluded=total(labels.excluded, _left_out(engine, settings, found)))
 
 
-def _left_out(engine: duckdb.DuckDBPyConnection, settings: ModelSettings, found: Cutoffs) -> dict[str, int]:
+def _left_out(engine: duckdb.DuckDBPyConnection, settings: ModelSettings, found: LearntCutoffs) -> dict[str, int]:
     """Return how many customers at a cutoff no label was asked of, by reason."""
     label = settings.label
     if isinstance(label, EndOfHolding):

@@ -18,7 +18,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
-class Cutoffs:
+class LearntCutoffs:
     """The cutoffs of a label.
 
     Parameters
@@ -33,7 +33,7 @@ class Cutoffs:
     waits: str = ""
 
 
-def usable_cutoffs(cutoffs: Sequence[datetime], settings: ModelSettings, ends: Mapping[str, datetime]) -> Cutoffs:
+def usable_cutoffs(cutoffs: Sequence[datetime], settings: ModelSettings, ends: Mapping[str, datetime]) -> LearntCutoffs:
     """Return the cutoffs that can be learnt from, and why later ones cannot where a feed lags behind the others.
 
     A cutoff needs history before it, and every feed that the outcome is read from has to reach past the end of its
@@ -61,7 +61,7 @@ def usable_cutoffs(cutoffs: Sequence[datetime], settings: ModelSettings, ends: M
     """
     first, now = cutoffs[0], cutoffs[-1]
     if not settings.label.in_time:
-        return Cutoffs((now,))
+        return LearntCutoffs((now,))
     wait = settings.label.closes_after + settings.settle
     feed = min(ends, key=lambda name: ends[name], default="")
     end = min(now, ends.get(feed, now))
@@ -82,7 +82,7 @@ def usable_cutoffs(cutoffs: Sequence[datetime], settings: ModelSettings, ends: M
             hint=f"shorten the horizon or cutoffs.warm_up, or deliver a longer history{hint}",
         )
     waiting = tuple(cutoff for cutoff in after_warm_up if cutoff + wait > end)
-    return Cutoffs(tuple(closed[-settings.cutoffs.at_most :]), waiting, why)
+    return LearntCutoffs(tuple(closed[-settings.cutoffs.at_most :]), waiting, why)
 
 
 def feed_ends(

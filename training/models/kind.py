@@ -37,7 +37,7 @@ class FitSettings:
 
 
 class ModelKind(Protocol):
-    """One kind of model. A new kind is one file with such a class, an entry in `training.models.kinds`, and its tests.
+    """One kind of model. A new one is a file with such a class, an entry in `training.models.model_kinds`, and tests.
 
     How its models are stored, read back, scored and explained is `training.models.fitted_model.FittedModel`.
     A promotion rule whose number a kind does not measure is not applicable to it.

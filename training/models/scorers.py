@@ -226,5 +226,5 @@ def _trees(documents: Mapping[str, Any], encoding: Encoding) -> Trees:
     return trees
 
 
-#: The kinds of fitted models that a bundle may hold; a new kind is added here and in `training.models.kinds`.
+#: The kinds of fitted models that a bundle may hold; a new kind is added here and in `training.models.model_kinds`.
 FITTED_MODELS: Mapping[str, type[FittedModel]] = {model.kind: model for model in (Classifier, Ranker)}

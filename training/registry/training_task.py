@@ -12,7 +12,7 @@ from features.config.feeds_file import FeedsFile
 from features.snapshots.build_report import FeaturesReport
 from training.labels.label_settings import LabelsFile, ModelSettings
 from training.models.kind import FitSettings, ModelKind
-from training.models.kinds import kind_of_label
+from training.models.model_kinds import kind_of_label
 from training.registry.mlflow_settings import MlflowFile
 
 #: Raised when the pipeline would train another model from the same input.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from training.labels.label_settings import LABEL_KINDS
-from training.models.kinds import KINDS
+from training.models.model_kinds import KINDS
 from training.models.scorers import FITTED_MODELS
 
 
