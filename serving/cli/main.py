@@ -17,7 +17,7 @@ INTERRUPTED = 130  # as shells have it: 128 and the number of SIGINT
 COMMANDS = {
     "init": LazyCommand(
         "init_command:init",
-        "Write a workspace; with --from, look at what the files hold and propose the mapping, with reasons.",
+        "Write a workspace; with --from, look at what the files hold, propose the mapping and try it, with reasons.",
     ),
     "why": LazyCommand(
         "why_command:why",
@@ -41,7 +41,7 @@ COMMANDS = {
     ),
     "check": LazyCommand(
         "check_command:check",
-        "Validate the workspace and its feeds; change nothing.",
+        "Validate the workspace and try its feeds on their rows (of large files the first); change nothing.",
     ),
     "unify": LazyCommand(
         "unify_command:unify",

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from features.base.errors import BadConfiguration
+from features.base.telephone import register_telephones
 from features.config.feeds_file import FeedsFile
 from features.identity.golden_record import write_golden_record
 from features.identity.golden_values import WINNERS, choose
@@ -41,6 +42,7 @@ def engine_of(records: list[dict[str, Any]], *more: str) -> duckdb.DuckDBPyConne
     """Return an engine that knows the records as ``customers``."""
     engine = duckdb.connect(":memory:")
     engine.execute("SET TimeZone = 'UTC'")
+    register_telephones(engine)
     texts = ", ".join(f'"{field}" VARCHAR' for field in (*FIELDS, *more))
     engine.execute(
         "CREATE TABLE customers "
