@@ -37,7 +37,7 @@ from features.identity.presets import Compared, personal
 from features.identity.records import Records, contacts
 from features.identity.scoring import count_terms, linked, patterns, term_columns
 from features.identity.separation import separation_sql
-from features.identity.weight_estimation import Patterns, estimate
+from features.identity.weight_estimation import Patterns, estimate, raised
 
 MODEL, TERMS = "model.json", "terms.parquet"
 VERSION = 4
@@ -119,7 +119,8 @@ class Matcher:
         )
         if one_row(engine, "SELECT count(*) FROM compared")[0] < FEW_RECORDS:
             shares = {level.frequency_of: level.u for each in found.values() for level in each}
-            return replace(start, floors={name: share for name, share in shares.items() if name}, usual=True)
+            start = replace(start, floors={name: share for name, share in shares.items() if name}, usual=True)
+            return start._raised(engine)
         terms, floors = count_terms(engine, term_columns(start.settings()))
         return replace(start, terms=terms, floors=floors)._learnt(engine, records, judged or Judgements())
 
@@ -324,6 +325,22 @@ class Matcher:
             match=learnt.match,
             homes=learnt.homes,
         )
+
+    def _raised(self, engine: duckdb.DuckDBPyConnection) -> Matcher:
+        """Return this matcher of usual weights with u raised where so few records agree oftener than is usual.
+
+        As many pairs as there are records may be true ones; where more agree, they agree by chance, as numbered e-mail
+        addresses do. Equal values of a kind that is rare (contact points, birth dates) are taken for what they are.
+        """
+        engine.execute(_random_select())
+        seen = self._patterns(engine, "random_pairs")
+        engine.execute("DROP TABLE random_pairs")
+        (records,) = one_row(engine, "SELECT count(*) FROM compared")
+        found = {
+            name: raised(values, seen.level[:, at], seen.pairs, fewest=records)
+            for at, (name, values) in enumerate(self.u.items())
+        }
+        return replace(self, u=found)
 
     def _patterns(self, engine: duckdb.DuckDBPyConnection, pairs: str) -> Patterns:
         found = _levels(self.compared)

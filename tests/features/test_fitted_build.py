@@ -28,7 +28,7 @@ feeds:
   crm: {source: crm.csv, kind: customers, key: id, updated_at: changed, timezone: UTC, fields: {city: town}}
   till:
     {source: till.csv, kind: events, event: buy, key: no, customer: crm.id = till.who, event_time: at,
-     timezone: UTC, fields: {amount: price, item: sku}}
+     known_at: at, timezone: UTC, fields: {amount: price, item: sku}}
 """
 VIEWS = """\
 python: features/mine.py

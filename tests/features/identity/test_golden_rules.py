@@ -43,14 +43,15 @@ def engine_of(records: list[dict[str, Any]], *more: str) -> duckdb.DuckDBPyConne
     engine = duckdb.connect(":memory:")
     engine.execute("SET TimeZone = 'UTC'")
     register_telephones(engine)
-    texts = ", ".join(f'"{field}" VARCHAR' for field in (*FIELDS, *more))
+    texts = ", ".join(f'"{field}" VARCHAR' for field in (*FIELDS, "country", *more))
     engine.execute(
         "CREATE TABLE customers "
-        f"(customer_id VARCHAR, feed VARCHAR, record_id VARCHAR, event_time TIMESTAMPTZ, known_at TIMESTAMPTZ, {texts})"
+        f"(customer_id VARCHAR, feed VARCHAR, record_id VARCHAR, event_time TIMESTAMPTZ, known_at TIMESTAMPTZ, "
+        f"{texts})"
     )
     for row in records:
         values = [row.get(name) for name in ("customer_id", "feed", "record_id", "event_time", "known_at")]
-        values += [row.get(name) for name in (*FIELDS, *more)]
+        values += [row.get(name) for name in (*FIELDS, "country", *more)]
         engine.execute(f"INSERT INTO customers VALUES ({', '.join('?' * len(values))})", values)
     return engine
 

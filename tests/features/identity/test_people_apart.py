@@ -87,6 +87,18 @@ def test_equal_records_alone_are_one_customer_by_the_usual_weights(tmp_path: Pat
     assert nobody.customers == copies, "a name alone is nobody's own"
 
 
+@pytest.mark.parametrize("people", [6, 14, 28])
+def test_numbered_addresses_of_few_records_join_nobody(tmp_path: Path, people: int) -> None:
+    """`ann1@` and `ann2@` are one edit apart, as are their names, numbers and birth dates: here that is usual."""
+    rows = [
+        f"n{at},Ann{at},Lee{at},,ann{at}@w.org,077009119{at:02d},1971-04-{at:02d},{at} Elm Grove,QX1 1ZZ,Larkton,"
+        for at in range(1, people + 1)
+    ]
+    assert resolved(tmp_path, rows).customers == people
+    again = rows[0].replace("n1", "n99").replace("Lee1", "Leigh1")
+    assert resolved(tmp_path, [*rows, again]).customers == people
+
+
 def test_frequent_customers_do_not_shatter(tmp_path: Path) -> None:
     rows = [f"c{at}{row[1:]}" for row in crowd() if row.startswith("a") for at in range(12)]
     rows = [row.replace(",", f"{at},", 1) for at, row in enumerate(rows)]

@@ -63,7 +63,7 @@ def test_a_row_that_was_known_later_makes_no_difference(workspace: Workspace) ->
     ann = customers(workspace)[0]
     serve(workspace, [ann], at=MIDNIGHT + HOUR)
     late = "5,1,2026-01-08 10:00,2026-01-10 09:00,bear,50"
-    shop(workspace.root, till=(*TILL, late))
+    shop(workspace.root, till=(*TILL, late), delivered=datetime(2026, 1, 10, 12, tzinfo=UTC))
     assert {feature.mismatched for feature in prove(workspace).features} == {0}
     build(workspace)
     assert {feature.mismatched for feature in prove(workspace).features} == {0}

@@ -46,7 +46,11 @@ FEATURES = ("buys__amount_sum_7d", "buys__count_30d", "buys__recency", "market__
 
 
 def shop(
-    root: Path, *, till: Sequence[str] = TILL, said: Sequence[str] = ("1,marketing,granted,2026-01-05",)
+    root: Path,
+    *,
+    till: Sequence[str] = TILL,
+    said: Sequence[str] = ("1,marketing,granted,2026-01-05",),
+    delivered: datetime = datetime(2026, 1, 9, 12, tzinfo=UTC),
 ) -> Workspace:
     """Write the shop, and make its customers."""
     files: Mapping[str, str] = {
@@ -55,7 +59,7 @@ def shop(
         "till.csv": lines("no,who,at,known,sku,price", till),
         "said.csv": lines("who,what,word,at", said),
     }
-    workspace = company(root, feeds=FEEDS, views=VIEWS, files=files, delivered=datetime(2026, 1, 9, 12, tzinfo=UTC))
+    workspace = company(root, feeds=FEEDS, views=VIEWS, files=files, delivered=delivered)
     unified(workspace)
     return workspace
 
