@@ -18,6 +18,9 @@ LARGEST_BLOCK = 5_000
 KEY_SEPARATOR = " || '|' || "
 #: Records that a small table is counted as having on top, since it can afford more pairs a record.
 SMALL = 2_000
+#: Pairs that parameters are learnt from: of those that are blocked, and of those drawn at random. The latter are dear
+#: (all their texts differ) and need not be many: how rare equal values are is known from the frequencies.
+SAMPLE, RANDOM = 300_000, 100_000
 #: SQL of the key of a person's whole name, whichever way round.
 NAME_KEY = "least(given, family) || ' ' || greatest(given, family)"
 
@@ -132,6 +135,35 @@ def pairs_select(keys_: int) -> str:
         f"WHERE l.node < r.node {_but_earlier(at)}"
         for at in range(keys_)
     )
+
+
+def sampled_select(keys_: int) -> str:
+    """Return SQL that draws so many records that the pairs among them are about as many as are learnt from."""
+    pairs = " + ".join(
+        f"(SELECT coalesce(sum(n * (n - 1) / 2), 0) FROM (SELECT count(*) AS n FROM keyed WHERE k{at:d} IS NOT NULL "
+        f"GROUP BY k{at:d}))"
+        for at in range(keys_)
+    )
+    return f"""
+        CREATE OR REPLACE TEMP TABLE sampled AS
+        SELECT * FROM keyed WHERE hash(node, 1) % 1000000 < 1000000 * sqrt(least(1, {SAMPLE:d} / greatest({pairs}, 1)))
+        """
+
+
+def random_pairs_select() -> str:
+    """Return SQL that draws pairs at random: each record with those that follow it in an order that means nothing."""
+    return f"""
+        CREATE OR REPLACE TEMP TABLE random_pairs AS
+        WITH shuffled AS MATERIALIZED (
+          SELECT node, row_number() OVER (ORDER BY hash(node, 2), node) - 1 AS place, count(*) OVER () AS n
+          FROM compared
+        ), steps AS (
+          SELECT unnest(range(1, greatest(1, least((max(n) - 1) // 2, {RANDOM:d} // max(n))) + 1)) AS step FROM shuffled
+        ), ahead AS (SELECT node, (place + step) % n AS place FROM shuffled CROSS JOIN steps WHERE place < {RANDOM:d})
+        SELECT least(l.node, r.node) AS join_key_l, greatest(l.node, r.node) AS join_key_r, '0' AS match_key
+        FROM ahead l JOIN shuffled r USING (place)
+        WHERE l.node <> r.node
+        """
 
 
 def sampled_pairs_select(keys_: int) -> str:

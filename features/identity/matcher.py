@@ -26,7 +26,9 @@ from features.identity.blocking import (
     keys,
     new_pairs_select,
     pairs_select,
+    random_pairs_select,
     sampled_pairs_select,
+    sampled_select,
     whole_keys,
     write_keys,
 )
@@ -41,9 +43,6 @@ from features.identity.weight_estimation import Patterns, estimate, raised
 
 MODEL, TERMS = "model.json", "terms.parquet"
 VERSION = 4
-#: Pairs that parameters are learnt from: of those that are blocked, and of those drawn at random. The latter are dear
-#: (all their texts differ) and need not be many: how rare equal values are is known from the frequencies.
-SAMPLE, RANDOM = 300_000, 100_000
 #: Of fewer different records no weights are learnt: those that are usual are taken.
 FEW_RECORDS = 30
 #: The probability that two records of so few are one.
@@ -299,9 +298,9 @@ class Matcher:
     def _learnt(self, engine: duckdb.DuckDBPyConnection, records: Records, judged: Judgements) -> Matcher:
         """Return this matcher with the parameters that its records and the judged pairs teach."""
         found = _levels(self.compared)
-        engine.execute(_sample_select(len(self.keys)))
+        engine.execute(sampled_select(len(self.keys)))
         engine.execute(f"CREATE OR REPLACE TEMP TABLE blocked AS {sampled_pairs_select(len(self.keys))}")
-        engine.execute(_random_select())
+        engine.execute(random_pairs_select())
         (sampled,) = one_row(engine, "SELECT count(*) FROM sampled")
         (copied,) = one_row(engine, "SELECT count(*) FROM blocked WHERE join_key_l = join_key_r")
         of_key = [[re.search(rf"\b{name}\b", key) is not None for name in found] for key in self.keys]
@@ -332,7 +331,7 @@ class Matcher:
         As many pairs as there are records may be true ones; where more agree, they agree by chance, as numbered e-mail
         addresses do. Equal values of a kind that is rare (contact points, birth dates) are taken for what they are.
         """
-        engine.execute(_random_select())
+        engine.execute(random_pairs_select())
         seen = self._patterns(engine, "random_pairs")
         engine.execute("DROP TABLE random_pairs")
         (records,) = one_row(engine, "SELECT count(*) FROM compared")
@@ -381,33 +380,4 @@ def _weights_select(predicted: str, strangers: str, home: str | None, threshold:
         FROM {predicted}
         {"" if threshold is None else f"WHERE {weight} >= {threshold!r}"}
         ORDER BY node_l, node_r
-        """
-
-
-def _sample_select(keys_: int) -> str:
-    """Return SQL that draws so many records that the pairs among them are about as many as are learnt from."""
-    pairs = " + ".join(
-        f"(SELECT coalesce(sum(n * (n - 1) / 2), 0) FROM (SELECT count(*) AS n FROM keyed WHERE k{at:d} IS NOT NULL "
-        f"GROUP BY k{at:d}))"
-        for at in range(keys_)
-    )
-    return f"""
-        CREATE OR REPLACE TEMP TABLE sampled AS
-        SELECT * FROM keyed WHERE hash(node, 1) % 1000000 < 1000000 * sqrt(least(1, {SAMPLE:d} / greatest({pairs}, 1)))
-        """
-
-
-def _random_select() -> str:
-    """Return SQL that draws pairs at random: each record with those that follow it in an order that means nothing."""
-    return f"""
-        CREATE OR REPLACE TEMP TABLE random_pairs AS
-        WITH shuffled AS MATERIALIZED (
-          SELECT node, row_number() OVER (ORDER BY hash(node, 2), node) - 1 AS place, count(*) OVER () AS n
-          FROM compared
-        ), steps AS (
-          SELECT unnest(range(1, greatest(1, least((max(n) - 1) // 2, {RANDOM:d} // max(n))) + 1)) AS step FROM shuffled
-        ), ahead AS (SELECT node, (place + step) % n AS place FROM shuffled CROSS JOIN steps WHERE place < {RANDOM:d})
-        SELECT least(l.node, r.node) AS join_key_l, greatest(l.node, r.node) AS join_key_r, '0' AS match_key
-        FROM ahead l JOIN shuffled r USING (place)
-        WHERE l.node <> r.node
         """
