@@ -13,6 +13,7 @@ from features.quality.checks import RULES as FEED_CHECKS
 from serving.cli.config_reference import PAGE, as_markdown
 from serving.decisioning.reason_codes import BLOCKED, REGISTRY, WHY_THIS
 from training.dataset.leaks.leak_report import RULES as LEAK_CHECKS
+from training.validation.data_checks import CHECKS as DATA_CHECKS
 from training.validation.gates import RULES as GATES
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -27,7 +28,9 @@ PAGES = [
 ]
 REGISTRIES: dict[str, Mapping[str, str]] = {
     "features": {rule.code: rule.title for rule in FEED_CHECKS.values()},
-    "training": {rule.code: rule.title for rule in GATES} | {check.code: check.title for check in LEAK_CHECKS},
+    "training": {rule.code: rule.title for rule in GATES}
+    | {check.code: check.title for check in LEAK_CHECKS}
+    | {check.code: check.title for check in DATA_CHECKS},
     "serving": {str(code): title for code, title in REGISTRY.items()},
 }
 

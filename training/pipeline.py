@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import duckdb
+import numpy as np
 
 from features.base.clock import Clock
 from features.base.database_engine import open_engine
@@ -20,13 +21,14 @@ from features.config.workspace_files import load_feeds
 from features.consent.customer_data import by_purpose, open_customer_data
 from features.snapshots.build_report import read_report
 from features.store.repository import Store, open_store
-from training.baselines.peers import Peer, prepare_peers
+from training.baselines.peers import Peer, aligned, prepare_peers
 from training.dataset.frame import Frame, build_frame
 from training.dataset.leaks.recompute_features import CompiledViews
 from training.dataset.splits import Fold, check_split, split
 from training.labels.build import build
-from training.labels.label_settings import load_labels
+from training.labels.label_settings import EventLabel, load_labels
 from training.labels.labelled_rows import Labels
+from training.labels.purchase_history import events_before, feed_times
 from training.registry import promotion
 from training.registry.bundle_export import export
 from training.registry.champion_peer import champion_scores
@@ -37,18 +39,20 @@ from training.registry.run_record import training_run
 from training.registry.trained_models import TrainedModel, read_trained, trained_model, write_trained
 from training.registry.training_task import TrainingTask
 from training.validation.assessment import CHAMPION, assess
+from training.validation.data_checks import CheckedData, DataCheckResult, check_data
 from training.validation.gates import apply_gates
 
 
 @dataclass(frozen=True)
 class _Data:
-    """What a model learns from: labels joined to features, the folds, and the peers' scores of each fold."""
+    """What a model learns from: labels joined to features, the folds, the peers' scores of each, the data checks."""
 
     labels: Labels
     frame: Frame
     folds: Sequence[Fold]
     peers: Callable[[Fold], Sequence[Peer]]
     withheld_by: dict[str, dict[str, int]]
+    checks: Sequence[DataCheckResult]
 
 
 @locked("train")
@@ -95,21 +99,24 @@ def _train(
         progress.step(f"{task.name}: {data.labels.waits}")
     progress.step(f"{task.name}: judging on held-out rows", total=len(data.folds))
     assessment = assess(task.kind, data.frame, data.folds, data.peers, fitting=task.fitting, advance=progress.advance)
-    decision = apply_gates(assessment.evidence, task.mlflow.gates)
+    failed = tuple(str(check) for check in data.checks if check.outcome == "failed")
+    decision = apply_gates(replace(assessment.evidence, data_checks=failed), task.mlflow.gates)
     progress.step(f"{task.name}: fitting on all rows")
     scorer = task.kind.fit(data.frame, task.fitting)
     digest, folder = export(task.workspace, task.name, scorer, data.frame, data.labels)
     progress.step(f"{task.name}: logging to MLflow")
     number = promotion.find_version(client, task.mlflow, task.name, digest=digest)
     if number is None:
-        run = training_run(task, data.frame, assessment, decision, scorer, bundle=folder, bundle_digest=digest)
+        run = training_run(
+            task, data.frame, assessment, decision, data.checks, scorer, bundle=folder, bundle_digest=digest
+        )
         run_id, source = log(run, experiment_id=require_experiment(client, task.mlflow))
         number = promotion.register(client, task.mlflow, task.name, source=source, run_id=run_id, tags=run.tags)
     champion = read_champions(task.workspace).get(task.name)
     if decision.verdict == "promote" and (champion is None or champion.digest != digest):
         reason = "passed every gate"
         promotion.promote(client, task.mlflow, task.workspace, task.name, version=number, reason=reason, at=clock())
-    outcome = trained_model(number, digest, assessment, decision, data.frame, data.withheld_by)
+    outcome = trained_model(number, digest, assessment, decision, data.frame, data.checks, data.withheld_by)
     write_trained(task.workspace, task.name, outcome, training_digest=task.digest)
     return outcome
 
@@ -138,4 +145,14 @@ def _data(engine: duckdb.DuckDBPyConnection, task: TrainingTask, store: Store) -
         own = [] if champion is None else [Peer(CHAMPION, champion(frame.take(fold.test)), is_probability=True)]
         return [*peers(fold), *own]
 
-    return _Data(labels, frame, folds, all_peers, by_purpose(access.withheld))
+    checks = check_data(_checked(engine, task, frame, folds), off=task.mlflow.gates.off)
+    return _Data(labels, frame, folds, all_peers, by_purpose(access.withheld), checks)
+
+
+def _checked(engine: duckdb.DuckDBPyConnection, task: TrainingTask, frame: Frame, folds: Sequence[Fold]) -> CheckedData:
+    label, validation = task.settings.label, task.file.validation
+    if not isinstance(label, EventLabel):
+        return CheckedData(frame, folds, task.settings, validation)
+    before = aligned(frame, events_before(engine, label.event, frame.moments), fill={"events": 0.0})
+    counts = before["events"].to_numpy(dtype=np.float64)
+    return CheckedData(frame, folds, task.settings, validation, counts, feed_times(engine, label.event))

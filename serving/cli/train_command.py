@@ -41,6 +41,12 @@ def train_step(workspace: Workspace, models: Sequence[str], progress: Progress, 
         return [
             f"{name} version {model.version}: {model.verdict} ({model.rows} rows, {model.positives} positives)",
             *(f"  {why}" for why in model.reasons),
+            *(f"  grade {model.grade['letter']}: {model.grade['detail']}" for _ in model.grade.keys() & {"letter"}),
+            *(
+                f"  {check['outcome']}: {check['code']} {check['title']}: {check['detail']}"
+                for check in model.checks
+                if check["outcome"] in ("failed", "tip")
+            ),
             *withheld_lines(model.withheld_by),
             *(f"  not learnt from: {rows} rows, {EXCLUSIONS[why]}" for why, rows in model.excluded.items()),
             f"  {'':{width}}  " + "  ".join(f"{key:>8}" for key in main),
@@ -63,6 +69,8 @@ def train_step(workspace: Workspace, models: Sequence[str], progress: Progress, 
                     "leaks": list(model.leaks),
                     "withheld_by": model.withheld_by,
                     "excluded": model.excluded,
+                    "checks": list(model.checks),
+                    "grade": model.grade,
                 }
                 for name, model in trained.items()
             }

@@ -18,6 +18,7 @@ GOOD = GateEvidence(
     ece=0.02,
     single_aucs={"tenure": 0.7},
     leaks=(),
+    data_checks=(),
     champion=PeerComparison(0.79),
     folds=(0.79, 0.80, 0.81),
 )
@@ -42,6 +43,7 @@ def test_a_challenger_that_shows_everything_is_promoted_without_reasons() -> Non
         ("TG002", replace(GOOD, peers={"logistic": PeerComparison(0.80)})),
         ("TG002", replace(LOSS, peers={"logistic": PeerComparison(0.39)})),
         ("TG003", replace(GOOD, ece=0.051)),
+        ("TG008", replace(GOOD, data_checks=("DC005 events have times of their own: no",))),
         ("TG004", replace(GOOD, single_aucs={"closed_on": 0.99})),
         ("TG005", replace(GOOD, leaks=("status.churn_score is known later",))),
         ("TG006", replace(GOOD, champion=PeerComparison(0.81))),
@@ -67,6 +69,7 @@ def test_a_rule_that_fails_holds_the_challenger_and_says_why(code: str, evidence
         ("TG003", replace(GOOD, ece=None)),
         ("TG004", replace(GOOD, single_aucs=None)),
         ("TG005", replace(GOOD, leaks=None)),
+        ("TG008", replace(GOOD, data_checks=None)),
         ("TG006", replace(GOOD, champion=None)),
         ("TG007", replace(GOOD, folds=(0.8,))),
     ],

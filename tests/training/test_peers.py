@@ -48,7 +48,7 @@ def test_an_inactivity_is_compared_with_rules_and_a_recorded_label_is_not() -> N
     recorded = RecordedField(kind="recorded", field="crm.left", positive="yes")
     with open_engine(folders=[]) as engine:
         peers = prepare_peers(engine, BinaryKind.peers, recorded, FRAME, seed=1)(FOLD)
-    assert [peer.name for peer in peers] == [peer.name for peer in libraries]
+    assert [peer.name for peer in peers] == ["past_rate", *(peer.name for peer in libraries)]
 
 
 def test_every_kind_names_peers_that_there_are() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import duckdb
 import numpy as np
@@ -68,11 +68,6 @@ class PeerInput:
     frame: Frame
     seed: int
 
-    @property
-    def cutoffs(self) -> list[datetime]:
-        """Every cutoff of the frame."""
-        return [moment.to_pydatetime() for moment in pd.DatetimeIndex(self.frame.rows["as_of"].unique())]
-
 
 PeersOfFold = Callable[[Fold], list[Peer]]
 
@@ -95,6 +90,10 @@ def prepare_peers(
     return lambda fold: [peer for peers in prepared for peer in peers(fold)]
 
 
+def _past_rate(given: PeerInput) -> PeersOfFold:
+    return lambda fold: [past_rate(given.frame, fold)]
+
+
 def _plain_classifiers(given: PeerInput) -> PeersOfFold:
     return lambda fold: plain_classifiers(given.frame, fold, seed=given.seed)
 
@@ -104,7 +103,7 @@ def _purchase_rules(given: PeerInput) -> PeersOfFold | None:
     if not isinstance(given.label, Inactivity):
         return None
     days = given.label.closes_after / timedelta(days=1)
-    past = PurchaseHistory(purchase_history(given.engine, given.label.event, given.cutoffs), ahead=days)
+    past = PurchaseHistory(purchase_history(given.engine, given.label.event, given.frame.moments), ahead=days)
     return lambda fold: purchase_rules(given.frame.take(fold.test), past)
 
 
@@ -112,10 +111,30 @@ def _popularity_rules(given: PeerInput) -> PeersOfFold | None:
     if not isinstance(given.label, CategoryLabel):
         return None
     frame = given.frame
-    counts = taken_before(given.engine, given.label, given.cutoffs, frame.candidates)
+    counts = taken_before(given.engine, given.label, given.frame.moments, frame.candidates)
     before = aligned(frame, counts, fill=dict.fromkeys(frame.candidates, 0.0))
     matrix = before[list(frame.candidates)].to_numpy(dtype=np.float64)
     return lambda fold: ranking_peers(frame, fold, matrix)
+
+
+def past_rate(frame: Frame, fold: Fold) -> Peer:
+    """Return each customer's own rate of positive outcomes so far, drawn towards that of all by one outcome.
+
+    Examples
+    --------
+    >>> from training.dataset.leaks.leak_report import LeakReport
+    >>> times = pd.to_datetime([1, 1, 2, 2], utc=True)
+    >>> rows = pd.DataFrame({"customer_id": ["ann", "bob", "ann", "bob"], "as_of": times})
+    >>> frame = Frame(rows, pd.DataFrame(index=rows.index), np.array([1.0, 0.0, 1.0, 1.0]), (), LeakReport())
+    >>> late = np.array([False, False, True, True])
+    >>> past_rate(frame, Fold("last", ~late, late)).score.tolist()
+    [0.75, 0.25]
+    """
+    before = pd.Series(frame.target[fold.train]).groupby(frame.customers[fold.train]).agg(["sum", "count"])
+    own = before.reindex(frame.customers[fold.test]).fillna(0.0)
+    overall = float(frame.target[fold.train].mean())
+    score = (own["sum"] + overall) / (own["count"] + 1)
+    return Peer("past_rate", score.to_numpy(dtype=np.float64), is_probability=True)
 
 
 def plain_classifiers(frame: Frame, fold: Fold, *, seed: int) -> list[Peer]:
@@ -182,6 +201,7 @@ def aligned(frame: Frame, values: pd.DataFrame, *, fill: Mapping[str, float]) ->
 
 #: Groups of peers by name; a kind of model names those that it is judged beside.
 PEERS: Mapping[str, Callable[[PeerInput], PeersOfFold | None]] = {
+    "past_rate": _past_rate,
     "plain_classifiers": _plain_classifiers,
     "purchase_rules": _purchase_rules,
     "popularity_rules": _popularity_rules,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 import numpy as np
 import pandas as pd
@@ -55,6 +56,11 @@ class Frame:
     def cutoffs(self) -> NDArray[np.datetime64]:
         """The cutoff of each row, UTC."""
         return np.asarray(self.rows["as_of"].dt.tz_localize(None), dtype="datetime64[us]")
+
+    @property
+    def moments(self) -> list[datetime]:
+        """Every cutoff, once."""
+        return [moment.to_pydatetime() for moment in pd.DatetimeIndex(self.rows["as_of"].unique())]
 
     def take(self, chosen: NDArray[np.bool_]) -> Frame:
         """Return the chosen rows."""

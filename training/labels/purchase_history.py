@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 import duckdb
@@ -38,6 +39,52 @@ def purchase_history(engine: duckdb.DuckDBPyConnection, event: str, cutoffs: Seq
         ORDER BY e.customer_id, c.as_of
         """,
     )
+
+
+def events_before(engine: duckdb.DuckDBPyConnection, event: str, cutoffs: Sequence[datetime]) -> pd.DataFrame:
+    """Return how many events each customer had before each cutoff: ``customer_id``, ``as_of``, ``events``."""
+    return rows_of(
+        engine,
+        f"""
+        SELECT e.customer_id, c.as_of, count(*) AS events
+        FROM events e JOIN (VALUES {moments(cutoffs)}) c(as_of)
+          ON epoch_us(e.event_time) <= c.as_of AND epoch_us(e.known_at) <= c.as_of
+        WHERE e.event = {literal(event)}
+        GROUP BY e.customer_id, c.as_of
+        """,
+    )
+
+
+@dataclass(frozen=True)
+class FeedTimes:
+    """When the events of a feed are.
+
+    Parameters
+    ----------
+    rows : events
+    days : different days
+    busiest : share of the events on the day that has most of them
+    without_hour : events at midnight (UTC)
+    """
+
+    rows: int
+    days: int
+    busiest: float
+    without_hour: int
+
+
+def feed_times(engine: duckdb.DuckDBPyConnection, event: str) -> dict[str, FeedTimes]:
+    """Return when the events of one type are, by feed."""
+    found = engine.execute(
+        f"""
+        SELECT feed, sum(n), count(*), max(n) / sum(n), sum(midnight) FROM (
+            SELECT feed, epoch_us(event_time) // 86400000000 AS day, count(*) AS n,
+                   count(*) FILTER (epoch_us(event_time) % 86400000000 = 0) AS midnight
+            FROM events WHERE event = {literal(event)} GROUP BY ALL
+        ) GROUP BY feed ORDER BY feed
+        """
+    ).fetchall()
+    return {feed: FeedTimes(int(n), int(days), float(top), int(midnight)) for feed, n, days, top, midnight in found}
 
 
 def taken_before(

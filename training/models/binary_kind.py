@@ -25,7 +25,7 @@ class BinaryKind:
     labels: ClassVar[tuple[str, ...]] = ("inactivity", "end_of_holding", "recorded")
     predicts: ClassVar[str] = "a probability for each customer"
     primary: ClassVar[str] = "auc"
-    peers: ClassVar[tuple[str, ...]] = ("plain_classifiers", "purchase_rules")
+    peers: ClassVar[tuple[str, ...]] = ("past_rate", "plain_classifiers", "purchase_rules")
     orders_customers: ClassVar[bool] = True
     boosting: ClassVar[BoosterSettings] = classifier.DEFAULTS
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-import pandas as pd
-
 from features.base.clock import iso
 from features.base.workspace import Workspace
 from training.dataset.frame import Frame
@@ -23,7 +21,7 @@ def export(workspace: Workspace, model: str, scorer: FittedModel, frame: Frame, 
     about = About(
         model=model,
         label=labels.description,
-        cutoffs=tuple(iso(moment.to_pydatetime()) for moment in pd.DatetimeIndex(frame.rows["as_of"].unique())),
+        cutoffs=tuple(map(iso, frame.moments)),
         libraries=library_versions(),
     )
     rows = synthetic_rows(scorer.encoding, scorer.encoding.matrix(frame.features))

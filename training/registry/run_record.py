@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version as library
 from pathlib import Path
@@ -16,6 +16,7 @@ from training.models.fitted_model import FittedModel
 from training.registry import run_plots
 from training.registry.training_task import TrainingTask
 from training.validation.assessment import Assessment
+from training.validation.data_checks import DataCheckResult
 from training.validation.gates import PromotionDecision
 
 #: The tag of a run and of a registered version that names its bundle.
@@ -53,6 +54,7 @@ def training_run(
     frame: Frame,
     assessment: Assessment,
     decision: PromotionDecision,
+    checks: Sequence[DataCheckResult],
     scorer: FittedModel,
     *,
     bundle: Path,
@@ -63,7 +65,7 @@ def training_run(
     Parameters
     ----------
     task : what was trained
-    frame, assessment, decision, scorer, bundle : what the training's steps gave
+    frame, assessment, decision, checks, scorer, bundle : what the training's steps gave
     bundle_digest : of the bundle; versions are found again by it
     """
     name, settings, fitting = task.name, task.settings, task.fitting
@@ -97,6 +99,7 @@ def training_run(
             "gates.json": [asdict(rule) for rule in decision.rules],
             "leaks.json": frame.leaks.as_dicts(),
             "label.json": settings.model_dump(mode="json"),
+            "data_checks.json": [asdict(check) for check in checks],
             "excluded.json": dict(frame.excluded),
         },
         booster=scorer.trees.booster,

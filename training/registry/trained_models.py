@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -13,7 +13,9 @@ from features.base.storage import read_json, write_json
 from features.base.workspace import Workspace
 from training.dataset.frame import Frame
 from training.validation.assessment import Assessment
+from training.validation.data_checks import DataCheckResult
 from training.validation.gates import PromotionDecision
+from training.validation.grade import grade
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,8 @@ class TrainedModel:
     rows, positives : what it learnt from
     withheld_by : purpose → reason → customers whom it may not learn from
     excluded : why customers at a cutoff are not learnt from, and how many
+    checks : every data check's code, title, outcome and detail
+    grade : A, B or C against the best simple rule, and why; empty where there is no such rule
     leaks : every check of the training frame's leak report
     """
 
@@ -46,6 +50,8 @@ class TrainedModel:
     withheld_by: dict[str, dict[str, int]] = field(default_factory=dict)
     leaks: tuple[dict[str, Any], ...] = ()
     excluded: dict[str, int] = field(default_factory=dict)
+    checks: tuple[dict[str, str], ...] = ()
+    grade: dict[str, str] = field(default_factory=dict)
 
 
 def trained_model(
@@ -54,9 +60,11 @@ def trained_model(
     assessment: Assessment,
     decision: PromotionDecision,
     frame: Frame,
+    checks: Sequence[DataCheckResult],
     withheld_by: dict[str, dict[str, int]],
 ) -> TrainedModel:
     """Return what became of a model as plain values."""
+    graded = grade(assessment.evidence)
     return TrainedModel(
         version=version,
         digest=digest,
@@ -70,6 +78,8 @@ def trained_model(
         withheld_by=withheld_by,
         leaks=tuple(frame.leaks.as_dicts()),
         excluded=dict(frame.excluded),
+        checks=tuple(asdict(check) for check in checks),
+        grade={} if graded is None else asdict(graded),
     )
 
 
@@ -92,7 +102,7 @@ def read_trained(workspace: Workspace, model: str, *, training_digest: str | Non
     if training_digest is not None and document["digest"] != training_digest:
         return None
     outcome = document["trained"]
-    return TrainedModel(**outcome | {name: tuple(outcome[name]) for name in ("reasons", "rules", "leaks")})
+    return TrainedModel(**outcome | {name: tuple(outcome[name]) for name in ("reasons", "rules", "leaks", "checks")})
 
 
 def write_trained(workspace: Workspace, model: str, outcome: TrainedModel, *, training_digest: str) -> None:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from features.base.errors import BadConfiguration, BadData
 from training.dataset.leaks.leak_report import RULES as LEAKS
 from training.dataset.leaks.leak_report import LeakLimits
+from training.validation.data_checks import CHECKS
 
 Outcome = Literal["passed", "failed", "not_applicable"]
 LOWER_IS_BETTER = frozenset({"log_loss", "brier", "ece", "rmse", "mae"})
@@ -44,7 +45,8 @@ class GateLimits(BaseModel):
         default=0.05, gt=0, description="TG007: largest fall of the primary metric from the mean to the worst fold"
     )
     off: tuple[str, ...] = Field(
-        default=(), description="codes of rules that are not applied; also of checks of the leak report, such as LK002"
+        default=(),
+        description="codes of rules that are not applied; also of leak checks (LK002) and data checks (DC009)",
     )
 
     @property
@@ -79,6 +81,8 @@ class GateEvidence:
     single_aucs: Mapping[str, float] | None = None
     leaks: tuple[str, ...] | None = None
     """What the leak report of the training frame found."""
+    data_checks: tuple[str, ...] | None = None
+    """Which data checks failed."""
     champion: PeerComparison | None = None
     folds: tuple[float, ...] = ()
     """The primary metric in each fold."""
@@ -132,13 +136,14 @@ def apply_gates(evidence: GateEvidence, limits: GateLimits) -> PromotionDecision
     >>> apply_gates(weak, GateLimits()).reasons
     ('TG001 enough positives to evaluate on: 20 positives, 50 are needed',)
     """
-    unknown = sorted(set(limits.off) - {rule.code for rule in RULES} - {check.code for check in LEAKS})
+    families = (RULES, LEAKS, CHECKS)
+    unknown = sorted(set(limits.off) - {rule.code for family in families for rule in family})
     if unknown:
         raise BadConfiguration(
             "gates.unknown",
             f"no such rule: {', '.join(unknown)}",
             where="gates.off",
-            hint=f"known: {RULES[0].code} to {RULES[-1].code}, {LEAKS[0].code} to {LEAKS[-1].code}",
+            hint=f"known: {', '.join(f'{family[0].code} to {family[-1].code}' for family in families)}",
         )
     others = [*evidence.peers.values(), *([evidence.champion] if evidence.champion else [])]
     numbers = [evidence.value, evidence.ece or 0.0, *evidence.folds, *(other.value for other in others)]
@@ -160,13 +165,13 @@ def _outcome(passed: bool, detail: str) -> tuple[Outcome, str]:
     return ("passed" if passed else "failed"), detail
 
 
-def _gain(evidence: GateEvidence, other: PeerComparison) -> float:
+def gain(evidence: GateEvidence, other: PeerComparison) -> float:
     """Return by how much ours is better, whichever way the metric runs."""
     ours = evidence.value - other.value
     return -ours if evidence.metric in LOWER_IS_BETTER else ours
 
 
-def _sure_gain(evidence: GateEvidence, other: PeerComparison) -> float | None:
+def sure_gain(evidence: GateEvidence, other: PeerComparison) -> float | None:
     """Return the unfavourable end of the interval of ours minus theirs, as a gain."""
     if other.low is None or other.high is None:
         return None
@@ -185,7 +190,7 @@ def _beats_peers(evidence: GateEvidence, limits: GateLimits) -> tuple[Outcome, s
         return "not_applicable", "no peer was fitted"
     behind, passed = [], True
     for name, peer in sorted(evidence.peers.items()):
-        sure = _sure_gain(evidence, peer) if limits.peer_confidence else _gain(evidence, peer)
+        sure = sure_gain(evidence, peer) if limits.peer_confidence else gain(evidence, peer)
         if sure is None:
             behind.append(f"{name} has no interval")
         elif sure <= 0 or sure < limits.peer_margin:
@@ -221,9 +226,15 @@ def _no_leak(evidence: GateEvidence, _: GateLimits) -> tuple[Outcome, str]:
 def _not_worse_than_champion(evidence: GateEvidence, limits: GateLimits) -> tuple[Outcome, str]:
     if evidence.champion is None:
         return "not_applicable", "there is no champion"
-    behind = -_gain(evidence, evidence.champion)
+    behind = -gain(evidence, evidence.champion)
     detail = f"{evidence.metric} {evidence.value:.4f}, champion {evidence.champion.value:.4f} on the same rows"
     return _outcome(behind <= limits.champion_tolerance, detail)
+
+
+def _data_is_fit(evidence: GateEvidence, _: GateLimits) -> tuple[Outcome, str]:
+    if evidence.data_checks is None:
+        return "not_applicable", "the data were not checked"
+    return _outcome(not evidence.data_checks, "; ".join(evidence.data_checks) or "no check failed")
 
 
 def _stable(evidence: GateEvidence, limits: GateLimits) -> tuple[Outcome, str]:
@@ -244,4 +255,5 @@ RULES: tuple[PromotionRule, ...] = (
     PromotionRule("TG005", "the leak report is clean", _no_leak),
     PromotionRule("TG006", "not worse than the champion", _not_worse_than_champion),
     PromotionRule("TG007", "stable over the folds", _stable),
+    PromotionRule("TG008", "the data are fit to learn from", _data_is_fit),
 )
