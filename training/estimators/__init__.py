@@ -1,4 +1,4 @@
-"""Estimators in the style of scikit-learn, for people who bring a table."""
+"""Scikit-learn estimators for people who bring a DataFrame."""
 
 from training.estimators.policy_evaluation import PolicyEvaluation, evaluate_policy
 from training.estimators.uplift_ensemble import UpliftEnsemble
