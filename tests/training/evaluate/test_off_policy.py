@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -114,7 +115,12 @@ def test_without_any_overlap_there_is_no_snips() -> None:
     ],
 )
 def test_a_bad_log_is_refused(change: dict, code: str) -> None:
-    good = {"reward": [1.0, 0.0], "action": [0, 1], "propensity": [0.5, 0.5], "target": [[0.5, 0.5]] * 2}
+    good: dict[str, Any] = {
+        "reward": [1.0, 0.0],
+        "action": [0, 1],
+        "propensity": [0.5, 0.5],
+        "target": [[0.5, 0.5]] * 2,
+    }
     logged_decisions(**good)
     with pytest.raises(BadData) as refused:
         logged_decisions(**(good | change))
