@@ -60,7 +60,7 @@ class PolicyEstimate:
 
 
 @dataclass(frozen=True)
-class Overlap:
+class PolicyOverlap:
     """How much of the log speaks about the other policy.
 
     Parameters
@@ -226,7 +226,7 @@ def estimates(
     return {name: PolicyEstimate(_value(*terms[at]), float(low[at]), float(high[at])) for at, name in enumerate(names)}
 
 
-def overlap(log: LoggedDecisions) -> Overlap:
+def overlap(log: LoggedDecisions) -> PolicyOverlap:
     """Return the effective sample size, and warnings where the log says little about the target policy.
 
     Examples
@@ -254,7 +254,7 @@ def overlap(log: LoggedDecisions) -> Overlap:
     rewarded = int((log.reward[w > 0] != 0).sum())
     if rewarded < FEW_REWARDS:
         warnings.append(f"{rewarded} decisions with a reward: intervals are not to be trusted")
-    return Overlap(effective, mean, float(w.max()), tuple(warnings))
+    return PolicyOverlap(effective, mean, float(w.max()), tuple(warnings))
 
 
 def _terms(log: LoggedDecisions, name: str, *, clip: float, switch: float) -> tuple[Array, Array]:

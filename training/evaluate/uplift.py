@@ -23,7 +23,7 @@ Metric = Callable[[ArrayLike, ArrayLike, ArrayLike], float]
 
 
 @dataclass(frozen=True)
-class GainCurve:
+class UpliftCurve:
     """What treating the best customers gains, from nobody to everybody; tied customers are one step.
 
     Parameters
@@ -42,7 +42,7 @@ class GainCurve:
         return float(area_below(self.treated, self.gain)) - line
 
 
-def qini_curve(target: ArrayLike, score: ArrayLike, treatment: ArrayLike) -> GainCurve:
+def qini_curve(target: ArrayLike, score: ArrayLike, treatment: ArrayLike) -> UpliftCurve:
     """Return the Qini curve: outcomes of the treated, less those of as many untreated of the same scores.
 
     Parameters
@@ -67,10 +67,10 @@ def qini_curve(target: ArrayLike, score: ArrayLike, treatment: ArrayLike) -> Gai
     """
     rows, treated, control, treated_sum, control_sum = _steps(*_checked(target, score, treatment))
     scale = np.divide(treated, control, out=np.zeros_like(treated), where=control > 0)
-    return GainCurve(rows, treated_sum - control_sum * scale)
+    return UpliftCurve(rows, treated_sum - control_sum * scale)
 
 
-def uplift_curve(target: ArrayLike, score: ArrayLike, treatment: ArrayLike) -> GainCurve:
+def uplift_curve(target: ArrayLike, score: ArrayLike, treatment: ArrayLike) -> UpliftCurve:
     """Return the uplift curve: the difference of both groups' mean outcomes, times the rows; see `qini_curve`.
 
     Examples
@@ -83,10 +83,10 @@ def uplift_curve(target: ArrayLike, score: ArrayLike, treatment: ArrayLike) -> G
     Devriendt, Guns and Verbeke (2020), "Learning to rank for uplift modeling".
     """
     rows, treated, control, treated_sum, control_sum = _steps(*_checked(target, score, treatment))
-    return GainCurve(rows, (_mean(treated_sum, treated) - _mean(control_sum, control)) * rows)
+    return UpliftCurve(rows, (_mean(treated_sum, treated) - _mean(control_sum, control)) * rows)
 
 
-def perfect_qini_curve(target: ArrayLike, treatment: ArrayLike, *, negative_effect: bool = True) -> GainCurve:
+def perfect_qini_curve(target: ArrayLike, treatment: ArrayLike, *, negative_effect: bool = True) -> UpliftCurve:
     """Return the Qini curve of the best possible order of these rows.
 
     Parameters
@@ -114,10 +114,10 @@ def perfect_qini_curve(target: ArrayLike, treatment: ArrayLike, *, negative_effe
             "treating everybody loses outcomes, so that a curve without negative effects does not exist",
             hint="use negative_effect=True",
         )
-    return GainCurve(np.array([0.0, gain, len(y)]), np.array([0.0, gain, gain]))
+    return UpliftCurve(np.array([0.0, gain, len(y)]), np.array([0.0, gain, gain]))
 
 
-def perfect_uplift_curve(target: ArrayLike, treatment: ArrayLike) -> GainCurve:
+def perfect_uplift_curve(target: ArrayLike, treatment: ArrayLike) -> UpliftCurve:
     """Return the uplift curve of the best possible order of these rows; see `perfect_qini_curve`.
 
     Examples
@@ -279,7 +279,7 @@ def _mean(total: Array, count: Array) -> Array:
     return np.asarray(np.divide(total, count, out=np.zeros_like(total), where=count > 0), dtype=np.float64)
 
 
-def _share(found: GainCurve, perfect: GainCurve) -> float:
+def _share(found: UpliftCurve, perfect: UpliftCurve) -> float:
     if perfect.area <= 0:
         raise BadData(
             "metric.no_gain",
