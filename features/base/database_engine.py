@@ -13,7 +13,7 @@ from typing import Any
 import duckdb
 
 from features.base.errors import BadConfiguration, StorageFailure
-from features.base.file_locks import open_to_lock, release_lock, remove_unless_locked, take_lock
+from features.base.file_locks import OpenFile, open_to_lock, remove_unless_locked, take_lock
 from features.base.machine import available_memory, available_processors, format_size
 from features.base.telephone import register_telephones
 
@@ -164,7 +164,7 @@ def _spill_folder(parent: Path | None) -> Iterator[Path]:
                     remove_unless_locked(abandoned)
                 folder, handle = _new_folder(parent)
             finally:
-                release_lock(guard)
+                guard.close()
     except OSError as error:
         raise StorageFailure(
             "engine.spill",
@@ -176,10 +176,10 @@ def _spill_folder(parent: Path | None) -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-        release_lock(handle)
+        handle.close()
 
 
-def _new_folder(parent: Path | None) -> tuple[Path, int]:
+def _new_folder(parent: Path | None) -> tuple[Path, OpenFile]:
     folder = Path(tempfile.mkdtemp(prefix=_FOLDER, dir=parent))
     handle = open_to_lock(folder)
     take_lock(handle, folder)

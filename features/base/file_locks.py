@@ -11,21 +11,44 @@ from pathlib import Path
 from features.base.errors import StorageFailure
 
 _UNSUPPORTED = frozenset({errno.EBADF, errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP})
-_handles: set[int] = set()
 
 
-def open_to_lock(path: Path, *, create: bool = False) -> int:
-    """Open a file or folder that is to be locked; return its handle, for `take_lock` and `release_lock`.
+class OpenFile:
+    """A file or folder that is opened to be locked; closed once, whoever closes it."""
+
+    def __init__(self, number: int) -> None:
+        self._number: int | None = number
+
+    def fileno(self) -> int:
+        """Return the number by which the system knows the open file."""
+        if self._number is None:
+            raise ValueError("the file is closed")
+        return self._number
+
+    def close(self) -> None:
+        """Close the file, which releases its lock."""
+        number, self._number = self._number, None
+        _open.discard(self)
+        if number is not None:
+            os.close(number)
+
+
+_open: set[OpenFile] = set()
+
+
+def open_to_lock(path: Path, *, create: bool = False) -> OpenFile:
+    """Open a file or folder that is to be locked, for `take_lock`.
 
     A file is opened for writing, without which network file systems refuse an exclusive lock.
     """
     access = os.O_RDONLY if path.is_dir() else os.O_RDWR
     handle = os.open(path, access | os.O_CREAT if create else access, 0o600)
-    _handles.add(handle)
-    return handle
+    opened = OpenFile(handle)
+    _open.add(opened)
+    return opened
 
 
-def take_lock(handle: int, path: Path, *, shared: bool = False, wait: bool = False) -> bool:
+def take_lock(handle: OpenFile, path: Path, *, shared: bool = False, wait: bool = False) -> bool:
     """Lock what was opened; return whether that was possible, which with `wait` it is in the end.
 
     Raises
@@ -49,27 +72,20 @@ def take_lock(handle: int, path: Path, *, shared: bool = False, wait: bool = Fal
     return True
 
 
-def release_lock(handle: int) -> None:
-    """Close a handle of `open_to_lock`, and release its lock."""
-    if handle in _handles:  # a forked process has closed it already
-        _handles.discard(handle)
-        os.close(handle)
-
-
-def lock_at_once(path: Path) -> int | None:
-    """Lock a file or folder; return its handle, None where another process holds it or it is not there any more."""
+def lock_at_once(path: Path) -> OpenFile | None:
+    """Lock a file or folder; return it opened, None where another process holds it or it is not there any more."""
     try:
         handle = open_to_lock(path)
     except FileNotFoundError:
         return None
     locked = False
     try:
-        locked = take_lock(handle, path) and os.path.samestat(os.fstat(handle), path.stat())
+        locked = take_lock(handle, path) and os.path.samestat(os.fstat(handle.fileno()), path.stat())
     except FileNotFoundError:
         pass
     finally:
         if not locked:
-            release_lock(handle)
+            handle.close()
     return handle if locked else None
 
 
@@ -78,7 +94,7 @@ def remove_unless_locked(path: Path) -> None:
     handle = lock_at_once(path)
     if handle is not None:
         remove(path)
-        release_lock(handle)
+        handle.close()
 
 
 def remove(path: Path) -> None:
@@ -90,9 +106,9 @@ def remove(path: Path) -> None:
 
 
 def _close_all() -> None:
-    """Close the handles that a forked process has from its parent: they would keep the locks when the parent ends."""
-    for handle in list(_handles):
-        release_lock(handle)
+    """Close what a forked process has open from its parent: it would keep the locks when the parent ends."""
+    for opened in list(_open):
+        opened.close()
 
 
 os.register_at_fork(after_in_child=_close_all)

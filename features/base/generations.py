@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from features.base.errors import BadData, StorageFailure
-from features.base.file_locks import open_to_lock, release_lock, remove_unless_locked, take_lock
+from features.base.file_locks import open_to_lock, remove_unless_locked, take_lock
 from features.base.storage import atomic_file, atomic_folder
 
 #: The file that names the published generation.
@@ -70,7 +70,7 @@ def hold_generation(owner: object, generation: Path) -> None:
     """Keep a generation on disk for as long as `owner`, such as a database connection, is in use."""
     with suppress(OSError, StorageFailure):  # nothing is published, or this process writes it, or may only read it
         handle = open_to_lock(generation)
-        weakref.finalize(owner, release_lock, handle)
+        weakref.finalize(owner, handle.close)
         take_lock(handle, generation, shared=True)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from features.base.file_locks import open_to_lock, release_lock, take_lock
+from features.base.file_locks import open_to_lock, take_lock
 
 _RETRY_S = 0.02
 
@@ -132,4 +132,4 @@ def _create(path: Path) -> None:
                 path.with_name(path.name + ending).unlink(missing_ok=True)
             path.touch()
     finally:
-        release_lock(folder)
+        folder.close()

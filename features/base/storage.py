@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from features.base.errors import StorageFailure
-from features.base.file_locks import lock_at_once, release_lock, remove, remove_unless_locked
+from features.base.file_locks import lock_at_once, remove, remove_unless_locked
 from features.base.folder_swap import swap
 
 
@@ -178,7 +178,7 @@ def _temporary(path: Path, create: Callable[[Path], None]) -> Iterator[Path]:
         with suppress(OSError):
             remove(part)
         if handle is not None:
-            release_lock(handle)
+            handle.close()
 
 
 def _sync(path: Path) -> None:

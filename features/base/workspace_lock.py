@@ -16,7 +16,7 @@ from typing import ParamSpec, TypeVar
 
 from features.base.clock import Clock, iso, system_clock
 from features.base.errors import StorageFailure
-from features.base.file_locks import open_to_lock, release_lock, take_lock
+from features.base.file_locks import OpenFile, open_to_lock, take_lock
 from features.base.workspace import Workspace
 
 #: How long a command waits for another one to end, in seconds, before it is refused.
@@ -113,7 +113,7 @@ def file_lock(path: Path, command: str, *, wait_s: float = WAIT_S, clock: Clock 
         yield
     finally:
         held.discard(path)
-        release_lock(handle)
+        handle.close()
 
 
 def locked(command: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
@@ -131,7 +131,7 @@ def locked(command: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
     return decorate
 
 
-def _acquire(handle: int, path: Path, *, wait_s: float) -> None:
+def _acquire(handle: OpenFile, path: Path, *, wait_s: float) -> None:
     until = time.monotonic() + wait_s
     while not take_lock(handle, path):
         if time.monotonic() >= until:
@@ -144,14 +144,14 @@ def _acquire(handle: int, path: Path, *, wait_s: float) -> None:
         time.sleep(_PAUSE_S)
 
 
-def _write_holder(handle: int, holder: LockHolder) -> None:
+def _write_holder(handle: OpenFile, holder: LockHolder) -> None:
     with suppress(OSError):  # on a full disk the lock holds all the same, and a refusal names no holder
-        os.ftruncate(handle, 0)
-        os.pwrite(handle, json.dumps(asdict(holder)).encode(), 0)
+        os.ftruncate(handle.fileno(), 0)
+        os.pwrite(handle.fileno(), json.dumps(asdict(holder)).encode(), 0)
 
 
-def _read_holder(handle: int) -> LockHolder | None:
+def _read_holder(handle: OpenFile) -> LockHolder | None:
     try:
-        return LockHolder(**json.loads(os.pread(handle, _INFO_BYTES, 0)))
+        return LockHolder(**json.loads(os.pread(handle.fileno(), _INFO_BYTES, 0)))
     except (OSError, ValueError, TypeError):
         return None

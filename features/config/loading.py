@@ -99,7 +99,7 @@ def load(path: Path, model: type[Model], *, name: str) -> tuple[Model, Lines]:
         raise BadConfiguration.of(list(dict.fromkeys(problems))) from None
 
 
-def read_document(path: Path, *, name: str) -> tuple[object, Lines]:
+def read_document(path: Path, *, name: str) -> tuple[Any, Lines]:
     """Return what a YAML file says, held against no model, and where; see `load`."""
     lines = Lines(name)
     return _read(path, lines), lines

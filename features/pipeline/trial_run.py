@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,7 +14,6 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
-import yaml
 
 from features.base.database_engine import literal, one_row, open_engine, quoted
 from features.base.progress import Progress
@@ -22,6 +22,7 @@ from features.base.workspace import Workspace
 from features.config.canonical import CANONICAL, Kind
 from features.config.engine_settings import FEEDS, engine_resources
 from features.config.feeds_file import FeedsFile
+from features.config.loading import read_document
 from features.config.workspace_files import load_feeds
 from features.ingest.parquet_files import SUFFIXES as PARQUET
 from features.pipeline.unify import unify
@@ -32,6 +33,8 @@ _ROWS = 20_000
 _SMALL = 64 << 10
 _LINES = (".csv", ".tsv", ".txt", ".jsonl", ".ndjson")
 _TIME = {"holdings": "held_from"}
+#: People's judgements of pairs, which may name records that a trial does not read.
+_JUDGED = ("always", "never", "labels")
 
 
 @dataclass(frozen=True)
@@ -94,9 +97,13 @@ def try_feeds(root: Path, feeds_yaml: str, progress: Progress, *, whole: bool = 
     ------
     BadData, BadConfiguration : as `unify` would
     """
-    declared = yaml.safe_load(feeds_yaml)
     with tempfile.TemporaryDirectory(prefix="nextbest-trial-") as folder:
         place = Path(folder)
+        workspace = Workspace(place)
+        file = workspace.file(FEEDS)
+        file.parent.mkdir(parents=True)
+        file.write_text(feeds_yaml, encoding="utf-8")
+        declared: dict[str, Any] = read_document(file, name=FEEDS)[0]
         sampled = set()
         for name, feed in declared["feeds"].items():
             sources = [feed["source"]] if isinstance(feed["source"], str) else list(feed["source"])
@@ -108,12 +115,11 @@ def try_feeds(root: Path, feeds_yaml: str, progress: Progress, *, whole: bool = 
             ]
             if not whole and any(_is_large(file) for file in files):
                 sampled.add(name)
-        if declared.get("identity", {}).get("rules") == "people":
-            declared["identity"] = {"rules": "exact"}
-        workspace = Workspace(place)
-        file = workspace.file(FEEDS)
-        file.parent.mkdir(parents=True)
-        file.write_text(yaml.safe_dump(declared, allow_unicode=True, sort_keys=False), encoding="utf-8")
+        identity = declared.get("identity") or {}
+        if identity.get("rules") == "people":
+            identity = {"rules": "exact"}
+        declared["identity"] = {name: value for name, value in identity.items() if name not in _JUDGED}
+        file.write_text(json.dumps(declared, ensure_ascii=False, indent=1, default=str), encoding="utf-8")
         unify(workspace, progress)
         return list(_counted(workspace, load_feeds(workspace)[0], sampled))
 

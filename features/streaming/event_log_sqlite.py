@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from features.base.errors import StorageFailure
-from features.base.file_locks import open_to_lock, release_lock, take_lock
+from features.base.file_locks import OpenFile, open_to_lock, take_lock
 from features.base.sqlite import ThreadConnection, transaction, use_wal
 from features.streaming.event import AcceptedEvent
 from features.streaming.event_log import Appended, DeadLetter, Entry, Key, WorkerPosition, tombstone_of
@@ -71,7 +71,7 @@ class SqliteLog:
     def __init__(self, folder: Path) -> None:
         self._path = folder / "events.db"
         self._lock_path = folder / "worker.lock"
-        self._lock: int | None = None
+        self._lock: OpenFile | None = None
         self._local = threading.local()
         with self._explained():
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -178,13 +178,13 @@ class SqliteLog:
         if take_lock(handle, self._lock_path):
             self._lock = handle
             return True
-        release_lock(handle)
+        handle.close()
         return False
 
     def release_lease(self) -> None:
         """See `EventLog`."""
         if self._lock is not None:
-            release_lock(self._lock)
+            self._lock.close()
             self._lock = None
 
     def close(self) -> None:

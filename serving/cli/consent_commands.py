@@ -71,7 +71,7 @@ def show(
     for word in found.statements:
         notice = f", notice {word.notice}" if word.notice else ""
         line = f"  {iso(word.event_time)}  {word.purpose}: {word.status} ({word.feed}{notice})"
-        terminal.say(line.replace("[", r"\["))
+        terminal.say(line)
     terminal.next_step("nextbest consent withheld")
 
 

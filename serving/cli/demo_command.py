@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.text import Text
 
 from features.base.clock import iso, system_clock
 from features.identity.pair_metrics import PairScore
@@ -47,16 +48,16 @@ def _show(done: StepReport, shown: DemoStory, terminal: Terminal, folder: Path) 
     terminal.say(f"identity against the truth: {right}, {shown.identity.recall:.1%} of those that belong were joined")
     terminal.say()
     terminal.show(card(story))
-    terminal.say(f"[dim]{footer(story)}[/dim]")
+    terminal.show(Text(footer(story), style="dim"))
     here = "" if folder == Path() else f" --workspace {folder}"
     key = folder / "state/keys/service_agent.key"
     terminal.say()
-    terminal.say("[bold]serve it[/bold] (stop with Ctrl-C), and ask from another terminal:")
+    terminal.say(" (stop with Ctrl-C), and ask from another terminal:", label="serve it")
     terminal.say(f"  nextbest serve{here}")
     terminal.say(f'  curl -s localhost:3000/v1/decide -H "Authorization: Bearer $(cat {key})" \\')
     body = f'{{"customer_id": "{story.customer_id}", "channel": "agent", "purpose": "retention"}}'
     terminal.say(f"    -H 'Content-Type: application/json' -d '{body}'")
-    terminal.say("[bold]your own files[/bold]:")
+    terminal.say(":", label="your own files")
     terminal.say("  nextbest init DIR --from FILE FILE … && nextbest check -w DIR && nextbest run -w DIR")
 
 

@@ -125,7 +125,7 @@ def dead_letters(
     terminal.answer({"events": sum(counted.values()), "groups": groups})
     for group in groups:
         detail = f" ({group['detail']})" if group["detail"] else ""
-        terminal.say(f"{group['events']}: {group['reason']}{detail}: {REASONS[group['reason']]}".replace("[", r"\["))
+        terminal.say(f"{group['events']}: {group['reason']}{detail}: {REASONS[group['reason']]}")
     if not groups:
         terminal.say("there are no dead letters")
     terminal.next_step("nextbest events dead-letters replay" if groups else "nextbest events follow")

@@ -36,7 +36,7 @@ def list_features(
     found = _chosen(report, view, owner)
     terminal.answer({"as_of": report.as_of.isoformat(), "features": [asdict(feature) for feature in found]})
     for line in _listed(found):
-        terminal.say(_plain(line))
+        terminal.say(line)
     views = len({feature.view for feature in found})
     terminal.say(f"{len(found)} features in {views} view{'' if views == 1 else 's'}")
     terminal.next_step("nextbest features describe FEATURE")
@@ -54,7 +54,7 @@ def describe(
         found = described(place, read_report(place), feature, progress)
     terminal.answer(found.as_dict())
     for line in _described(found):
-        terminal.say(_plain(line))
+        terminal.say(line)
     terminal.next_step("nextbest features profile")
 
 
@@ -88,7 +88,7 @@ def profile(
         }
     )
     terminal.say(f"{len(every)} features of {found.customers} customers; {len(remarks)} ask for attention")
-    terminal.say(_plain(f"written: {page}"))
+    terminal.say(f"written: {page}")
     terminal.next_step("nextbest train")
 
 
@@ -154,7 +154,3 @@ def _values(found: FeatureDescription) -> Iterator[str]:
     most = max((bar.share for bar in bars), default=1.0)
     for bar in bars:
         yield f"    {bar.label:>{width}}  {'▇' * round(_BAR * bar.share / most) or '▏'} {bar.share:.1%}"
-
-
-def _plain(text: str) -> str:
-    return text.replace("[", r"\[")

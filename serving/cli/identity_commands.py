@@ -132,7 +132,7 @@ def _answer(document: Mapping[str, Any], lines: list[str], as_json: bool, follow
     terminal = Terminal(as_json=as_json)
     terminal.answer(document)
     for line in lines:
-        terminal.say(line.replace("[", r"\["))
+        terminal.say(line)
     terminal.next_step(following)
 
 

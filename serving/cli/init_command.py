@@ -113,7 +113,7 @@ def init(
         terminal.say(f"{name}: about consent, and not understood; marketing rests on consent until you map it")
     say_trial(terminal, trials)
     for warning in proposal.warnings:
-        terminal.say(f"[bold red]WARNING:[/bold red] {warning}")
+        terminal.say(f" {warning}", label="WARNING:")
     terminal.say(f"{len(written)} files written; features/feeds.yaml gives the reason for every line")
     terminal.next_step(f"nextbest check --workspace {root}")
 

@@ -40,7 +40,7 @@ def list_rows(
     groups = quarantined_groups(place, _feeds(place, feed), show_rows=show_rows)
     terminal.answer({"rows": sum(group.rows for group in groups), "groups": [group.as_dict() for group in groups]})
     for line in _lines(groups):
-        terminal.say(line.replace("[", r"\["))
+        terminal.say(line)
     terminal.next_step("nextbest quarantine replay" if groups else "nextbest features")
 
 
@@ -58,7 +58,7 @@ def replay(workspace: Folder = Path(), feed: OfFeed = None, as_json: AsJson = Fa
     terminal.answer({"before": before, "rows": still, "groups": [group.as_dict() for group in groups]})
     terminal.say(f"{before} rows were quarantined, {still} are")
     for line in _lines(groups):
-        terminal.say(line.replace("[", r"\["))
+        terminal.say(line)
     terminal.next_step("nextbest features")
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from features.base.clock import iso, system_clock
 from features.base.errors import BadData, Problem
@@ -126,7 +127,7 @@ def _table(found: ConsistencyReport) -> Table:
     for column in table.columns[1:]:
         column.justify = "right"
     for feature in found.features[:SHOWN]:
-        table.add_row(feature.feature, str(feature.served), str(feature.compared), *_rates(feature))
+        table.add_row(Text(feature.feature), str(feature.served), str(feature.compared), *_rates(feature))
     return table
 
 

@@ -20,7 +20,7 @@ def tables(workspace: Folder = Path(), as_json: AsJson = False) -> None:
     terminal.answer({"tables": found})
     for name, counts in found.items():
         for line in _lines(name, counts):
-            terminal.say(line.replace("[", r"\["))
+            terminal.say(line)
     terminal.next_step("nextbest features")
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
 from features.base.errors import NextbestError, Problem
 
@@ -31,10 +32,9 @@ class Terminal:
         self.out = Console(highlight=False, soft_wrap=True)
         self.err = Console(stderr=True, highlight=False, soft_wrap=True)
 
-    def say(self, text: str = "") -> None:
-        """Show a line of text; nothing when the answer is JSON."""
-        if not self.as_json:
-            self.out.print(text)
+    def say(self, text: str = "", *, label: str = "") -> None:
+        """Show a line of text as it is, with a bold label before it; nothing when the answer is JSON."""
+        self.show(Text.assemble((label, "bold"), text))
 
     def show(self, renderable: Any) -> None:
         """Show a table or a panel; nothing when the answer is JSON."""
@@ -48,7 +48,7 @@ class Terminal:
 
     def next_step(self, text: str) -> None:
         """End with what to do next."""
-        self.say(f"[bold]next:[/bold] {text}")
+        self.say(f" {text}", label="next:")
 
     def fail(self, problems: Sequence[Problem]) -> None:
         """Show what is wrong, where, and what to do."""
@@ -58,10 +58,11 @@ class Terminal:
             self.answer({"error": {**first, **({"more": more} if more else {})}})
             return
         for problem in problems:
-            place = f"[bold]{problem.where}[/bold]: " if problem.where else ""
-            self.err.print(f"[red]✗[/red] {place}{_plain(problem.message)} [dim]({problem.code})[/dim]")
+            place = [Text(problem.where, style="bold"), Text(": ")] if problem.where else []
+            code = (f" ({problem.code})", "dim")
+            self.err.print(Text.assemble(("✗ ", "red"), *place, problem.message, code))
             if problem.hint:
-                self.err.print(f"  → {_plain(problem.hint)}")
+                self.err.print(f"  → {problem.hint}", markup=False)
 
     @contextmanager
     def progress(self) -> Iterator[ProgressBar]:
@@ -71,7 +72,7 @@ class Terminal:
             return
         columns = (
             SpinnerColumn(),
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=28),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
@@ -94,7 +95,7 @@ class ProgressBar:
     def step(self, title: str, *, total: int | None = None) -> None:
         self.close()
         if self._bars is None:
-            self._console.print(f"· {title}", soft_wrap=True)
+            self._console.print(f"· {title}", soft_wrap=True, markup=False)
             return
         self._total = total
         self._task = self._bars.add_task(title, total=total)
@@ -139,7 +140,3 @@ def exit_code(error: BaseException, terminal: Terminal) -> int:
         ]
     )
     return DEFECT
-
-
-def _plain(text: str) -> str:
-    return text.replace("[", r"\[")

@@ -39,7 +39,7 @@ def why(
     terminal = Terminal(as_json=as_json)
     terminal.answer(document)
     for line in _lines(document):
-        terminal.say(line.replace("[", r"\["))
+        terminal.say(line)
     terminal.next_step(f"nextbest identity history {found.customer_id}")
 
 

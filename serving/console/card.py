@@ -33,7 +33,7 @@ def _records(story: Story) -> Table:
     for name in ("feed", "key", "name", "e-mail", "telephone", "born", "postcode"):
         table.add_column(name, overflow="fold", no_wrap=name in ("key", "born"))
     for record in story.records:
-        table.add_row(record["feed"], record["record_id"], *_person(record))
+        table.add_row(*map(Text, [record["feed"], record["record_id"], *_person(record)]))
     table.add_section()
     golden = [Text(value, style=f"bold {_GREEN}") for value in _person(story.golden)]
     table.add_row(Text("one customer", style=f"bold {_GREEN}"), Text("", style=_GREEN), *golden)
@@ -54,7 +54,7 @@ def _risk(story: Story) -> Table:
     for risk in story.risks:
         table.add_row(Text(f"{risk.model} {risk.score:.1%}", style="bold"), "")
         for reason in risk.reasons:
-            table.add_row("", explain_reason(reason))
+            table.add_row("", Text(explain_reason(reason)))
     return table
 
 
@@ -68,11 +68,11 @@ def _offers(story: Story) -> Table:
         table.add_row(
             str(item.rank),
             Text(story.titles.get(item.offer, item.offer), style=style),
-            item.channel,
+            Text(item.channel),
             "" if item.propensity is None else f"{item.propensity:.1%}",
             "" if item.value is None else f"{item.value:.2f}",
             f"{item.priority:.2f}",
-            why,
+            Text(why),
         )
     if story.decision.is_no_action:
         reason = story.decision.no_action_reason or "no_offers"
@@ -85,7 +85,7 @@ def _held_back(story: Story) -> Table:
     for blocked in story.decision.blocked:
         title = story.titles.get(blocked.offer, blocked.offer)
         table.add_row(
-            title, Text(str(blocked.stage), style="dim"), REGISTRY[blocked.stage], Text(blocked.rule, style="dim")
+            Text(title), Text(str(blocked.stage), style="dim"), REGISTRY[blocked.stage], Text(blocked.rule, style="dim")
         )
     if not story.decision.blocked:
         table.add_row("nothing")

@@ -7,6 +7,7 @@ import re
 
 from rich.console import Console
 from rich.terminal_theme import TerminalTheme
+from rich.text import Text
 
 from serving.console.card import card, footer
 from serving.console.customer_story import Story
@@ -42,6 +43,6 @@ def picture(story: Story, *, title: str = "nextbest") -> str:
         record=True, width=WIDTH, file=io.StringIO(), force_terminal=True, highlight=False, legacy_windows=False
     )
     console.print(card(story))
-    console.print(f"[dim]{footer(story)}[/dim]\n")  # an empty line: the last one is drawn without its descenders
+    console.print(Text(f"{footer(story)}\n", style="dim"))  # a last line shows no descenders
     drawn = console.export_svg(title=title, theme=_PAPER, unique_id="card")
     return _COMMENT.sub("", _FONT_FACES.sub("", drawn)).replace("Fira Code, monospace", "monospace")

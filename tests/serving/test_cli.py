@@ -197,6 +197,19 @@ def test_each_kind_of_failure_has_its_exit_code(kind: type[NextbestError], capsy
     assert "do this" in said.err
 
 
+@pytest.mark.parametrize("text", ["Price [/kg]", "Amount [EUR]", r"a\[b", "[bold]x[/bold]", "[/]"])
+def test_text_with_brackets_is_shown_as_it_is(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    terminal = Terminal(as_json=False)
+    terminal.say(text)
+    terminal.next_step(text)
+    with terminal.progress() as bar:
+        bar.step(text)
+    terminal.fail(BadData("some.code", text, where=text, hint=text).problems)
+    said = capsys.readouterr()
+    assert said.out == f"{text}\nnext: {text}\n"
+    assert said.err == f"· {text}\n✗ {text}: {text} (some.code)\n  → {text}\n"
+
+
 def test_a_full_disk_is_74_and_no_defect(capsys: pytest.CaptureFixture[str]) -> None:
     assert exit_code(OSError(28, "No space left on device", f"/data/{SECRET}"), Terminal(as_json=False)) == 74
     said = capsys.readouterr().err

@@ -39,6 +39,25 @@ with atomic_file(folder / "report.json"), workspace_lock(Workspace(folder), "tra
 """
 
 
+READER = """
+import os, pathlib, sys
+from features.base.generations import current_generation, hold_generation, new_generation
+from features.base.file_locks import lock_at_once
+class Reader: pass
+folder, file = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
+with new_generation(folder) as part:
+    (part / "table").touch()
+reader = Reader()
+hold_generation(reader, current_generation(folder))
+if os.fork() == 0:
+    taken = lock_at_once(file)
+    del reader
+    print(os.path.samestat(os.fstat(taken.fileno()), file.stat()), flush=True)
+    os._exit(0)
+os.wait()
+"""
+
+
 def write(folder: Path) -> None:
     write_json(folder / "report.json", {})
 
@@ -116,3 +135,13 @@ def test_a_forked_process_holds_no_lock_and_frees_none(tmp_path: Path) -> None:
         os.kill(child, signal.SIGKILL)
         process.kill()
         process.communicate()
+
+
+def test_a_reader_that_a_forked_process_inherits_frees_no_lock_of_its_own(tmp_path: Path) -> None:
+    """The number of the inherited file is that of the next one which the child opens."""
+    file = tmp_path / "write.lock"
+    file.touch()
+    done = subprocess.run(
+        [sys.executable, "-c", READER, str(tmp_path / "tables"), str(file)], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "True\n"
