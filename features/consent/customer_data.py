@@ -33,7 +33,7 @@ class Withheld:
     Parameters
     ----------
     purpose : the purpose; empty where any declared one would have done
-    reason : ``no_consent``, ``withdrawn``, ``objected``, ``expired``; ``no_basis`` for any purpose at all
+    reason : ``no_consent``, ``withdrawn``, ``objected``, ``unknown``, ``expired``; ``no_basis`` for any purpose at all
     customers : how many
     """
 

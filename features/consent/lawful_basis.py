@@ -9,9 +9,9 @@ from typing import Literal, get_args
 from features.base.clock import iso
 from features.base.database_engine import literal
 from features.config.purposes import Purpose
-from features.consent.status import OBJECTED, status_sql
+from features.consent.status import AGAINST, LATEST, OPEN, UNKNOWN, about_sql, statements_sql
 
-Reason = Literal["no_consent", "withdrawn", "objected", "expired"]
+Reason = Literal["no_consent", "withdrawn", "objected", "unknown", "expired"]
 REASONS: tuple[str, ...] = get_args(Reason)
 
 
@@ -27,8 +27,8 @@ def basis_select(
 
     The latest statement that was made and known by `as_of` counts; at equal times a withdrawal outweighs a grant. A
     purpose that rests on consent needs a grant that has not expired. One that rests on a legitimate interest or a
-    public task is ruled out by an objection (GDPR Art. 21). Contract, legal obligation and vital interests need no
-    statement.
+    public task is ruled out by an objection (GDPR Art. 21). A latest statement that is not understood rules out both.
+    Contract, legal obligation and vital interests need no statement.
 
     Parameters
     ----------
@@ -36,7 +36,6 @@ def basis_select(
     as_of : the moment
     known_at : statements that came to light later do not count; `as_of` if left out
     statements : whether a table ``consents`` exists; without one nobody ever said anything
-
     consents : the name of that table
 
     Notes
@@ -45,7 +44,7 @@ def basis_select(
     """
     declared = ", ".join(f"({literal(name)})" for name in sorted(purposes))
     reasons = "\n    ".join(f"WHEN {literal(name)} THEN {_reason(purposes[name], as_of)}" for name in sorted(purposes))
-    latest = _latest(as_of, known_at or as_of, consents) if statements else _NOTHING
+    latest = _latest(purposes, as_of, known_at or as_of, consents) if statements else _NOTHING
     return f"""
 SELECT e.customer_id, p.purpose, CASE p.purpose
     {reasons}
@@ -56,22 +55,22 @@ LEFT JOIN ({latest}) w ON w.customer_id = e.customer_id AND w.purpose = p.purpos
 
 
 _NOTHING = (
-    "SELECT NULL::VARCHAR AS customer_id, NULL::VARCHAR AS purpose, NULL::INT AS word, NULL::BOOLEAN AS objected, "
+    "SELECT NULL::VARCHAR AS customer_id, NULL::VARCHAR AS purpose, NULL::INT AS meaning, NULL::BOOLEAN AS objected, "
     "NULL::TIMESTAMPTZ AS at WHERE false"
 )
 
 
-def _latest(as_of: datetime, known_at: datetime, consents: str) -> str:
-    moment = f"TIMESTAMPTZ {literal(iso(as_of))}"
-    order = "(event_time, -word, feed, record_id)"
-    objected = ", ".join(literal(word) for word in OBJECTED)
-    return f"""
-    SELECT customer_id, purpose, arg_max(word, {order}) AS word, arg_max(event_time, {order}) AS at,
-           arg_max(lower(status) IN ({objected}), {order}) AS objected
-    FROM (SELECT *, {status_sql()} AS word FROM {consents})
-    WHERE word IS NOT NULL AND event_time <= {moment} AND known_at <= TIMESTAMPTZ {literal(iso(known_at))}
-    GROUP BY customer_id, purpose
+def _latest(purposes: Mapping[str, Purpose], as_of: datetime, known_at: datetime, consents: str) -> str:
+    made = f"event_time <= TIMESTAMPTZ {literal(iso(as_of))} AND known_at <= TIMESTAMPTZ {literal(iso(known_at))}"
+    return " UNION ALL ".join(
+        f"""
+    SELECT customer_id, {literal(name)} AS purpose, arg_max(meaning, {LATEST}) AS meaning,
+           arg_max(event_time, {LATEST}) AS at, arg_max(objected, {LATEST}) AS objected
+    FROM {statements_sql(consents)} WHERE {made} AND {about_sql(name, purposes[name].basis)}
+    GROUP BY customer_id
 """
+        for name in sorted(purposes)
+    )
 
 
 def _reason(purpose: Purpose, as_of: datetime) -> str:
@@ -82,9 +81,9 @@ def _reason(purpose: Purpose, as_of: datetime) -> str:
             since = f"TIMESTAMPTZ {literal(iso(as_of - purpose.expires))}"
             expired = f" WHEN w.at <= {since} THEN 'expired'"
         return (
-            "CASE WHEN w.word IS NULL THEN 'no_consent' WHEN w.objected THEN 'objected' "
-            f"WHEN w.word = 0 THEN 'withdrawn'{expired} END"
+            f"CASE WHEN w.meaning IS NULL OR w.meaning = {OPEN} THEN 'no_consent' WHEN w.objected THEN 'objected' "
+            f"WHEN w.meaning = {AGAINST} THEN 'withdrawn' WHEN w.meaning = {UNKNOWN} THEN 'unknown'{expired} END"
         )
     if purpose.basis in ("legitimate_interest", "public_task"):
-        return "CASE WHEN w.word = 0 THEN 'objected' END"
+        return f"CASE w.meaning WHEN {AGAINST} THEN 'objected' WHEN {UNKNOWN} THEN 'unknown' END"
     return "NULL"

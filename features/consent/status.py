@@ -2,38 +2,66 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 
 from features.base.database_engine import literal, quoted
+from features.config.consent_words import GRANTED, NO, OBJECTED, UNDECIDED, WITHDRAWN, YES
 from features.config.purposes import Purpose
 
-#: Statements of a consent feed's ``status``, in any case.
-GRANTED = ("granted", "given", "opt_in", "opt-in", "yes", "true", "1")
-#: The words of `WITHDRAWN` by which somebody objects.
-OBJECTED = ("objected", "objection", "object")
-WITHDRAWN = (*OBJECTED, "withdrawn", "denied", "refused", "opt_out", "opt-out", "no", "false", "0")
+#: What a statement amounts to; at equal times the lowest counts. An unknown one blocks, an open one decides nothing.
+AGAINST, UNKNOWN, OPEN, FOR = range(4)
+#: SQL of the order of statements; the highest counts.
+LATEST = "(event_time, -meaning, feed, record_id)"
+#: Bases that a statement against a purpose rules out.
+REFUSABLE = ("consent", "legitimate_interest", "public_task")
 
 
-def status_sql() -> str:
-    """Return SQL of the status over ``consents``: 1 granted, 0 withdrawn, null when it is unknown.
+def statements_sql(consents: str) -> str:
+    """Return SQL of a table of consents with ``aim``, its purpose as it is compared, ``meaning`` and ``objected``.
+
+    Letter case, accents, blanks and hyphens of a status are not compared, nor letter case and surrounding blanks of a
+    purpose. A status that is missing or not known is `UNKNOWN`; a purpose that is missing is null.
 
     Examples
     --------
     >>> import duckdb
-    >>> duckdb.sql(f"SELECT {status_sql()} FROM (VALUES ('Granted'), ('opt_out'), ('perhaps')) t(status)").fetchall()
-    [(1,), (0,), (None,)]
+    >>> rows = "(VALUES ('Granted', ' Calls '), ('opted out', 'calls'), ('perhaps', '')) t(status, purpose)"
+    >>> duckdb.sql(f"SELECT meaning, aim FROM {statements_sql(rows)}").fetchall()
+    [(3, 'calls'), (0, 'calls'), (1, None)]
     """
-    granted = ", ".join(literal(word) for word in GRANTED)
-    withdrawn = ", ".join(literal(word) for word in WITHDRAWN)
-    return f"CASE WHEN lower(status) IN ({granted}) THEN 1 WHEN lower(status) IN ({withdrawn}) THEN 0 END"
+    return (
+        f"(SELECT *, {meaning_sql('status')} AS meaning, nullif(lower(trim(purpose)), '') AS aim, "
+        f"{_word('status')} IN {_listed(OBJECTED)} AS objected FROM {consents})"
+    )
+
+
+def meaning_sql(status: str) -> str:
+    """Return SQL of what a status amounts to, over SQL of the status."""
+    word = _word(status)
+    return (
+        f"CASE WHEN {word} IN {_listed(WITHDRAWN | NO)} THEN {AGAINST} WHEN {word} IN {_listed(GRANTED | YES)} "
+        f"THEN {FOR} WHEN {word} IN {_listed(UNDECIDED)} THEN {OPEN} ELSE {UNKNOWN} END"
+    )
+
+
+def about_sql(purpose: str, basis: str) -> str:
+    """Return SQL of whether a statement of `statements_sql` is about a declared purpose.
+
+    One that names no purpose is about each that a statement can rule out, unless it is a grant. Where no consent is
+    needed, a statement that decides nothing is about none.
+    """
+    mine = f"aim = lower({literal(purpose)})"
+    if basis in REFUSABLE:
+        mine = f"({mine} OR (aim IS NULL AND meaning <= {UNKNOWN}))"
+    return mine if basis == "consent" else f"{mine} AND meaning <> {OPEN}"
 
 
 def status_select(view: str, purposes: Mapping[str, Purpose]) -> str:
     """Return SQL of every customer's status on every purpose as of each cutoff of ``entity_rows``.
 
     At equal times a withdrawal outweighs a grant: when in doubt, the customer is left alone. A grant that has expired
-    by the cutoff counts as withdrawn.
+    by the cutoff counts as withdrawn, and so does a statement that is not understood.
 
     Parameters
     ----------
@@ -42,28 +70,27 @@ def status_select(view: str, purposes: Mapping[str, Purpose]) -> str:
     """
     columns = []
     for purpose in sorted(purposes):
-        one = f"purpose = {literal(purpose)} AND word IS NOT NULL"
-        latest = "(event_time, -word, feed, record_id)"
-        word = f"arg_max(word, {latest}) FILTER ({one})"
+        one = about_sql(purpose, purposes[purpose].basis)
+        granted = f"arg_max(meaning, {LATEST}) FILTER ({one}) = {FOR}"
         expires = purposes[purpose].expires
         if expires is not None:
-            age = f"s.as_of - epoch_us(arg_max(event_time, {latest}) FILTER ({one}))"
-            word = f"CASE WHEN {word} = 1 AND {age} >= {expires // timedelta(microseconds=1):d} THEN 0 ELSE {word} END"
-        columns.append(f"CAST({word} AS BIGINT) AS {quoted(f'{view}__{purpose}')}")
+            age = f"s.as_of - epoch_us(arg_max(event_time, {LATEST}) FILTER ({one}))"
+            granted = f"({granted} AND {age} < {expires // timedelta(microseconds=1):d})"
+        columns.append(f"CAST({granted} AS BIGINT) AS {quoted(f'{view}__{purpose}')}")
         columns.append(
-            f"arg_max(feed || ':' || record_id, {latest}) FILTER ({one}) AS {quoted(f'{view}__{purpose}_record')}"
+            f"arg_max(feed || ':' || record_id, {LATEST}) FILTER ({one}) AS {quoted(f'{view}__{purpose}_record')}"
         )
     chosen = ",\n  ".join(columns)
     return (
         f"SELECT s.customer_id, s.as_of,\n  {chosen}\n"
-        f"FROM entity_rows s LEFT JOIN (SELECT *, {status_sql()} AS word FROM consents) c\n"
+        f"FROM entity_rows s LEFT JOIN {statements_sql('consents')} c\n"
         "  ON c.customer_id = s.customer_id AND epoch_us(c.event_time) <= s.as_of AND epoch_us(c.known_at) <= s.as_of\n"
         "GROUP BY s.customer_id, s.as_of"
     )
 
 
 def odd_select(purposes: Sequence[str]) -> str:
-    """Return SQL that counts the consents with an unknown status or a purpose that is not declared.
+    """Return SQL that counts the consents with an unknown status, and others with a purpose that is not declared.
 
     Examples
     --------
@@ -71,7 +98,19 @@ def odd_select(purposes: Sequence[str]) -> str:
     >>> engine = duckdb.connect()
     >>> _ = engine.execute("CREATE TABLE consents AS SELECT 'perhaps' AS status, 'calls' AS purpose")
     >>> engine.sql(odd_select(["calls"])).fetchall()
-    [(1,)]
+    [(1, 0)]
     """
-    listed = ", ".join(literal(purpose) for purpose in purposes) or "NULL"
-    return f"SELECT count(*) FROM consents WHERE {status_sql()} IS NULL OR (purpose IN ({listed})) IS NOT TRUE"
+    declared = _listed({purpose.lower() for purpose in purposes} or {""})
+    return (
+        f"SELECT count(*) FILTER (meaning = {UNKNOWN}), "
+        f"count(*) FILTER (meaning <> {UNKNOWN} AND (aim IN {declared}) IS NOT TRUE) FROM {statements_sql('consents')}"
+    )
+
+
+def _word(status: str) -> str:
+    """Return SQL of a status as `consent_word` compares it."""
+    return f"trim(regexp_replace(strip_accents(lower({status})), '[\\s\\x{{a0}}_-]+', '_', 'g'), '_')"
+
+
+def _listed(words: Collection[str]) -> str:
+    return f"({', '.join(map(literal, sorted(words)))})"

@@ -8,36 +8,16 @@ from dataclasses import dataclass
 
 from features.base.database_engine import literal
 from features.config.canonical import snake_case
+from features.config.consent_words import GRANTED, NO, UNDECIDED, WITHDRAWN, YES, consent_word
 from features.onboarding.column_profile import ColumnProfile
 from features.onboarding.column_roles import Roles
 from features.onboarding.proposal import Reasoned, reference
 from features.onboarding.words import concepts, word_set
 
-GRANTED = word_set(
-    """
-    granted given opt_in opt-in optin opted_in opted-in confirmed subscribed active_subscriber single_opt_in
-    double_opt_in consented accepted approved allow allowed agreed explicit consent zugestimmt erteilt bestätigt
-    abonniert angemeldet accepté consenti inscrit abonné aceptado suscrito toegestaan geaccepteerd ingeschreven
-    akkoord
-    """
-)
-WITHDRAWN = word_set(
-    """
-    withdrawn withdraw denied refused opt_out opt-out optout opted_out opted-out unsubscribed unsubscribe
-    revoked do_not_allow not_allowed disallow rejected declined suppressed cleaned complained objected
-    objection cancelled_consent abgemeldet widerrufen abgelehnt refusé désinscrit désabonné retiré rechazado revocado
-    baja retirado afgemeld geweigerd ingetrokken do_not_contact global_unsubscribe spam_complaint complaint
-    """
-)
-#: Neither a grant nor a withdrawal: nobody has said anything yet.
-UNSAID = word_set(
-    """
-    pending notgiven not_given never_subscribed no_choice unknown not_opted_in notoptedin expired requested
-    not_subscribed non_subscribed unconfirmed transactional implicit ausstehend
-    """
-)
-_YES = ("true", "yes", "y", "1", "t", "on", "x", "ja", "oui", "si", "sí", "wahr", "vrai", "verdadero", "waar")
-_NO = ("false", "no", "n", "0", "f", "off", "nein", "non", "nee", "falsch", "faux", "falso", "onwaar")
+#: Words of a status by which `speaks` takes a column for one of consents, `unknown` among them.
+_STATUSES = GRANTED | WITHDRAWN | UNDECIDED | {"unknown"}
+#: A cross in a flag is a yes; as a status it may be either.
+_YES = YES | {"x"}
 #: What the words of a flag mean that is about consent, and words that may stand beside them.
 _CONSENT_CONCEPTS = word_set(
     """
@@ -79,11 +59,6 @@ class ConsentColumn:
     reason: str
 
 
-def word(value: str) -> str:
-    """Return a status as its words are compared."""
-    return re.sub(r"[\s-]+", "_", value.strip().lower())
-
-
 def speaks(column: ColumnProfile, *, wholly: bool = False) -> bool:
     """Return whether the values are words by which people allow or refuse, at least one of them a sure one.
 
@@ -91,7 +66,7 @@ def speaks(column: ColumnProfile, *, wholly: bool = False) -> bool:
     ----------
     wholly : whether all of them have to be, where the name says nothing about consent
     """
-    values = {word(value) for value in column.few}
+    values = {consent_word(value) for value in column.few}
     sure = values & (GRANTED | WITHDRAWN) - {
         "active",
         "confirmed",
@@ -102,7 +77,7 @@ def speaks(column: ColumnProfile, *, wholly: bool = False) -> bool:
         "cleaned",
         "given",
     }
-    known = values & (GRANTED | WITHDRAWN | UNSAID)
+    known = values & _STATUSES
     return bool(sure) and len(known) >= (1 if wholly else 0.5) * len(values)
 
 
@@ -182,7 +157,7 @@ def consent_columns(roles: Roles) -> Iterator[ConsentColumn]:
             continue  # the same opt-outs, which have a time
         named = names_consent(column) or bool(column.meaning & {"marketing", "subscribed"})
         if speaks(column, wholly=not named):
-            grants = bool({word(v) for v in column.few} & GRANTED)
+            grants = bool({consent_word(v) for v in column.few} & GRANTED)
             reason = "its words allow or refuse"
             yield ConsentColumn(
                 column, purpose_of(column), said(column), status_expression(column), "said <> ''", grants, reason
@@ -224,19 +199,24 @@ def not_understood(roles: Roles) -> list[str]:
 
 
 def status_expression(column: ColumnProfile) -> str:
-    """Return an expression of a status: granted, withdrawn, unknown where a yes or a no is none, or the word itself."""
+    """Return an expression of a status: granted, withdrawn, not given, unknown where a yes may be a no, or the word."""
     refuses = _refuses(column)
-    groups: dict[str, list[str]] = {"granted": [], "withdrawn": [], "unknown": []}
-    yes = "withdrawn" if refuses else "granted" if refuses is False else "unknown"
+    groups: dict[str, list[str]] = {"granted": [], "withdrawn": [], "unknown": [], "not_given": []}
+    yes, no = "granted", "withdrawn"
+    if refuses is not False:  # a yes may be an opt-out, also one that only a later load holds
+        yes, no = ("withdrawn", "not_given") if refuses else ("unknown", "withdrawn")
     for value in column.few or column.values[:60]:
-        said = word(value)
+        said = consent_word(value)
         if said in GRANTED:
             groups["granted"].append(value.lower())
         elif said in WITHDRAWN:
             groups["withdrawn"].append(value.lower())
-        elif said in _YES or said in _NO:
-            groups[yes if said in _YES else "unknown" if refuses else "withdrawn"].append(value.lower())
-    return _cases("said", [(status, tuple(values)) for status, values in groups.items()])
+        elif said in _YES or said in NO:
+            groups[yes if said in _YES else no].append(value.lower())
+        elif said in UNDECIDED and refuses is not False:
+            groups["not_given"].append(value.lower())
+    otherwise = "said" if refuses is False else "'unknown'"
+    return _cases("said", [(status, tuple(values)) for status, values in groups.items()], otherwise)
 
 
 def purpose_of(column: ColumnProfile) -> str:
@@ -279,14 +259,14 @@ def _refuses(column: ColumnProfile) -> bool | None:
 
 
 def _opted_out(column: ColumnProfile) -> str:
-    """Return an expression of the rows with a yes, over `said`."""
-    yes = [value.lower() for value in column.few if value.lower() in _YES]
-    return f"said IN ({', '.join(map(literal, yes or _YES))})"
+    """Return an expression of the rows with a yes, over `said`: all that hold no no, as a later load may write it."""
+    no = [value.lower() for value in column.few if consent_word(value) in NO]
+    return f"said NOT IN ({', '.join(map(literal, ['', *no]))})"
 
 
 def _flag(column: ColumnProfile) -> ConsentColumn | None:
-    yes = tuple(value.lower() for value in column.few if value.lower() in _YES)
-    no = tuple(value.lower() for value in column.few if value.lower() in _NO)
+    yes = tuple(value.lower() for value in column.few if consent_word(value) in _YES)
+    no = tuple(value.lower() for value in column.few if consent_word(value) in NO)
     refuses = _refuses(column)
     if refuses is None or (refuses and not yes):
         return None  # not understood, or nobody opted out
@@ -300,7 +280,7 @@ def _flag(column: ColumnProfile) -> ConsentColumn | None:
 
 def _share_said(column: ColumnProfile) -> float:
     """Return the share of the rows that hold a word other than no."""
-    no = sum(column.most for value in column.values[:1] if value.lower() in _NO) if column.is_boolean else 0.0
+    no = sum(column.most for value in column.values[:1] if consent_word(value) in NO) if column.is_boolean else 0.0
     return column.share_filled * (1 - no)
 
 
@@ -310,11 +290,11 @@ def said(column: ColumnProfile) -> str:
     return f"lower(trim({name if column.sql_type == 'VARCHAR' else f'cast({name} as varchar)'}))"
 
 
-def _cases(text: str, groups: list[tuple[str, tuple[str, ...]]]) -> str:
+def _cases(text: str, groups: list[tuple[str, tuple[str, ...]]], otherwise: str | None = None) -> str:
     whens = " ".join(
         f"WHEN {text} IN ({', '.join(map(literal, values))}) THEN {literal(name)}" for name, values in groups if values
     )
-    return f"CASE {whens} ELSE {text} END" if whens else text
+    return f"CASE {whens} ELSE {otherwise or text} END" if whens else text
 
 
 def _purpose_name(value: str) -> str:

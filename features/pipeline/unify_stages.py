@@ -321,7 +321,7 @@ def check_quality(
     request: UnifyRequest,
 ) -> QualityChecks:
     """Answer all checks; one that fails may refuse the run."""
-    odd = one_row(engine, odd_select(list(file.purposes)))[0] if "consents" in canonical.columns else None
+    odd = one_row(engine, odd_select(list(file.purposes))) if "consents" in canonical.columns else None
     checks = check_all(file, staged.feeds, tables.attached, matches.resolution, odd_consents=odd)
     places = {name: loads.folder / name for name in staged.feeds}
     checks += [*checked.checks, *check_agreement(engine, file, places), *check_personal_columns(file, tables.found)]

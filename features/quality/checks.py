@@ -23,7 +23,7 @@ def check_all(
     attached: Sequence[Attached],
     resolution: Resolution,
     *,
-    odd_consents: int | None,
+    odd_consents: tuple[int, int] | None,
 ) -> list[Check]:
     """Return the outcomes of FQ001, FQ002, FQ003, FQ005, FQ006 and FQ021, which judge what was counted on the way.
 
@@ -31,7 +31,7 @@ def check_all(
     ----------
     file : the declaration, for its limits
     staged, attached, resolution : what was counted on the way
-    odd_consents : consents with an unknown status or purpose; None when there is no feed of consents
+    odd_consents : consents with an unknown status, and with an undeclared purpose; None without a feed of consents
     """
     checks = [check for feed in staged.values() for check in (_usable(feed), _unique(feed, file.feeds[feed.feed]))]
     checks += [check for feed in attached for check in (_about_somebody(feed),)]
@@ -136,9 +136,10 @@ def _matched(resolution: Resolution) -> Check:
     return Check("FQ021", "", outcome, "; ".join(said))
 
 
-def _consents(odd: int | None) -> Check:
+def _consents(odd: tuple[int, int] | None) -> Check:
     if odd is None:
         return Check("FQ006", "", "not_applicable", "no feed of consents")
-    if not odd:
-        return Check("FQ006", "", "passed", "")
-    return Check("FQ006", "", "failed", f"{odd} consents with an unknown status or purpose are ignored")
+    unknown, undeclared = odd
+    said = [f"{unknown} consents with an unknown status count against their purpose"] if unknown else []
+    said += [f"{undeclared} consents with a purpose that is not declared count for nothing"] if undeclared else []
+    return Check("FQ006", "", "failed" if said else "passed", "; ".join(said))

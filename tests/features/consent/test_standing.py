@@ -8,7 +8,10 @@ from typing import Any
 import pytest
 
 from features.base.database_engine import one_row
-from features.consent.status import GRANTED, WITHDRAWN, odd_select
+from features.config.consent_words import GRANTED, NO, UNDECIDED, WITHDRAWN, YES
+from features.config.purposes import Purpose
+from features.consent.customer_data import find_status
+from features.consent.status import odd_select
 from tests.features.tiny import company, lines, unified
 from tests.features.views.world import FEEDS, day, engine_with, snapshots
 
@@ -58,13 +61,28 @@ def test_at_equal_times_the_withdrawal_wins() -> None:
         assert [value for value, _ in standing(words, 2)] == [0]
 
 
-@pytest.mark.parametrize(("said", "means"), [*((w, 1) for w in GRANTED), *((w.upper(), 0) for w in WITHDRAWN)])
-def test_words_are_known_in_any_case(said: str, means: int) -> None:
-    assert [value for value, _ in standing([word(said, 1)], 2)] == [means]
+def test_words_are_known_in_any_case() -> None:
+    meant = dict.fromkeys((*GRANTED, *YES), 1) | {word.upper(): 0 for word in (*WITHDRAWN, *NO)}
+    meant |= {"Opted-In": 1, " Opted out ": 0, "do-not contact": 0, "Bestätigt": 1, "REFUSÉ": 0, "Y": 1, "n": 0}
+    said = [word(status, 1, customer_id=status) for status in meant]
+    people = [{**ANN, "customer_id": status} for status in meant]
+    found = snapshots(VIEWS, [day(2)], feeds=DECLARED, customers=people, consents=said)
+    assert {status: found[status, day(2)]["consent__marketing"] for status in meant} == meant
 
 
-def test_an_unknown_word_changes_nothing() -> None:
-    assert [value for value, _ in standing([word("granted", 1), word("perhaps", 2)], 3)] == [1]
+@pytest.mark.parametrize("said", ["perhaps", "", None, "unknown", "x", *sorted(UNDECIDED)[:2]])
+def test_a_later_word_that_is_not_understood_blocks_until_one_that_is(said: Any) -> None:
+    words = [word("granted", 1), word(said, 2), word("granted", 4)]
+    assert [value for value, _ in standing(words, 1, 3, 4)] == [1, 0, 1]
+    at_once = [word("granted", 1), word(said, 1)]
+    assert [value for value, _ in standing(at_once, 1)] == [0]
+
+
+def test_purposes_are_compared_without_letter_case_and_blanks_and_a_refusal_of_none_is_one_of_all() -> None:
+    grant = word("granted", 1, purpose=" Marketing ")
+    assert [value for value, _ in standing([grant, word("no", 2, purpose="MARKETING")], 1, 2)] == [1, 0]
+    assert [value for value, _ in standing([grant, word("no", 2, purpose=" ")], 2)] == [0]
+    assert [value for value, _ in standing([word("granted", 1, purpose=None)], 2)] == [None]
 
 
 def test_a_word_on_one_purpose_says_nothing_on_another() -> None:
@@ -80,8 +98,8 @@ def test_without_a_feed_of_consents_there_is_no_view_of_them() -> None:
 def test_unknown_words_and_undeclared_purposes_are_counted() -> None:
     words = [word("granted", 1), word("perhaps", 1), word("granted", 1, purpose="selling"), word("no", 1, purpose=None)]
     with engine_with(consents=words) as (engine, _):
-        assert one_row(engine, odd_select(["marketing"])) == (3,)
-        assert one_row(engine, odd_select([])) == (4,)
+        assert one_row(engine, odd_select(["Marketing"])) == (1, 2)
+        assert one_row(engine, odd_select([])) == (1, 3)
 
 
 def test_customers_without_every_consent_are_counted_as_withheld(tmp_path: Path) -> None:
@@ -96,3 +114,34 @@ purposes: {marketing: {basis: consent}, service: {basis: contract}}
     said = ["1,marketing,Granted,2026-01-01", "2,marketing,granted,2026-01-01", "2,marketing,opt_out,2026-01-02"]
     files = {"crm.csv": lines("id", ["1", "2", "3"]), "said.csv": lines("who,what,word,at", said)}
     assert unified(company(tmp_path, feeds=feeds, files=files)).withheld == 2
+
+
+PURPOSES = {"marketing": Purpose(basis="consent"), "profiling": Purpose(basis="legitimate_interest")}
+
+
+@pytest.mark.parametrize(
+    ("statement", "purpose", "reason"),
+    [
+        ("marketing,unsubscribed", "marketing", "withdrawn"),
+        ("marketing,revoked", "marketing", "withdrawn"),
+        ("marketing,opted out", "marketing", "withdrawn"),
+        ("marketing,N", "marketing", "withdrawn"),
+        ("Marketing,withdrawn", "marketing", "withdrawn"),
+        (",withdrawn", "marketing", "withdrawn"),
+        ("marketing,gone fishing", "marketing", "unknown"),
+        ("marketing,", "marketing", "unknown"),
+        ("marketing,pending", "marketing", "no_consent"),
+        ("profiling,unsubscribed", "profiling", "objected"),
+        ("profiling,gone fishing", "profiling", "unknown"),
+        ("profiling,pending", "profiling", None),
+    ],
+)
+def test_whatever_is_said_after_a_grant_and_is_none_itself_withholds(
+    statement: str, purpose: str, reason: str | None
+) -> None:
+    about, _, status = statement.partition(",")
+    said = [word("granted", 1, purpose=purpose), word(status, 2, purpose=about)]
+    with engine_with(customers=[ANN], consents=said) as (engine, _):
+        find_status(engine, PURPOSES, "customers", as_of=day(3), consents="consents")
+        asked = f"SELECT reason FROM consent_status WHERE purpose = '{purpose}'"
+        assert one_row(engine, asked) == (reason,)

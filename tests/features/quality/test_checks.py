@@ -44,7 +44,7 @@ def answer(
     feed: StagedFeed | None = None,
     attached: tuple[Attached, ...] = (Attached("till", 10, 0, 0),),
     shared: int = 0,
-    odd: int | None = 0,
+    odd: tuple[int, int] | None = (0, 0),
 ) -> tuple[str, str]:
     checks: list[Check] = check_all(
         file or declared(),
@@ -107,9 +107,12 @@ def test_fq005_contact_points_that_too_many_share_join_nobody() -> None:
     assert answer("FQ005", file=declared(rules="keys"))[0] == "not_applicable"
 
 
-def test_fq006_consents_with_unknown_words_count_as_none() -> None:
+def test_fq006_consents_with_unknown_words_or_purposes_are_counted() -> None:
     assert answer("FQ006")[0] == "passed"
-    assert answer("FQ006", odd=2) == ("failed", "2 consents with an unknown status or purpose are ignored")
+    unknown = "2 consents with an unknown status count against their purpose"
+    undeclared = "1 consents with a purpose that is not declared count for nothing"
+    assert answer("FQ006", odd=(2, 0)) == ("failed", unknown)
+    assert answer("FQ006", odd=(2, 1)) == ("failed", f"{unknown}; {undeclared}")
     assert answer("FQ006", odd=None)[0] == "not_applicable"
 
 
