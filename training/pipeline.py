@@ -31,10 +31,11 @@ from training.labels.labelled_rows import Labels
 from training.labels.purchase_history import events_before, feed_times
 from training.registry import promotion
 from training.registry.bundle_export import export
-from training.registry.champion_peer import champion_scores
+from training.registry.champion_peer import champion_peer
 from training.registry.champions import read_champions
 from training.registry.mlflow_settings import load_mlflow
 from training.registry.mlflow_sink import connect, log, require_experiment
+from training.registry.recipe import Recipe
 from training.registry.run_record import training_run
 from training.registry.trained_models import TrainedModel, read_trained, trained_model, write_trained
 from training.registry.training_task import TrainingTask
@@ -53,6 +54,7 @@ class _Data:
     peers: Callable[[Fold], Sequence[Peer]]
     withheld_by: dict[str, dict[str, int]]
     checks: Sequence[DataCheckResult]
+    champion_note: str
 
 
 @locked("train")
@@ -100,10 +102,12 @@ def _train(
     progress.step(f"{task.name}: judging on held-out rows", total=len(data.folds))
     assessment = assess(task.kind, data.frame, data.folds, data.peers, fitting=task.fitting, advance=progress.advance)
     failed = tuple(str(check) for check in data.checks if check.outcome == "failed")
-    decision = apply_gates(replace(assessment.evidence, data_checks=failed), task.mlflow.gates)
+    evidence = replace(assessment.evidence, data_checks=failed, champion_note=data.champion_note)
+    decision = apply_gates(evidence, task.mlflow.gates)
     progress.step(f"{task.name}: fitting on all rows")
     scorer = task.kind.fit(data.frame, task.fitting)
-    digest, folder = export(task.workspace, task.name, scorer, data.frame, data.labels)
+    recipe = Recipe.of(task.kind, task.fitting, data.frame)
+    digest, folder = export(task.workspace, task.name, scorer, data.frame, data.labels, recipe=recipe)
     progress.step(f"{task.name}: logging to MLflow")
     number = promotion.find_version(client, task.mlflow, task.name, digest=digest)
     if number is None:
@@ -139,14 +143,14 @@ def _data(engine: duckdb.DuckDBPyConnection, task: TrainingTask, store: Store) -
     folds = split(frame, task.settings, task.file.validation, embargo=labels.closes_after)
     frame = check_split(frame, folds, task.settings, task.file.validation, limits)
     peers = prepare_peers(engine, task.kind.peers, task.settings.label, frame, seed=task.settings.seed)
-    champion = champion_scores(task, frame, folds, embargo=labels.closes_after)
+    champion = champion_peer(task, frame, folds, embargo=labels.closes_after)
 
     def all_peers(fold: Fold) -> list[Peer]:
-        own = [] if champion is None else [Peer(CHAMPION, champion(frame.take(fold.test)), is_probability=True)]
+        own = [] if champion.scores is None else [Peer(CHAMPION, champion.scores(fold), is_probability=True)]
         return [*peers(fold), *own]
 
     checks = check_data(_checked(engine, task, frame, folds), off=task.mlflow.gates.off)
-    return _Data(labels, frame, folds, all_peers, by_purpose(access.withheld), checks)
+    return _Data(labels, frame, folds, all_peers, by_purpose(access.withheld), checks, champion.note)
 
 
 def _checked(engine: duckdb.DuckDBPyConnection, task: TrainingTask, frame: Frame, folds: Sequence[Fold]) -> CheckedData:

@@ -173,6 +173,14 @@ def test_a_newer_format_is_refused_by_number(folder: Path) -> None:
     assert refusal(folder) == "bundle.format"
 
 
+def test_a_bundle_of_an_earlier_version_without_a_recipe_is_read(folder: Path) -> None:
+    manifest = json.loads((folder / "manifest.json").read_bytes())
+    del manifest["about"]["recipe"]
+    manifest["digest"] = bundle._seal(manifest)
+    (folder / "manifest.json").write_bytes(bundle._canonical(manifest))
+    assert bundle.load(folder, expected_digest=manifest["digest"]).about == ABOUT
+
+
 def test_a_kind_that_this_version_does_not_have_is_refused_by_name(folder: Path) -> None:
     other = bundle.read_manifest(folder).model_copy(update={"kind": "oracle"}).sealed
     (folder / "manifest.json").write_bytes(bundle._canonical(other.model_dump(mode="json")))

@@ -62,6 +62,10 @@ class Frame:
         """Every cutoff, once."""
         return [moment.to_pydatetime() for moment in pd.DatetimeIndex(self.rows["as_of"].unique())]
 
+    def only(self, columns: Sequence[str]) -> Frame:
+        """Return the same rows with some of the columns."""
+        return replace(self, features=self.features[[name for name in self.features if str(name) in set(columns)]])
+
     def take(self, chosen: NDArray[np.bool_]) -> Frame:
         """Return the chosen rows."""
         return replace(

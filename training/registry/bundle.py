@@ -46,6 +46,8 @@ class About(BaseModel):
     """ISO 8601, UTC: the cutoffs of the training rows."""
     libraries: dict[str, str] = {}
     """Versions of what trained it."""
+    recipe: dict[str, Any] | None = None
+    """How it was learnt, see `training.registry.recipe`; none in bundles of earlier versions."""
 
 
 class FileEntry(BaseModel):
@@ -69,8 +71,7 @@ class BundleManifest(BaseModel):
 
     @property
     def sealed(self) -> BundleManifest:
-        body = self.model_dump(mode="json", exclude={"digest"})
-        return self.model_copy(update={"digest": _sha256(_canonical(body))})
+        return self.model_copy(update={"digest": _seal(self.model_dump(mode="json"))})
 
 
 @dataclass(frozen=True)
@@ -214,10 +215,10 @@ def read_manifest(folder: Path) -> BundleManifest:
         raise _refused("files", f"not a plain file: {', '.join(linked)}", folder)
     data = _bounded(folder / MANIFEST, 2**24)
     try:
-        manifest = BundleManifest.model_validate_json(data)
+        manifest, document = BundleManifest.model_validate_json(data), json.loads(data)
     except ValidationError as error:
         raise _refused("manifest", "the manifest is damaged", folder) from error
-    if data != _canonical(manifest.model_dump(mode="json")) or manifest.digest != manifest.sealed.digest:
+    if data != _canonical(document) or manifest.digest != _seal(document):
         raise _refused("manifest", "the manifest does not match its own digest", folder)
     if manifest.format != FORMAT:
         raise _refused("format", f"format {manifest.format}, this version reads {FORMAT}", folder, "train it again")
@@ -280,6 +281,11 @@ def _refused(
 def _canonical(document: Any) -> bytes:
     text = json.dumps(document, sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return (text + "\n").encode()
+
+
+def _seal(document: Mapping[str, Any]) -> str:
+    """Return the digest of a manifest: of all that it holds beside the digest itself."""
+    return _sha256(_canonical({name: value for name, value in document.items() if name != "digest"}))
 
 
 def _sha256(data: bytes) -> str:

@@ -13,16 +13,20 @@ from training.models.fitted_model import FittedModel
 from training.models.golden_rows import synthetic_rows
 from training.registry.bundle import About, Bundle, write
 from training.registry.champions import bundle_folder
+from training.registry.recipe import Recipe
 from training.registry.training_task import library_versions
 
 
-def export(workspace: Workspace, model: str, scorer: FittedModel, frame: Frame, labels: Labels) -> tuple[str, Path]:
+def export(
+    workspace: Workspace, model: str, scorer: FittedModel, frame: Frame, labels: Labels, *, recipe: Recipe
+) -> tuple[str, Path]:
     """Write the bundle of a fitted model and return its digest and folder; the same model is not written twice."""
     about = About(
         model=model,
         label=labels.description,
         cutoffs=tuple(map(iso, frame.moments)),
         libraries=library_versions(),
+        recipe=recipe.to_json(),
     )
     rows = synthetic_rows(scorer.encoding, scorer.encoding.matrix(frame.features))
     part = workspace.models / model / ".part"

@@ -39,7 +39,9 @@ class GateLimits(BaseModel):
         default=0.98, gt=0.5, le=1, description="TG004 and LK002: AUC that one feature alone may reach"
     )
     champion_tolerance: float = Field(
-        default=0.005, ge=0, description="TG006: how much worse than the champion is still the same"
+        default=0.005,
+        ge=0,
+        description="TG006: how much worse than the champion, at the interval's unfavourable end, is still the same",
     )
     max_fold_spread: float = Field(
         default=0.05, gt=0, description="TG007: largest fall of the primary metric from the mean to the worst fold"
@@ -84,6 +86,8 @@ class GateEvidence:
     data_checks: tuple[str, ...] | None = None
     """Which data checks failed."""
     champion: PeerComparison | None = None
+    champion_note: str = "there is no champion"
+    """How the champion was compared, or why it was not."""
     folds: tuple[float, ...] = ()
     """The primary metric in each fold."""
 
@@ -225,10 +229,14 @@ def _no_leak(evidence: GateEvidence, _: GateLimits) -> tuple[Outcome, str]:
 
 def _not_worse_than_champion(evidence: GateEvidence, limits: GateLimits) -> tuple[Outcome, str]:
     if evidence.champion is None:
-        return "not_applicable", "there is no champion"
-    behind = -gain(evidence, evidence.champion)
-    detail = f"{evidence.metric} {evidence.value:.4f}, champion {evidence.champion.value:.4f} on the same rows"
-    return _outcome(behind <= limits.champion_tolerance, detail)
+        return "not_applicable", evidence.champion_note
+    sure = sure_gain(evidence, evidence.champion)
+    least = gain(evidence, evidence.champion) if sure is None else sure
+    detail = (
+        f"{evidence.metric} {evidence.value:.4f}, champion {evidence.champion.value:.4f} ({evidence.champion_note}), "
+        f"at least {least:+.4f} apart, {-limits.champion_tolerance:+.4f} is needed"
+    )
+    return _outcome(least >= -limits.champion_tolerance, detail)
 
 
 def _data_is_fit(evidence: GateEvidence, _: GateLimits) -> tuple[Outcome, str]:
