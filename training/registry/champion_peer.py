@@ -60,6 +60,8 @@ def champion_peer(task: TrainingTask, frame: Frame, folds: Sequence[Fold], *, em
     if _learnt_before(bundle, task, frame, folds, embargo=embargo):
         threads = task.fitting.boosting.num_threads
         return ChampionPeer("as it decides", lambda fold: bundle.score(frame.take(fold.test).features, threads=threads))
+    if recipe is None:
+        return ChampionPeer("the champion's bundle holds no recipe, and it learnt from rows that it would be judged by")
     if same:
         return ChampionPeer("the champion has the same recipe: from the same rows it learns the same")
     return ChampionPeer("the champion learnt from other columns, and from rows that it would be judged by")
