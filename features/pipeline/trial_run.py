@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from glob import escape
 from pathlib import Path
@@ -48,7 +48,7 @@ class FeedTrial:
     left_out : rows that `where` leaves out, or that have a key that another row has
     lost : rows that cannot be used, by reason
     unlinked : rows whose customer is not known
-    people : customers that its rows are about
+    people : customers that its rows are about; of rows whose customers' file is tried in part, whom the rows name
     amount : sum of its amounts; None where it has none
     first, last : range of its times, ISO 8601; empty where it has none
     sampled : whether only its first rows were read
@@ -104,7 +104,8 @@ def try_feeds(root: Path, feeds_yaml: str, progress: Progress, *, whole: bool = 
         file.parent.mkdir(parents=True)
         file.write_text(feeds_yaml, encoding="utf-8")
         declared: dict[str, Any] = read_document(file, name=FEEDS)[0]
-        sampled = set()
+        sampled: dict[str, list[Path]] = {}
+        apart = set()
         for name, feed in declared["feeds"].items():
             sources = [feed["source"]] if isinstance(feed["source"], str) else list(feed["source"])
             if any("://" in source for source in sources):
@@ -114,14 +115,21 @@ def try_feeds(root: Path, feeds_yaml: str, progress: Progress, *, whole: bool = 
                 "source"
             ]
             if not whole and any(_is_large(file) for file in files):
-                sampled.add(name)
+                sampled[name] = files
+        for name, feed in declared["feeds"].items():
+            linked = [other for other in sampled if f"{other}." in str(feed.get("customer", ""))]
+            if any(other != name and sampled[other] != sampled.get(name) for other in linked):
+                apart.add(name)
+        if apart:  # most of their customers lie beyond the rows that are tried
+            quality = declared["quality"] = dict(declared.get("quality") or {})
+            quality["checks"] = {**(quality.get("checks") or {}), "FQ004": {"severity": "warn"}}
         identity = declared.get("identity") or {}
         if identity.get("rules") == "people":
             identity = {"rules": "exact"}
         declared["identity"] = {name: value for name, value in identity.items() if name not in _JUDGED}
         file.write_text(json.dumps(declared, ensure_ascii=False, indent=1, default=str), encoding="utf-8")
         unify(workspace, progress)
-        return list(_counted(workspace, load_feeds(workspace)[0], sampled))
+        return list(_counted(workspace, load_feeds(workspace)[0], sampled=sampled, apart=apart))
 
 
 def trial_table(trials: Sequence[FeedTrial]) -> list[list[str]]:
@@ -174,14 +182,20 @@ def _sample(file: Path, folder: Path, *, whole: bool) -> Path:
     return copy
 
 
-def _counted(workspace: Workspace, file: FeedsFile, sampled: set[str]) -> Iterator[FeedTrial]:
+def _counted(
+    workspace: Workspace, file: FeedsFile, *, sampled: Collection[str], apart: Collection[str]
+) -> Iterator[FeedTrial]:
     with open_engine(folders=[workspace.state], resources=engine_resources(workspace)) as engine:
         for name, feed in file.feeds.items():
             staged: dict[str, Any] = read_json(workspace.staged / name / "staged.json")
             table = workspace.unified / f"{feed.kind}.parquet"
+            who = "customer_id"
+            if name in apart:
+                table, who = workspace.staged / name / "rows.parquet", "customer_ref"
             rows, people, amount, first, last = staged["rows"], 0, None, "", ""
             if table.is_file() and CANONICAL[feed.kind].about_customer | (feed.kind == "customers"):
-                rows, people, amount, first, last = _of_table(engine, table, name, feed.kind)
+                only = "true" if name in apart else f"feed = {literal(name)}"
+                rows, people, amount, first, last = _of_table(engine, table, only, feed.kind, who=who)
             yield FeedTrial(
                 name,
                 feed.kind,
@@ -199,7 +213,7 @@ def _counted(workspace: Workspace, file: FeedsFile, sampled: set[str]) -> Iterat
 
 
 def _of_table(
-    engine: duckdb.DuckDBPyConnection, table: Path, name: str, kind: Kind
+    engine: duckdb.DuckDBPyConnection, table: Path, only: str, kind: Kind, *, who: str
 ) -> tuple[int, int, float | None, str, str]:
     source = f"read_parquet({literal(str(table))})"
     columns = {row[0] for row in engine.execute(f"DESCRIBE FROM {source}").fetchall()}
@@ -207,6 +221,6 @@ def _of_table(
     amount = "sum(amount)" if "amount" in columns else "NULL"
     timed = (time in columns and CANONICAL[kind].timed) or kind == "holdings"
     first, last = (f"strftime({how}({quoted(time)}), '%Y-%m-%d')" if timed else "''" for how in ("min", "max"))
-    counts = f"count(*), count(DISTINCT customer_id), {amount}, {first}, {last}"
-    rows, people, total, begin, end = one_row(engine, f"SELECT {counts} FROM {source} WHERE feed = {literal(name)}")
+    counts = f"count(*), count(DISTINCT {who}), {amount}, {first}, {last}"
+    rows, people, total, begin, end = one_row(engine, f"SELECT {counts} FROM {source} WHERE {only}")
     return int(rows), int(people), None if total is None else float(total), begin or "", end or ""
