@@ -9,11 +9,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
-import click
 import typer
+from rich.prompt import Prompt
+from rich.text import Text
 
 from features.base.database_engine import EngineResources, open_engine
-from features.base.errors import UsageError
+from features.base.errors import BadData, UsageError
 from features.base.progress import Progress, Silent
 from features.base.storage import atomic_file
 from features.base.workspace import CONFIGURATION
@@ -21,7 +22,7 @@ from features.config.engine_settings import FEEDS
 from features.onboarding.answers import find_answer, suspected_leaks
 from features.onboarding.column_roles import find_roles
 from features.onboarding.proposal import Proposal
-from features.onboarding.questions import Question, find_questions
+from features.onboarding.questions import Question, find_questions, refuse_wrong, with_decimal
 from features.onboarding.render import feeds_yaml, purposes_of, scalar, views_yaml
 from features.onboarding.sampling import name_sources, read_sources, settings_of
 from features.onboarding.summary import propose
@@ -77,7 +78,7 @@ def init(
             proposal = _propose(root, requested, progress, here=workspace, answers=answers, interactive=interactive)
             files = _files(proposal)
             progress.step("trying the proposal on the rows")
-            trials = try_feeds(root, files[FEEDS], Silent())
+            trials = _try(root, files[FEEDS])
         _write(root, files)
         written = list(files)
     else:
@@ -189,21 +190,41 @@ def _propose(
     ) as engine:
         given = read_sources(engine, sources, settings, progress, root=root.resolve())
         known = dict(answers or {})
-        if interactive:
-            known = _ask(find_questions([find_roles(engine, one, known) for one in given]), known)
+        if known or interactive:
+            questions = find_questions(engine, [find_roles(engine, one) for one in given])
+            refuse_wrong(known, questions)
+            if interactive:
+                known = _ask(questions, known)
+                refuse_wrong(known, questions)
+            given = [with_decimal(one, known) for one in given]
         progress.step("finding out what they mean")
         return propose(engine, given, known)
 
 
+def _try(root: Path, feeds_yaml: str) -> list[FeedTrial]:
+    """Try the proposed feeds; where the data decide no decimal mark, say how to answer it."""
+    try:
+        return try_feeds(root, feeds_yaml, Silent())
+    except BadData as error:
+        problem = error.problems[0]
+        if problem.code != "feed.decimal":
+            raise
+        name = problem.where.removeprefix("feed ")
+        hint = f"answer it: --interactive, or --answer {name}.decimal=, (or --answer {name}.decimal=.)"
+        raise BadData(problem.code, problem.message, where=problem.where, hint=hint) from None
+
+
 def _ask(questions: Sequence[Question], known: Mapping[str, str]) -> dict[str, str]:
     """Return the answers of the person at the terminal, beside those that are known."""
-    answers = dict(known)
+    console, answers = Terminal(as_json=False).err, dict(known)
     for question in questions:
         if question.name in answers:
             continue
-        typer.echo(f"{question.text}  ({question.evidence})", err=True)
-        choice = click.Choice(question.answers) if len(question.answers) > 1 else None
-        answers[question.name] = typer.prompt(question.name, default=question.answers[0], type=choice, err=True)
+        console.print(f"{question.text}  ({question.evidence})", markup=False)
+        choices = list(question.answers) if len(question.answers) > 1 else None
+        answers[question.name] = Prompt.ask(
+            Text(question.name), console=console, choices=choices, default=question.answers[0]
+        )
     return answers
 
 

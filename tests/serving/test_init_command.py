@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
@@ -47,3 +48,52 @@ def test_files_without_from_are_a_wrong_call(tmp_path: Path, capsys: pytest.Capt
     assert _run(["init", "shop", "crm.csv", "-w", str(tmp_path)]) == 64
     assert "--from" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+def orders(folder: Path) -> None:
+    amounts = ("1.500", "750", "12.250")
+    rows = [f"{at};p{at % 9}@x.example;2026-01-{at % 28 + 1:02d} 10:00:00;{amounts[at % 3]}" for at in range(60)]
+    (folder / "orders.csv").write_text("\n".join(["order_no;email;ordered_at;amount", *rows, ""]), encoding="utf-8")
+
+
+@pytest.mark.parametrize(("mark", "amount"), [(",", 20 * 14.5e3), (".", 20 * 763.75)])
+def test_numbers_that_no_row_decides_are_refused_with_how_to_answer_and_then_read(
+    mark: str, amount: float, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    orders(tmp_path)
+    call = ["init", "shop", "--from", "orders.csv", "-w", str(tmp_path), "--json"]
+    assert _run(call) == 65
+    hint = json.loads(capsys.readouterr().out)["error"]["hint"]
+    assert "--interactive" in hint
+    assert f"--answer orders.decimal={mark}" in hint
+    assert not (tmp_path / "shop").exists()
+    assert _run([*call, "--answer", f"orders.decimal={mark}"]) == 0
+    trials = {trial["feed"]: trial["amount"] for trial in json.loads(capsys.readouterr().out)["trial"]}
+    assert amount in trials.values()
+
+
+def test_numbers_that_no_row_decides_are_asked_with_their_sums(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    orders(tmp_path)
+    monkeypatch.setattr("sys.stdin", io.StringIO(",\nEUR\nUTC\n\n"))
+    assert _run(["init", "shop", "--from", "orders.csv", "-w", str(tmp_path), "--interactive"]) == 0
+    asked = capsys.readouterr().err
+    assert "290,000.00 with a decimal comma and to 15,275.00 with a decimal point" in asked
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        ("curency=GBP", "nothing asks for 'curency'"),
+        ("currency=pounds", "'pounds' is no answer to currency"),
+        ("timezone=London", "'London' is no answer to timezone"),
+        ("orders.decimal=;", "';' is no answer to orders.decimal"),
+    ],
+)
+def test_answers_that_are_none_are_refused(
+    answer: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    orders(tmp_path)
+    assert _run(["init", "shop", "--from", "orders.csv", "-w", str(tmp_path), "--answer", answer]) == 64
+    assert message in capsys.readouterr().err
