@@ -15,8 +15,8 @@ from scipy.special import expit
 from features.base.errors import BadData
 
 Array = NDArray[np.float64]
-Method = Literal["identity", "platt", "beta", "isotonic"]
-METHODS: tuple[Method, ...] = ("identity", "platt", "beta", "isotonic")
+Method = Literal["identity", "temperature", "platt", "beta", "isotonic"]
+METHODS: tuple[Method, ...] = ("identity", "temperature", "platt", "beta", "isotonic")
 EDGE = 40.0  # log-odds; beyond it a float64 probability is 0 or 1
 
 
@@ -50,8 +50,11 @@ class CalibrationTable:
 
     def apply(self, raw: Array) -> Array:
         """Return calibrated probabilities of raw log-odds, any shape."""
-        log_odds = np.interp(raw, self.raw, self.calibrated)
-        return np.asarray(expit(log_odds), dtype=np.float64)
+        return np.asarray(expit(self.log_odds(raw)), dtype=np.float64)
+
+    def log_odds(self, raw: Array) -> Array:
+        """Return calibrated log-odds of raw ones, any shape."""
+        return np.asarray(np.interp(raw, self.raw, self.calibrated), dtype=np.float64)
 
     def to_json(self) -> dict[str, Any]:
         """Return the table as a JSON document."""

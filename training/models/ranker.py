@@ -33,6 +33,7 @@ DEFAULTS = BoosterSettings(
     max_rounds=300,
     patience=15,
     folds=2,
+    bags=1,
 )
 
 
@@ -119,8 +120,7 @@ def fit(
     if len(customer) > max_customer_columns:
         row, candidate = _sample(target, PRESELECTION_PAIRS, rng)
         first = _gather(pairs, wide, everything.names, row, candidate)
-        part = np.zeros(len(row), dtype=np.int64)  # one fit on all of them: nothing is held out
-        task = Task(first, target[row, candidate], part, pairs.encoding.categorical, counts[row])
+        task = Task(first, target[row, candidate], categorical=pairs.encoding.categorical, weight=counts[row])
         gain = booster.train(task, rounds=PRESELECTION_ROUNDS, settings=settings, seed=seed).gain()[-len(customer) :]
         best = set(np.argsort(-gain, kind="stable")[:max_customer_columns].tolist())
         customer = tuple(name for at, name in enumerate(customer) if at in best)
@@ -135,7 +135,7 @@ def fit(
         settings=settings,
         seed=seed,
     )
-    return Ranker(everything.select(pairs.wide), pairs, fitted.trees, fitted.calibration)
+    return Ranker(everything.select(pairs.wide), pairs, fitted.trees, fitted.calibrated.table)
 
 
 def _popularity(taken: Array, weight: Array) -> tuple[float, ...]:

@@ -10,26 +10,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.base.errors import BadData
+from training.models.additive_table import AdditiveTable
 from training.models.booster import Trees
 from training.models.calibration_table import CalibrationTable
 from training.models.feature_encoding import Encoding, Matrix
 from training.models.fitted_model import Contributions, FittedModel
+from training.models.target_statistics import NO_STATISTICS, TargetStatistics
 
 Array = NDArray[np.float64]
 BLOCK_PAIRS = 200_000  # scored at once: bounds the memory that pairs take
 TREES, ENCODING, CALIBRATION, PAIRS = "model.txt", "encoding.json", "calibration.json", "pairs.json"
+SHARES, CURVES = "shares.json", "curves.json"
 
 
 @dataclass(frozen=True)
 class Classifier:
-    """Encoding, trees and calibration: all that a score needs."""
+    """Encoding, trees and calibration, shares of categories and curves where it has them: all that a score needs."""
 
     kind: ClassVar[str] = "binary"
-    files: ClassVar[tuple[str, ...]] = (TREES, ENCODING, CALIBRATION)
+    files: ClassVar[tuple[str, ...]] = (TREES, ENCODING, CALIBRATION, SHARES, CURVES)
 
     encoding: Encoding
     trees: Trees
     calibration: CalibrationTable
+    statistics: TargetStatistics = NO_STATISTICS
+    additive: AdditiveTable | None = None
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -43,13 +48,25 @@ class Classifier:
 
     def score(self, matrix: Matrix, *, threads: int = 1) -> Array:
         """Return calibrated probabilities, shape (rows,), of rows that ``encoding.matrix`` made."""
-        return self.calibration.apply(self.trees.raw(matrix, threads=threads))
+        return self.calibration.apply(self.raw(matrix, threads=threads))
+
+    def raw(self, matrix: Matrix, *, threads: int = 1) -> Array:
+        """Return log-odds before calibration, shape (rows,)."""
+        numbers = self.statistics.apply(matrix)
+        raw = self.trees.raw(numbers, threads=threads)
+        if self.additive is None:
+            return raw
+        return (1 - self.additive.share) * raw + self.additive.share * self.additive.raw(numbers)
 
     def contributions(self, matrix: Matrix, *, candidates: Sequence[str] = ()) -> Contributions:
         """Return each column's part in the log-odds."""
         if candidates:
             raise BadData("candidates.required", "this model ranks no candidates")
-        return Contributions(self.trees.contributions(matrix), matrix, self.encoding)
+        numbers = self.statistics.apply(matrix)
+        parts = self.trees.contributions(numbers)
+        if self.additive is not None:
+            parts = (1 - self.additive.share) * parts + self.additive.share * self.additive.contributions(numbers)
+        return Contributions(parts, matrix, self.encoding)
 
     def documents(self) -> dict[str, Any]:
         """Return the contents of its files."""
@@ -57,13 +74,23 @@ class Classifier:
             TREES: self.trees.text,
             ENCODING: self.encoding.to_json(),
             CALIBRATION: self.calibration.to_json(),
+            SHARES: self.statistics.to_json(),
+            CURVES: None if self.additive is None else self.additive.to_json(),
         }
 
     @classmethod
     def from_documents(cls, documents: Mapping[str, Any]) -> Self:
         """Return the model that ``documents`` described."""
         encoding = Encoding.from_json(documents[ENCODING])
-        return cls(encoding, _trees(documents, encoding), CalibrationTable.from_json(documents[CALIBRATION]))
+        statistics = TargetStatistics.from_json(documents[SHARES])
+        additive = None if documents[CURVES] is None else AdditiveTable.from_json(documents[CURVES])
+        for shares in statistics.columns:  # of each level, of other levels, of a missing value
+            if len(shares.shares) != len(encoding.columns[shares.position].levels) + 2:
+                raise BadData("statistics.document", "there is not one share for each level")
+        if additive is not None and any(curve.position >= len(encoding.columns) for curve in additive.curves):
+            raise BadData("additive.document", "a curve is of no feature")
+        calibration = CalibrationTable.from_json(documents[CALIBRATION])
+        return cls(encoding, _trees(documents, encoding), calibration, statistics, additive)
 
 
 @dataclass(frozen=True)

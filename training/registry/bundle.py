@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 Columns: TypeAlias = "Mapping[str, Sequence[Any]] | pd.DataFrame"
-FORMAT = 1
+FORMAT = 2
 MANIFEST, GOLDEN = "manifest.json", "golden.json"
 LARGEST = 512 * 2**20  # bytes of one file
 TOLERANCE = 1e-9
