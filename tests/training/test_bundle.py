@@ -168,7 +168,7 @@ def test_contents_that_describe_no_model_are_refused(folder: Path, name: str, da
 
 
 def test_a_newer_format_is_refused_by_number(folder: Path) -> None:
-    newer = bundle.read_manifest(folder).model_copy(update={"format": 2}).sealed
+    newer = bundle.read_manifest(folder).model_copy(update={"format": bundle.FORMAT + 1}).sealed
     (folder / "manifest.json").write_bytes(bundle._canonical(newer.model_dump(mode="json")))
     assert refusal(folder) == "bundle.format"
 

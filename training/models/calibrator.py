@@ -113,22 +113,38 @@ def fit(raw: Array, target: Array, *, parts: Parts, weight: Array | None = None)
     """
     weights = np.ones(len(raw)) if weight is None else weight
     scored = np.isfinite(raw)
-    chosen, least = _Trial(METHODS[0], False, raw), np.inf
-    for recent in (False, True) if parts.forward else (False,):
-        for method in METHODS[1:] if recent else METHODS:
-            trial = _Trial(method, recent, np.full(len(raw), np.nan))
-            for known, part in _judged(parts, scored, recent=recent):
-                table = fit_method(method, raw[known], target[known], weights[known])
-                trial.log_odds[part.held] = table.log_odds(raw[part.held])
-            rows = np.isfinite(trial.log_odds)
-            if not rows.any():
-                continue
-            loss = float(np.average(log_losses(trial.log_odds[rows], target[rows]), weights=weights[rows]))
-            if loss < least - (MIN_GAIN if np.isfinite(least) else 0.0):
-                chosen, least = trial, loss
+    trials = [
+        _Trial(method, recent, _predicted(method, raw, target, weights, parts, scored, recent=recent))
+        for recent in ((False, True) if parts.forward else (False,))
+        for method in (METHODS[1:] if recent else METHODS)
+    ]
+    common = np.logical_and.reduce([np.isfinite(trial.log_odds) for trial in trials])  # all are judged on these
+    chosen, least = trials[0], np.inf
+    for trial in trials if common.any() else ():
+        loss = float(np.average(log_losses(trial.log_odds[common], target[common]), weights=weights[common]))
+        if loss < least - (MIN_GAIN if np.isfinite(least) else 0.0):
+            chosen, least = trial, loss
     final = parts.parts[-1].held if chosen.recent else np.flatnonzero(scored)
     table = fit_method(chosen.method, raw[final], target[final], weights[final])
     return Calibrated(table, chosen.recent, tuple(_checks(chosen, target, parts)))
+
+
+def _predicted(
+    method: Method,
+    raw: Array,
+    target: Array,
+    weight: Array,
+    parts: Parts,
+    scored: NDArray[np.bool_],
+    *,
+    recent: bool,
+) -> Array:
+    """Return calibrated log-odds of each part by the rows learnt from for it; NaN where there are none."""
+    log_odds = np.full(len(raw), np.nan)
+    for known, part in _judged(parts, scored, recent=recent):
+        table = fit_method(method, raw[known], target[known], weight[known])
+        log_odds[part.held] = table.log_odds(raw[part.held])
+    return log_odds
 
 
 def blend_share(first: Array, second: Array, target: Array, *, parts: Parts, weight: Array) -> float:

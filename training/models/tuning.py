@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -211,7 +212,14 @@ def _storage(folder: Path | None) -> Iterator[optuna.storages.BaseStorage]:
         yield optuna.storages.InMemoryStorage()
         return
     folder.mkdir(parents=True, exist_ok=True)
-    storage = optuna.storages.RDBStorage(f"sqlite:///{folder / FILE}", engine_kwargs={"connect_args": {"timeout": 60}})
+
+    def connect() -> sqlite3.Connection:
+        connection = sqlite3.connect(folder / FILE, timeout=60)
+        connection.execute("PRAGMA journal_mode=WAL")  # a trial writes often: without waiting for the disk each time
+        connection.execute("PRAGMA synchronous=NORMAL")
+        return connection
+
+    storage = optuna.storages.RDBStorage(f"sqlite:///{folder / FILE}", engine_kwargs={"creator": connect})
     try:
         yield storage
     finally:
