@@ -1,6 +1,7 @@
-"""Estimators in the style of scikit-learn, for people who bring a table."""
+"""Scikit-learn estimators for people who bring a DataFrame."""
 
 from training.estimators.churn_classifier import ChurnClassifier, LeakWarning
+from training.estimators.policy_evaluation import PolicyEvaluation, evaluate_policy
 from training.estimators.uplift_ensemble import UpliftEnsemble
 
-__all__ = ["ChurnClassifier", "LeakWarning", "UpliftEnsemble"]
+__all__ = ["ChurnClassifier", "LeakWarning", "PolicyEvaluation", "UpliftEnsemble", "evaluate_policy"]

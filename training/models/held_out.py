@@ -68,8 +68,8 @@ def forward_in_time(
     if pd.isna(moment).any():
         raise BadData("label.times", "a time is missing")
     distinct, rank, count = np.unique(moment, return_inverse=True, return_counts=True)
-    before = np.cumsum(count) - count
-    block = np.minimum(before * (number + 1) // len(moment), number)[rank]
+    middle = np.cumsum(count) - count / 2
+    block = (middle * (number + 1) // len(moment)).astype(np.int64)[rank]
     known = moment if embargo is None else moment + embargo
     found = []
     for at in np.unique(block)[1:]:
