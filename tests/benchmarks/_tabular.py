@@ -53,7 +53,8 @@ def by_hand(frame: pd.DataFrame, target: np.ndarray, seed: int) -> Callable[[pd.
     """LightGBM as an expert sets it: small steps, few leaves, strong penalties; leaves and trees by 5 inner folds."""
     coded = _codes(frame, frame)
     inner = list(StratifiedKFold(5, shuffle=True, random_state=seed).split(coded, target))
-    best, least = ({}, 1), np.inf
+    best: tuple[dict[str, object], int] = ({}, 1)
+    least = np.inf
     for leaves, smallest in ((4, 20), (8, 50), (15, 50), (15, 100)):
         settings = {
             "objective": "binary",
@@ -140,4 +141,5 @@ def behind(
 def _codes(rows: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
     """Return texts as pandas categories of the levels of the training rows, as LightGBM takes them."""
     texts = [name for name in rows if not pd.api.types.is_numeric_dtype(rows[name])]
-    return rows.assign(**{n: pd.Categorical(rows[n], categories=sorted(known[n].dropna().unique())) for n in texts})
+    coded = {str(name): pd.Categorical(rows[name], categories=sorted(known[name].dropna().unique())) for name in texts}
+    return rows.assign(**coded)
