@@ -24,7 +24,7 @@ from training.estimators import ChurnClassifier, LeakWarning
 @pytest.mark.filterwarnings(f"ignore::{LeakWarning.__module__}.{LeakWarning.__name__}")
 @pytest.mark.parametrize(  # none is expected to fail
     ("estimator", "check"),
-    estimator_checks_generator(ChurnClassifier(trials=1, min_positives=2, max_rounds=20)),
+    list(estimator_checks_generator(ChurnClassifier(trials=1, min_positives=2, max_rounds=20))),
     ids=lambda value: value.func.__name__ if isinstance(value, partial) else "",
 )
 def test_scikit_learns_contract(estimator: Any, check: Any) -> None:
