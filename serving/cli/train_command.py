@@ -49,6 +49,11 @@ def train_step(workspace: Workspace, models: Sequence[str], progress: Progress, 
             ),
             *withheld_lines(model.withheld_by),
             *(f"  not learnt from: {rows} rows, {EXCLUSIONS[why]}" for why, rows in model.excluded.items()),
+            *(
+                f"  95% interval: {key} {low:.4f} to {high:.4f}"
+                for key, (low, high) in model.intervals.items()
+                if key in main
+            ),
             f"  {'':{width}}  " + "  ".join(f"{key:>8}" for key in main),
             *(
                 f"  {peer:{width}}  " + "  ".join(f"{numbers[key]:8.4f}" if key in numbers else " " * 8 for key in main)
@@ -71,6 +76,8 @@ def train_step(workspace: Workspace, models: Sequence[str], progress: Progress, 
                     "excluded": model.excluded,
                     "checks": list(model.checks),
                     "grade": model.grade,
+                    "intervals": model.intervals,
+                    "differences": model.differences,
                 }
                 for name, model in trained.items()
             }

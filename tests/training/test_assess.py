@@ -47,6 +47,28 @@ def test_the_same_seed_gives_the_same_judgement() -> None:
     assert judged().evidence == judged().evidence
 
 
+def test_every_headline_metric_has_an_interval_and_a_paired_difference() -> None:
+    found = judged()
+    assert list(found.intervals) == ["auc", "lift_10", "log_loss"]
+    for metric, interval in found.intervals.items():
+        assert interval.low < found.metrics[metric] < interval.high
+    constant = found.differences["constant"]
+    assert list(constant) == ["auc", "lift_10"]  # its scores are no probabilities
+    assert constant["auc"].difference == pytest.approx(found.metrics["auc"] - 0.5)
+    assert (constant["auc"].low, constant["auc"].high) == (
+        found.evidence.peers["constant"].low,
+        found.evidence.peers["constant"].high,
+    )
+
+
+def test_the_lift_of_drawn_rows_is_the_lift_of_those_rows() -> None:
+    rng = np.random.default_rng(2)
+    rows = rng.integers(0, 900, 700)
+    score = rng.integers(0, 40, 900).astype(float)
+    lift = BinaryKind().resampled(FRAME, score, is_probability=False)["lift_10"]
+    assert lift(rows) == pytest.approx(ranking.lift(FRAME.target[rows], score[rows], share=0.10))
+
+
 def test_the_area_of_drawn_rows_is_the_area_of_those_rows() -> None:
     rng = np.random.default_rng(2)
     target, score = rng.integers(0, 2, 200).astype(float), rng.integers(0, 9, 200).astype(float)

@@ -87,6 +87,12 @@ def test_late_rows_are_waited_for() -> None:
     ]
 
 
+def test_the_embargo_holds_the_gap_the_horizon_and_the_time_to_settle() -> None:
+    rows = orders("till", "abc", until=datetime(2026, 7, 24, 9, tzinfo=UTC))
+    label = {"kind": "inactivity", "event": "purchase", "horizon": "30d", "gap": "7d"}
+    assert labels(rows, label=label, settle="5d").closes_after == timedelta(days=42)
+
+
 def test_an_order_for_next_month_is_not_the_end_of_its_feed() -> None:
     rows = orders("till", "abc", until=datetime(2026, 6, 29, 9, tzinfo=UTC))
     ahead = rows.tail(1).assign(event_time=pd.Timestamp("2026-07-20", tz="UTC"), record_id="ahead")

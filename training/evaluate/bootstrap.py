@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ Rows = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Interval:
-    """A difference with its percentile bootstrap interval."""
+    """A difference (or a number) with its percentile bootstrap interval."""
 
     difference: float
     low: float
@@ -59,27 +59,78 @@ def difference(
     ----------
     Efron and Tibshirani (1993), chapter 13; Field and Welsh (2007) on clusters.
     """
-    if not 0 < level < 1 or rounds < 2:
-        raise BadData("bootstrap.settings", "level lies in (0, 1) and two rounds are needed at least")
+    if not 0 < level < 1:
+        raise BadData("bootstrap.settings", "level lies in (0, 1)")
+
+    def gap(rows: Rows) -> dict[str, float]:
+        return {"gap": metric(rows, True) - metric(rows, False)}
+
+    drawn = resample(gap, customers=customers, rounds=rounds, seed=seed)["gap"]
+    everyone = gap(np.arange(len(np.asarray(customers))))["gap"]
+    return percentile_interval(everyone, drawn, level=level)
+
+
+def percentile_interval(value: float, drawn: NDArray[np.float64], *, level: float = 0.95) -> Interval:
+    """Return a number with the interval that holds the middle share ``level`` of its draws.
+
+    Examples
+    --------
+    >>> percentile_interval(2.5, np.arange(5.0), level=0.5)
+    Interval(difference=2.5, low=1.0, high=3.0)
+    """
+    low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(value, float(low), float(high))
+
+
+def resample(
+    metrics: Callable[[Rows], Mapping[str, float]],
+    *,
+    customers: Sequence[Any] | NDArray[Any],
+    rounds: int = 500,
+    seed: int,
+) -> dict[str, NDArray[np.float64]]:
+    """Return what each of several numbers is when customers are resampled, all of them on the same draws.
+
+    Parameters
+    ----------
+    metrics : given row numbers, returns the numbers by name. A draw in which it raises BadData (a single class, say) is
+        drawn again.
+    customers : the customer of each row; one who is drawn brings all their rows
+    rounds : draws
+
+    Returns
+    -------
+    by name an array of shape (rounds,)
+
+    Raises
+    ------
+    BadData : ``bootstrap.draws`` if most draws cannot be judged
+
+    Examples
+    --------
+    >>> values = np.array([1.0, 2.0, 3.0])
+    >>> drawn = resample(lambda rows: {"mean": float(values[rows].mean())}, customers=["a", "a", "b"], rounds=4, seed=1)
+    >>> drawn["mean"].shape
+    (4,)
+    """
+    if rounds < 2:
+        raise BadData("bootstrap.settings", "two rounds are needed at least")
     _, member = np.unique(np.asarray(customers), return_inverse=True)
     by_customer = np.argsort(member, kind="stable")
     size = np.bincount(member)
     start = np.cumsum(size) - size
     rng = np.random.default_rng(seed)
-    everyone = np.arange(len(member))
-    found: list[float] = []
+    found: list[Mapping[str, float]] = []
     for _ in range(2 * rounds):
         drawn = rng.integers(len(size), size=len(size))
         lengths = size[drawn]
         within = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-        rows = by_customer[np.repeat(start[drawn], lengths) + within]
         try:
-            found.append(metric(rows, True) - metric(rows, False))
+            found.append(metrics(by_customer[np.repeat(start[drawn], lengths) + within]))
         except BadData:
             continue
         if len(found) == rounds:
             break
     if len(found) < rounds:
         raise BadData("bootstrap.draws", "too few customers of one label to draw from", hint="judge on more customers")
-    low, high = np.quantile(found, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(metric(everyone, True) - metric(everyone, False), float(low), float(high))
+    return {name: np.array([each[name] for each in found]) for name in found[0]}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import duckdb
 
@@ -54,7 +54,12 @@ def build(
             labels = categories(engine, label, settings, found.usable)
     if labels.rows.empty:
         raise BadData("label.empty", "nobody is in the population", hint="widen population.active_within")
-    return replace(labels, waits=found.waits, excluded=total(labels.excluded, _left_out(engine, settings, found)))
+    return replace(
+        labels,
+        waits=found.waits,
+        closes_after=labels.closes_after + (settings.settle if label.in_time else timedelta(0)),
+        excluded=total(labels.excluded, _left_out(engine, settings, found)),
+    )
 
 
 def _left_out(engine: duckdb.DuckDBPyConnection, settings: ModelSettings, found: LearntCutoffs) -> dict[str, int]:

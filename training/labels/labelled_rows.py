@@ -37,7 +37,7 @@ class Labels:
     target : shape (rows,) or, of categories, (rows, candidates): 1 it happened, 0 it did not, NaN it is not in question
     candidates : the categories, as they end column names; else empty
     description : the contract in words
-    closes_after : how long after its cutoff an outcome is known
+    closes_after : how long after its cutoff an outcome is known, settled
     before : shape (rows, candidates), whether the category had been bought before; None where that is not asked
     excluded : by a word of `EXCLUSIONS`, how many customers at a cutoff are not learnt from
     waits : which cutoffs are not learnt from yet, and for which feed they wait; empty where none do

@@ -57,9 +57,16 @@ class BinaryKind:
             }
         return numbers
 
-    def resampled(self, test: Frame, score: Array) -> Resampled:
-        """Return the AUC of drawn rows."""
-        return ResampledAuc(test.target, score)
+    def resampled(self, test: Frame, score: Array, *, is_probability: bool) -> dict[str, Resampled]:
+        """Return AUC, lift and, of probabilities, log loss."""
+        metrics: dict[str, Resampled] = {
+            "auc": ResampledAuc(test.target, score),
+            "lift_10": _ResampledLift(test.target, score, share=0.10),
+        }
+        if is_probability:
+            likely = np.clip(np.where(test.target == 1, score, 1 - score), calibration.SMALLEST, 1.0)
+            metrics["log_loss"] = ResampledMean(-np.log(likely))
+        return metrics
 
     def positives(self, target: Array) -> int:
         """Return how many rows are positive."""
@@ -68,6 +75,37 @@ class BinaryKind:
     def reliability(self, target: Array, score: Array) -> Reliability:
         """Return predicted beside observed shares."""
         return calibration.reliability(target, score)
+
+
+class ResampledMean:
+    """The mean of a number of each row over drawn rows; those without a number are passed over."""
+
+    def __init__(self, value: Array) -> None:
+        self._value = value
+
+    def __call__(self, rows: NDArray[np.int64]) -> float:
+        value = self._value[rows]
+        if np.isnan(value).all():
+            raise BadData("metric.no_positive", "none of the rows drawn can be judged")
+        return float(np.nanmean(value))
+
+
+class _ResampledLift:
+    """The lift of drawn rows; the scores are ordered once for all draws, tied ones are taken together."""
+
+    def __init__(self, target: Array, score: Array, *, share: float) -> None:
+        self._target, self._share = target, share
+        self._place = np.unique(-score, return_inverse=True)[1]
+        self._places = int(self._place.max()) + 1
+
+    def __call__(self, rows: NDArray[np.int64]) -> float:
+        place, target = self._place[rows], self._target[rows]
+        taken = np.append(0.0, np.cumsum(np.bincount(place, minlength=self._places)))
+        hits = np.append(0.0, np.cumsum(np.bincount(place, target, minlength=self._places)))
+        size = int(np.ceil(self._share * len(rows) - 1e-9))
+        if not hits[-1]:
+            raise BadData("metric.no_positive", "none of the rows drawn is positive")
+        return float(np.interp(size, taken, hits) / size / (hits[-1] / len(rows)))
 
 
 class ResampledAuc:

@@ -79,8 +79,8 @@ class ModelKind(Protocol):
         is_probability : whether the scores are probabilities, for log loss and calibration
         """
 
-    def resampled(self, test: Frame, score: Array) -> Resampled:
-        """Return the primary metric as a function of drawn rows."""
+    def resampled(self, test: Frame, score: Array, *, is_probability: bool) -> dict[str, Resampled]:
+        """Return the headline metrics, the primary one first, each as a function of drawn rows."""
 
     def positives(self, target: Array) -> int | None:
         """Return how many outcomes happened; None where outcomes are amounts."""

@@ -7,13 +7,13 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from features.base.errors import BadData
 from training.dataset.frame import Frame
 from training.dataset.splits import recency_weights
 from training.evaluate import calibration, recommendation
 from training.evaluate.calibration import Reliability
 from training.evaluate.recommendation import PerCustomer
 from training.models import ranker
+from training.models.binary_kind import ResampledMean
 from training.models.booster import BoosterSettings
 from training.models.kind import Array, FitSettings, Resampled
 from training.models.scorers import Ranker
@@ -72,10 +72,19 @@ class RankingKind:
                 numbers[f"ndcg_{TOP}_{name}"] = recommendation.ndcg(ranked, taken, k=TOP).mean
         return numbers
 
-    def resampled(self, test: Frame, score: Array) -> Resampled:
-        """Return the mean NDCG of drawn customers."""
-        ranked, taken = _among(~np.isnan(test.target), test.target, score)
-        return _ResampledMean(recommendation.ndcg(ranked, taken, k=TOP))
+    def resampled(self, test: Frame, score: Array, *, is_probability: bool) -> dict[str, Resampled]:
+        """Return NDCG, hits and, of probabilities, each customer's mean log loss."""
+        asked = ~np.isnan(test.target)
+        ranked, taken = _among(asked, test.target, score)
+        metrics: dict[str, Resampled] = {
+            f"ndcg_{TOP}": _resampled(recommendation.ndcg(ranked, taken, k=TOP)),
+            f"hit_{TOP}": _resampled(recommendation.hit(ranked, taken, k=TOP)),
+        }
+        if is_probability:
+            likely = np.clip(np.where(taken == 1, score, 1 - score), calibration.SMALLEST, 1.0)
+            loss = np.where(asked, -np.log(likely), 0.0).sum(axis=1) / np.maximum(asked.sum(axis=1), 1)
+            metrics["log_loss"] = ResampledMean(loss)
+        return metrics
 
     def positives(self, target: Array) -> int:
         """Return how many candidates were taken."""
@@ -92,15 +101,7 @@ def _among(some: Pairs, target: Array, score: Array) -> tuple[Array, Array]:
     return np.where(some, score, -np.inf), np.where(some, np.nan_to_num(target), 0.0)
 
 
-class _ResampledMean:
-    """The mean of a metric of each row over drawn rows; those without a value are passed over."""
-
-    def __init__(self, found: PerCustomer) -> None:
-        self._value = np.full(len(found.judged), np.nan)
-        self._value[found.judged] = found.value
-
-    def __call__(self, rows: NDArray[np.int64]) -> float:
-        value = self._value[rows]
-        if np.isnan(value).all():
-            raise BadData("metric.no_positive", "none of the rows drawn can be judged")
-        return float(np.nanmean(value))
+def _resampled(found: PerCustomer) -> ResampledMean:
+    value = np.full(len(found.judged), np.nan)
+    value[found.judged] = found.value
+    return ResampledMean(value)

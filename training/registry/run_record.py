@@ -100,6 +100,13 @@ def training_run(
             "leaks.json": frame.leaks.as_dicts(),
             "label.json": settings.model_dump(mode="json"),
             "data_checks.json": [asdict(check) for check in checks],
+            "intervals.json": {
+                "ours": {name: asdict(found) for name, found in assessment.intervals.items()},
+                "minus_peer": {
+                    peer: {name: asdict(found) for name, found in each.items()}
+                    for peer, each in assessment.differences.items()
+                },
+            },
             "excluded.json": dict(frame.excluded),
         },
         booster=scorer.trees.booster,

@@ -34,6 +34,8 @@ class TrainedModel:
     withheld_by : purpose → reason → customers whom it may not learn from
     excluded : why customers at a cutoff are not learnt from, and how many
     checks : every data check's code, title, outcome and detail
+    intervals : headline metric → lower and upper end of its interval
+    differences : peer → headline metric → ours minus the peer's, with both ends of the interval
     grade : A, B or C against the best simple rule, and why; empty where there is no such rule
     leaks : every check of the training frame's leak report
     """
@@ -52,6 +54,8 @@ class TrainedModel:
     excluded: dict[str, int] = field(default_factory=dict)
     checks: tuple[dict[str, str], ...] = ()
     grade: dict[str, str] = field(default_factory=dict)
+    intervals: dict[str, list[float]] = field(default_factory=dict)
+    differences: dict[str, dict[str, list[float]]] = field(default_factory=dict)
 
 
 def trained_model(
@@ -80,6 +84,11 @@ def trained_model(
         excluded=dict(frame.excluded),
         checks=tuple(asdict(check) for check in checks),
         grade={} if graded is None else asdict(graded),
+        intervals={name: [found.low, found.high] for name, found in assessment.intervals.items()},
+        differences={
+            peer: {name: [found.difference, found.low, found.high] for name, found in each.items()}
+            for peer, each in assessment.differences.items()
+        },
     )
 
 

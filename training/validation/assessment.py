@@ -12,9 +12,10 @@ from training.baselines.peers import Peer
 from training.dataset.frame import Frame
 from training.dataset.splits import Fold
 from training.evaluate import bootstrap, ranking
+from training.evaluate.bootstrap import Interval
 from training.evaluate.calibration import Reliability
 from training.evaluate.ranking import GainCurve
-from training.models.kind import FitSettings, ModelKind, Resampled
+from training.models.kind import FitSettings, ModelKind
 from training.validation.gates import GateEvidence, PeerComparison
 
 Array = NDArray[np.float64]
@@ -35,6 +36,8 @@ class Assessment:
     curves : gain curves by name, ours as ``model``; empty for a ranking
     reliability : ours; None for a ranking
     folds : names of the folds
+    intervals : our headline metrics with their intervals, when customers are drawn again
+    differences : by peer, our headline metrics minus the peer's, on the same draws
     """
 
     metrics: Mapping[str, float]
@@ -43,6 +46,8 @@ class Assessment:
     curves: Mapping[str, GainCurve]
     reliability: Reliability | None
     folds: tuple[str, ...]
+    intervals: Mapping[str, Interval]
+    differences: Mapping[str, Mapping[str, Interval]]
 
 
 @dataclass(frozen=True)
@@ -82,7 +87,14 @@ def assess(
     names = [peer.name for peer in held_out[0].peers]
     by_fold = [_metrics(kind, each.test, each.ours) for each in held_out]
     metrics = _mean(by_fold)
-    compared = _compared(kind, held_out, names, fitting.seed)
+    intervals, differences = _intervals(kind, held_out, names, fitting.seed)
+    peers = {
+        name: _mean([_metrics(kind, each.test, each.peers[at]) for each in held_out]) for at, name in enumerate(names)
+    }
+    compared = {
+        name: PeerComparison(peers[name][kind.primary], each[kind.primary].low, each[kind.primary].high)
+        for name, each in differences.items()
+    }
     target = np.concatenate([each.test.target for each in held_out])
     scores = {"model": np.concatenate([each.ours.score for each in held_out])} | {
         name: np.concatenate([each.peers[at].score for each in held_out]) for at, name in enumerate(names)
@@ -90,10 +102,7 @@ def assess(
     curves = {name: ranking.gain_curve(target, each) for name, each in scores.items() if kind.orders_customers}
     return Assessment(
         metrics=metrics,
-        peers={
-            name: _mean([_metrics(kind, each.test, each.peers[at]) for each in held_out])
-            for at, name in enumerate(names)
-        },
+        peers=peers,
         evidence=GateEvidence(
             metric=kind.primary,
             value=metrics[kind.primary],
@@ -108,6 +117,8 @@ def assess(
         curves=curves,
         reliability=kind.reliability(target, scores["model"]),
         folds=tuple(fold.name for fold in folds),
+        intervals=intervals,
+        differences=differences,
     )
 
 
@@ -142,26 +153,46 @@ def _mean(folds: Sequence[Mapping[str, float]]) -> dict[str, float]:
     return {name: float(np.mean([fold[name] for fold in folds if name in fold])) for name in names}
 
 
-def _compared(
+def _intervals(
     kind: ModelKind, held_out: Sequence[_HeldOut], names: Sequence[str], seed: int
-) -> dict[str, PeerComparison]:
-    """Return every peer's primary metric (mean over folds) with the interval of ours minus theirs."""
-    sizes = np.cumsum([0, *(len(each.test.target) for each in held_out)])
-    customers = np.concatenate([each.test.customers for each in held_out])
-    everything = np.arange(sizes[-1])
+) -> tuple[dict[str, Interval], dict[str, dict[str, Interval]]]:
+    """Return the headline metrics (means over the folds) with their intervals, and ours minus each peer's.
 
-    def mean_over_folds(metrics: Sequence[Resampled], rows: Rows) -> float:
+    Customers are drawn with all their rows, and everybody is judged on the same draws.
+    """
+    sizes = np.cumsum([0, *(len(each.test.rows) for each in held_out)])
+    scored = {"": [each.ours for each in held_out]}
+    scored |= {name: [each.peers[at] for each in held_out] for at, name in enumerate(names)}
+    functions = {
+        name: [
+            kind.resampled(each.test, peer.score, is_probability=peer.is_probability)
+            for each, peer in zip(held_out, peers, strict=True)
+        ]
+        for name, peers in scored.items()
+    }
+
+    def numbers(rows: Rows) -> dict[str, float]:
         fold = np.searchsorted(sizes, rows, side="right") - 1
-        return float(np.mean([metric(rows[fold == at] - sizes[at]) for at, metric in enumerate(metrics)]))
+        parts = [rows[fold == at] - sizes[at] for at in range(len(held_out))]
+        return {
+            f"{name}/{metric}": float(np.mean([of[metric](part) for of, part in zip(each, parts, strict=True)]))
+            for name, each in functions.items()
+            for metric in each[0]
+        }
 
-    ours = [kind.resampled(each.test, each.ours.score) for each in held_out]
-    found: dict[str, PeerComparison] = {}
-    for at, name in enumerate(names):
-        theirs = [kind.resampled(each.test, each.peers[at].score) for each in held_out]
-
-        def metric(rows: Rows, is_ours: bool, theirs: list[Resampled] = theirs) -> float:
-            return mean_over_folds(ours if is_ours else theirs, rows)
-
-        drawn = bootstrap.difference(metric, customers=customers, rounds=ROUNDS, seed=seed)
-        found[name] = PeerComparison(mean_over_folds(theirs, everything), drawn.low, drawn.high)
-    return found
+    customers = np.concatenate([each.test.customers for each in held_out])
+    whole = numbers(np.arange(sizes[-1]))
+    drawn = bootstrap.resample(numbers, customers=customers, rounds=ROUNDS, seed=seed)
+    ours = {
+        metric: bootstrap.percentile_interval(whole[f"/{metric}"], drawn[f"/{metric}"]) for metric in functions[""][0]
+    }
+    differences = {
+        name: {
+            metric: bootstrap.percentile_interval(
+                whole[f"/{metric}"] - whole[f"{name}/{metric}"], drawn[f"/{metric}"] - drawn[f"{name}/{metric}"]
+            )
+            for metric in functions[name][0]
+        }
+        for name in names
+    }
+    return ours, differences
