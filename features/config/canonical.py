@@ -111,7 +111,7 @@ CANONICAL: dict[Kind, CanonicalTable] = {
         CanonicalTable(
             "consents",
             {"purpose": "text", "status": "text", "basis": "text", "notice": "text"},
-            timed=True,
+            timed=False,
             about_customer=True,
             required=("purpose", "status"),
         ),

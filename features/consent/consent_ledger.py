@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 from features.base.errors import StorageFailure
 from features.base.parquet import read_parquet, write_parquet
 from features.base.storage import digest_file
+from features.consent.status import GRANTED
 
 _TIME = pa.timestamp("us", "UTC")
 #: One statement. ``entry_id`` is a digest of all the rest.
@@ -35,6 +36,9 @@ SCHEMA = pa.schema(
     ]
 )
 STATED = tuple(name for name in SCHEMA.names if name != "entry_id")
+UNDATED = "undated"
+#: A statement as a feed holds it, and whether it has no time of its own.
+GIVEN = pa.schema([*(SCHEMA.field(name) for name in STATED), (UNDATED, pa.bool_())])
 
 
 def read_statements(folder: Path) -> pa.Table:
@@ -56,31 +60,34 @@ def read_statements(folder: Path) -> pa.Table:
     return pa.concat_tables([SCHEMA.empty_table(), *(read_parquet(path).cast(SCHEMA) for path in paths)])
 
 
-def append_statements(folder: Path, ledger: pa.Table, statements: pa.Table) -> pa.Table:
-    """Enter the statements that the ledger does not hold yet; return the ledger with them.
+def append_statements(folder: Path, fresh: pa.Table) -> None:
+    """Enter new statements into the ledger, for good.
 
     Parameters
     ----------
     folder : of the ledger
-    ledger : what `read_statements` gave
-    statements : columns `STATED`
+    fresh : what `new_statements` gave
     """
-    fresh = new_statements(ledger, statements)
     if not fresh.num_rows:
-        return ledger
+        return
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     path = folder / _name(len(_files(folder)) + 1)
     write_parquet(fresh, path)
     path.chmod(0o600)
-    return pa.concat_tables([ledger, fresh])
 
 
 def new_statements(ledger: pa.Table, statements: pa.Table) -> pa.Table:
-    """Return the statements that the ledger does not hold, each once, oldest first."""
-    rows = statements.select(STATED).to_pylist()
-    held = set(ledger["entry_id"].to_pylist())
-    fresh = {entry: row for row in rows if (entry := _entry_id(row)) not in held}
-    listed = [{"entry_id": entry, **row} for entry, row in fresh.items()]
+    """Return those of `statements` (of `GIVEN`) that the ledger does not hold, each once, oldest first.
+
+    A grant without a time that a load was without and that is back may have been withdrawn elsewhere meanwhile: it is
+    the grant that was known before, and no new one. A withdrawal that is back is a new one.
+    """
+    entered = set(ledger["entry_id"].to_pylist())
+    fresh = {entry: row for row in statements.to_pylist() if (entry := _entry_id(row)) not in entered}
+    if any(row[UNDATED] for row in fresh.values()):
+        granted = _granted_last(ledger)
+        fresh = {entry: row for entry, row in fresh.items() if not (row[UNDATED] and _about(row) in granted)}
+    listed = [{"entry_id": entry, **{name: row[name] for name in STATED}} for entry, row in fresh.items()]
     table = pa.Table.from_pylist(listed, schema=SCHEMA)
     return table.take(pc.sort_indices(table, [(name, "ascending") for name in ("known_at", "event_time", "entry_id")]))
 
@@ -96,6 +103,16 @@ def _files(folder: Path) -> list[Path]:
 
 def _name(number: int) -> str:
     return f"words-{number:06d}.parquet"
+
+
+def _granted_last(ledger: pa.Table) -> set[tuple[object, ...]]:
+    """Return what the last statement of a feed about a subject and a purpose granted, with that status."""
+    last = {_about(row)[:-1]: _about(row) for row in ledger.to_pylist()}
+    return {about for about in last.values() if str(about[-1]).lower() in GRANTED}
+
+
+def _about(row: Mapping[str, object]) -> tuple[object, ...]:
+    return tuple(row[name] for name in ("feed", "subject", "purpose", "status"))
 
 
 def _entry_id(row: Mapping[str, object]) -> str:

@@ -182,13 +182,14 @@ def find_status(
     customers, consents : names of tables; None where there are no consents
     as_of : whose statements count
     """
-    engine.execute(f"CREATE OR REPLACE TEMP VIEW everybody AS SELECT DISTINCT customer_id FROM {customers}")
+    everybody = f"SELECT customer_id, bool_or(known_until IS NULL) AS present FROM {customers} GROUP BY customer_id"
+    engine.execute(f"CREATE OR REPLACE TEMP VIEW everybody AS {everybody}")
     select = basis_select(purposes, as_of=as_of, statements=consents is not None, consents=consents or "")
     engine.execute(f"CREATE OR REPLACE TEMP TABLE consent_status AS {select}")
 
 
 def find_allowed(engine: duckdb.DuckDBPyConnection, purpose: str | None) -> tuple[Withheld, ...]:
-    """Create ``allowed`` (customer_id); return who is left out of it.
+    """Create ``allowed`` (customer_id); return how many who have records at present are left out of it.
 
     Parameters
     ----------
@@ -205,8 +206,8 @@ def find_allowed(engine: duckdb.DuckDBPyConnection, purpose: str | None) -> tupl
     why = "'no_basis'" if purpose is None else "reason"
     rows = engine.execute(
         f"""
-        SELECT {why} AS why, count(DISTINCT customer_id) FROM consent_status
-        WHERE {asked} AND customer_id NOT IN (SELECT customer_id FROM allowed) GROUP BY why ORDER BY why
+        SELECT {why} AS why, count(DISTINCT customer_id) FROM consent_status JOIN everybody USING (customer_id)
+        WHERE {asked} AND present AND customer_id NOT IN (SELECT customer_id FROM allowed) GROUP BY why ORDER BY why
         """
     ).fetchall()
     return tuple(Withheld(purpose or "", reason, customers) for reason, customers in rows)
@@ -245,14 +246,18 @@ def withheld_by_purpose(
     found: dict[str, dict[str, int]] = {purpose: {} for purpose in sorted(purposes)}
     for purpose, reason, customers in engine.execute(
         """
-        SELECT purpose, reason, count(*) FROM consent_status WHERE reason IS NOT NULL GROUP BY ALL ORDER BY ALL
+        SELECT purpose, reason, count(*) FROM consent_status JOIN everybody USING (customer_id)
+        WHERE reason IS NOT NULL AND present GROUP BY ALL ORDER BY ALL
         """
     ).fetchall():
         found[purpose][reason] = customers
     asked = ", ".join(literal(name) for name, purpose in purposes.items() if purpose.basis == "consent") or "NULL"
     (lacking,) = one_row(
         engine,
-        f"SELECT count(DISTINCT customer_id) FROM consent_status WHERE reason IS NOT NULL AND purpose IN ({asked})",
+        f"""
+        SELECT count(DISTINCT customer_id) FROM consent_status JOIN everybody USING (customer_id)
+        WHERE reason IS NOT NULL AND present AND purpose IN ({asked})
+        """,
     )
     return found, int(lacking)
 

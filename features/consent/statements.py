@@ -34,7 +34,7 @@ class LedgerUpdate:
     def enter(self, folder: Path) -> None:
         """Enter the new statements into the ledger, for good."""
         if self.ledger.num_rows or self.fresh.num_rows:
-            append_statements(folder, self.ledger, self.fresh)
+            append_statements(folder, self.fresh)
             remember_subjects(folder, self.subjects)
 
 

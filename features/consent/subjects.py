@@ -10,7 +10,7 @@ import pyarrow as pa
 from features.base.database_engine import literal, one_row
 from features.base.parquet import read_parquet, stream_parquet, write_parquet
 from features.config.feeds_file import FeedsFile
-from features.consent.consent_ledger import SCHEMA, STATED
+from features.consent.consent_ledger import GIVEN, UNDATED
 from features.identity.customer_tables import link_sides
 from features.identity.keyed_digest import keyed_digest, register_key
 
@@ -20,7 +20,9 @@ _SUBJECT = pa.schema([("subject", pa.string()), ("customer_id", pa.string())])
 
 
 def statements_of(engine: duckdb.DuckDBPyConnection, feeds: FeedsFile, staged: Path, *, key: bytes) -> pa.Table:
-    """Return what the feeds of consents say today, one row a statement, columns `ledger.STATED`.
+    """Return what the feeds of consents hold today, one row a statement, columns `consent_ledger.GIVEN`.
+
+    A statement without a time of its own counts from the first load that holds it.
 
     Parameters
     ----------
@@ -30,18 +32,18 @@ def statements_of(engine: duckdb.DuckDBPyConnection, feeds: FeedsFile, staged: P
     key : the workspace's secret
     """
     register_key(engine, _KEY, key)
-    schema = pa.schema([SCHEMA.field(name) for name in STATED])
-    parts = [schema.empty_table()]
+    parts = [GIVEN.empty_table()]
     for name in _consent_feeds(feeds):
         table = engine.sql(
             f"""
             SELECT {_pseudonym(name, feeds, side=1)} AS subject, {literal(name)} AS feed,
-                   trim(purpose) AS purpose, trim(status) AS status, basis, notice, event_time, known_at
+                   trim(purpose) AS purpose, trim(status) AS status, basis, notice,
+                   coalesce(event_time, known_at) AS event_time, known_at, event_time IS NULL AS {UNDATED}
             FROM read_parquet({literal(str(staged / name / "rows.parquet"))}) s
             WHERE subject IS NOT NULL
             """
         ).to_arrow_table()
-        parts.append(table.select(STATED).cast(schema))
+        parts.append(table.select(GIVEN.names).cast(GIVEN))
     return pa.concat_tables(parts)
 
 
@@ -126,7 +128,7 @@ def write_consents(engine: duckdb.DuckDBPyConnection, ledger: pa.Table, subjects
 
     Parameters
     ----------
-    engine : may write `path`
+    engine : may write `path`, beside which ``customers.parquet`` lies
     ledger : of `ledger.SCHEMA`
     subjects : what `subjects_today` gave
     path : of ``consents.parquet``
@@ -135,6 +137,8 @@ def write_consents(engine: duckdb.DuckDBPyConnection, ledger: pa.Table, subjects
     -------
     int : statements whose subject is nobody yet; they stay in the ledger
     """
+    there = literal(str(path.with_name("customers.parquet")))
+    engine.execute(f"CREATE OR REPLACE TEMP VIEW customers_there AS SELECT customer_id FROM read_parquet({there})")
     engine.register("consent_words", ledger)
     engine.register("consent_subjects", subjects)
     stream_parquet(
@@ -143,6 +147,7 @@ def write_consents(engine: duckdb.DuckDBPyConnection, ledger: pa.Table, subjects
             SELECT DISTINCT s.customer_id, w.feed, w.entry_id AS record_id, w.event_time, w.known_at,
                    w.purpose, w.status, w.basis, w.notice
             FROM consent_words w JOIN consent_subjects s USING (subject)
+            SEMI JOIN customers_there t ON t.customer_id = s.customer_id
             ORDER BY customer_id, event_time, feed, record_id
             """
         ).to_arrow_reader(),

@@ -13,6 +13,7 @@ from features.base.generations import not_published
 from features.base.parquet import read_parquet
 from features.base.workspace import Workspace
 from features.identity.customer_tables import PERSONAL
+from features.identity.id_ledger import former_records, past_ids
 from features.identity.ledger_files import read_ledger
 
 
@@ -79,6 +80,21 @@ def names_of(workspace: Workspace, customer: str) -> Names:
     last = dict(zip(record.filter(once).to_pylist(), assigned["customer_id"].filter(once).to_pylist(), strict=True))
     records = frozenset(name for name, owner in last.items() if owner == customer)
     return Names(frozenset(led["past_id"].to_pylist()), records)
+
+
+def records_of(workspace: Workspace, customer: str) -> dict[str, list[str]]:
+    """Return the keys of a customer's records, those that are gone among them, by feed.
+
+    Raises
+    ------
+    StorageFailure : the id ledger cannot be read
+    """
+    ledger = read_ledger(workspace.identity).ledger
+    records = pa.concat_tables([ledger.open(), former_records(ledger, past_ids(ledger))])
+    found: dict[str, list[str]] = {}
+    for row in records.filter(pc.equal(records["customer_id"], customer)).to_pylist():
+        found.setdefault(row["feed"], []).append(row["record_id"])
+    return found
 
 
 def _read_ids(workspace: Workspace, unified: Path) -> pa.Table:

@@ -106,11 +106,14 @@ def seal(folder: Path) -> None:
 
 
 def write_tables(engine: duckdb.DuckDBPyConnection, feeds: FeedsFile, *, staged: Path, folder: Path) -> Written:
-    """Write every canonical table that some feed maps to; the table ``records`` must be registered.
+    """Write every canonical table that some feed maps to.
+
+    Rows about a customer whose records are gone stay theirs, so that features of the past do not change.
 
     Parameters
     ----------
-    engine : knows ``records`` (feed, record_id, customer_id), may read `staged` and write `folder`; told of `WHOLE`
+    engine : knows ``records`` and ``former_records`` (feed, record_id, customer_id), may read `staged` and write
+        `folder`; `WHOLE` is created in it
     feeds : the declared feeds
     staged : folder of the staged feeds
     folder : where ``KIND.parquet``, ``personal/customers.parquet`` and quarantined rows go
@@ -191,27 +194,39 @@ def _select(name: str, feed: Feed, feeds: FeedsFile, staged: Path) -> str:
     source = f"read_parquet({literal(str(rows))})"
     if feed.kind == "customers":
         source, versions = f"(SELECT *, CAST(NULL AS TIMESTAMPTZ) AS {UNTIL} FROM {source})", rows.with_name(VERSIONS)
+        owners = "records"
         if versions.is_file():
             source = f"({source} UNION ALL BY NAME SELECT * FROM read_parquet({literal(str(versions))}))"
+            owners = "(FROM records UNION ALL FROM former_records)"
         return (
             f"SELECT r.customer_id, {literal(name)} AS feed, s.* {exclude}, NULL AS __ref, false AS __ambiguous "
-            f"FROM {source} s JOIN records r ON r.feed = {literal(name)} AND r.record_id = s.record_id"
+            f"FROM {source} s JOIN {owners} r ON r.feed = {literal(name)} AND r.record_id = s.record_id"
         )
     link = feed.link(name)
     if link is None:
         return f"SELECT {literal(name)} AS feed, s.* {exclude}, NULL AS __ref, false AS __ambiguous FROM {source} s"
     other = link[0]
     theirs, ours = link_sides(name, feeds)
-    known = (
-        f"SELECT {theirs} AS ref, min(r.customer_id) AS first, count(DISTINCT r.customer_id) > 1 AS several "
-        f"FROM read_parquet({literal(str(staged / other / 'rows.parquet'))}) o "
-        f"JOIN (SELECT record_id AS rid, customer_id FROM records WHERE feed = {literal(other)}) r "
-        "ON r.rid = o.record_id WHERE ref IS NOT NULL GROUP BY 1"
-    )
+    known = "SELECT ref, min(customer_id) AS first, count(DISTINCT customer_id) > 1 AS several FROM ("
+    known += _owners(other, theirs, staged / other / "rows.parquet", records="records")
+    versions = staged / other / VERSIONS
+    if versions.is_file():  # whoever has the value today comes before those who had it and are gone
+        known += f" UNION ALL {_owners(other, theirs, versions, records='former_records')}"
+    known += ") GROUP BY ref, former QUALIFY former = min(former) OVER (PARTITION BY ref)"
     return (
         f"SELECT CASE WHEN NOT k.several THEN k.first END AS customer_id, {literal(name)} AS feed, s.* {exclude}, "
         f"s.customer_ref AS __ref, coalesce(k.several, false) AS __ambiguous "
         f"FROM {source} s LEFT JOIN ({known}) k ON k.ref = {ours}"
+    )
+
+
+def _owners(feed: str, value: str, path: Path, *, records: str) -> str:
+    """Return SQL of the customers of a feed's rows ``o``, with the value that other feeds name them by."""
+    return (
+        f"SELECT {value} AS ref, r.customer_id, {records == 'former_records'} AS former "
+        f"FROM read_parquet({literal(str(path))}) o "
+        f"JOIN (SELECT record_id AS rid, customer_id FROM {records} WHERE feed = {literal(feed)}) r "
+        "ON r.rid = o.record_id WHERE ref IS NOT NULL"
     )
 
 

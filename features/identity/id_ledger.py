@@ -184,6 +184,28 @@ class IdLedger:
         return pa.concat_tables([self.events, pa.Table.from_pylist(rows, schema=EVENTS)]) if rows else self.events
 
 
+def former_records(ledger: IdLedger, past: pa.Table) -> pa.Table:
+    """Return the records that are gone, each with the customer of today that its last id leads to.
+
+    Parameters
+    ----------
+    ledger : the id ledger
+    past : what `past_ids` gave of it
+
+    Returns
+    -------
+    pa.Table : ``feed``, ``record_id``, ``customer_id``
+    """
+    ended = ledger.assignments.filter(pc.is_valid(ledger.assignments["to_at"]))
+    ended = ended.append_column("row", pa.array(range(ended.num_rows), pa.int64()))
+    gone = ended.join(ledger.open(), keys=["feed", "record_id"], join_type="left anti")
+    last = gone.group_by(["feed", "record_id"]).aggregate([("row", "max")]).select(["row_max"])
+    rows = ended.take(last["row_max"].sort()).select(["feed", "record_id", "customer_id"])
+    first = past.filter(pc.equal(past["place"], 0))
+    today = first["customer_id"].take(pc.index_in(rows["customer_id"], value_set=first["past_id"].combine_chunks()))
+    return rows.set_column(2, "customer_id", today)
+
+
 def past_ids(ledger: IdLedger) -> pa.Table:
     """Return, for every id that was ever given, today's: what readers of old decisions join with.
 

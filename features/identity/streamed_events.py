@@ -1,7 +1,7 @@
-"""AcceptedEvent streamed events among the canonical ``events``: where they lie as Parquet, and which of them count.
+"""Accepted streamed events among the canonical ``events``: where they lie as Parquet, and which of them count.
 
 The log's rows lie in segments under ``state/streaming/events``, in the order of their acceptance; `MANIFEST` lists
-them. A row counts as long as its customer is there, and no feed has delivered the same (feed, record_id).
+them. A row counts as long as its customer is in ``customers``, and no feed has delivered the same (feed, record_id).
 """
 
 from __future__ import annotations
@@ -134,11 +134,13 @@ def unreadable(error: Exception) -> StorageFailure:
 
 def _counting(segments: Segments, unified: Path) -> str:
     """Return SQL of the rows that count, under the customers of today; the table ``settled`` can be read once."""
-    ids, events = unified / "ids.parquet", unified / "events.parquet"
+    ids, events, customers = (unified / f"{name}.parquet" for name in ("ids", "events", "customers"))
     feeds = ", ".join(map(literal, segments.feeds))
     led = f"""
-        JOIN (SELECT past_id, customer_id FROM read_parquet({literal(str(ids))}) WHERE place = 0 AND live) i
-        ON i.past_id = m.customer_id"""
+        JOIN (SELECT past_id, customer_id FROM read_parquet({literal(str(ids))}) WHERE place = 0) i
+        ON i.past_id = m.customer_id
+        SEMI JOIN read_parquet({literal(str(customers))}) c ON c.customer_id = i.customer_id
+    """
     delivered = f"""
         WHERE NOT EXISTS (
             SELECT 1 FROM read_parquet({literal(str(events))}) u

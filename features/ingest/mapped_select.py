@@ -206,6 +206,8 @@ class _MappedSelect:
         text = text or feed.fields.get("held_from")
         if text is not None and (CANONICAL[feed.kind].timed or feed.kind == "holdings"):
             self._note(f"{self.mapping.text_of(text)} IS NULL", "event_time is missing")
+        if feed.kind == "consents" and known and happened != known:
+            happened = f"coalesce({happened}, {known})"
         return happened, known or happened
 
     def _time(self, text: str, place: str, *, label: str) -> str:

@@ -3,7 +3,7 @@
 A row without a ``known_at`` of its own is known from the first load that holds it; what was there at the first load is
 taken to have been known when it happened. A load's moment is the newest one that any row says it was known at: the
 time stamp of a file is no time of the data. A source of customers that overwrites its records keeps no history, so
-that what a record held is kept from load to load, until the record is gone.
+that what a record held is kept from load to load, when it changes and when it is gone.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ from typing import Protocol
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from features.base.clock import iso
 from features.base.database_engine import EngineResources, literal, one_row, open_engine, quoted
-from features.base.parquet import stream_parquet
+from features.base.parquet import read_parquet, stream_parquet, write_parquet
 from features.base.storage import digest_of, read_json, write_json
 from features.config.canonical import CANONICAL
 from features.config.feed import Feed
@@ -29,6 +30,8 @@ VERSIONS = "versions.parquet"
 #: The moment from which on a record is known to hold something else.
 UNTIL = "known_until"
 _HISTORY = "history.json"
+#: SQL of whether a row of consents without a time says something that the load before did not.
+_NEW_STATEMENT = "(b.__id IS NULL OR (a.purpose, a.status, a.basis) IS DISTINCT FROM (b.purpose, b.status, b.basis))"
 
 
 class LoadTimes(Protocol):
@@ -57,6 +60,7 @@ def date_rows(
 ) -> None:
     """Write into a load's rows when each was first known, and what records of customers held before.
 
+    A record that is gone holds nothing from this load on; one that comes back holds its values from then on.
     Doing it again with the same moment changes nothing.
 
     Parameters
@@ -82,6 +86,29 @@ def date_rows(
     write_json(folder / _HISTORY, {"identity": identity, "declared": declared, "moment": iso(moment)})
 
 
+def remove_versions(folder: Path, records: Collection[str]) -> int:
+    """Remove from a load what these records held before, for good; return how many versions there were.
+
+    `count_removals` changes, so that the next run makes the tables anew.
+    """
+    path = folder / VERSIONS
+    if not path.is_file():
+        return 0
+    rows = read_parquet(path)
+    left = rows.filter(pc.invert(pc.is_in(rows["record_id"], value_set=pa.array(sorted(records), pa.string()))))
+    if left.num_rows < rows.num_rows:
+        history = read_json(folder / _HISTORY)
+        write_json(folder / _HISTORY, {**history, "removals": count_removals(folder) + 1})
+        write_parquet(left, path)
+    return int(rows.num_rows - left.num_rows)
+
+
+def count_removals(folder: Path) -> int:
+    """Return how often versions were removed from a load."""
+    path = folder / _HISTORY
+    return int(read_json(path).get("removals", 0)) if path.is_file() else 0
+
+
 def _digests(feed: Feed) -> tuple[str, str]:
     """Return digests of what identifies and dates a feed's rows, and of all that makes them."""
     times = [feed.event_time, feed.updated_at, feed.known_at, feed.fields.get("held_from"), feed.timezone]
@@ -104,17 +131,21 @@ class _Dating:
     ) -> None:
         self.engine, self.feed, self.folder, self.before, self.same = engine, feed, folder, before, same
         self.moment = f"TIMESTAMPTZ {literal(iso(moment))}"
-        self.dated = bool(feed.event_time or feed.updated_at or feed.known_at or feed.kind == "holdings")
+        # a statement about consent keeps its own time, or none
+        self.dated = bool(feed.event_time or feed.updated_at or feed.known_at or feed.kind in ("holdings", "consents"))
+        # a record without a key cannot be found again once it has changed
+        self.versioned = before if feed.kind == "customers" and feed.keys and same else None
 
     def has_changes(self) -> bool:
-        """Return whether a record of customers holds something else than in the load before."""
-        if self.before is None or self.feed.kind != "customers":
+        """Return whether a record of customers has changed since the load before or is gone, or a consent is new."""
+        if self.before is None or (self.versioned is None and self.feed.kind != "consents"):
             return False
         there, columns = self._open("accepted", self.before), self._open("arrived", self.folder)
-        changed = self._changed([name for name in columns if name in there])
-        return bool(
-            one_row(self.engine, f"SELECT count(*) FROM arrived a JOIN accepted b USING (__id) WHERE {changed}")[0]
-        )
+        ended = f"a.__id IS NULL OR {self._changed([name for name in columns if name in there])}"
+        if self.feed.kind == "consents":
+            ended = f"a.__id IS NOT NULL AND a.event_time IS NULL AND {_NEW_STATEMENT}"
+        select = f"SELECT count(*) FROM accepted b FULL JOIN arrived a USING (__id) WHERE {ended}"
+        return bool(one_row(self.engine, select)[0])
 
     def write(self, streamed: pa.Table | None) -> None:
         columns = self._open("arrived", self.folder)
@@ -126,21 +157,28 @@ class _Dating:
         if self.before is not None:
             there = self._open("accepted", self.before)
             joins = "LEFT JOIN accepted b ON b.__id = a.__id"
-            if self.feed.kind == "customers":
+            if self.versioned is not None:
                 changed = self._changed([name for name in columns if name in there])
+                joins += self._ended_before(self.versioned)
             new = known if self.feed.known_at is not None or self._is_backfill() else self.moment
-            known = f"CASE WHEN {changed} THEN {self.moment} WHEN b.__id IS NOT NULL THEN b.known_at ELSE {new} END"
-            # a withdrawal counts from the time that it carries: never later than it was given
-            if self.feed.kind == "consents" or (self.feed.known_at is not None and self.feed.kind != "customers"):
+            again = "e.record_id IS NOT NULL" if self.versioned is not None else "false"
+            known = f"""
+                CASE WHEN {changed} THEN {self.moment} WHEN b.__id IS NOT NULL THEN b.known_at
+                WHEN {again} THEN {self.moment} ELSE {new} END
+                """
+            if self.feed.known_at is not None and self.feed.kind != "customers":
                 known = f"coalesce(a.known_at, b.known_at, {self.moment})"
+            # a withdrawal counts from the time that it carries: never later than it was given
+            if self.feed.kind == "consents":
+                known = f"coalesce(a.known_at, CASE WHEN NOT {_NEW_STATEMENT} THEN b.known_at END, {self.moment})"
         if streamed is not None:
             self.engine.register("streamed", streamed)
             joins += " LEFT JOIN streamed s ON s.record_id = a.record_id"
             known = f"coalesce(s.known_at, {known})"
         happened = "a.event_time" if self.dated else f"({known})"
         names = ", ".join(f"a.{quoted(name)}" for name in columns if name not in ("event_time", "known_at"))
-        if self.before is not None and self.feed.kind == "customers":
-            self._write_versions(self.before, changed)
+        if self.versioned is not None:
+            self._write_versions(self.versioned, changed)
         dated = f"SELECT {names}, {happened} AS event_time, {known} AS known_at, a.__place FROM arrived a {joins}"
         listed = ", ".join(map(quoted, columns))
         rows = self.engine.sql(f"SELECT {listed} FROM ({dated}) ORDER BY __place").to_arrow_reader()
@@ -153,7 +191,7 @@ class _Dating:
         own.remove("file_row_number")
         identity = "record_id"
         if not self.feed.keys:
-            fields = ("event_time", "customer_ref", *CANONICAL[self.feed.kind].fields)
+            fields = (*(["event_time"] if self.dated else []), "customer_ref", *CANONICAL[self.feed.kind].fields)
             held = f"hash({', '.join(quoted(column) for column in fields if column in own)})"
             nth = f"row_number() OVER (PARTITION BY {held} ORDER BY file_row_number)"
             identity = f"concat_ws('/', {held}, {nth})"
@@ -165,8 +203,6 @@ class _Dating:
 
     def _changed(self, shared: list[str]) -> str:
         """Return SQL of whether a record holds something else than it did."""
-        if not self.same:
-            return "false"
         compared = [name for name in shared if name != "known_at" and (self.dated or name != "event_time")]
         different = [
             f"CAST(a.{quoted(name)} AS VARCHAR) IS DISTINCT FROM CAST(b.{quoted(name)} AS VARCHAR)" for name in compared
@@ -184,15 +220,24 @@ class _Dating:
         )
         return int(late) > int(there)
 
+    def _ended_before(self, before: Path) -> str:
+        """Return SQL that joins the records ``e`` of which an earlier load was without, or held something else."""
+        versions = before / VERSIONS
+        if versions.is_file():
+            ended = f"SELECT DISTINCT record_id FROM read_parquet({literal(str(versions))})"
+        else:
+            ended = "SELECT record_id FROM accepted WHERE false"
+        return f" LEFT JOIN ({ended}) e ON e.record_id = a.record_id"
+
     def _write_versions(self, before: Path, changed: str) -> None:
-        """Write what the records of this load held before; a record that is gone takes its past with it."""
+        """Write what the records of this and of earlier loads held before."""
         selects = [
-            f"SELECT b.* EXCLUDE (__id, __place), {self.moment} AS {UNTIL} FROM accepted b JOIN arrived a USING (__id) "
-            f"WHERE {changed} AND b.known_at < {self.moment}"
+            f"SELECT b.* EXCLUDE (__id, __place), {self.moment} AS {UNTIL} "
+            f"FROM accepted b LEFT JOIN arrived a USING (__id) "
+            f"WHERE (a.__id IS NULL OR {changed}) AND b.known_at < {self.moment}"
         ]
-        if self.same and (before / VERSIONS).is_file():
-            earlier = f"read_parquet({literal(str(before / VERSIONS))})"
-            selects.append(f"SELECT v.* FROM {earlier} v WHERE v.record_id IN (SELECT record_id FROM arrived)")
+        if (before / VERSIONS).is_file():
+            selects.append(f"SELECT * FROM read_parquet({literal(str(before / VERSIONS))})")
         versions = f"{' UNION ALL BY NAME '.join(selects)} ORDER BY record_id, {UNTIL}"
         if one_row(self.engine, f"SELECT count(*) FROM ({versions})")[0]:
             stream_parquet(self.engine.sql(versions).to_arrow_reader(), self.folder / VERSIONS)

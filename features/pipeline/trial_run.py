@@ -219,7 +219,7 @@ def _of_table(
     columns = {row[0] for row in engine.execute(f"DESCRIBE FROM {source}").fetchall()}
     time = _TIME.get(kind, "event_time")
     amount = "sum(amount)" if "amount" in columns else "NULL"
-    timed = (time in columns and CANONICAL[kind].timed) or kind == "holdings"
+    timed = (time in columns and CANONICAL[kind].timed) or kind in ("holdings", "consents")
     first, last = (f"strftime({how}({quoted(time)}), '%Y-%m-%d')" if timed else "''" for how in ("min", "max"))
     counts = f"count(*), count(DISTINCT {who}), {amount}, {first}, {last}"
     rows, people, total, begin, end = one_row(engine, f"SELECT {counts} FROM {source} WHERE {only}")

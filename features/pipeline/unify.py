@@ -22,6 +22,7 @@ from features.consent.consent_ledger import consent_digest
 from features.identity.judgements import Judgements, read_judgements
 from features.identity.ledger_files import ledger_digest
 from features.ingest.pending_loads import load_folders
+from features.ingest.row_history import count_removals
 from features.pipeline import unify_stages as stages
 from features.pipeline.unify_report import UnifyReport, load_report, quality_report_digest, report_quality
 from features.pipeline.unify_stages import LastingState, QualityReport, StagedFeeds, UnifyRequest
@@ -118,6 +119,7 @@ def _inputs(artefacts: Artefacts) -> list[Any]:
     return [
         artefacts.get(FeedsFile).model_dump(mode="json"),
         {name: feed.digest for name, feed in artefacts.get(StagedFeeds).feeds.items()},
+        {name: count_removals(state.accepted / name) for name in artefacts.get(StagedFeeds).feeds},
         [list(pair) for pair in (*declared.always, *declared.never, *declared.labels)],
         ledger_digest(state.identity),
         consent_digest(state.consent),

@@ -23,7 +23,7 @@ from features.consent.status import odd_select
 from features.identity.customer_tables import PERSONAL, WHOLE, Columns, Written, register, seal, write_tables
 from features.identity.golden_record import write_golden_record
 from features.identity.id_changes import apply
-from features.identity.id_ledger import IdLedger, past_ids
+from features.identity.id_ledger import IdLedger, former_records, past_ids
 from features.identity.incremental_matching import Gathered, gather_again
 from features.identity.judgements import Judgements
 from features.identity.keyed_digest import load_key
@@ -263,6 +263,7 @@ def assign_ids(
     write_parquet(records, new.folder / PERSONAL / "records.parquet")
     write_parquet(past, new.folder / "ids.parquet")
     engine.register("records", records)
+    engine.register("former_records", former_records(ledger, past))
     return CustomerIds(ledger, records, past)
 
 
@@ -270,7 +271,7 @@ def write_canonical_tables(
     engine: duckdb.DuckDBPyConnection, file: FeedsFile, loads: AcceptedLoads, ids: CustomerIds, new: NewGeneration
 ) -> Written:
     """Write the canonical tables, with the customer of every row."""
-    del ids  # the engine knows them as the table ``records``
+    del ids  # the engine knows them as the tables ``records`` and ``former_records``
     return write_tables(engine, file, staged=loads.folder, folder=new.folder)
 
 

@@ -61,8 +61,20 @@ def cutoffs_between(first: datetime, as_of: datetime, snapshots: Snapshots) -> l
     return [*grid, as_of]
 
 
+#: SQL of the cutoffs at which every record of a customer that was known by then is gone.
+_GONE = """
+    SELECT c.customer_id, cutoffs.as_of
+    FROM customers c JOIN cutoffs ON epoch_us(c.known_at) <= cutoffs.as_of
+    WHERE c.customer_id IN (SELECT customer_id FROM customers WHERE known_until IS NOT NULL)
+    GROUP BY ALL HAVING bool_and(coalesce(epoch_us(c.known_until) <= cutoffs.as_of, false))
+"""
+
+
 def create_entity_rows_at(engine: duckdb.DuckDBPyConnection, columns: Columns, cutoffs: list[datetime]) -> None:
-    """Create ``cutoffs`` and ``entity_rows``: each customer at each cutoff since the company first knew of them."""
+    """Create ``cutoffs`` and ``entity_rows``: each customer at each cutoff since the company first knew of them.
+
+    From the moment on at which all their records are gone, customers are left out.
+    """
     moments = ", ".join(f"({to_microseconds(moment):d})" for moment in cutoffs)
     known = " UNION ALL ".join(f"SELECT customer_id, known_at FROM {kind}" for kind in about_customers(columns))
     engine.execute(
@@ -71,12 +83,14 @@ def create_entity_rows_at(engine: duckdb.DuckDBPyConnection, columns: Columns, c
         SELECT CAST(moment AS BIGINT) AS as_of FROM (VALUES {moments}) v(moment)
         """
     )
+    left_out = f"ANTI JOIN ({_GONE}) g USING (customer_id, as_of)" if "customers" in columns else ""
     engine.execute(
         f"""
         CREATE OR REPLACE TEMP TABLE entity_rows AS
         SELECT customer_id, as_of
         FROM (SELECT customer_id, min(epoch_us(known_at)) AS known_since FROM ({known}) GROUP BY customer_id) k
         JOIN cutoffs ON known_since <= as_of
+        {left_out}
         """
     )
 

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from features.base.generations import new_generation
+from features.base.progress import Silent
 from features.base.workspace import Workspace
+from features.pipeline.unify import unify
 from features.store.online_backend import open_records
 from features.store.online_records import Block
 from features.streaming import removal
@@ -18,9 +20,10 @@ from serving.cli.main import _run
 from tests.features.other_command import other_command
 from tests.features.streaming.test_worker import caught_up
 from tests.features.streaming.world import FEEDS, NOW, accept, customer, log_of, told, world
+from tests.features.tiny import company, lines, table
 from tests.tiny import REPOSITORY
 
-NONE = {"served": 0, "events": 0, "aside": 0}
+NONE = {"served": 0, "events": 0, "dead_letters": 0, "versions": 0}
 
 
 @pytest.fixture
@@ -87,7 +90,8 @@ def test_the_events_of_the_customer_are_gone_too_and_no_worker_brings_them_back(
         "forgotten": True,
         "served": 0,
         "events": 1,
-        "aside": 1,
+        "dead_letters": 1,
+        "versions": 0,
     }
     assert set(caught_up(workspace)) == {bob}
     assert [one for one, _ in open_records(tmp_path).scan()] == [bob]
@@ -114,3 +118,34 @@ def test_while_a_worker_is_busy_with_rows_of_before_it_is_69_and_the_events_are_
     assert json.loads(capsys.readouterr().out)["error"]["code"] == "streaming.worker_unaware"
     assert log.read(after=0, limit=9) == []
     log.close()
+
+
+def test_what_the_records_held_in_earlier_loads_is_gone_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    feeds = """\
+feeds:
+  crm: {source: crm.csv, kind: customers, key: id, fields: {city: city, email: mail}}
+  till:
+    {source: till.csv, kind: events, event: buy, event_time: at, timezone: UTC, key: no, customer: crm.id = till.who}
+quality: {unknown_customers_above: 1.0, checks: {FQ017: {severity: warn}, FQ019: {severity: warn}}}
+"""
+    workspace = company(tmp_path, feeds=feeds)
+    shutil.copy(REPOSITORY / "features" / "feature_store.yaml", tmp_path / "features")
+
+    def load(crm: list[str], until: str) -> None:
+        (tmp_path / "crm.csv").write_text(lines("id,city,mail", crm), encoding="utf-8")
+        till = ["a,1,2026-03-01", "b,2,2026-03-01", f"c,2,{until}"]
+        (tmp_path / "till.csv").write_text(lines("no,who,at", till), encoding="utf-8")
+        unify(workspace, Silent(), accept=["crm", "till"])
+
+    load(["1,Hull,ann@x.org", "2,York,bob@x.org"], "2026-06-01")
+    load(["1,Leeds,ann@x.org", "2,York,bob@x.org"], "2026-07-01")
+    load(["2,Ayr,bob@x.org"], "2026-08-01")
+    ann = next(row["customer_id"] for row in table(workspace.unified / "customers.parquet") if row["city"] == "Leeds")
+    answer = forget(tmp_path, ann, capsys)
+    assert answer == {"customer_id": ann, "forgotten": False, **NONE, "versions": 2}
+    unify(workspace, Silent())
+    rows = table(workspace.unified / "customers.parquet")
+    assert sorted((row["city"], row["known_until"] is None) for row in rows) == [("Ayr", True), ("York", False)]
+    assert {row["customer_id"] for row in table(workspace.unified / "events.parquet")} == {rows[0]["customer_id"]}
+    held = [path for path in workspace.state.rglob("*.parquet") if path.parent.name in ("crm", "unified")]
+    assert not [path.name for path in held for row in table(path) if "Hull" in map(str, row.values())]

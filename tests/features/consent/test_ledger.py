@@ -9,12 +9,14 @@ from pathlib import Path
 import pytest
 
 from features.base.errors import StorageFailure
+from features.base.progress import Silent
 from features.base.workspace import Workspace
 from features.config.workspace_files import load_feeds
 from features.consent.consent_ledger import read_statements
 from features.consent.customer_consents import ConsentStatus, consent_status_of
-from tests.features.consent.world import CRM, FEEDS, who, world
-from tests.features.tiny import unified
+from features.pipeline.unify import unify
+from tests.features.consent.world import CRM, FEEDS, TILL, who, world
+from tests.features.tiny import company, lines, unified
 
 GRANT = "A1,marketing,granted,v1,2026-01-02"
 TAKEN_BACK = "A1,marketing,withdrawn,v2,2026-01-04"
@@ -140,3 +142,84 @@ def test_a_ledger_that_cannot_be_read_as_it_was_is_never_begun_anew(tmp_path: Pa
     path.unlink()
     with pytest.raises(StorageFailure):
         unified(workspace)
+
+
+SUPPRESSED = """\
+feeds:
+  crm: {source: crm.csv, kind: customers, key: id, updated_at: changed, timezone: UTC, fields: {email: mail}}
+  optouts:
+    {source: optouts.csv, kind: consents, customer: crm.mail = optouts.address, key: [address, what],
+     fields: {purpose: what, status: word}}
+  till:
+    {source: till.csv, kind: events, event: buy, key: no, customer: crm.id = till.who, event_time: at, timezone: UTC,
+     fields: {amount: amount}}
+quality: {unknown_customers_above: 1.0, checks: {FQ017: {severity: warn}, FQ019: {severity: warn}}}
+purposes: {marketing: {basis: consent}, care: {basis: legitimate_interest}}
+"""
+NOBODY = "nobody@x.org,care,objected"
+
+
+def load(root: Path, words: list[str], *, until: str, feeds: str = SUPPRESSED) -> Workspace:
+    """Load statements without a time; the last order is of the day `until`."""
+    files = {
+        "crm.csv": lines("id,changed,mail,name", CRM),
+        "optouts.csv": lines("address,what,word", [NOBODY, *words]),
+        "till.csv": lines("no,who,at,amount", [*TILL, f"9,A1,{until},5"]),
+    }
+    workspace = company(root, feeds=feeds, files=files)
+    unify(workspace, Silent(), accept=["optouts", "till"])
+    return workspace
+
+
+def entered(workspace: Workspace) -> list[tuple[str, datetime, datetime]]:
+    rows = read_statements(workspace.consent).to_pylist()
+    return [(row["status"], row["event_time"], row["known_at"]) for row in rows if row["purpose"] == "marketing"]
+
+
+def test_a_statement_without_a_time_counts_from_the_first_load_that_holds_it(tmp_path: Path) -> None:
+    june, july, august = (datetime(2026, month, 1, tzinfo=UTC) for month in (6, 7, 8))
+    load(tmp_path, ["ann@x.org,marketing,granted"], until="2026-06-01")
+    load(tmp_path, ["ann@x.org,marketing,granted", "bob@x.org,marketing,granted"], until="2026-07-01")
+    workspace = load(tmp_path, ["ann@x.org,marketing,withdrawn", "bob@x.org,marketing,granted"], until="2026-08-01")
+    assert entered(workspace) == [
+        ("granted", june, june),
+        ("granted", july, july),
+        ("withdrawn", august, august),
+    ]
+    assert [standing(workspace, name).reasons["marketing"] for name in ("A1", "B1")] == ["withdrawn", None]
+    assert standing(workspace, "A1", as_of=july).reasons["marketing"] is None
+    again = load(tmp_path, ["ann@x.org,marketing,granted"], until="2026-08-01")  # nothing is newer but the consent
+    assert standing(again, "A1").reasons["marketing"] is None
+    assert (
+        standing(again, "B1").reasons["marketing"] is None
+    )  # the file has lost the statement, which was not withdrawn
+
+
+def test_a_grant_without_a_time_that_comes_back_does_not_undo_a_withdrawal_and_a_withdrawal_counts_again(
+    tmp_path: Path,
+) -> None:
+    web = """\
+  web:
+    {source: web.csv, kind: consents, customer: crm.id = web.who, event_time: at, timezone: UTC,
+     fields: {purpose: what, status: word}}
+identity"""
+    feeds = SUPPRESSED.replace("quality", "identity: {rules: keys}\nquality").replace("identity", web, 1)
+    (tmp_path / "web.csv").write_text(
+        lines(
+            "who,what,word,at",
+            ["A1,marketing,withdrawn,2026-06-15", "B1,marketing,granted,2026-06-15", "C1,x,no,2026-01-01"],
+        ),
+        encoding="utf-8",
+    )
+    words = ["ann@x.org,marketing,granted", "bob@x.org,marketing,withdrawn"]
+    load(tmp_path, words, until="2026-06-01", feeds=feeds)
+    load(tmp_path, [], until="2026-07-01", feeds=feeds)
+    workspace = load(tmp_path, words, until="2026-08-01", feeds=feeds)
+    assert [standing(workspace, name).reasons["marketing"] for name in ("A1", "B1")] == ["withdrawn", "withdrawn"]
+
+
+def test_a_row_without_its_time_is_a_statement_too(tmp_path: Path) -> None:
+    workspace = world(tmp_path, (), ["ann@x.org,care,objected,", "bob@x.org,care,objected,1970-01-01"])
+    report = unified(workspace)
+    assert report.quarantined == 0
+    assert [standing(workspace, name).reasons["care"] for name in ("A1", "B1")] == ["objected", "objected"]

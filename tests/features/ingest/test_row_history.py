@@ -11,6 +11,7 @@ import pytest
 
 from features.base.progress import Silent
 from features.base.workspace import Workspace
+from features.consent.table_counts import count_tables
 from features.pipeline.build_features import build_features
 from features.pipeline.unify import unify
 from tests.features.tiny import STORE, company, lines, table, unified
@@ -30,6 +31,8 @@ feeds:
     fields: {amount: paid}
 quality: {checks: {FQ017: {severity: warn}, FQ019: {severity: warn}}}
 """
+#: All customers were known before their first order.
+OPENED = FEEDS.replace("key: id,", "key: id, timezone: UTC, known_at: \"TIMESTAMP '2026-03-01 00:00:00'\",")
 VIEWS = """\
 views:
   orders: {from: events, aggregates: {"*": [count]}, windows: [90d]}
@@ -154,9 +157,7 @@ def test_a_declared_time_is_believed_in_every_load(workspace: Workspace) -> None
 
 
 def test_what_a_record_holds_today_does_not_stand_in_snapshots_of_the_past(workspace: Workspace) -> None:
-    feeds = workspace.file("features/feeds.yaml")
-    opened = FEEDS.replace("key: id,", "key: id, timezone: UTC, known_at: \"TIMESTAMP '2026-03-01 00:00:00'\",")
-    feeds.write_text(opened, encoding="utf-8")
+    workspace.file("features/feeds.yaml").write_text(OPENED, encoding="utf-8")
     unified(workspace)
     before = features(workspace)
     write(
@@ -174,13 +175,44 @@ def test_what_a_record_holds_today_does_not_stand_in_snapshots_of_the_past(works
     }
     assert after["profile"]["2026-07-24"] == [("Hull", "lost"), ("Leeds", "gold"), ("York", "basic")]
     assert sorted(row["city"] for row in table(workspace.unified / "golden.parquet")) == ["Hull", "Leeds", "York"]
-    write(workspace.root, crm=[CRM[2], *CRM[:1]])  # the second customer is gone, and what was known of them with it
+
+
+def test_a_record_that_is_gone_stays_in_the_snapshots_of_the_past(workspace: Workspace) -> None:
+    workspace.file("features/feeds.yaml").write_text(OPENED, encoding="utf-8")
+    unified(workspace)
+    before = {cutoff: rows for cutoff, rows in features(workspace)["profile"].items() if cutoff < "2026-06-25"}
+    assert before[min(before)] == [("Hull", "gold"), ("York", "basic"), ("York", "gold")]
+    events_before = events(workspace)
+    gone = next(row["customer_id"] for row in customers(workspace) if row["city"] == "Hull")
+    write(workspace.root, crm=CRM[1:], till=[*TILL, "n,2,2026-07-24,5"])
+    report = unify(workspace, Silent(), accept=["crm", "till"])
+    assert (report.records, report.customers, report.quarantined) == (2, 2, 0)
+    assert events(workspace) == events_before | {"n": datetime(2026, 7, 24, tzinfo=UTC)}
+    after = features(workspace)["profile"]
+    assert {cutoff: after[cutoff] for cutoff in before} == before
+    assert after["2026-07-24"] == [("York", "basic"), ("York", "gold")]
+    (newest,) = (workspace.snapshots / "orders").glob("2026-07-24*.parquet")
+    assert gone not in {row["customer_id"] for row in table(newest)}
+    assert gone not in {row["customer_id"] for row in table(workspace.unified / "golden.parquet")}
+    assert len(count_tables(workspace, {})["customers"]["by_feed"]) == 1
+    assert count_tables(workspace, {})["customers"]["customers"] == 2
+    fresh = build_features(workspace, Silent(), refit=True)  # rebuilt from nothing, the past is the same
+    assert fresh.as_of == datetime(2026, 7, 24, tzinfo=UTC)
+    assert features(workspace)["profile"] == after
+
+
+def test_a_record_that_comes_back_holds_its_values_from_then_on(workspace: Workspace) -> None:
+    unified(workspace)
+    write(workspace.root, crm=CRM[1:], till=[*TILL, "n,2,2026-07-24,5"])
     unify(workspace, Silent(), accept=["crm", "till"])
-    assert {(row["city"], row["crm.segment"]) for row in customers(workspace)} == {
-        ("Hull", "gold"),
-        ("Hull", "lost"),  # until this load
-        ("York", "basic"),
-    }
+    write(workspace.root, crm=["1,Leeds,1@a.example,gold", *CRM[1:]], till=[*TILL, "n,2,2026-08-24,5"])
+    unify(workspace, Silent(), accept=["crm", "till"])
+    held = sorted(
+        (row["known_at"], row["known_until"], row["city"]) for row in customers(workspace) if row["city"] != "York"
+    )
+    back = datetime(2026, 8, 24, tzinfo=UTC)
+    assert held == [(LAST, datetime(2026, 7, 24, tzinfo=UTC), "Hull"), (back, None, "Leeds")]
+    assert len({row["customer_id"] for row in customers(workspace)}) == 3
 
 
 def test_another_mapping_is_no_change_of_the_records(workspace: Workspace) -> None:

@@ -235,6 +235,24 @@ def test_attributes_survive_as_the_rules_say(engine: Spark | None) -> None:
     assert differences(found, expected)[:5] == []
 
 
+def test_a_record_counts_until_it_is_known_to_hold_something_else(engine: Spark | None) -> None:
+    rows = customers_of(RECORDS, CUSTOMERS)
+    for number, row in enumerate(rows):
+        row["known_until"] = row["known_at"] + (1 + number % 5) * DAY if number % 3 else None
+    view = "views:\n  v: {from: customers, fields: [city, crm.points]}\n"
+    found = snapshots(view, CUTOFFS, feeds=SURVIVING, spark=engine, customers=rows)
+    expected = {}
+    for own in by_customer(rows).values():
+        for who, as_of in reference.entity_rows([own], CUTOFFS):
+            held = [row for row in own if row["known_until"] is None or as_of < row["known_until"]]
+            if any(row["known_at"] <= as_of for row in held):  # else all records of the customer are gone
+                values = {"city": reference.attribute(held, "city", as_of, **RULES["city"])}
+                values["crm_points"] = reference.attribute(held, "crm.points", as_of)
+                expected[who, as_of] = prefixed(values)
+    assert 0 < len(expected) < len(reference.entity_rows([rows], CUTOFFS))
+    assert differences(found, expected)[:5] == []
+
+
 def test_facts_are_those_of_the_place_that_was_known(engine: Spark | None) -> None:
     rows = customers_of(RECORDS, CUSTOMERS // 3)
     facts = [{**row, "place": row["city"], "open.people": row["crm.points"]} for row in rows]
