@@ -153,7 +153,7 @@ def prune(
                 done = take_out(place, log, before=moment)
         finally:
             log.close()
-    terminal.answer({"delivered": done.delivered, "old": done.old, "aside": done.dead_letters})
+    terminal.answer({"delivered": done.delivered, "old": done.old, "dead_letters": done.dead_letters})
     terminal.say(f"{done.delivered} events are gone that a feed holds; they counted no more")
     if before is not None:
         terminal.say(f"{done.old} are gone that were older, and {done.dead_letters} dead letters: they count no more")
@@ -192,7 +192,7 @@ def _lines(source: Path | None) -> Iterator[bytes]:
 
 
 def _report(terminal: Terminal, done: Receipt) -> None:
-    terminal.answer({"accepted": done.accepted, "duplicates": done.duplicates, "aside": dict(done.dead_letters)})
+    terminal.answer({"accepted": done.accepted, "duplicates": done.duplicates, "dead_letters": dict(done.dead_letters)})
     terminal.say(
         f"{done.accepted} accepted, {done.duplicates} known already, {sum(done.dead_letters.values())} dead letters"
     )

@@ -90,7 +90,7 @@ class EventsReply(Reply):
 
     accepted: int = Field(description="new, and in the log")
     duplicates: int = Field(description="in the log already, under the same feed and id")
-    aside: dict[str, int] = Field(
+    dead_letters: dict[str, int] = Field(
         description="dead letters, by reason (feed, future, unknown_customer, unknown_record), until they can be used"
     )
 

@@ -46,7 +46,7 @@ def test_a_file_of_events_is_online_after_the_worker(workspace: Workspace, call:
     path.write_text("\n".join([told(1, "A1"), "", told(2, "D1"), told(1, "A1"), "{"]), encoding="utf-8")
     assert call("append", "--from", str(path)) == (
         0,
-        {"accepted": 2, "duplicates": 1, "aside": {"malformed": 1}},
+        {"accepted": 2, "duplicates": 1, "dead_letters": {"malformed": 1}},
     )
     code, done = call("follow", "--until-empty")
     assert (code, done["events"], done["batches"]) == (0, 2, 1)
@@ -58,7 +58,7 @@ def test_a_file_of_events_is_online_after_the_worker(workspace: Workspace, call:
 
 def test_events_come_from_standard_input_too(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(told(1, "A1").encode() + b"\n\xff\n")))
-    assert call("append")[1] == {"accepted": 1, "duplicates": 0, "aside": {"malformed": 1}}
+    assert call("append")[1] == {"accepted": 1, "duplicates": 0, "dead_letters": {"malformed": 1}}
 
 
 def test_what_is_kept_aside_is_counted_by_reason_and_shows_nobodys_data(
@@ -79,8 +79,8 @@ def test_what_is_kept_aside_is_counted_by_reason_and_shows_nobodys_data(
 
 def test_a_replay_takes_what_can_be_used_by_now(workspace: Workspace, call: Call) -> None:
     log = log_of(workspace)
-    assert call("append", "--from", str(_written(workspace, told(1, "nobody"))))[1]["aside"] == {"unknown_customer": 1}
-    assert call("dead-letters", "replay")[1] == {"accepted": 0, "duplicates": 0, "aside": {"unknown_customer": 1}}
+    assert call("append", "--from", str(_written(workspace, told(1, "nobody"))))[1]["dead_letters"] == {"unknown_customer": 1}
+    assert call("dead-letters", "replay")[1] == {"accepted": 0, "duplicates": 0, "dead_letters": {"unknown_customer": 1}}
     assert len(log.dead_letters()) == 1
     log.close()
 
@@ -88,15 +88,15 @@ def test_a_replay_takes_what_can_be_used_by_now(workspace: Workspace, call: Call
 def test_what_a_feed_holds_is_pruned_and_what_is_old_if_that_is_asked_for(
     workspace: Workspace, call: Call, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert call("prune") == (0, {"delivered": 0, "old": 0, "aside": 0})
+    assert call("prune") == (0, {"delivered": 0, "old": 0, "dead_letters": 0})
     assert not workspace.streaming.exists(), "nothing ever moved"
     path = _written(workspace, told(1, "A1"), told(2, "A1", feed="till", id="2"), told(3, "secret-id"))
     call("append", "--from", str(path))
     built(workspace)
     call("follow", "--until-empty")
-    assert call("prune", "--before", "3650d") == (0, {"delivered": 1, "old": 0, "aside": 0})
+    assert call("prune", "--before", "3650d") == (0, {"delivered": 1, "old": 0, "dead_letters": 0})
     call("append", "--from", str(path))
-    assert call("prune", "--before", "0s") == (0, {"delivered": 0, "old": 1, "aside": 1})
+    assert call("prune", "--before", "0s") == (0, {"delivered": 0, "old": 1, "dead_letters": 1})
     assert _run(["events", "prune", "-w", str(workspace.root), "--before", "0s"]) == 0
     said = capsys.readouterr()
     assert "secret" not in said.out + said.err

@@ -24,9 +24,9 @@ def test_events_are_accepted_once_and_what_cannot_be_used_is_kept_aside(running:
     ask = {"events": [event(1), event(2, event_time=later), event(3, customer_id="c9999"), event(1)]}
     answer = as_role("everything").post("/v1/events", ask)
     assert answer.status_code == 202
-    assert answer.json() == {"accepted": 1, "duplicates": 1, "aside": {"future": 1, "unknown_customer": 1}}
+    assert answer.json() == {"accepted": 1, "duplicates": 1, "dead_letters": {"future": 1, "unknown_customer": 1}}
     again = as_role("everything").post("/v1/events", {"events": [event(1)]})
-    assert again.json() == {"accepted": 0, "duplicates": 1, "aside": {}}
+    assert again.json() == {"accepted": 0, "duplicates": 1, "dead_letters": {}}
     assert running.context.intake is not None
     (entry,) = running.context.intake.log.read(after=0, limit=9)
     assert (entry.event.customer_id, entry.event.amount) == (customer(0), 12.5)
