@@ -64,7 +64,7 @@ class Volume(Settings):
 
 
 class Repair(Settings):
-    """One declared repair; every cell that it changes is recorded with the value before."""
+    """One declared repair; every value that it changes is recorded with the value before."""
 
     rule: Literal["trim", "lower", "upper", "phone", "replace", "placeholder", "clamp", "convert"] = Field(
         description="phone: to E.164; replace: known typos; placeholder: to empty; clamp: into a range; convert: a unit"

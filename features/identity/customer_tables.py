@@ -26,7 +26,7 @@ from features.config.feed import Feed
 from features.config.feeds_file import FeedsFile
 from features.identity.links import reference
 from features.identity.streamed_events import load_streamed_events
-from features.identity.survivorship_rules import refuse_unknown, with_marks
+from features.identity.survivorship_rules import refuse_unknown, with_ranks
 from features.ingest.mapping import reference_name
 from features.ingest.personal_columns import apart_attributes, found_personal, personal_columns
 from features.ingest.row_history import UNTIL, VERSIONS
@@ -149,7 +149,7 @@ def write_tables(engine: duckdb.DuckDBPyConnection, feeds: FeedsFile, *, staged:
             refuse_unknown(list(columns), feeds)
             stream_parquet(engine.sql(whole).to_arrow_reader(), path)
             engine.execute(f"CREATE OR REPLACE TEMP VIEW {WHOLE} AS SELECT * FROM read_parquet({literal(str(path))})")
-        source = f"({with_marks('joined', feeds)})" if kind == "customers" else "joined"
+        source = f"({with_ranks('joined', feeds)})" if kind == "customers" else "joined"
         hidden = personal_columns(columns, {*declared, *new})
         listed = ", ".join(map(quoted, ["__ref", "__ambiguous", *hidden]))
         numbered = sorted(numbered_feeds(feeds) & set(members))

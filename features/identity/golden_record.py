@@ -1,4 +1,4 @@
-"""One golden record in full: values, what each cell rests on, contact points, and every owner's own view beside it."""
+"""One golden record in full: values, the origin of each value, contact points, and every owner's own view beside it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from features.config.feeds_file import FeedsFile
 from features.identity.contact_points import write_contact_points
 from features.identity.golden_values import choose, write_golden
 from features.identity.owner_views import write_owner_views
-from features.identity.provenance import write_cells
+from features.identity.provenance import write_provenance
 
 
 def write_golden_record(
@@ -40,6 +40,6 @@ def write_golden_record(
     """
     won = choose(engine, feeds, source=source)
     write_golden(engine, won, personal, folder=folder)
-    write_cells(engine, won, folder=folder)
+    write_provenance(engine, won, folder=folder)
     write_contact_points(engine, source=source, folder=folder, phones=feeds.phone_countries)
     write_owner_views(engine, feeds, source=shown, folder=folder)

@@ -1,4 +1,4 @@
-"""The golden record of every customer as known now: one row a customer, and what every cell of it rests on."""
+"""The golden record of every customer as known now: one row a customer, and the origin of each value."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from features.base.database_engine import quoted
 from features.base.parquet import stream_parquet
 from features.config.canonical import CANONICAL, PERSONAL_FIELDS
 from features.config.feeds_file import FeedsFile
-from features.identity.survivorship_rules import Contest, contests, order_by, refuse_unknown
+from features.identity.survivorship_rules import FieldSelection, order_by, refuse_unknown, selections
 
 ORDERED = "ordered_records"
 WINNERS = "golden_winners"
@@ -29,10 +29,10 @@ def golden_fields(columns: Sequence[str]) -> list[str]:
     return [*(field for field in CANONICAL["customers"].fields if field in columns), *attributes]
 
 
-def choose(engine: duckdb.DuckDBPyConnection, feeds: FeedsFile, *, source: str) -> list[Contest]:
-    """Create the tables of ordered records and of winners; return the contests, whose place names their columns.
+def choose(engine: duckdb.DuckDBPyConnection, feeds: FeedsFile, *, source: str) -> list[FieldSelection]:
+    """Create the tables of ordered records and of winners; return the selections, whose place names their columns.
 
-    The records are put into the order of their last change once, so that every contest compares whole numbers.
+    The records are put into the order of their last change once, so that every selection compares whole numbers.
 
     Parameters
     ----------
@@ -46,21 +46,21 @@ def choose(engine: duckdb.DuckDBPyConnection, feeds: FeedsFile, *, source: str) 
     """
     there = [row[0] for row in engine.execute(f"DESCRIBE {source}").fetchall()]
     refuse_unknown(there, feeds)
-    won = contests(golden_fields(there), feeds)
+    won = selections(golden_fields(there), feeds)
     engine.execute(
         f"""
         CREATE OR REPLACE TEMP TABLE {ORDERED} AS
         SELECT *, row_number() OVER (ORDER BY {order_by()}) AS __at FROM {source}
         """
     )
-    counted = [_count_words(engine, contest, at) for at, contest in enumerate(won) if contest.counts_words]
+    counted = [_count_values(engine, selection, at) for at, selection in enumerate(won) if selection.counts_values]
     aggregates = []
-    for at, contest in enumerate(won):
-        times = _times(at) if contest.counts_words else None
-        values = [quoted(field) for field in contest.fields]
+    for at, selection in enumerate(won):
+        times = _times(at) if selection.counts_values else None
+        values = [quoted(field) for field in selection.fields]
         for value, name in zip(["__at", *values], [winner_column(at), *values], strict=True):
-            aggregates.append(f"{contest.wins(value, order='__at', times=times, numbered=True)} AS {name}")
-        aggregates.append(f"count(*) FILTER ({contest.takes_part}) AS {candidates_column(at)}")
+            aggregates.append(f"{selection.wins(value, order='__at', times=times, numbered=True)} AS {name}")
+        aggregates.append(f"count(*) FILTER ({selection.is_candidate}) AS {candidates_column(at)}")
     chosen = ",\n               ".join(aggregates)
     engine.execute(
         f"""
@@ -74,14 +74,15 @@ def choose(engine: duckdb.DuckDBPyConnection, feeds: FeedsFile, *, source: str) 
     return won
 
 
-def _count_words(engine: duckdb.DuckDBPyConnection, contest: Contest, at: int) -> str:
+def _count_values(engine: duckdb.DuckDBPyConnection, selection: FieldSelection, at: int) -> str:
     """Create the table of how many of its customer's records say what each record says; return its name."""
     table = f"golden_words_{at:d}"
     engine.execute(
         f"""
         CREATE OR REPLACE TEMP TABLE {table} AS
         SELECT __at,
-               count(*) FILTER ({contest.takes_part}) OVER (PARTITION BY customer_id, {contest.said}) AS {_times(at)}
+               count(*) FILTER ({selection.is_candidate})
+                 OVER (PARTITION BY customer_id, {selection.value_text}) AS {_times(at)}
         FROM {ORDERED}
         """
     )
@@ -93,7 +94,7 @@ def _times(at: int) -> str:
 
 
 def winner_column(at: int) -> str:
-    """Return the column of the winners that holds the place of a contest's winning record.
+    """Return the column of the winners that holds the place of a selection's winning record.
 
     Examples
     --------
@@ -104,7 +105,7 @@ def winner_column(at: int) -> str:
 
 
 def candidates_column(at: int) -> str:
-    """Return the column of the winners that holds how many records were in a contest.
+    """Return the column of the winners that holds how many records were in a selection.
 
     Examples
     --------
@@ -115,19 +116,19 @@ def candidates_column(at: int) -> str:
 
 
 def write_golden(
-    engine: duckdb.DuckDBPyConnection, won: Sequence[Contest], personal: Collection[str], *, folder: Path
+    engine: duckdb.DuckDBPyConnection, won: Sequence[FieldSelection], personal: Collection[str], *, folder: Path
 ) -> None:
     """Write ``golden.parquet`` and, for the fields that identify a person, ``personal/golden.parquet``.
 
     Parameters
     ----------
     engine : after `choose`
-    won : the contests
+    won : the selections
     personal : attributes that identify a person, beside the canonical fields that do
     folder : where the files go
     """
     hidden = {*PERSONAL_FIELDS, *personal}
-    fields = [field for contest in won for field in contest.fields]
+    fields = [field for selection in won for field in selection.fields]
     _write(engine, ["records", "known_at", *(field for field in fields if field not in hidden)], folder)
     (folder / "personal").mkdir(mode=0o700, exist_ok=True)
     _write(engine, [field for field in fields if field in hidden], folder / "personal")

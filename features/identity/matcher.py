@@ -179,11 +179,11 @@ class Matcher:
         if not self.personal:
             return predicted
         born = next((each.column for each in self.compared if each.label == "birth_date"), "NULL")
-        told = [("given", "given"), ("family", "family"), ("suffix", "suffix"), ("born", born)]
+        fields = [("given", "given"), ("family", "family"), ("suffix", "suffix"), ("born", born)]
         sides = ", ".join(
             f"{f'{side}.{column}' if column != 'NULL' else column} AS {name}_{side}"
             for side in "lr"
-            for name, column in told
+            for name, column in fields
         )
         own = " OR ".join(f"l.{column} <> r.{column}" for column in contacts(self.compared)) or "false"
         separated = separation_sql(weighed=True)
@@ -207,8 +207,8 @@ class Matcher:
         weighed = {name: f"mw_{name}" for name in self.personal}
         for name in set(weighed) & set(term_columns(settings)):
             weighed[name] += f" + mw_tf_adj_{name}"
-        said = " + ".join(f"least({weighed[name]}, {bits!r})" for name, bits in sorted(self.personal.items()))
-        return f"{said} - {math.log2(self.homes)!r}"
+        weight = " + ".join(f"least({weighed[name]}, {bits!r})" for name, bits in sorted(self.personal.items()))
+        return f"{weight} - {math.log2(self.homes)!r}"
 
     def save(self, folder: Path) -> None:
         """Write the model into a folder: parameters as JSON, frequencies of values (by keyed digests) as Parquet."""

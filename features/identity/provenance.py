@@ -1,4 +1,4 @@
-"""What every cell of the golden record rests on: its value, the record that gave it, by which rule and since when."""
+"""Where each value of the golden record comes from: its record, by which rule, and since when."""
 
 from __future__ import annotations
 
@@ -10,60 +10,60 @@ import duckdb
 from features.base.database_engine import literal, quoted
 from features.base.parquet import stream_parquet
 from features.identity.golden_values import ORDERED, WINNERS, candidates_column, winner_column
-from features.identity.survivorship_rules import Contest
+from features.identity.survivorship_rules import FieldSelection
 
 _AGREEING = "golden_agreeing"
 
 
-def write_cells(engine: duckdb.DuckDBPyConnection, won: Sequence[Contest], *, folder: Path) -> int:
-    """Write ``personal/cells.parquet``: one row for each customer and field that some record was in the running for.
+def write_provenance(engine: duckdb.DuckDBPyConnection, won: Sequence[FieldSelection], *, folder: Path) -> int:
+    """Write ``personal/provenance.parquet``: one row for each customer and field with a candidate.
 
     Its columns are ``customer_id``, ``field``, ``value`` (as text), ``feed`` and ``record_id`` of the winning record,
-    ``rule``, ``changed_at`` and ``known_at`` of that record, ``candidates`` (records in the running) and ``agreeing``
-    (those of them that say the same).
+    ``rule``, ``changed_at`` and ``known_at`` of that record, ``candidates`` (records) and ``agreeing``
+    (those of them with the same value).
 
     Parameters
     ----------
     engine : after `golden.choose`
-    won : the contests
+    won : the selections
     folder : where the file goes
 
     Returns
     -------
-    int : cells written
+    int : rows written
     """
-    fields = [(at, contest, field) for at, contest in enumerate(won) for field in contest.fields]
-    _count_agreeing(engine, [(contest, field) for _, contest, field in fields])
-    cells = ",\n                 ".join(
+    fields = [(at, selection, field) for at, selection in enumerate(won) for field in selection.fields]
+    _count_agreeing(engine, [(selection, field) for _, selection, field in fields])
+    origins = ",\n                 ".join(
         f"{{'field': {literal(field)}, 'value': CAST({quoted(field)} AS VARCHAR), 'at': {winner_column(at)}, "
-        f"'rule': {literal(contest.label)}, 'candidates': {candidates_column(at)}, 'agreeing': {_agreeing(number)}}}"
-        for number, (at, contest, field) in enumerate(fields)
+        f"'rule': {literal(selection.label)}, 'candidates': {candidates_column(at)}, 'agreeing': {_agreeing(number)}}}"
+        for number, (at, selection, field) in enumerate(fields)
     )
     return stream_parquet(
         engine.sql(
             f"""
-            SELECT c.customer_id, cell.field, cell.value, r.feed, r.record_id, cell.rule,
-                   r.event_time AS changed_at, r.known_at, cell.candidates, cell.agreeing
+            SELECT c.customer_id, origin.field, origin.value, r.feed, r.record_id, origin.rule,
+                   r.event_time AS changed_at, r.known_at, origin.candidates, origin.agreeing
             FROM (
               SELECT customer_id, unnest([
-                 {cells}
-              ]) AS cell
+                 {origins}
+              ]) AS origin
               FROM {WINNERS} JOIN {_AGREEING} USING (customer_id)
             ) c
-            JOIN {ORDERED} r ON r.__at = cell.at
-            ORDER BY c.customer_id, cell.field
+            JOIN {ORDERED} r ON r.__at = origin.at
+            ORDER BY c.customer_id, origin.field
             """
         ).to_arrow_reader(),
-        folder / "personal" / "cells.parquet",
+        folder / "personal" / "provenance.parquet",
     )
 
 
-def _count_agreeing(engine: duckdb.DuckDBPyConnection, fields: Sequence[tuple[Contest, str]]) -> None:
+def _count_agreeing(engine: duckdb.DuckDBPyConnection, fields: Sequence[tuple[FieldSelection, str]]) -> None:
     values = ", ".join(f"{quoted(field)} AS {_value(number)}" for number, (_, field) in enumerate(fields))
     counts = ",\n               ".join(
-        f"count(*) FILTER ({contest.takes_part} AND {quoted(field)} IS NOT DISTINCT FROM {_value(number)}) "
+        f"count(*) FILTER ({selection.is_candidate} AND {quoted(field)} IS NOT DISTINCT FROM {_value(number)}) "
         f"AS {_agreeing(number)}"
-        for number, (contest, field) in enumerate(fields)
+        for number, (selection, field) in enumerate(fields)
     )
     engine.execute(
         f"""

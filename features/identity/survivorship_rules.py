@@ -35,57 +35,57 @@ CHANGED = "epoch_us(event_time)"
 
 
 @dataclass(frozen=True)
-class Contest:
-    """What one record of a customer wins: a field, or the fields of a declared group together.
+class FieldSelection:
+    """How one record of a customer is chosen for a field, or for the fields of a declared group together.
 
     Parameters
     ----------
     name : the field or the group
     fields : columns of ``customers``, canonical or ``feed.attribute``
     rule : how the winner is found
-    feeds : the feeds that have a word on some of the fields, filled or not
-    marked : whether to read what `with_marks` noted of a group, in place of its fields, some of which may lie apart
+    feeds : the feeds that map some of the fields, filled or not
+    ranked : whether to read the ranks of a group (`with_ranks`) in place of its fields, some of which may lie apart
     """
 
     name: str
     fields: tuple[str, ...]
     rule: FieldSurvivorship
     feeds: tuple[str, ...]
-    marked: bool = False
+    ranked: bool = False
 
     @property
     def is_group(self) -> bool:
         return len(self.fields) > 1
 
     @property
-    def counts_words(self) -> bool:
-        """Whether the winner depends on how many records say the same."""
+    def counts_values(self) -> bool:
+        """Whether the winner depends on how many records have the same value."""
         return self.rule.rule == "most_frequent"
 
     @property
     def label(self) -> str:
-        """The rule in words, as a cell names it."""
+        """The rule by name, with its group."""
         return f"{self.name}: {self.rule.rule}" if self.is_group else str(self.rule.rule)
 
     @property
     def filled(self) -> str:
-        """SQL: whether a record says anything."""
-        if self.marked:
-            return self._mark("filled")
+        """SQL: whether a record fills any of the fields."""
+        if self.ranked:
+            return self._rank("filled")
         return f"({' OR '.join(_filled(field) for field in self.fields)})"
 
     @property
-    def takes_part(self) -> str:
-        """SQL: whether a record is in the running."""
+    def is_candidate(self) -> str:
+        """SQL: whether a record is a candidate."""
         if self.rule.ignore_empty:
             return self.filled
         return f"feed IN ({', '.join(map(literal, self.feeds))})" if self.feeds else "false"
 
     @property
-    def said(self) -> str:
-        """SQL: what a record says, as one text; equal texts are one word. Empty is a word of its own."""
-        if self.marked:
-            return self._mark("said")
+    def value_text(self) -> str:
+        """SQL: the values of a record as one text, by which equal values are counted; empty counts as a value."""
+        if self.ranked:
+            return self._rank("value")
         if self.is_group:
             return f"CAST(to_json([{', '.join(_text(field) for field in self.fields)}]) AS VARCHAR)"
         text = f"CAST({quoted(self.fields[0])} AS VARCHAR)"
@@ -93,9 +93,9 @@ class Contest:
 
     @property
     def length(self) -> str:
-        """SQL: how much a record says; in a group filled fields count before characters."""
-        if self.marked:
-            return self._mark("length")
+        """SQL: how long the values are; in a group filled fields count before characters."""
+        if self.ranked:
+            return self._rank("length")
         characters = " + ".join(f"coalesce(length({_text(field)}), 0)" for field in self.fields)
         if not self.is_group:
             return characters
@@ -109,15 +109,15 @@ class Contest:
         places = " ".join(f"WHEN {literal(feed)} THEN {len(order) - at}" for at, feed in enumerate(order))
         return f"(CASE feed {places} ELSE 0 END)" if order else "0"
 
-    def marks(self) -> list[str]:
-        """Return SQL of what is noted of a group: ranks among the customer's own records, which tell nothing else."""
+    def ranks(self) -> list[str]:
+        """Return SQL of a group's ranks among the customer's own records, from which no value can be read."""
         return [
-            f"{self.filled} AS {self._mark('filled')}",
-            f"dense_rank() OVER (PARTITION BY customer_id ORDER BY {self.said}) AS {self._mark('said')}",
-            f"dense_rank() OVER (PARTITION BY customer_id ORDER BY {self.length}) AS {self._mark('length')}",
+            f"{self.filled} AS {self._rank('filled')}",
+            f"dense_rank() OVER (PARTITION BY customer_id ORDER BY {self.value_text}) AS {self._rank('value')}",
+            f"dense_rank() OVER (PARTITION BY customer_id ORDER BY {self.length}) AS {self._rank('length')}",
         ]
 
-    def _mark(self, what: str) -> str:
+    def _rank(self, what: str) -> str:
         return quoted(f"__{self.name}_{what}")
 
     def wins(
@@ -130,14 +130,15 @@ class Contest:
         value : SQL over a record
         order : SQL that orders a customer's records, no two alike; the last wins wherever the rule finds a tie
         visible : SQL condition under which a record counts
-        times : SQL of how many of the customer's records say what a record says; counted here if left out
+        times : SQL of how many of the customer's records have a record's value; counted here if left out
         numbered : whether `order` is a whole number from 1 on
         """
-        counts = f"FILTER ({self.takes_part} AND {visible})"
-        if self.counts_words and times is None:
-            times = f"map_extract(histogram({self.said}) {counts}, x.said)[1]"
+        counts = f"FILTER ({self.is_candidate} AND {visible})"
+        if self.counts_values and times is None:
+            times = f"map_extract(histogram({self.value_text}) {counts}, x.key)[1]"
+            held = f"{{'key': {self.value_text}, 'at': {order}, 'value': {value}}}"
             return (
-                f"list_max(list_transform(list({{'said': {self.said}, 'at': {order}, 'value': {value}}}) {counts}, "
+                f"list_max(list_transform(list({held}) {counts}, "
                 f"lambda x: {{'times': {times}, 'at': x.at, 'value': x.value}})).value"
             )
         first = {"source_priority": self.place, "longest": self.length, "most_frequent": times}
@@ -150,38 +151,40 @@ class Contest:
         return f"arg_max({value}, {by}) {counts}"
 
 
-def contest_of(field: str, feeds: FeedsFile) -> Contest:
-    """Return the contest in which a field of ``customers`` is won."""
+def selection_of(field: str, feeds: FeedsFile) -> FieldSelection:
+    """Return how a field of ``customers`` is chosen."""
     rules = feeds.survivorship
     group = rules.group_of(field)
     fields = (field,) if group is None else tuple(rules.groups[group].fields)
     speaking = sorted({feed for each in fields for feed in feeds.speaking_of(each)})
-    return Contest(field if group is None else group, fields, rules.of(field), tuple(speaking))
+    return FieldSelection(field if group is None else group, fields, rules.of(field), tuple(speaking))
 
 
-def contests(fields: Sequence[str], feeds: FeedsFile) -> list[Contest]:
-    """Return the contests in which `fields` are won, each once, in the order of the fields."""
-    return list({contest.fields: contest for contest in (contest_of(field, feeds) for field in fields)}.values())
+def selections(fields: Sequence[str], feeds: FeedsFile) -> list[FieldSelection]:
+    """Return how `fields` are chosen, each selection once, in the order of the fields."""
+    return list(
+        {selection.fields: selection for selection in (selection_of(field, feeds) for field in fields)}.values()
+    )
 
 
-def with_marks(source: str, feeds: FeedsFile) -> str:
-    """Return SQL of a relation of all customers' records with marks, by which groups are won without their fields.
+def with_ranks(source: str, feeds: FeedsFile) -> str:
+    """Return SQL of a relation of all customers' records with ranks, by which groups are chosen without their fields.
 
     Parameters
     ----------
     source : relation of the records with all their fields, personal ones too
     feeds : the declared feeds and rules
     """
-    groups = [contest_of(group.fields[0], feeds) for group in feeds.survivorship.groups.values()]
-    marks = [mark for contest in groups for mark in contest.marks()]
-    return f"SELECT {', '.join(['*', *marks])} FROM {source}"
+    groups = [selection_of(group.fields[0], feeds) for group in feeds.survivorship.groups.values()]
+    ranks = [rank for selection in groups for rank in selection.ranks()]
+    return f"SELECT {', '.join(['*', *ranks])} FROM {source}"
 
 
 def survivor(field: str, feeds: FeedsFile, *, visible: str = "true", changed: str = CHANGED) -> str:
     """Return SQL of the aggregate that chooses one field's value among a customer's visible records.
 
     Ties go to the record that changed last, then to the feed and the record that sort last. A group is won by its
-    marks (`with_marks`): the field may stand in a table without what identifies people.
+    ranks (`with_ranks`): the field may stand in a table without what identifies people.
 
     Parameters
     ----------
@@ -190,9 +193,9 @@ def survivor(field: str, feeds: FeedsFile, *, visible: str = "true", changed: st
     visible : SQL condition under which a record counts; all count if left out
     changed : SQL of when a record last changed, in microseconds since 1970
     """
-    contest = contest_of(field, feeds)
-    contest = replace(contest, marked=contest.is_group)
-    return contest.wins(quoted(field), order=order_by(changed), visible=visible)
+    selection = selection_of(field, feeds)
+    selection = replace(selection, ranked=selection.is_group)
+    return selection.wins(quoted(field), order=order_by(changed), visible=visible)
 
 
 def order_by(changed: str = CHANGED) -> str:

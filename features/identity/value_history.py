@@ -24,9 +24,16 @@ from features.config.feeds_file import FeedsFile
 from features.config.loading import did_you_mean
 from features.identity.customer_tables import PERSONAL
 from features.identity.golden_values import golden_fields
-from features.identity.survivorship_rules import CHANGED, CHANGED_BY_THEN, VISIBLE, Contest, contest_of, order_by
+from features.identity.survivorship_rules import (
+    CHANGED,
+    CHANGED_BY_THEN,
+    VISIBLE,
+    FieldSelection,
+    order_by,
+    selection_of,
+)
 
-WON, AGREES, LOST, OUT = "won", "agrees", "lost", "not in the running"
+WON, AGREES, LOST, OUT = "won", "agrees", "lost", "not a candidate"
 
 
 @dataclass(frozen=True)
@@ -39,14 +46,14 @@ class Repaired:
 
 @dataclass(frozen=True)
 class Candidate:
-    """One record's word on the field.
+    """One record as a candidate for the field.
 
     Parameters
     ----------
     feed, record_id : the record
-    value : what it says, as text; none if nothing
+    value : its value as text; None where it is empty
     changed_at, known_at : when the record last changed, and since when it is known
-    verdict : ``won``, ``agrees``, ``lost`` or ``not in the running``
+    verdict : ``won``, ``agrees``, ``lost`` or ``not a candidate``
     reason : in words
     repairs : what repairs did to the value, the first one first
     """
@@ -63,7 +70,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Why:
-    """What a cell of the golden record rests on.
+    """Where a value of the golden record comes from.
 
     Parameters
     ----------
@@ -124,8 +131,8 @@ def why(
         if field not in golden_fields(there):
             near = did_you_mean(field, golden_fields(there))
             raise UsageError("why.unknown_field", f"customers have no field {field!r}", hint=near)
-        contest = contest_of(field, feeds)
-        rows = _candidates(engine, contest, field, leads_to[0], as_of)
+        selection = selection_of(field, feeds)
+        rows = _candidates(engine, selection, field, leads_to[0], as_of)
         won = next((row for row in rows if row["won"]), None)
         candidates = tuple(
             Candidate(
@@ -135,7 +142,7 @@ def why(
                 changed_at=row["event_time"],
                 known_at=row["known_at"],
                 verdict=_verdict(row, won),
-                reason=_reason(row, won, contest),
+                reason=_reason(row, won, selection),
                 repairs=_repairs(engine, workspace.staged / row["feed"], row["record_id"], field),
             )
             for row in rows
@@ -144,7 +151,7 @@ def why(
         customer_id=leads_to[0],
         leads_to=leads_to,
         field=field,
-        rule=contest.label,
+        rule=selection.label,
         personal=field not in pq.read_schema(unified / "golden.parquet").names,
         personal_keys=frozenset(name for name, feed in feeds.feeds.items() if _is_telling(feed)),
         candidates=candidates,
@@ -173,13 +180,13 @@ def _is_telling(feed: Feed) -> bool:
 
 
 def _candidates(
-    engine: duckdb.DuckDBPyConnection, contest: Contest, field: str, customer_id: str, as_of: datetime | None
+    engine: duckdb.DuckDBPyConnection, selection: FieldSelection, field: str, customer_id: str, as_of: datetime | None
 ) -> list[dict[str, Any]]:
     """Return every record of one customer with what each rule looks at, the winner first."""
     moment = "NULL" if as_of is None else f"epoch_us(TIMESTAMPTZ {literal(iso(as_of))})"
     visible, changed = ("true", CHANGED) if as_of is None else (VISIBLE, CHANGED_BY_THEN)
-    counts = f"coalesce({contest.takes_part} AND {visible}, false)"
-    winner = contest.wins("{'feed': feed, 'record_id': record_id}", order=order_by(changed), visible=visible)
+    counts = f"coalesce({selection.is_candidate} AND {visible}, false)"
+    winner = selection.wins("{'feed': feed, 'record_id': record_id}", order=order_by(changed), visible=visible)
     found = engine.sql(
         f"""
         WITH records AS (
@@ -190,9 +197,9 @@ def _candidates(
         SELECT feed, record_id, event_time, known_at,
                nullif(trim(CAST({quoted(field)} AS VARCHAR)), '') AS value,
                {visible} AS visible, {counts} AS counts,
-               {contest.said} AS said, {contest.length} AS length, {contest.place} AS place,
+               {selection.length} AS length, {selection.place} AS place,
                coalesce({changed}, 0) AS changed,
-               count(*) FILTER ({counts}) OVER (PARTITION BY {contest.said}) AS times,
+               count(*) FILTER ({counts}) OVER (PARTITION BY {selection.value_text}) AS times,
                coalesce(record = {{'feed': feed, 'record_id': record_id}}, false) AS won
         FROM records, winner
         ORDER BY won DESC, counts DESC, {order_by(changed)} DESC
@@ -209,24 +216,24 @@ def _verdict(row: Mapping[str, Any], won: Mapping[str, Any] | None) -> str:
     return AGREES if row["value"] == won["value"] else LOST
 
 
-def _reason(row: Mapping[str, Any], won: Mapping[str, Any] | None, contest: Contest) -> str:
+def _reason(row: Mapping[str, Any], won: Mapping[str, Any] | None, selection: FieldSelection) -> str:
     if not row["visible"]:
         return "was not known yet"
     if won is None or not row["counts"]:
-        return "is empty" if contest.rule.ignore_empty else "its feed has no word on it"
-    rule = contest.rule.rule
+        return "is empty" if selection.rule.ignore_empty else "its feed does not map the field"
+    rule = selection.rule.rule
     if row["won"]:
         return {
             "source_priority": f"{row['feed']} is the most trusted source that has a value",
-            "longest": "says most",
-            "most_frequent": f"{row['times']} of the records say so",
+            "longest": "has the longest value",
+            "most_frequent": f"{row['times']} of the records have this value",
         }.get(str(rule), "changed last")
     if rule == "source_priority" and row["place"] < won["place"]:
         return f"{row['feed']} is trusted less than {won['feed']}"
     if rule == "longest" and row["length"] < won["length"]:
-        return "says less"
+        return "has a shorter value"
     if rule == "most_frequent" and row["times"] < won["times"]:
-        return f"{row['times']} against {won['times']} records say so"
+        return f"{row['times']} against {won['times']} records have their value"
     even = "" if rule == "last_updated" else "even by the rule, but "
     if row["changed"] < won["changed"]:
         return f"{even}changed earlier"

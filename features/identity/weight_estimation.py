@@ -173,13 +173,13 @@ def _belief(
     stranger, other, away = np.zeros(len(level)) + prior, np.zeros(len(level)), np.zeros(len(level))
     for at, (m_level, u_level) in enumerate(zip(m, u, strict=True)):
         filled = level[:, at] >= 0
-        said = np.where(filled, np.log(m_level / u_level)[level[:, at]], 0.0)
-        heard = said if speaks is None else said * speaks[:, at]
+        weight = np.where(filled, np.log(m_level / u_level)[level[:, at]], 0.0)
+        counted = weight if speaks is None else weight * speaks[:, at]
         if moved[at]:
-            away = np.minimum(away, heard)
-            heard = np.maximum(heard, 0)
-        stranger += heard
-        other += np.minimum(said, caps[at]) * (caps[at] > 0)
+            away = np.minimum(away, counted)
+            counted = np.maximum(counted, 0)
+        stranger += counted
+        other += np.minimum(weight, caps[at]) * (caps[at] > 0)
     against = np.exp(-np.clip(stranger + away, -300, 300))
     home = homes * np.exp(-np.clip(other, -300, 300))
     whole = 1 + against + home

@@ -37,9 +37,9 @@ PIPELINE = Pipeline(
         PipelineStage(stages.read_ids),
         PipelineStage(stages.match_records, "matching records"),
         PipelineStage(stages.assign_ids),
-        PipelineStage(stages.write_canonical_tables, "writing the canonical tables"),
+        PipelineStage(stages.write_canonical_tables, "writing the canonical tables", version=2),
         PipelineStage(stages.write_consents),
-        PipelineStage(stages.write_golden, "choosing the golden values"),
+        PipelineStage(stages.write_golden, "choosing the golden values", version=2),
         PipelineStage(stages.check_quality),
     ],
     # Last of all, and before the tables are published: a run that is refused changes no id, and one that is killed

@@ -82,11 +82,11 @@ def _unique(feed: StagedFeed, declared: Feed) -> Check:
 
 
 def _about_somebody(feed: Attached) -> Check:
-    said = f"{feed.anonymous} rows without a customer left out" if feed.anonymous else ""
+    detail = f"{feed.anonymous} rows without a customer left out" if feed.anonymous else ""
     if feed.ambiguous:
         more = f"{feed.ambiguous} rows quarantined: what they name a customer by stands on several customers"
-        return Check("FQ003", feed.feed, "failed", "; ".join(filter(None, (more, said))))
-    return Check("FQ003", feed.feed, "repaired" if said else "passed", said)
+        return Check("FQ003", feed.feed, "failed", "; ".join(filter(None, (more, detail))))
+    return Check("FQ003", feed.feed, "repaired" if detail else "passed", detail)
 
 
 def check_unknown_customers(feed: Attached, file: FeedsFile) -> Check:
@@ -123,17 +123,17 @@ def _shared(file: FeedsFile, resolution: Resolution) -> Check:
 
 def _matched(resolution: Resolution) -> Check:
     """Return whether records were matched as they should be (FQ021)."""
-    said = []
+    detail = []
     if resolution.largest > LARGE_CUSTOMER:
-        said.append(f"one customer has {resolution.largest} different records")
+        detail.append(f"one customer has {resolution.largest} different records")
     if resolution.review.num_rows:
-        said.append(f"{resolution.review.num_rows} pairs are kept apart and wait for review")
+        detail.append(f"{resolution.review.num_rows} pairs are kept apart and wait for review")
     if resolution.matcher is not None and resolution.matcher.usual:
-        said.append("too few different records to learn weights from: usual ones are taken")
+        detail.append("too few different records to learn weights from: usual ones are taken")
     if resolution.left_out:
-        said.append(f"{resolution.left_out} values that many records share are not used to find pairs")
+        detail.append(f"{resolution.left_out} values that many records share are not used to find pairs")
     outcome: Outcome = "failed" if resolution.largest > LARGE_CUSTOMER else "passed"
-    return Check("FQ021", "", outcome, "; ".join(said))
+    return Check("FQ021", "", outcome, "; ".join(detail))
 
 
 def _consents(odd: tuple[int, int] | None) -> Check:

@@ -164,8 +164,8 @@ def check_agreement(engine: duckdb.DuckDBPyConnection, file: FeedsFile, folders:
         feeds = [name for name, feed in file.feeds.items() if feed.kind == "customers" and field in feed.fields]
         if not feeds:
             continue
-        said = " UNION ALL ".join(
-            f"SELECT {literal(name)} AS feed, record_id, CAST({quoted(field)} AS VARCHAR) AS said "
+        rows = " UNION ALL ".join(
+            f"SELECT {literal(name)} AS feed, record_id, CAST({quoted(field)} AS VARCHAR) AS value "
             f"FROM {_relation(folders[name])}"
             for name in feeds
         )
@@ -174,8 +174,8 @@ def check_agreement(engine: duckdb.DuckDBPyConnection, file: FeedsFile, folders:
             f"""
             SELECT count(*), count(*) FILTER (different > 1)
             FROM (
-                SELECT customer_id, count(said) AS records, count(DISTINCT lower(trim(said))) AS different
-                FROM ({said}) JOIN records USING (feed, record_id)
+                SELECT customer_id, count(value) AS records, count(DISTINCT lower(trim(value))) AS different
+                FROM ({rows}) JOIN records USING (feed, record_id)
                 GROUP BY customer_id
             )
             WHERE records > 1

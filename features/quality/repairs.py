@@ -1,4 +1,4 @@
-"""Declared repairs of a load: done cell by cell, each recorded with the value before, so that they can be undone.
+"""Declared repairs of a load: each change recorded with the value before, so that they can be undone.
 
 The record holds people's values: it belongs to its owner alone, and no message ever quotes it.
 """
@@ -111,7 +111,7 @@ def _one(
     when: str,
     country: str | None,
 ) -> None:
-    """Do one repair: note every cell that it changes, then change it."""
+    """Do one repair: note every value that it changes, then change it."""
     name = quoted(column)
     after = f"CAST(({_expression(repair, name, country, types)}) AS {types[column]})"
     changes = f"{name} IS NOT NULL AND {when} AND ({after}) IS DISTINCT FROM {name}"
@@ -155,7 +155,7 @@ def _expression(repair: Repair, name: str, country: str | None, types: Mapping[s
 
 
 def changed_cells(folder: Path) -> dict[str, int]:
-    """Return how many cells of each column the repairs of a staged feed have changed."""
+    """Return how many values of each column the repairs of a staged feed have changed."""
     if not (folder / REPAIRS).is_file():
         return {}
     counted: dict[str, int] = {}
@@ -167,7 +167,7 @@ def changed_cells(folder: Path) -> dict[str, int]:
 def unrepair(folder: Path, rule: str | None = None, *, resources: EngineResources | None = None) -> pa.Table:
     """Return a staged feed's rows with repairs undone: those of one rule, or all.
 
-    A cell that a later repair has changed again goes back to what it was before `rule` touched it.
+    A value that a later repair has changed again goes back to what it was before `rule` touched it.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Whether a load's values can be what they are said to be: filled, valid, in range, in one unit, unique (FQ007-FQ014).
+"""Whether a load's values can be right: filled, valid, in range, in one unit, unique (FQ007-FQ014).
 
 Counting is done by the engine; e-mail addresses and telephone numbers are judged one by one, each different one once.
 """
@@ -46,7 +46,7 @@ class Load:
     rows : how many it has
     source : SQL relation of its rows
     columns : its columns
-    repaired : cells changed by repairs, by column
+    repaired : values changed by repairs, by column
     newest_of_all : the newest moment of any feed, ISO 8601; empty where no row carries one
     """
 
@@ -118,13 +118,13 @@ def _judged(
     worst = max(faults, key=lambda column: faults[column][0] / faults[column][1])
     odd, filled = faults[worst]
     limit = file.quality.tolerated(code)
-    said = f"{odd} of {filled} in {worst} {what} ({odd / filled:.1%})"
+    detail = f"{odd} of {filled} in {worst} {what} ({odd / filled:.1%})"
     if odd / filled > limit:
-        return Check(code, load.name, "failed", f"{said}, more than {limit:.0%}")
+        return Check(code, load.name, "failed", f"{detail}, more than {limit:.0%}")
     mended = sum(load.repaired.get(column, 0) for column in faults)
     if mended:
-        return Check(code, load.name, "repaired", f"{mended} cells repaired; {said}")
-    return Check(code, load.name, "passed", said)
+        return Check(code, load.name, "repaired", f"{mended} values repaired; {detail}")
+    return Check(code, load.name, "passed", detail)
 
 
 def _complete(engine: duckdb.DuckDBPyConnection, load: Load, file: FeedsFile) -> Check:
@@ -292,8 +292,8 @@ def _units(engine: duckdb.DuckDBPyConnection, load: Load, file: FeedsFile) -> Ch
         for column in load.own([text], "quality.units"):
             others = _other_units(load, file, column, unit.unit)
             if others:
-                said = f"{column} is in {unit.unit} here and in {', '.join(others)} elsewhere"
-                return Check("FQ013", load.name, "failed", said)
+                detail = f"{column} is in {unit.unit} here and in {', '.join(others)} elsewhere"
+                return Check("FQ013", load.name, "failed", detail)
             if unit.column is not None:
                 says = load.column(unit.column, "features/feeds.yaml: quality.units")
                 odd = f"lower(trim(CAST({quoted(says)} AS VARCHAR))) <> {literal(unit.unit.lower())}"

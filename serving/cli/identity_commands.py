@@ -109,8 +109,8 @@ def undo(
 
 
 @app.command()
-def held(workspace: Folder = Path(), as_json: AsJson = False) -> None:
-    """List the pairs of records that guards kept apart though something ties them; they wait for a judgement."""
+def review(workspace: Folder = Path(), as_json: AsJson = False) -> None:
+    """List the pairs of records that a guard keeps apart although something ties them; they wait for a judgement."""
     rows = read_review_pairs(workspace_of(workspace).identity).to_pylist()
     pairs = [
         {
@@ -124,8 +124,8 @@ def held(workspace: Folder = Path(), as_json: AsJson = False) -> None:
     lines = [
         f"{' '.join(pair['records'])}  {pair['reason']}  ({pair['cause']}, {pair['weight']:.1f})" for pair in pairs
     ]
-    lines = lines or ["no pair of records is held for review"]
-    _answer({"held": pairs}, lines, as_json, "nextbest identity judge always|never FEED:KEY FEED:KEY --reason …")
+    lines = lines or ["no pair of records waits for review"]
+    _answer({"pairs": pairs}, lines, as_json, "nextbest identity judge always|never FEED:KEY FEED:KEY --reason …")
 
 
 def _answer(document: Mapping[str, Any], lines: list[str], as_json: bool, following: str) -> None:

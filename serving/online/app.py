@@ -209,7 +209,9 @@ def _events(app: FastAPI, gate: ReadinessGate, clock: Clock, pool: WorkerPool) -
         def work() -> Response:
             deadline.begin_write()
             done = intake.accept([event.model_dump_json(exclude_none=True) for event in ask.events], at=clock())
-            reply = EventsReply(accepted=done.accepted, duplicates=done.duplicates, dead_letters=dict(done.dead_letters))
+            reply = EventsReply(
+                accepted=done.accepted, duplicates=done.duplicates, dead_letters=dict(done.dead_letters)
+            )
             return _json(reply, status=202)
 
         return await pool.run(work, deadline=deadline)

@@ -79,8 +79,14 @@ def test_what_is_kept_aside_is_counted_by_reason_and_shows_nobodys_data(
 
 def test_a_replay_takes_what_can_be_used_by_now(workspace: Workspace, call: Call) -> None:
     log = log_of(workspace)
-    assert call("append", "--from", str(_written(workspace, told(1, "nobody"))))[1]["dead_letters"] == {"unknown_customer": 1}
-    assert call("dead-letters", "replay")[1] == {"accepted": 0, "duplicates": 0, "dead_letters": {"unknown_customer": 1}}
+    assert call("append", "--from", str(_written(workspace, told(1, "nobody"))))[1]["dead_letters"] == {
+        "unknown_customer": 1
+    }
+    assert call("dead-letters", "replay")[1] == {
+        "accepted": 0,
+        "duplicates": 0,
+        "dead_letters": {"unknown_customer": 1},
+    }
     assert len(log.dead_letters()) == 1
     log.close()
 

@@ -101,12 +101,10 @@ def test_a_wrong_call_is_refused_with_its_code(
     assert document["error"]["hint"]
 
 
-def test_who_asks_for_held_pairs_is_told_that_there_are_none(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_without_pairs_for_review_it_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     workspace = told(tmp_path, APART)
-    assert _run(["identity", "held", "-w", str(workspace.root)]) == 0
-    assert capsys.readouterr().out.startswith("no pair of records is held for review\n")
+    assert _run(["identity", "review", "-w", str(workspace.root)]) == 0
+    assert capsys.readouterr().out.startswith("no pair of records waits for review\n")
 
 
 def test_a_person_reads_one_line_an_entry_and_the_next_step(

@@ -16,7 +16,7 @@ from features.base.telephone import register_telephones
 from features.config.feeds_file import FeedsFile
 from features.identity.golden_record import write_golden_record
 from features.identity.golden_values import WINNERS, choose
-from features.identity.survivorship_rules import CHANGED_BY_THEN, VISIBLE, survivor, with_marks
+from features.identity.survivorship_rules import CHANGED_BY_THEN, VISIBLE, survivor, with_ranks
 from tests.features.tiny import table
 
 FIELDS = ("first_name", "email", "phone", "street", "city", "postcode")
@@ -67,7 +67,7 @@ def golden(records: list[dict[str, Any]], **survivorship: Any) -> dict[str, Any]
 def known_then(records: list[dict[str, Any]], field: str, moment: datetime, **survivorship: Any) -> Any:
     """Return the value of one field as of a moment, as features see it."""
     chosen = survivor(field, declared(**survivorship), visible=VISIBLE, changed=CHANGED_BY_THEN)
-    marked = with_marks("customers", declared(**survivorship))
+    marked = with_ranks("customers", declared(**survivorship))
     at = int(moment.timestamp()) * 1_000_000
     rows = engine_of(records).execute(
         f"SELECT {chosen} FROM ({marked}), (SELECT {at}::BIGINT AS as_of) GROUP BY customer_id"
@@ -235,7 +235,7 @@ def test_every_cell_names_a_record_that_holds_its_value_and_is_what_features_see
     known = {row["customer_id"]: row for row in table(tmp_path / "golden.parquet")}
     personal = {row["customer_id"]: row for row in table(tmp_path / "personal" / "golden.parquet")}
     assert set(known) == set(personal) == {row["customer_id"] for row in records}
-    cells = {(cell["customer_id"], cell["field"]): cell for cell in table(tmp_path / "personal" / "cells.parquet")}
+    cells = {(cell["customer_id"], cell["field"]): cell for cell in table(tmp_path / "personal" / "provenance.parquet")}
     by_key = {(row["feed"], row["record_id"]): row for row in records}
     for (customer, field), cell in cells.items():
         winner = by_key[cell["feed"], cell["record_id"]]
@@ -243,7 +243,7 @@ def test_every_cell_names_a_record_that_holds_its_value_and_is_what_features_see
         assert cell["value"] == winner[field] == {**known[customer], **personal[customer]}[field]
         assert cell["changed_at"] == winner["event_time"]
         assert 1 <= cell["agreeing"] <= cell["candidates"] <= known[customer]["records"]
-    marked = with_marks("customers", feeds)
+    marked = with_ranks("customers", feeds)
     for customer in known:
         for field in FIELDS:
             value = {**known[customer], **personal[customer]}[field]

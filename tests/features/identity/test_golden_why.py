@@ -52,16 +52,16 @@ def test_the_record_that_changed_last_won_and_the_others_are_told_why_not(tmp_pa
         "web:1": ("York", "won", "changed last"),
         "crm:2": ("Leeds", "lost", "changed earlier"),
         "crm:1": ("Leeds", "lost", "changed earlier"),
-        "web:2": (None, "not in the running", "is empty"),
-        "news:a@x.org": (None, "not in the running", "is empty"),
+        "web:2": (None, "not a candidate", "is empty"),
+        "news:a@x.org": (None, "not a candidate", "is empty"),
     }
 
 
 @pytest.mark.parametrize(
     ("rule", "won", "reason", "lost"),
     [
-        ("{rule: most_frequent}", "crm:2", "2 of the records say so", "1 against 2 records say so"),
-        ("{rule: longest}", "crm:2", "says most", "says less"),
+        ("{rule: most_frequent}", "crm:2", "2 of the records have this value", "1 against 2 records have their value"),
+        ("{rule: longest}", "crm:2", "has the longest value", "has a shorter value"),
         ("{rule: source_priority, order: [crm]}", "crm:2", "crm is the most trusted", "web is trusted less than crm"),
     ],
 )
@@ -76,26 +76,26 @@ def test_each_rule_gives_its_own_reasons(tmp_path: Path, rule: str, won: str, re
 def test_where_empty_counts_a_feed_without_a_word_is_not_in_the_running(tmp_path: Path) -> None:
     found = told(asked(world(tmp_path, "survivorship: {fields: {city: {ignore_empty: false}}}\n"), "city"))
     assert found["web:2"] == (None, "lost", "changed earlier")
-    assert found["news:a@x.org"][1:] == ("not in the running", "its feed has no word on it")
+    assert found["news:a@x.org"][1:] == ("not a candidate", "its feed does not map the field")
 
 
 def test_as_of_a_moment_later_records_were_not_known_yet(tmp_path: Path) -> None:
     found = asked(world(tmp_path), "city", as_of=datetime(2026, 1, 3, tzinfo=UTC))
     assert found.winner is not None
     assert found.winner.record_id == "2"
-    assert told(found)["web:1"] == ("York", "not in the running", "was not known yet")
+    assert told(found)["web:1"] == ("York", "not a candidate", "was not known yet")
 
 
 def test_the_winner_is_the_record_that_the_cell_names(tmp_path: Path) -> None:
     workspace = world(tmp_path, "survivorship: {groups: {who: {fields: [first_name, city], rule: longest}}}\n")
-    cells = {cell["field"]: cell for cell in table(workspace.personal / "cells.parquet")}
+    cells = {cell["field"]: cell for cell in table(workspace.personal / "provenance.parquet")}
     assert {"first_name", "city", "email", "crm.id"} <= set(cells)
     for field, cell in cells.items():
         found = asked(workspace, field)
         assert found.winner is not None
         assert (found.winner.feed, found.winner.record_id) == (cell["feed"], cell["record_id"])
         assert (found.winner.value, found.rule) == (cell["value"], cell["rule"])
-        assert sum(c.verdict != "not in the running" for c in found.candidates) == cell["candidates"]
+        assert sum(c.verdict != "not a candidate" for c in found.candidates) == cell["candidates"]
         assert sum(c.verdict in ("won", "agrees") for c in found.candidates) == cell["agreeing"]
     assert cells["city"]["rule"] == "who: longest"
     assert cells["city"]["value"] == "Leeds"
