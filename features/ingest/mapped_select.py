@@ -230,10 +230,12 @@ class _MappedSelect:
             latest = f"TIMESTAMPTZ {literal(iso(self.mapping.loaded_at + self.feed.future))}"
             late = f"{label} lies more than {format_duration(self.feed.future)} {AFTER_DELIVERY}"
             self._note(f"{moment} > {latest} AND year({moment}) < 2200", late)
-        if place == "fields.held_to":
+        timed = CANONICAL[self.feed.kind].timed or self.feed.kind == "holdings"
+        if place in ("fields.held_to", "known_at") or (place == "event_time" and not timed):
             return self._unless(f"year({moment}) > {LAST_YEAR} OR {stands_for_none(moment, zone)}", moment)
-        if place == "event_time" and not (CANONICAL[self.feed.kind].timed or self.feed.kind == "holdings"):
-            return self._unless(f"year({moment}) > {LAST_YEAR} OR {stands_for_none(moment, zone)}", moment)
+        if place == "event_time":
+            unknown = f"year({moment}) >= {FIRST_YEAR} AND {stands_for_none(moment, zone)}"
+            self._note(unknown, "event_time is a date for none, such as 1970-01-01")
         self._note(f"year({moment}) NOT BETWEEN {FIRST_YEAR} AND {LAST_YEAR}", f"{label} is outside 1900-2199")
         return moment
 

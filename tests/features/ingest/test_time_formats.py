@@ -110,6 +110,21 @@ def test_months_by_name_after_the_year_are_times(tmp_path: Path) -> None:
     assert times(tmp_path, "2026-Apr-03", "2026-Jan-31") == [at(2026, 4, 3), at(2026, 1, 31)]
 
 
+def test_a_date_for_none_is_no_end_and_no_time_of_an_event_and_is_counted(tmp_path: Path) -> None:
+    dates = ["9999-12-31", "2999-12-31", "0001-01-01", "1900-01-01", "1970-01-01", "2027-01-01", ""]
+    holdings = {"item": "who", "held_from": "at", "held_to": "until"}
+    rows = "\n".join(["who,at,until", *(f"a{number},2026-01-01,{day}" for number, day in enumerate(dates)), ""])
+    found = staged(tmp_path, rows, kind="holdings", event=None, event_time=None, fields=holdings)
+    assert found.column("held_to") == [None] * 5 + [at(2027, 1, 1), None]
+    assert (found.feed.open_times, found.feed.rejected) == (5, {})
+    known = staged(tmp_path, rows.replace("2027", "2025"), known_at="until")  # unknown: the load says when
+    assert (set(known.column("known_at")), known.feed.open_times) == ({at(2025, 1, 1)}, 5)
+    rows = "\n".join(["who,at", "a,2026-01-01", "b,1970-01-01", "c,1900-01-01", "d,1970-01-01T00:00:01", ""])
+    happened = staged(tmp_path, rows)
+    assert happened.column("event_time") == [at(2026, 1, 1), at(1970, 1, 1, 0, 0, 1)]
+    assert happened.feed.rejected == {"event_time is a date for none, such as 1970-01-01": 2}
+
+
 def test_a_date_for_none_in_utc_is_none_in_any_zone(tmp_path: Path) -> None:
     rows = (
         "who;at;until\na;2026-01-01;0001-01-01T00:00:00Z\nb;2026-01-01;1970-01-01T00:00:00Z\nc;2026-01-01;1970-01-01\n"
