@@ -62,6 +62,29 @@ def test_an_over_merge_is_prevented_where_two_people_hang_together_by_one_weak_e
         assert clustered(6, ann + bob + bridge, guards).group.tolist() == [0, 0, 0, 3, 3, 3]
 
 
+@pytest.mark.parametrize(
+    ("chance", "certain", "copies", "groups"),
+    [
+        (1, False, 0, 2),  # one of 25 possible edges is 4 %
+        (2, False, 0, 1),  # two are 8 %
+        (1, True, 0, 1),  # a link joins by itself
+        (2, False, 7, 1),  # copies of a record make no edge missing
+    ],
+)
+def test_two_groups_are_joined_by_a_share_of_the_possible_edges(
+    chance: int, certain: bool, copies: int, groups: int
+) -> None:
+    size = 5
+    within = [(a + at, b + at, 20.0) for at in (0, size) for a, b in combinations(range(size), 2)]
+    between = [(at, size + at, 900.0 if certain else 8.0) for at in range(chance)]
+    same = [(0, 2 * size + at, 20.0) for at in range(copies)]
+    counted = np.arange(2 * size + copies) < 2 * size
+    guards = Guards(share=0.08, certain=700.0, counted=counted)
+    found = clustered(2 * size + copies, within + between + same, guards)
+    assert len(set(found.group.tolist())) == groups
+    assert set(found.refused.tolist()) == ({"", "too few edges"} if groups == 2 else {""})
+
+
 @pytest.mark.parametrize("order", [[0, 1, 2], [2, 1, 0], [1, 2, 0]])
 def test_the_order_of_the_edges_does_not_matter(order: list[int]) -> None:
     edges = [(0, 1, 3.0), (2, 1, 3.0), (0, 2, 1.0)]

@@ -17,10 +17,12 @@ from features.base.errors import BadConfiguration, BadData
 from features.config.feed import Feed
 from features.ingest.staging import StagedFeed, stage
 from tests.features.tiny import table
+from tests.repetitions import repetitions
 
 Rows = list[list[str]]
 HEADER = ["no", "who", "at", "amount", "town"]
-EXAMPLES = settings.get_profile(settings.get_current_profile_name()).max_examples
+#: Of each corruption: more than a thousand in all in `make fuzz`.
+EXAMPLES = repetitions(4, fuzz=60)
 
 
 def good(count: int, seed: int) -> Rows:
@@ -128,7 +130,7 @@ def read(root: Path) -> set[tuple[str, str, str, float]]:
 @pytest.mark.parametrize("name", CORRUPTIONS)
 @given(data=st.data())
 @settings(
-    max_examples=min(4, EXAMPLES),
+    max_examples=EXAMPLES,
     deadline=None,
     phases=[Phase.explicit, Phase.generate],
     suppress_health_check=list(HealthCheck),
