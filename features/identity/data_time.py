@@ -1,4 +1,4 @@
-"""The present moment of the data: the next midnight (UTC) after the last row that is known."""
+"""The present moment of the data, the next midnight (UTC) after the last known row, and who is gone by a moment."""
 
 from __future__ import annotations
 
@@ -26,6 +26,20 @@ def known_span(engine: duckdb.DuckDBPyConnection, columns: Columns, *, prefix: s
     if first is None:
         raise BadData("features.empty", "no row about any customer", hint="run `nextbest unify` and look at its counts")
     return first, last
+
+
+def gone_select(cutoffs: str) -> str:
+    """Return SQL of ``customer_id`` and ``as_of`` where all records of a customer that were known by then are gone.
+
+    Parameters
+    ----------
+    cutoffs : a relation with ``as_of``, in microseconds since 1970
+    """
+    return f"""
+        SELECT r.customer_id, c.as_of FROM customers r JOIN {cutoffs} c ON epoch_us(r.known_at) <= c.as_of
+        WHERE r.customer_id IN (SELECT customer_id FROM customers WHERE known_until IS NOT NULL)
+        GROUP BY ALL HAVING bool_and(coalesce(epoch_us(r.known_until) <= c.as_of, false))
+    """
 
 
 def next_midnight(moment: datetime) -> datetime:

@@ -17,7 +17,7 @@ from features.base.errors import BadConfiguration, BadData
 from features.base.parquet import stream_parquet
 from features.config.views_file import Snapshots
 from features.identity.customer_tables import Columns
-from features.identity.data_time import about_customers
+from features.identity.data_time import about_customers, gone_select
 from features.views.catalogue import Feature
 from features.views.measures import rounded
 from features.views.plan import PlannedView
@@ -61,15 +61,6 @@ def cutoffs_between(first: datetime, as_of: datetime, snapshots: Snapshots) -> l
     return [*grid, as_of]
 
 
-#: SQL of the cutoffs at which every record of a customer that was known by then is gone.
-_GONE = """
-    SELECT c.customer_id, cutoffs.as_of
-    FROM customers c JOIN cutoffs ON epoch_us(c.known_at) <= cutoffs.as_of
-    WHERE c.customer_id IN (SELECT customer_id FROM customers WHERE known_until IS NOT NULL)
-    GROUP BY ALL HAVING bool_and(coalesce(epoch_us(c.known_until) <= cutoffs.as_of, false))
-"""
-
-
 def create_entity_rows_at(engine: duckdb.DuckDBPyConnection, columns: Columns, cutoffs: list[datetime]) -> None:
     """Create ``cutoffs`` and ``entity_rows``: each customer at each cutoff since the company first knew of them.
 
@@ -83,7 +74,7 @@ def create_entity_rows_at(engine: duckdb.DuckDBPyConnection, columns: Columns, c
         SELECT CAST(moment AS BIGINT) AS as_of FROM (VALUES {moments}) v(moment)
         """
     )
-    left_out = f"ANTI JOIN ({_GONE}) g USING (customer_id, as_of)" if "customers" in columns else ""
+    left_out = f"ANTI JOIN ({gone_select('cutoffs')}) g USING (customer_id, as_of)" if "customers" in columns else ""
     engine.execute(
         f"""
         CREATE OR REPLACE TEMP TABLE entity_rows AS

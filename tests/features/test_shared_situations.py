@@ -27,8 +27,9 @@ from serving.batch.decide_job import decide_all
 from serving.cli.init_command import new_workspace
 from serving.cli.run_command import run_all
 from tests.features.tiny import groups, table, unified
-from training.labels.build import Labels, build
+from training.labels.build import build
 from training.labels.label_settings import load_labels
+from training.labels.labelled_rows import Labels
 
 CASES = Path(__file__).resolve().parents[3] / "shared/cases/data"
 LAST_ORDER = datetime(2026, 6, 29, tzinfo=UTC)

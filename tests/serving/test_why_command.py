@@ -52,7 +52,7 @@ def test_why_tells_value_record_rule_time_and_what_lost(
     document: dict[str, Any] = json.loads(said(workspace, "why", customer(workspace), "city", "--json", capsys=capsys))
     assert (document["value"], document["record"], document["rule"]) == ("York [north]", "crm:2", "last_updated")
     assert document["changed_at"] == "2026-01-04T00:00:00Z"
-    assert [c["verdict"] for c in document["candidates"]] == ["won", "lost", "not in the running"]
+    assert [c["verdict"] for c in document["candidates"]] == ["won", "lost", "not a candidate"]
     text = said(workspace, "why", customer(workspace), "city", capsys=capsys)
     assert "city: York [north]  (rule last_updated)" in text
     assert "lost: crm:1 Leeds, 2026-01-02T00:00:00Z: changed earlier" in text

@@ -54,7 +54,9 @@ def labels(events: pd.DataFrame, *, ended: bool = False, **settings: Any) -> Lab
         engine.register("rows", pa.Table.from_pandas(events, preserve_index=False))
         times = ", ".join(f"CAST({name} AS TIMESTAMPTZ) AS {name}" for name in ("event_time", "known_at"))
         engine.execute(f"CREATE VIEW events AS SELECT * REPLACE ({times}) FROM rows")
-        engine.execute("CREATE VIEW customers AS SELECT customer_id, known_at FROM events")
+        engine.execute(
+            "CREATE VIEW customers AS SELECT customer_id, known_at, NULL::TIMESTAMPTZ AS known_until FROM events"
+        )
         model = ModelSettings.model_validate({"label": label, "cutoffs": cutoffs} | settings)
         return build(engine, model, CUTOFFS, feeds)
 

@@ -13,7 +13,7 @@ from features.config.feeds_file import FeedsFile
 from training.labels.categories import categories
 from training.labels.cutoffs import LearntCutoffs, feed_ends, usable_cutoffs
 from training.labels.label_settings import EndOfHolding, EventLabel, Inactivity, ModelSettings, RecordedField
-from training.labels.labelled_rows import Labels, count, events_by, known_customers, require_event, total
+from training.labels.labelled_rows import Labels, count, events_by, known_customers, require_event, total, without_gone
 from training.labels.leaving import end_of_holding, holders, inactivity, require_holding
 from training.labels.recorded import recorded
 
@@ -52,6 +52,8 @@ def build(
             labels = recorded(engine, label, found.usable[-1], feeds)
         case _:
             labels = categories(engine, label, settings, found.usable)
+    if not labels.rows.empty:
+        labels = without_gone(engine, labels)
     if labels.rows.empty:
         raise BadData("label.empty", "nobody is in the population", hint="widen population.active_within")
     return replace(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 import duckdb
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from features.base.database_engine import literal, one_row
 from features.base.errors import BadConfiguration
+from features.identity.data_time import gone_select
 from training.labels.cutoffs import micros, moments
 
 #: Why a customer is not learnt from at a cutoff, by the word that stands in reports.
@@ -24,6 +25,7 @@ EXCLUSIONS: Mapping[str, str] = {
     "already_held": "every category is held, or was bought before: nothing is in question",
     "ended": "the holding has ended, or ends within the gap: it is too late",
     "not_recorded": "the field is empty",
+    "gone": "all records of the customer were gone from their sources by then",
 }
 
 
@@ -99,6 +101,20 @@ def known_customers(engine: duckdb.DuckDBPyConnection, cutoffs: Sequence[datetim
         SELECT 1 FROM (SELECT min(epoch_us(known_at)) AS known FROM customers GROUP BY customer_id) k
         JOIN (VALUES {moments(cutoffs)}) c(as_of) ON k.known <= c.as_of
         """,
+    )
+
+
+def without_gone(engine: duckdb.DuckDBPyConnection, labels: Labels) -> Labels:
+    """Return the labels of customers who had records at the cutoff; the others are counted."""
+    moments_of = ", ".join(f"({int(moment.timestamp() * 1_000_000):d})" for moment in labels.rows["as_of"].unique())
+    gone = rows_of(engine, gone_select(f"(SELECT * FROM (VALUES {moments_of}) v(as_of))"))
+    there = ~pd.MultiIndex.from_frame(labels.rows).isin(pd.MultiIndex.from_frame(gone))
+    return replace(
+        labels,
+        rows=labels.rows[there].reset_index(drop=True),
+        target=labels.target[there],
+        before=None if labels.before is None else labels.before[there],
+        excluded={**labels.excluded, "gone": int((~there).sum())},
     )
 
 

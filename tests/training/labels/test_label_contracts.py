@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 from typing import Any
 
 import duckdb
@@ -34,13 +35,22 @@ def put(engine: duckdb.DuckDBPyConnection, name: str, columns: str, rows: Sequen
 
 
 def labels(
-    label: Mapping[str, Any], *, bought: Sequence[Bought] = (), held: Sequence[Held] = (), **settings: Any
+    label: Mapping[str, Any],
+    *,
+    bought: Sequence[Bought] = (),
+    held: Sequence[Held] = (),
+    gone: Mapping[str, int] = MappingProxyType({}),
+    **settings: Any,
 ) -> Labels:
-    """Return the labels of day 100; what was bought is (customer, item, day), what is held has an end, or None."""
+    """Return the labels of day 100; what was bought is (customer, item, day), what is held has an end, or None.
+
+    Of whom is `gone`, the only record is gone from its source since that day.
+    """
     known = sorted({*(row[0] for row in bought), *(row[0] for row in held), "zoe"})
     feeds = FeedsFile.model_validate({"feeds": {"crm": {"source": "c.csv", "kind": "customers", "key": "id"}}})
     with open_engine(folders=[]) as engine:
-        put(engine, "customers", "customer_id VARCHAR, known_at TIMESTAMPTZ", [(who, day(-1)) for who in known])
+        columns = "customer_id VARCHAR, known_at TIMESTAMPTZ, known_until TIMESTAMPTZ"
+        put(engine, "customers", columns, [(who, day(-1), day(gone.get(who))) for who in known])
         put(
             engine,
             "events",
@@ -70,6 +80,14 @@ def by_customer(found: Labels) -> dict[str, Any]:
     values = [[None if value != value else value for value in row] for row in found.target.tolist()]
     rows = zip(found.rows["customer_id"], values, strict=True)
     return {name: dict(zip(found.candidates, each, strict=True)) for name, each in rows}
+
+
+def test_whose_records_are_gone_by_the_cutoff_is_not_learnt_from() -> None:
+    bought = [(who, "tea", 90) for who in ("ann", "dan", "eve")]
+    quiet = {"kind": "inactivity", "event": "purchase", "horizon": "30d"}
+    found = labels(quiet, bought=bought, gone={"dan": 95, "eve": 120}, population={"active_within": "30d"})
+    assert by_customer(found) == {"ann": 1.0, "eve": 1.0}
+    assert found.excluded["gone"] == 1
 
 
 # ── a holding that ends ──────────────────────────────────────────────────────────────────────────────────────────────
