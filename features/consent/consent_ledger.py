@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from features.base.errors import StorageFailure
 from features.base.parquet import read_parquet, write_parquet
 from features.base.storage import digest_file
-from features.consent.status import GRANTED
+from features.config.consent_words import GRANTED, YES, consent_word
 
 _TIME = pa.timestamp("us", "UTC")
 #: One statement. ``entry_id`` is a digest of all the rest.
@@ -108,7 +108,7 @@ def _name(number: int) -> str:
 def _granted_last(ledger: pa.Table) -> set[tuple[object, ...]]:
     """Return what the last statement of a feed about a subject and a purpose granted, with that status."""
     last = {_about(row)[:-1]: _about(row) for row in ledger.to_pylist()}
-    return {about for about in last.values() if str(about[-1]).lower() in GRANTED}
+    return {about for about in last.values() if consent_word(str(about[-1])) in GRANTED | YES}
 
 
 def _about(row: Mapping[str, object]) -> tuple[object, ...]:
