@@ -177,7 +177,7 @@ def find_status(
 
     Parameters
     ----------
-    engine : knows the tables
+    engine : has the tables
     purposes : the declared purposes, at least one
     customers, consents : names of tables; None where there are no consents
     as_of : whose statements count
@@ -193,7 +193,7 @@ def find_allowed(engine: duckdb.DuckDBPyConnection, purpose: str | None) -> tupl
 
     Parameters
     ----------
-    engine : knows ``consent_status``, see `find_status`
+    engine : has ``consent_status``, see `find_status`
     purpose : one of the declared purposes; None where any will do
     """
     asked = "true" if purpose is None else f"purpose = {literal(purpose)}"
@@ -235,7 +235,7 @@ def withheld_by_purpose(
 
     Parameters
     ----------
-    engine : knows the canonical tables
+    engine : has the canonical tables
     purposes : the declared purposes
     columns : of the canonical tables
     """

@@ -52,7 +52,7 @@ def gather(
 
     Parameters
     ----------
-    engine : knows ``records`` (feed, record_id, customer_id)
+    engine : has ``records`` (feed, record_id, customer_id)
     feeds : all declared feeds
     staged : folder of the staged feeds
     ledger_folder : of the consent ledger

@@ -60,7 +60,7 @@ def subjects_today(
 
     Parameters
     ----------
-    engine : knows ``records`` (feed, record_id, customer_id), may read `staged`
+    engine : has ``records`` (feed, record_id, customer_id), may read `staged`
     feeds : all declared feeds
     staged : folder of the staged feeds
     remembered : folder of the consent ledger

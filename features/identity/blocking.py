@@ -75,7 +75,7 @@ def write_keys(
 
     Parameters
     ----------
-    engine : knows the table ``compared``
+    engine : has the table ``compared``
     expressions : what `keys` gave
     limits : what this function returned when the matcher was fitted; found here if left out
     whole : what `whole_keys` gave

@@ -24,7 +24,7 @@ class Guards:
     exclusive : by field, array of shape (n_nodes,); a code for each value, below 0 where there is none
     at_most : the most nodes of one group
     share : the least share of the possible edges between two groups that there have to be: one chance likeness of two
-        records says little about twenty others
+        records is weak evidence about twenty others
     certain : edges of this weight or more join groups by themselves
     counted : of shape (n_nodes,); whether a node counts when edges are; the copies of another node do not
     """
@@ -90,7 +90,7 @@ def cluster(nodes: int, left: Ints, right: Ints, weight: NDArray[np.float64], gu
     for edge in order:
         refused[edge] = forest.join(int(left[edge]), int(right[edge]), certain=bool(weight[edge] >= guards.certain))
     members = np.flatnonzero(touched[component])
-    group = component + nodes  # so that the roots of the forest, which are nodes, are told from other components
+    group = component + nodes  # so that the roots of the forest, which are nodes, differ from other components
     group[members] = [forest.find(int(node)) for node in members]
     return Clustering(_named(group), refused)
 

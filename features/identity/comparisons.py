@@ -75,7 +75,7 @@ def _levels(each: Compared) -> dict[str, list[Level]]:
 
 
 def nothing(name: str) -> str:
-    """Return the condition under which comparison `name` says nothing.
+    """Return the condition under which comparison `name` is no evidence.
 
     Examples
     --------

@@ -24,11 +24,11 @@ def write_contact_points(
     compares them, addresses by the letters and digits of street, city and postcode. Its columns are ``customer_id``,
     ``kind`` (``email``, ``phone``, ``address``), ``value`` (as last written), ``normalised``, ``feeds``, ``records``
     (``feed:key``), ``first_seen`` (known since), ``last_seen`` (the last change of a record that holds it) and
-    ``valid``: whether it is written as such a point is; of addresses nobody can say.
+    ``valid``: whether it is written as such a point is; unknown for addresses.
 
     Parameters
     ----------
-    engine : knows `source`
+    engine : has `source`
     source : relation of all customers' records with their personal fields
     folder : where the file goes
     phones : by which country telephone numbers are read

@@ -2,7 +2,7 @@
 
 What identifies people lies in the folder ``personal`` and nowhere else: there a record of a customer stands under its
 own key, with all that it holds now. In every other table it stands under its place among its feed's keys, which keeps
-their order and tells nothing; ``customers`` also has what a record held before, until ``known_until``.
+their order and reveals nothing; ``customers`` also has what a record held before, until ``known_until``.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ WHOLE = "whole_customers"
 
 
 def refuse_damaged_tables(workspace: Workspace) -> None:
-    """Refuse tables that are not what was written: the engine might read other values without a word.
+    """Refuse tables that are not what was written: the engine might read other values without an error.
 
     Raises
     ------
@@ -112,7 +112,7 @@ def write_tables(engine: duckdb.DuckDBPyConnection, feeds: FeedsFile, *, staged:
 
     Parameters
     ----------
-    engine : knows ``records`` and ``former_records`` (feed, record_id, customer_id), may read `staged` and write
+    engine : has ``records`` and ``former_records`` (feed, record_id, customer_id), may read `staged` and write
         `folder`; `WHOLE` is created in it
     feeds : the declared feeds
     staged : folder of the staged feeds
@@ -172,7 +172,7 @@ def numbered_feeds(feeds: FeedsFile) -> frozenset[str]:
 
 
 def _telling(name: str, feed: Feed, declared: frozenset[str]) -> bool:
-    """Return whether a feed's key says whom its rows are about."""
+    """Return whether a feed's key identifies whom its rows are about."""
     link = feed.link(name)
     about = {link[2]} if link is not None else set()
     return bool(about & set(feed.keys)) or any(attribute_name(name, column) in declared for column in feed.keys)
@@ -312,7 +312,7 @@ def register(
     engine : may read `folder`
     folder : of the pseudonymous tables
     streaming : folder of the streamed events, which are among ``events`` as they are compacted now; none if left out
-    prefix : before the names under which the engine knows the tables
+    prefix : before the names of the tables in the engine
     """
     hold_generation(engine, folder)
     columns: dict[Kind, dict[str, bool]] = {}

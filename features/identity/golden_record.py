@@ -27,7 +27,7 @@ def write_golden_record(
 
     Parameters
     ----------
-    engine : knows `source`, may write `folder`
+    engine : has `source`, may write `folder`
     feeds : the declared feeds and rules
     personal : attributes that identify a person, beside the canonical fields that do
     source : relation of all customers' records with all their fields, personal ones too

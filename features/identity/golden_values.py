@@ -36,7 +36,7 @@ def choose(engine: duckdb.DuckDBPyConnection, feeds: FeedsFile, *, source: str) 
 
     Parameters
     ----------
-    engine : knows `source`
+    engine : has `source`
     feeds : the declared feeds and rules
     source : relation of all customers' records with all their fields, personal ones too
 
@@ -75,7 +75,7 @@ def choose(engine: duckdb.DuckDBPyConnection, feeds: FeedsFile, *, source: str) 
 
 
 def _count_values(engine: duckdb.DuckDBPyConnection, selection: FieldSelection, at: int) -> str:
-    """Create the table of how many of its customer's records say what each record says; return its name."""
+    """Create the table of how many of its customer's records have each record's value; return its name."""
     table = f"golden_words_{at:d}"
     engine.execute(
         f"""

@@ -1,4 +1,4 @@
-"""What people say about ids: two records are always or never one customer; a merge was a mistake."""
+"""Judgements about ids: two records are always or never one customer; a merge was a mistake."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Verdict = Literal["always", "never"]
 def judge(
     ledger: IdLedger, verdict: Verdict, one: Record, other: Record, *, by: str, reason: str, at: datetime
 ) -> IdLedger:
-    """Enter what a person says about two records (feed, key); it counts from the next run on.
+    """Enter a judgement about two records (feed, key); it counts from the next run on.
 
     Raises
     ------

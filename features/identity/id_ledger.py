@@ -38,7 +38,7 @@ EVENTS = pa.schema(
         ("about", pa.int64()),
     ]
 )
-#: What people said about two records; the latest word on a pair counts.
+#: Judgements about two records; the latest on a pair counts.
 JUDGEMENTS = pa.schema(
     [
         ("verdict", pa.string()),
@@ -145,7 +145,7 @@ class IdLedger:
         return trace(self.changes, as_of=as_of).get(customer_id, (customer_id,))
 
     def is_live(self, customer_id: str) -> bool:
-        """Say whether the customer has records at present."""
+        """Return whether the customer has records at present."""
         rows = pc.and_(pc.equal(self.assignments["customer_id"], customer_id), pc.is_null(self.assignments["to_at"]))
         return bool(pc.any(rows).as_py())
 
@@ -162,7 +162,7 @@ class IdLedger:
         return self._event(found[0]) if found else None
 
     def undone(self, number: int) -> bool:
-        """Say whether the merge with this number was undone."""
+        """Return whether the merge with this number was undone."""
         return bool(pc.any(pc.equal(self.events["about"], number)).as_py())
 
     @staticmethod
@@ -170,7 +170,7 @@ class IdLedger:
         return Event(**{name: value for name, value in row.items() if name != "about"})  # type: ignore[arg-type]
 
     def present_judgements(self) -> list[Judgement]:
-        """Return what people's judgements say at present: the last word on every pair."""
+        """Return the judgements that hold at present: the last one on every pair."""
         latest: dict[tuple[tuple[str, str], tuple[str, str]], str] = {}
         for row in self.judgements.to_pylist():
             one, other = sorted([(row["feed"], row["record_id"]), (row["other_feed"], row["other_record"])])

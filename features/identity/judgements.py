@@ -76,7 +76,7 @@ def _labels(path: Path, name: str) -> Iterable[tuple[str, str, bool]]:
         if match is None:
             raise BadData(
                 "identity.label",
-                "a pair is judged with an unknown word",
+                "a pair has an unknown judgement",
                 where=f"{name}, row {number}, column match",
                 hint="write 1 or 0",
             )

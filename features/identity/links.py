@@ -1,6 +1,6 @@
 """Edges by an equal value: declared ``customer:`` links, versions of one record, and equal contact points.
 
-A value that several people share says of two records only that they may be one person. What separates people
+A value that several people share shows of two records only that they may be one person. What separates people
 (`separation`) holds against it, and a record that fits two people who are kept apart is left for review.
 """
 
@@ -37,7 +37,7 @@ _SHARED_DIGITS = f"count(*) OVER (PARTITION BY right({_DIGITS}, {LEAST_DIGITS:d}
 
 @dataclass(frozen=True)
 class LinkEvidence:
-    """What equal values say about pairs of records, by row number.
+    """Evidence of equal values about pairs of records, by row number.
 
     Parameters
     ----------
@@ -60,11 +60,11 @@ def link_edges(
     staged: Path,
     phones: PhoneCountries,
 ) -> LinkEvidence:
-    """Return what declared links and equal contact points say.
+    """Return the evidence of declared links and equal contact points.
 
     Parameters
     ----------
-    engine : knows the table ``nodes``, may read `staged`
+    engine : has the table ``nodes``, may read `staged`
     feeds : all declared feeds
     identity : the rules
     staged : folder of the staged feeds
@@ -134,7 +134,7 @@ def _versions(customers: Mapping[str, Feed]) -> list[str]:
 
 
 def _contacts(identity: Identity, phones: PhoneCountries) -> list[str]:
-    """Return a SELECT of tokens for each contact point; of weight 0 where it only tells people apart."""
+    """Return a SELECT of tokens for each contact point; of weight 0 where it only separates people."""
     phone = f"CASE WHEN {_SHARED_DIGITS} THEN {phones.compared_sql('phone')} END"
     initial = "coalesce(lower(left(coalesce(first_name, full_name), 1)), '')"
     if identity.rules == "exact":
@@ -164,7 +164,7 @@ _CHAINS = """
 def _write_pairs(engine: duckdb.DuckDBPyConnection, identity: Identity) -> None:
     """Write ``users`` (records by shared value), ``met`` (pairs of people who share one) and ``undecided``.
 
-    Records that say the same are one user. A value that more differently named people share than is allowed ties none.
+    Equal records are one user. A value that more differently named people share than is allowed ties none.
     """
     engine.execute(
         """

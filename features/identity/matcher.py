@@ -95,7 +95,7 @@ class Matcher:
 
         Parameters
         ----------
-        engine : knows the table ``compared`` of these records
+        engine : has the table ``compared`` of these records
         records : the records
         identity : the threshold
         judged : people's judgements, of which labels are learnt from
@@ -128,7 +128,7 @@ class Matcher:
 
         Parameters
         ----------
-        engine : knows the tables ``compared`` and ``copies``
+        engine : has the tables ``compared`` and ``copies``
         new : of shape (n_records,); only pairs with at least one of these records, all pairs if left out
 
         Returns
@@ -162,7 +162,7 @@ class Matcher:
 
     @property
     def address(self) -> tuple[str, ...]:
-        """The comparisons that change together when somebody moves; only the strongest word against is counted."""
+        """The comparisons that change together when somebody moves; only the strongest evidence against is counted."""
         kinds = ("street", "postcode", "place", "phone") if self.personal else ()
         return tuple(each.column for each in self.compared if each.kind in kinds)
 
@@ -268,7 +268,7 @@ class Matcher:
 
         Parameters
         ----------
-        engine : knows the table ``compared``
+        engine : has the table ``compared``
         left, right : row numbers of two records
         """
         engine.execute(

@@ -83,7 +83,7 @@ def date_digits(column: str) -> str:
 
 
 def given_name(first: str, last: str, full: str) -> str:
-    """Return SQL of a given name: what `first` says or, where it and `last` are empty, how `full` begins.
+    """Return SQL of a given name: `first` or, where it and `last` are empty, how `full` begins.
 
     Examples
     --------
@@ -99,7 +99,7 @@ def given_name(first: str, last: str, full: str) -> str:
 
 
 def family_name(first: str, last: str, full: str) -> str:
-    """Return SQL of a family name: what `last` says or, where it and `first` are empty, how `full` ends.
+    """Return SQL of a family name: `last` or, where it and `first` are empty, how `full` ends.
 
     Examples
     --------
@@ -115,7 +115,7 @@ def family_name(first: str, last: str, full: str) -> str:
 
 
 def name_suffix(last: str, full: str) -> str:
-    """Return SQL of what tells namesakes of one family apart: ``jr``, ``sr``, ``ii``, ``iii`` or ``iv``.
+    """Return SQL of what distinguishes namesakes of one family: ``jr``, ``sr``, ``ii``, ``iii`` or ``iv``.
 
     Examples
     --------

@@ -27,7 +27,7 @@ class Owner:
     feeds : its feeds of customers
     counted : customers as the owner counts them: its own keys
     customers : unified customers behind them
-    only_here : unified customers whom no other owner knows
+    only_here : unified customers whom no other owner has
     """
 
     name: str
@@ -55,7 +55,7 @@ def write_owner_views(engine: duckdb.DuckDBPyConnection, feeds: FeedsFile, *, so
 
     Parameters
     ----------
-    engine : knows `source`
+    engine : has `source`
     feeds : the declared feeds
     source : relation of all customers' records, without what identifies them
     folder : where the views go

@@ -106,7 +106,7 @@ def compared(identity: Identity, filled: Collection[str]) -> tuple[Compared, ...
 
 
 def personal(identity: Identity, found: Sequence[Compared]) -> dict[str, float]:
-    """Return the comparisons that tell people of one home apart, each with the most bits that it can say.
+    """Return the comparisons that distinguish people of one home, each with the most bits of evidence.
 
     Parameters
     ----------

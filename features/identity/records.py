@@ -180,7 +180,7 @@ def write_whole(
 
 
 def write_person(engine: duckdb.DuckDBPyConnection, identity: Identity, source: str) -> None:
-    """Write ``person`` (node, given, family, suffix, born): what tells the people of the records of `source` apart."""
+    """Write ``person`` (node, given, family, suffix, born): what separates the people of `source`."""
     declared = compared(identity, fields_of(identity))
     names = next((each for each in declared if each.kind == "person"), Compared("person", "person", _NAMES))
     own = Compared("birth_date", "date", ("birth_date",))
@@ -245,8 +245,8 @@ def of_all_copies(engine: duckdb.DuckDBPyConnection, edges: pa.Table) -> pa.Tabl
 
     Parameters
     ----------
-    engine : knows ``copies``
-    edges : `EDGES` columns; one from a record to itself says that its copies are one customer with it
+    engine : has ``copies``
+    edges : `EDGES` columns; one from a record to itself joins its copies with it
     """
     engine.register("edges_of_first", edges)
     found: pa.Table = engine.sql(

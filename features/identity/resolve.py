@@ -33,7 +33,7 @@ class Evidence:
     ----------
     records : the records; edges name them by their row number
     edges : table of ``left``, ``right``, ``weight``, ``cause``, one row a pair and cause, judgements left out
-    links : what equal contact points say against joining, and how many of them too many records share
+    links : evidence of equal contact points against joining, and how many of them too many records share
     matcher : what weighed the matches, for rules that weigh
     matches : the weighed edges of `edges`, between the first of equal records; from one to itself where it has copies
     first : array of shape (n_records,); the first record that is compared as equal to it, for rules that weigh
@@ -51,7 +51,7 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Resolution:
-    """Records and the groups that they form; the id ledger says which customer each group is.
+    """Records and the groups that they form; the id ledger gives each group its customer.
 
     Parameters
     ----------

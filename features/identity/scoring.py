@@ -69,7 +69,7 @@ def linked(
 
     Parameters
     ----------
-    engine : knows ``compared`` and the table `pairs`
+    engine : has ``compared`` and the table `pairs`
     settings : Splink's settings
     pairs : a table of ``join_key_l``, ``join_key_r``, ``match_key``
     terms, floors : frequencies of values, as `count_terms` gave them

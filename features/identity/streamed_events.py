@@ -74,7 +74,7 @@ def read_segments(streaming: Path) -> Segments:
         return Segments()
     document = read_json(path)
     files = tuple(Segment(**segment) for segment in document["files"])
-    through = document.get("through", files[-1].last if files else 0)  # what was settled long ago tells of no gap
+    through = document.get("through", files[-1].last if files else 0)  # what was settled long ago shows no gap
     return Segments(files, tuple(document["feeds"]), document["by_record"], document["stamp"], through)
 
 
@@ -85,7 +85,7 @@ def write_segments(streaming: Path, segments: Segments) -> None:
 
 
 def load_streamed_events(engine: duckdb.DuckDBPyConnection, *, streaming: Path, unified: Path) -> bool:
-    """Create the table ``streamed_events`` of the settled rows that count; say whether there are any files of them.
+    """Create the table ``streamed_events`` of the settled rows that count; return whether there are any files of them.
 
     Parameters
     ----------
@@ -123,7 +123,7 @@ def compacted_rows(
 
 
 def unreadable(error: Exception) -> StorageFailure:
-    """Return the failure to say: a segment is gone or damaged."""
+    """Return the failure: a segment is gone or damaged."""
     return StorageFailure(
         "streaming.segment_unreadable",
         f"the streamed events cannot be read ({type(error).__name__})",

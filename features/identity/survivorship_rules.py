@@ -3,7 +3,7 @@
 A source that overwrites its records keeps no history: of the time before the first load nothing can be quite true, and
 since then `features.ingest.row_history` keeps what a record held. A record counts as of a moment when it was known by
 then, and not yet known to hold something else: from ``known_at``, which is ``updated_at`` where the feed declares no
-other, until ``known_until``. A feed that declares an earlier ``known_at`` (when the account was opened, say) states
+other, until ``known_until``. A feed that declares an earlier ``known_at`` (such as when the account was opened) states
 that its attributes may be used from then; leaving them empty until the last change would tell a model of the past who
 was still to be a customer at that change. A change from after the moment never makes its record win over another.
 """
@@ -19,7 +19,7 @@ from features.config.feeds_file import FeedsFile
 from features.config.loading import did_you_mean
 from features.config.survivorship import FieldSurvivorship
 
-#: Before every time that a feed may hold: a record that does not say when it changed yields to all that do.
+#: Before every time that a feed may hold: a record without a time of change yields to all with one.
 _NEVER = -2_300_000_000_000_000
 #: One more filled field of a group outweighs all the characters of the others.
 _FIELD = 100_000

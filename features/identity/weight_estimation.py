@@ -2,11 +2,11 @@
 
 Expectation-maximisation over counted patterns of agreement, with what is usual for each level as a prior, so that a
 level that hardly occurs keeps a sensible weight. One model is learnt from the pairs of all blocking keys together; the
-comparisons that a key is made of say nothing among its own pairs. Pairs drawn at random give u, less the true pairs
-among them. After Fellegi and Sunter (1969) and Winkler (2000).
+comparisons that a key is made of give no evidence among its own pairs. Pairs drawn at random give u, less the true
+pairs among them. After Fellegi and Sunter (1969) and Winkler (2000).
 
 Among people, a pair is weighed against two others: two strangers, and two people of one home, who share the family
-name, the address and the telephone as one person's records do. Only what is a person's own tells those apart; how many
+name, the address and the telephone as one person's records do. Only what is a person's own separates those; how many
 such pairs there are for each true one is learnt too.
 """
 
@@ -88,7 +88,7 @@ def estimate(
     silent : array of shape (n_keys, n_comparisons); comparisons that the key is made of
     all_pairs : how many pairs of records there are
     personal : comparisons that tell people of one home apart, and the most bits that each can add; may be empty
-    address : comparisons of which only the strongest word against one person is counted, as they change together
+    address : comparisons of which only the strongest evidence against one person is counted, as they change together
     labelled : patterns of pairs that people judged; key 1 for matches, 0 for others
     """
     names = list(comparisons)
@@ -146,7 +146,7 @@ def raised(usual: Sequence[float], level: NDArray[np.int64], pairs: Floats, *, f
 
     Examples
     --------
-    Of 100 pairs of 20 records 60 have an e-mail address that is nearly equal, so that this says little.
+    Of 100 pairs of 20 records 60 have an e-mail address that is nearly equal, so that this is weak evidence.
 
     >>> raised([0.00001, 0.00002, 0.99997], np.array([1, 2]), np.array([60.0, 40.0]), fewest=20)
     [1e-05, 0.4, 0.59999]

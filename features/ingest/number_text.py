@@ -87,7 +87,7 @@ def detect_numbers(
 
     Parameters
     ----------
-    engine : knows `relation`
+    engine : has `relation`
     relation : the rows
     columns : text columns
     decimal : the declared decimal mark

@@ -70,7 +70,7 @@ def found_personal(
 
     Parameters
     ----------
-    engine : knows `relation`
+    engine : has `relation`
     relation : a table of one kind's rows
     attributes : its text columns of the form ``feed.column``
     of_customers : whether the rows are about customers themselves, so that a column's name counts, too

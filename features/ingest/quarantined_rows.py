@@ -141,7 +141,7 @@ def write(engine: duckdb.DuckDBPyConnection, rejected: str, folder: Path) -> Non
 
     Parameters
     ----------
-    engine : knows ``quarantined_before``
+    engine : has ``quarantined_before``
     rejected : SQL of this load's own rows that cannot be used: row, line, reason, as_read
     folder : where the rows are written
     """

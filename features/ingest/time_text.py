@@ -122,7 +122,7 @@ def detect_times(
 
     Parameters
     ----------
-    engine : knows `relation`
+    engine : has `relation`
     relation : the rows
     text : SQL of the value as text
     delivered : when the rows were delivered; a moment more than a year later is none

@@ -1,1 +1,1 @@
-"""Named checks on what the feeds say."""
+"""Named checks on the loads of the feeds."""

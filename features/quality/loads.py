@@ -157,7 +157,7 @@ def check_agreement(engine: duckdb.DuckDBPyConnection, file: FeedsFile, folders:
 
     Parameters
     ----------
-    engine : knows ``records`` (feed, record_id, customer_id), may read `folders`
+    engine : has ``records`` (feed, record_id, customer_id), may read `folders`
     """
     checks = []
     for field in file.quality.agree if file.quality.severity("FQ015") != "off" else ():

@@ -22,7 +22,7 @@ from features.config.loading import did_you_mean
 from features.config.quality_settings import Range
 from features.quality.check import Check
 
-#: Different values that are judged one by one; of more, a sample tells the share well enough.
+#: Different values that are judged one by one; of more, a sample gives the share well enough.
 JUDGED = 10_000
 OLDEST = 120  # years that nobody lives longer
 #: An address that surely is one, so that only the others are judged one by one (a strict part of what is valid).
@@ -134,24 +134,24 @@ def _complete(engine: duckdb.DuckDBPyConnection, load: Load, file: FeedsFile) ->
         for column in load.own([text], "quality.complete")
     }
     fields = [field for field in load.feed.fields if field in load.columns]
-    asked = list(dict.fromkeys([*fields, *declared]))
-    if not asked:
+    wanted = list(dict.fromkeys([*fields, *declared]))
+    if not wanted:
         return Check("FQ007", load.name, "not_applicable", "no field is mapped")
-    counts = one_row(engine, f"SELECT {', '.join(f'count({quoted(column)})' for column in asked)} FROM {load.source}")
-    share = {column: count / max(load.rows, 1) for column, count in zip(asked, counts, strict=True)}
+    counts = one_row(engine, f"SELECT {', '.join(f'count({quoted(column)})' for column in wanted)} FROM {load.source}")
+    share = {column: count / max(load.rows, 1) for column, count in zip(wanted, counts, strict=True)}
     wanting = [
         f"{column} {share[column]:.1%}" + (f" instead of {declared[column]:.0%}" if column in declared else "")
-        for column in asked
+        for column in wanted
         if (share[column] < declared[column] if column in declared else share[column] == 0)
     ]
     if wanting:
         return Check("FQ007", load.name, "failed", f"filled: {', '.join(wanting)}")
-    least = min(asked, key=lambda column: share[column])
-    return Check("FQ007", load.name, "passed", f"{len(asked)} fields, the emptiest {least} with {share[least]:.1%}")
+    least = min(wanted, key=lambda column: share[column])
+    return Check("FQ007", load.name, "passed", f"{len(wanted)} fields, the emptiest {least} with {share[least]:.1%}")
 
 
 def is_email(text: str) -> bool:
-    """Return whether a text is written as an e-mail address; nothing is asked over the network.
+    """Return whether a text is written as an e-mail address; the network is not used.
 
     Examples
     --------
@@ -295,8 +295,8 @@ def _units(engine: duckdb.DuckDBPyConnection, load: Load, file: FeedsFile) -> Ch
                 detail = f"{column} is in {unit.unit} here and in {', '.join(others)} elsewhere"
                 return Check("FQ013", load.name, "failed", detail)
             if unit.column is not None:
-                says = load.column(unit.column, "features/feeds.yaml: quality.units")
-                odd = f"lower(trim(CAST({quoted(says)} AS VARCHAR))) <> {literal(unit.unit.lower())}"
+                unit_column = load.column(unit.column, "features/feeds.yaml: quality.units")
+                odd = f"lower(trim(CAST({quoted(unit_column)} AS VARCHAR))) <> {literal(unit.unit.lower())}"
                 faults[column] = _counted(engine, load, column, f"({odd}) IS NOT FALSE")
             else:
                 (filled,) = one_row(engine, f"SELECT count({quoted(column)}) FROM {load.source}")

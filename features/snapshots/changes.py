@@ -33,7 +33,7 @@ def hash_rows(
 
     Parameters
     ----------
-    engine : knows the canonical tables
+    engine : has the canonical tables
     columns : of the canonical tables
     bucket : how long a bucket is; buckets lie on a grid that starts in 1970
     first : what became known by then is one bucket
@@ -62,7 +62,7 @@ def find_changed(engine: duckdb.DuckDBPyConnection, before: Path, *, bucket: tim
 
     Parameters
     ----------
-    engine : knows ``row_hashes``, and may read `before`
+    engine : has ``row_hashes``, and may read `before`
     before : what `write_row_hashes` wrote
     bucket, first : as they were given to `hash_rows`; what became known before `first` is one bucket
     """

@@ -111,7 +111,7 @@ class IncrementalBuild:
 
         Parameters
         ----------
-        engine : knows the canonical tables
+        engine : has the canonical tables
         columns : of those tables
         purpose : what they were opened for
         """

@@ -18,12 +18,12 @@ AS_OF = "as_of"
 
 @dataclass(frozen=True)
 class PointInTimeFeatures:
-    """Features as of each asked moment, and the snapshots that they come from.
+    """Features as of each requested moment, and the snapshots that they come from.
 
     Parameters
     ----------
-    frame : ``customer_id``, ``as_of`` and the asked features in the asked order; the rows, their
-        order and the index are those that were asked for
+    frame : ``customer_id``, ``as_of`` and the requested features in the requested order; the rows, their
+        order and the index are those that were requested
     snapshot_times : the same rows; for each view the cutoff of the snapshot that was joined, or
         missing where there was none
     """
@@ -34,15 +34,15 @@ class PointInTimeFeatures:
 
 def retrieve(feast: FeatureStore, entities: pd.DataFrame, features: Sequence[str]) -> PointInTimeFeatures:
     """Return the features of each (customer, moment); see `Store.historical`."""
-    asked = _entities(entities)
+    requested = _entities(entities)
     views = list(dict.fromkeys(view_of(feature) for feature in features))
     times = [f"{view}{SUFFIX}" for view in views]
-    if asked.empty:
-        joined = asked.assign(**{name: pd.Series(dtype="float64") for name in features}).assign(
+    if requested.empty:
+        joined = requested.assign(**{name: pd.Series(dtype="float64") for name in features}).assign(
             **{name: pd.Series(dtype="datetime64[us, UTC]") for name in times}
         )
     else:
-        joined = _join(feast, asked, list(dict.fromkeys(features)))
+        joined = _join(feast, requested, list(dict.fromkeys(features)))
     joined = joined.set_axis(entities.index, axis="index")
     frame = joined[[CUSTOMER, EVENT_TIME, *features]].rename(columns={EVENT_TIME: AS_OF})
     snapshot_times = joined[times].set_axis(views, axis="columns")
@@ -66,14 +66,14 @@ def _entities(entities: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _join(feast: FeatureStore, asked: pd.DataFrame, features: list[str]) -> pd.DataFrame:
+def _join(feast: FeatureStore, requested: pd.DataFrame, features: list[str]) -> pd.DataFrame:
     joined: pd.DataFrame = feast.get_historical_features(
-        entity_df=asked, features=[reference(feature) for feature in features]
+        entity_df=requested, features=[reference(feature) for feature in features]
     ).to_df()
-    if not joined[[CUSTOMER, EVENT_TIME]].equals(asked):
+    if not joined[[CUSTOMER, EVENT_TIME]].equals(requested):
         raise NextbestError(
             "store.rows_lost",
-            f"{len(asked)} rows were asked, and {len(joined)} or others came back",
+            f"{len(requested)} rows were requested, and {len(joined)} or others came back",
             where="features.store",
             hint="this is a defect of the offline store: report it",
         )

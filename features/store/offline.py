@@ -108,7 +108,7 @@ class PointInTimeOfflineStore(feast_duckdb.DuckDBOfflineStore):  # type: ignore[
         root = reading.root
         views = [_joined(view, feature_refs, full_feature_names, root=root, times=times) for view in feature_views]
 
-        def asked(engine: duckdb.DuckDBPyConnection) -> pa.Table:
+        def requested(engine: duckdb.DuckDBPyConnection) -> pa.Table:
             if entity_df is None:
                 bounds = {"start": _bound(start_date), "end": _bound(end_date)}
                 return engine.sql(keys_select(views), params=bounds).to_arrow_table()
@@ -120,11 +120,11 @@ class PointInTimeOfflineStore(feast_duckdb.DuckDBOfflineStore):  # type: ignore[
 
         def answer() -> pa.Table:
             with _engine(reading) as engine:
-                return _join(engine, asked(engine), views)
+                return _join(engine, requested(engine), views)
 
         def metadata() -> RetrievalMetadata:
             with _engine(reading) as engine:
-                return _metadata(asked(engine), feature_refs)
+                return _metadata(requested(engine), feature_refs)
 
         return Job(
             answer,
@@ -214,13 +214,13 @@ class PointInTimeOfflineStore(feast_duckdb.DuckDBOfflineStore):  # type: ignore[
         feast_duckdb.DuckDBOfflineStore.offline_write_batch(config, feature_view, table, progress)
 
 
-def _metadata(asked: pa.Table, refs: list[str]) -> RetrievalMetadata:
+def _metadata(requested: pa.Table, refs: list[str]) -> RetrievalMetadata:
     """Return what Feast stores about a saved dataset, which needs at least one row."""
-    moment = _moment_column(asked)
-    if not asked.num_rows:
+    moment = _moment_column(requested)
+    if not requested.num_rows:
         raise BadData("store.entities", "there are no rows to save", hint="give at least one")
-    span = pc.min_max(_utc(asked.column(moment))).as_py()
-    keys = [name for name in asked.column_names if name != moment]
+    span = pc.min_max(_utc(requested.column(moment))).as_py()
+    keys = [name for name in requested.column_names if name != moment]
     return RetrievalMetadata(features=refs, keys=keys, min_event_timestamp=span["min"], max_event_timestamp=span["max"])
 
 
@@ -285,22 +285,22 @@ def _joined(view: FeatureView, refs: Sequence[str], full_names: bool, *, root: P
     )
 
 
-def _join(engine: duckdb.DuckDBPyConnection, asked: pa.Table, views: Sequence[JoinedView]) -> pa.Table:
-    moment = _moment_column(asked)
+def _join(engine: duckdb.DuckDBPyConnection, requested: pa.Table, views: Sequence[JoinedView]) -> pa.Table:
+    moment = _moment_column(requested)
     keys = {key for view in views for key in view.keys}
-    missing = sorted(keys - set(asked.column_names))
+    missing = sorted(keys - set(requested.column_names))
     if missing:
         raise BadData(
             "store.entities", f"the rows have no column {missing[0]!r}", hint="give every join key of the views"
         )
-    times = _utc(asked.column(moment))
+    times = _utc(requested.column(moment))
     if times.null_count:
         raise BadData("store.entities", f"{times.null_count} rows have no {moment}", hint="remove them first")
-    answer = asked.set_column(asked.column_names.index(moment), moment, times)
-    numbered = asked.select(sorted(keys)).append_column(MOMENT, times)
-    engine.register(ENTITY_ROWS, numbered.append_column(ROW, pa.array(range(len(asked)), pa.int64())))
+    answer = requested.set_column(requested.column_names.index(moment), moment, times)
+    numbered = requested.select(sorted(keys)).append_column(MOMENT, times)
+    engine.register(ENTITY_ROWS, numbered.append_column(ROW, pa.array(range(len(requested)), pa.int64())))
     for view in views:
-        for name, column in _joined_columns(engine, view, rows=len(asked)):
+        for name, column in _joined_columns(engine, view, rows=len(requested)):
             answer = answer.append_column(name, column)
     return answer
 
@@ -308,7 +308,7 @@ def _join(engine: duckdb.DuckDBPyConnection, asked: pa.Table, views: Sequence[Jo
 def _joined_columns(
     engine: duckdb.DuckDBPyConnection, view: JoinedView, *, rows: int
 ) -> Iterator[tuple[str, pa.ChunkedArray]]:
-    """Yield a view's columns, one value for each asked row: first find which row counts, then fetch what it holds."""
+    """Yield a view's columns, one value a requested row: first find which row counts, then fetch what it holds."""
     settled = replace(view, plain=bool(one_row(engine, plain_select(view))[0]))
     try:
         matched = engine.sql(match_select(settled)).to_arrow_table()
@@ -330,11 +330,11 @@ def _joined_columns(
         yield view.time_as, matched.column(HAPPENED).take(pa.array(match, mask=match == NOWHERE))
 
 
-def _moment_column(asked: pa.Table) -> str:
+def _moment_column(requested: pa.Table) -> str:
     """Return the column of the moments: ``event_timestamp``, or the only one that holds times (as in Feast)."""
-    if EVENT_TIME in asked.column_names:
+    if EVENT_TIME in requested.column_names:
         return EVENT_TIME
-    times = [field.name for field in asked.schema if pa.types.is_timestamp(field.type)]
+    times = [field.name for field in requested.schema if pa.types.is_timestamp(field.type)]
     if len(times) != 1:
         raise BadData("store.entities", "the rows have no column of moments", hint=f"name that column {EVENT_TIME}")
     return str(times[0])

@@ -46,7 +46,7 @@ class OnlineRow:
     Parameters
     ----------
     found : whether any of the views has a row of the customer
-    values : by feature, in the asked order; None where the value or the row is missing
+    values : by feature, in the requested order; None where the value or the row is missing
     status : by feature: ``missing`` when the view holds no such value of the customer, ``stale`` when it is older than
         the view's ttl, else ``fresh`` (a fresh value may be None: known to be absent)
     event_times : by view, the moment as of which its values hold, or None

@@ -24,7 +24,7 @@ class Block:
     ----------
     event_us : as of when the values hold, microseconds since 1970
     created_us : since when they could be known; decides between blocks of one event time
-    layout : identity of the layout that says which feature stands at each place
+    layout : identity of the layout: which feature stands at each place
     values : in the layout's order
     """
 

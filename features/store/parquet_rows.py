@@ -19,7 +19,7 @@ NOWHERE = -1
 def rows_at_places(
     files: Sequence[Path], columns: Sequence[str], file: NDArray[np.int64], place: NDArray[np.int64]
 ) -> pa.Table:
-    """Return chosen rows of some files, in the order in which they are asked for; one may be asked for repeatedly.
+    """Return chosen rows of some files, in the requested order; a row may be requested repeatedly.
 
     Parameters
     ----------
@@ -35,10 +35,10 @@ def rows_at_places(
     order = np.full(len(file), NOWHERE, dtype=np.int64)
     pieces, found = [], 0
     for index in np.unique(file[file != NOWHERE]).tolist():
-        asked = np.flatnonzero(file == index)
-        pieces.append(_piece(files[index], columns, place[asked]))
-        order[asked] = np.arange(found, found + len(asked))
-        found += len(asked)
+        requested = np.flatnonzero(file == index)
+        pieces.append(_piece(files[index], columns, place[requested]))
+        order[requested] = np.arange(found, found + len(requested))
+        found += len(requested)
     if not pieces:
         pieces = [_empty(files, columns)]
     rows = pa.concat_tables(pieces, promote_options="permissive")

@@ -1,4 +1,4 @@
-"""The point-in-time join, one DuckDB statement a view: which row of a view counts for which asked row."""
+"""The point-in-time join, one DuckDB statement a view: which row of a view counts for which requested row."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class JoinedView:
     ----------
     relation : SQL that can stand after FROM: `parquet` of the files
     files : the view's files
-    keys : column of the asked rows → column of the relation, for each join key
+    keys : column of the requested rows → column of the relation, for each join key
     columns : column of the answer → column of the relation
     event_time : the relation's column of when a row holds
     created_time : the relation's column of when it could first be known; None where it has none
@@ -59,7 +59,7 @@ def plain_select(view: JoinedView) -> str:
 
 
 def match_select(view: JoinedView) -> str:
-    """Return SQL that finds for each asked row the view's row that counts at its moment.
+    """Return SQL that finds for each requested row the view's row that counts at its moment.
 
     A row of a view counts from when it held and was known. Of the rows that count, the one that holds since latest
     wins; among those of one time, the one that was created last. One that is older than the view's ttl gives nothing.
@@ -67,9 +67,9 @@ def match_select(view: JoinedView) -> str:
 
     Returns
     -------
-    SQL of ``ROW``, ``FILE``, ``PLACE`` and ``HAPPENED``; asked rows for which no row counts are left out
+    SQL of ``ROW``, ``FILE``, ``PLACE`` and ``HAPPENED``; requested rows for which no row counts are left out
     """
-    same = [f"a.{quoted(asked)} = v.{quoted(f'key {asked}')}" for asked in view.keys]
+    same = [f"a.{quoted(requested)} = v.{quoted(f'key {requested}')}" for requested in view.keys]
     on = " AND ".join([*same, f"a.{MOMENT} >= v.{_KNOWN}"])
     holds = "true"
     if view.ttl is not None:
@@ -82,7 +82,7 @@ def match_select(view: JoinedView) -> str:
 
 def _rows(view: JoinedView) -> str:
     """Return SQL of a view's rows that are at some moment the best that is known of their key."""
-    keys = [f"{quoted(source)} AS {quoted(f'key {asked}')}" for asked, source in view.keys.items()]
+    keys = [f"{quoted(source)} AS {quoted(f'key {requested}')}" for requested, source in view.keys.items()]
     event, created = _time(view.event_time), _time(view.created_time or view.event_time)
     known = event if view.plain else f"greatest({event}, {created})"
     listed = ", ".join(
@@ -131,7 +131,7 @@ def between_select(relation: str, *, columns: Sequence[str], event_time: str) ->
 
 def keys_select(views: Sequence[JoinedView]) -> str:
     """Return SQL of every combination of keys with a row in ``[$start, $end]``, at the moment ``$end``."""
-    names = list(dict.fromkeys(asked for view in views for asked in view.keys))
+    names = list(dict.fromkeys(requested for view in views for requested in view.keys))
     parts = []
     for view in views:
         keys = ", ".join(

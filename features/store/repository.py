@@ -171,7 +171,7 @@ class Store:
 
         Returns
         -------
-        ``customer_id`` (ordered, once each) and the features in the asked order; a customer that
+        ``customer_id`` (ordered, once each) and the features in the requested order; a customer that
         one view lacks has missing values there
 
         Raises
@@ -194,7 +194,7 @@ class Store:
                 )
             whole = part if whole is None else whole.merge(part, on=CUSTOMER, how="outer")
         if whole is None:
-            raise BadConfiguration("store.no_feature", "no feature was asked for", hint="name at least one")
+            raise BadConfiguration("store.no_feature", "no feature was requested", hint="name at least one")
         return whole.sort_values(CUSTOMER, ignore_index=True)[[CUSTOMER, *features]]
 
     def materialize(self, *, as_of: datetime, last_event: int = 0) -> tuple[Materialized, ...]:

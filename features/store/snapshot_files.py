@@ -235,13 +235,13 @@ def rows_at_each(
 ) -> dict[datetime, pa.Table]:
     """Return `columns` of the rows of each of these cutoffs, read in one pass; rows come ordered by customer."""
     chosen = ", ".join(quoted(column) for column in columns)
-    asked = ", ".join(f"make_timestamptz({to_microseconds(cutoff):d})" for cutoff in cutoffs)
+    requested = ", ".join(f"make_timestamptz({to_microseconds(cutoff):d})" for cutoff in cutoffs)
     read = _run(
         path,
         f"""
         SELECT {chosen}, epoch_us(event_timestamp) AS __cutoff
         FROM read_parquet($files)
-        WHERE event_timestamp IN ({asked})
+        WHERE event_timestamp IN ({requested})
         ORDER BY event_timestamp, customer_id
         """,
         resources=resources,

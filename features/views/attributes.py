@@ -44,7 +44,7 @@ def unread_ends(engine: duckdb.DuckDBPyConnection, name: str, view: View, feeds:
 
     Parameters
     ----------
-    engine : knows the canonical tables
+    engine : has the canonical tables
     name, view : the view and its name
     feeds : the declared feeds
 

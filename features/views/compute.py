@@ -165,7 +165,7 @@ def compute(
 
     Parameters
     ----------
-    engine : knows the canonical tables, ``cutoffs`` and ``entity_rows``
+    engine : has the canonical tables, ``cutoffs`` and ``entity_rows``
     view : the planned view
     paths : of each cutoff the Parquet file: customer_id, the features, event_timestamp (the cutoff), created_timestamp
     rows_of_view : the engine that computes it: returns the relation of the view's rows

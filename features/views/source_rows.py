@@ -77,7 +77,7 @@ def refuse_unbound(
 
     Parameters
     ----------
-    engine : knows the canonical tables
+    engine : has the canonical tables
     views : whose columns have passed `check_views`
     lines : where they stand
     feeds : the declared feeds
