@@ -3,5 +3,13 @@
 from training.estimators.churn_classifier import ChurnClassifier, LeakWarning
 from training.estimators.policy_evaluation import PolicyEvaluation, evaluate_policy
 from training.estimators.uplift_ensemble import UpliftEnsemble
+from training.estimators.value_regressor import ValueRegressor
 
-__all__ = ["ChurnClassifier", "LeakWarning", "PolicyEvaluation", "UpliftEnsemble", "evaluate_policy"]
+__all__ = [
+    "ChurnClassifier",
+    "LeakWarning",
+    "PolicyEvaluation",
+    "UpliftEnsemble",
+    "ValueRegressor",
+    "evaluate_policy",
+]
