@@ -70,6 +70,7 @@ class DatabaseRows:
     is_text = False
     is_table_text = False
     may_sniff_decimal = False
+    number_columns = frozenset[str]()
     dated = False
     repeated = ()
     notes = ()

@@ -19,6 +19,7 @@ from features.ingest.file_shape import SAMPLE, FileShape, find_shape
 from features.ingest.foreign_formats import refuse_foreign
 from features.ingest.location import FeedFiles
 from features.ingest.reader import check_names, create_raw_rows, empty
+from features.ingest.typed_numbers import TypedNumbers
 
 SUFFIXES = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
 _BATCH = 20_000
@@ -42,9 +43,24 @@ class ExcelFiles(FeedFiles):
     def notes(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(note for shape in self._shapes for note in shape.notes))
 
-    @cached_property
+    @property
+    def number_columns(self) -> frozenset[str]:
+        """The columns in which every cell is a number."""
+        return self._seen[1].columns
+
+    @property
     def _shapes(self) -> list[FileShape]:
-        shapes = [self._sheet(file, name)[0] for file, name in zip(self.delivered, self.names, strict=True)]
+        return self._seen[0]
+
+    @cached_property
+    def _seen(self) -> tuple[list[FileShape], TypedNumbers]:
+        """Where the table stands in each file, and which columns hold numbers."""
+        shapes, numbers = [], TypedNumbers(self.declared.decimal)
+        for file, name in zip(self.delivered, self.names, strict=True):
+            shape, rows = self._sheet(file, name)
+            shapes.append(shape)
+            for row in rows[: self.rows]:
+                numbers.observe(dict(zip(shape.columns, row, strict=False)))
         for shape, name in zip(shapes, self.names, strict=True):
             if shape.columns != shapes[0].columns:
                 raise BadData(
@@ -54,7 +70,7 @@ class ExcelFiles(FeedFiles):
                     hint="make two feeds of them",
                 )
         check_names(self.feed, shapes[0].columns)
-        return shapes
+        return shapes, numbers
 
     def load(self, engine: duckdb.DuckDBPyConnection, columns: Sequence[str]) -> None:
         """Create ``raw_rows`` of these columns, all text."""
@@ -70,8 +86,12 @@ class ExcelFiles(FeedFiles):
                 part = rows[start : start + _BATCH]
                 for number, row in enumerate(part, start=shape.skip + 1 + start):
                     self._refuse_rounded(row, shape.columns, places, f"{name}, row {number}")
-                columns = [[_text(row[place], self.declared.decimal or ".") for row in part] for place in places]
+                columns = [[self._written(shape.columns[place], row[place]) for row in part] for place in places]
                 yield pa.record_batch([pa.array(values, pa.string()) for values in columns], schema=schema)
+
+    def _written(self, column: str, value: Any) -> str | None:
+        text = _text(value)
+        return self._seen[1].written(column, text) if isinstance(value, float) and text is not None else text
 
     def _sheet(self, file: Path, name: str) -> tuple[FileShape, list[list[Any]]]:
         """Return where the table stands in the sheet, and its rows."""
@@ -132,7 +152,7 @@ class ExcelFiles(FeedFiles):
             )
 
 
-def _text(value: Any, decimal: str = ".") -> str | None:
+def _text(value: Any) -> str | None:
     """Return a cell as it would stand in a CSV file."""
     match value:
         case None | "":
@@ -142,7 +162,7 @@ def _text(value: Any, decimal: str = ".") -> str | None:
         case float() if value.is_integer():
             return str(int(value))
         case float():
-            return str(value).replace(".", decimal)
+            return str(value)
         case datetime() if value.time() == time():
             return value.date().isoformat()
         case datetime() | date() | time():

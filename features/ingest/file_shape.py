@@ -88,6 +88,9 @@ def find_shape(rows: Sequence[Sequence[str]], feed: Feed, *, name: str, file: st
         header.pop()
     if at and len(set(header)) < len(header):
         header = _with_groups(rows[at - 1], header)
+    joined = _names_in_two_rows(header, below)
+    if joined:
+        header, below = joined, below[1:]
     if declared and not _names_any(header, declared):  # its cells may be values, which no message may hold
         raise BadData(
             "feed.header",
@@ -99,7 +102,8 @@ def find_shape(rows: Sequence[Sequence[str]], feed: Feed, *, name: str, file: st
     link = feed.link(name)
     named = {*feed.keys, *([] if link is None else [link[2]])}
     keys = [place for place, cell in enumerate(header) if cell in named] or [0]
-    more = feed.header_rows - 1 if feed.header_rows is not None else _more_header_rows(header, below, keys)
+    found = _more_header_rows(header, below, keys) + bool(joined)
+    more = feed.header_rows - 1 if feed.header_rows is not None else found
     notes = []
     above = sum(1 for row in rows[:at] if any(row))
     if above and feed.header_at is None:
@@ -108,6 +112,8 @@ def find_shape(rows: Sequence[Sequence[str]], feed: Feed, *, name: str, file: st
         )
     if more and feed.header_rows is None:
         notes.append(f"the header takes {more + 1} rows; its first names the columns")
+    if joined:
+        notes.append("columns without a name are called as the row below and the name before them")
     unnamed = _nameless(rows[at:], len(header))
     if unnamed:
         notes.append("each row ends with a delimiter")
@@ -210,6 +216,25 @@ def _with_groups(above: Sequence[str], header: Sequence[str]) -> list[str]:
     for place, cell in enumerate(header):
         group = (above[place] if place < len(above) else "") or group
         named.append(f"{group} {cell}".strip() if header.count(cell) > 1 else cell)
+    return named
+
+
+def _names_in_two_rows(header: Sequence[str], below: Sequence[Sequence[str]]) -> list[str]:
+    """Return the names where a second row names what the first leaves blank; none where it does not.
+
+    No cell of that row is a number, a time or an address, and it is blank where every row of data holds one.
+    """
+    if "" not in header or len(below) < 3 or len(below[0]) < len(header):
+        return []
+    second, rest = below[0], below[1:]
+    typed = [place for place in range(len(header)) if _column_type(rest, place)]
+    empty = [place for place in typed if not second[place] and all(place < len(row) and row[place] for row in rest)]
+    if not empty or any(map(_type_of, second)) or any(not c and not s for c, s in zip(header, second, strict=False)):
+        return []
+    named, group = [], ""
+    for cell, part in zip(header, second, strict=False):
+        group = cell or group
+        named.append(cell or f"{group} {part}".strip())
     return named
 
 

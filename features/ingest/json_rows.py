@@ -19,6 +19,7 @@ from features.ingest.declared_columns import declared_columns
 from features.ingest.json_lists import ListShapes
 from features.ingest.location import FeedFiles
 from features.ingest.reader import check_names, create_raw_rows, empty
+from features.ingest.typed_numbers import StoredNumber, TypedNumbers
 
 SUFFIXES = (".jsonl", ".ndjson", ".json")
 _BATCH = 20_000
@@ -44,28 +45,43 @@ class JsonFiles(FeedFiles):
 
     @cached_property
     def columns(self) -> tuple[str, ...]:
-        lists, found = self._observed
-        if lists.any:
-            found = {name: None for row in self._rows() for name in row}
-        check_names(self.feed, tuple(found))
-        return tuple(found)
+        names, _ = self._seen
+        check_names(self.feed, tuple(names))
+        return tuple(names)
+
+    @property
+    def number_columns(self) -> frozenset[str]:
+        """The columns in which every value is a JSON number."""
+        return self._seen[1].columns
 
     @cached_property
-    def _observed(self) -> tuple[ListShapes, dict[str, None]]:
-        """How the lists of all rows are read, and the columns where there is no list."""
-        lists, names = ListShapes(), dict[str, None]()
+    def _seen(self) -> tuple[dict[str, None], TypedNumbers]:
+        """The columns, and which of them hold JSON numbers."""
+        lists, names, numbers = self._observed
+        if lists.any:
+            for row in self._flat_rows():
+                names.update(dict.fromkeys(row))
+                numbers.observe(row)
+        return names, numbers
+
+    @cached_property
+    def _observed(self) -> tuple[ListShapes, dict[str, None], TypedNumbers]:
+        """How the lists of all rows are read, and what `_seen` holds where there is no list."""
+        lists, names, numbers = ListShapes(), dict[str, None](), TypedNumbers(self.declared.decimal)
         for file, name in zip(self.files, self.names, strict=True):
             read = False
             for place, row in islice(self._objects(file, name), self.rows):
                 try:
                     lists.observe(row)
-                    names.update(dict.fromkeys(() if lists.any else _encodable(lists.flatten(row))))
+                    flat = {} if lists.any else _encodable(lists.flatten(row))
                 except (RecursionError, UnicodeEncodeError):
                     raise self._nested(name, place) from None
+                names.update(dict.fromkeys(flat))
+                numbers.observe(flat)
                 read = True
             if not read:
                 raise empty(self.feed, f"{name} has no rows")
-        return lists, names
+        return (lists, {}, TypedNumbers(self.declared.decimal)) if lists.any else (lists, names, numbers)
 
     def load(self, engine: duckdb.DuckDBPyConnection, columns: Sequence[str]) -> None:
         """Create ``raw_rows`` of these columns, all text."""
@@ -83,7 +99,15 @@ class JsonFiles(FeedFiles):
             yield pa.RecordBatch.from_pylist(rows, schema=schema)
 
     def _rows(self) -> Iterator[dict[str, str | None]]:
-        lists, _ = self._observed
+        _, numbers = self._seen
+        for row in self._flat_rows():
+            yield {
+                column: numbers.written(column, value) if isinstance(value, StoredNumber) else value
+                for column, value in row.items()
+            }
+
+    def _flat_rows(self) -> Iterator[dict[str, str | None]]:
+        lists, *_ = self._observed
         for file, name in zip(self.files, self.names, strict=True):
             for place, row in islice(self._objects(file, name), self.rows):
                 try:
@@ -107,7 +131,7 @@ class JsonFiles(FeedFiles):
         if not lines:
             text = self._text(file, name)
             try:
-                document = json.loads(text, **self._as_written)
+                document = json.loads(text, **_AS_WRITTEN)
             except (ValueError, RecursionError) as error:
                 if not (isinstance(error, json.JSONDecodeError) and error.msg == "Extra data"):
                     raise self._broken(name, error) from None
@@ -121,15 +145,9 @@ class JsonFiles(FeedFiles):
                 if not line.strip():
                     continue
                 try:
-                    yield f"line {number}", json.loads(line.decode("utf-8-sig"), **self._as_written)
+                    yield f"line {number}", json.loads(line.decode("utf-8-sig"), **_AS_WRITTEN)
                 except (ValueError, RecursionError) as error:
                     raise self._broken(name, error, line=number) from None
-
-    @property
-    def _as_written(self) -> dict[str, Any]:
-        """Numbers stay as they are written, with the decimal mark that is declared for the texts beside them."""
-        mark = self.declared.decimal or "."
-        return {"parse_int": str, "parse_float": lambda text: text.replace(".", mark), "parse_constant": _no_number}
 
     def _text(self, file: Path, name: str) -> str:
         try:
@@ -200,6 +218,10 @@ def _encodable(row: dict[str, str | None]) -> dict[str, str | None]:
 
 def _no_number(text: str) -> Any:
     raise ValueError(f"{text} is no JSON")
+
+
+#: Numbers stay as they are written.
+_AS_WRITTEN: dict[str, Any] = {"parse_int": StoredNumber, "parse_float": StoredNumber, "parse_constant": _no_number}
 
 
 def _is_paging(key: str) -> bool:

@@ -92,6 +92,11 @@ class FeedFiles:
         """What was found about the files' shape, one sentence each."""
         return ()
 
+    @property
+    def number_columns(self) -> frozenset[str]:
+        """Columns of text in which every value is stored as a number."""
+        return frozenset()
+
     @cached_property
     def delivered(self) -> tuple[Path, ...]:
         """The files on this machine; objects are fetched the first time."""

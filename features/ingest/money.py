@@ -67,6 +67,17 @@ def code_of(sign: str) -> str:
     return codes[0] if len(codes) == 1 else sign
 
 
+def codes_of(sign: str) -> tuple[str, ...]:
+    """Return the ISO codes that a symbol may mean, the likeliest first.
+
+    Examples
+    --------
+    >>> codes_of("£"), codes_of("$")[:2]
+    (('GBP',), ('USD', 'AUD'))
+    """
+    return _MEANINGS.get(sign.upper(), (sign,))
+
+
 def currency_columns(
     engine: duckdb.DuckDBPyConnection, relation: str, columns: Sequence[str]
 ) -> dict[str, tuple[str, ...]]:

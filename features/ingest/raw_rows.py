@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
@@ -174,7 +174,8 @@ def read_numbers(engine: duckdb.DuckDBPyConnection, source: FeedSource, mapping:
     texts = [column for column, kind in mapping.types.items() if kind == "VARCHAR"]
     first = likely_numbers(engine, RAW, texts)
     asked = [name for name in texts if name in used or first[name] in (None, 1.0)]
-    readings = detect_numbers(engine, RAW, asked, decimal=feed.decimal)
+    stored = [name for name in asked if name in source.number_columns]
+    readings = detect_numbers(engine, RAW, [name for name in asked if name not in stored], decimal=feed.decimal)
     conflict = mark_conflict(readings) if feed.decimal is None and source.may_sniff_decimal else None
     if conflict is not None:
         raise BadData(
@@ -183,13 +184,7 @@ def read_numbers(engine: duckdb.DuckDBPyConnection, source: FeedSource, mapping:
             where=f"feed {source.feed}",
             hint="set `decimal` to the mark that is meant; what is written otherwise is then no number",
         )
-    if not source.may_sniff_decimal:  # its numbers are numbers, written with a point; texts beside them show their own
-        readings = {
-            name: found
-            if found.mark
-            else replace(found, mark=".", numbers=found.numbers + found.undecided, undecided=0)
-            for name, found in readings.items()
-        }
+    readings |= detect_numbers(engine, RAW, stored, decimal=".")
     for column in sorted(used & readings.keys()):
         _refuse_undecided(source, feed, column, readings[column])
     least = dict.fromkeys(mapping.calculated(), 1 - min(feed.reject_above, _ODD_NUMBERS))

@@ -25,6 +25,7 @@ class FeedSource(Protocol):
     feed : the feed's name
     is_text : whether every value arrives as text and still has to be read as what it is
     is_table_text : whether it was laid out for people, so that titles, totals and blank cells may stand in it
+    number_columns : columns of text in which every value is stored as a number, and written with a point
     may_sniff_decimal : whether its numbers are written by one decimal mark, which may be found in the values
     names : what its files or its table are called, for messages
     files : local files that the engine has to be allowed to read
@@ -43,6 +44,8 @@ class FeedSource(Protocol):
     def is_table_text(self) -> bool: ...
     @property
     def may_sniff_decimal(self) -> bool: ...
+    @property
+    def number_columns(self) -> frozenset[str]: ...
     @property
     def names(self) -> Sequence[str]: ...
     @property

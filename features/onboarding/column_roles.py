@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import get_args
 
@@ -40,6 +42,8 @@ _NOBODY = frozenset(
     ["0", "-1", "null", "none", "n/a", "na", "guest", "anonymous", "-", "unknown", "(none)", "(not set)"]
 )
 
+#: What names no row, though it may be another one on each.
+_NO_NAMES = word_set("phone ip card bank time date national postcode amount price quantity")
 _LATER = word_set(
     """
     closed end due delivered refund outcome optout later bounce opened
@@ -146,6 +150,16 @@ class Roles:
         )
 
     @cached_property
+    def first_code(self) -> ColumnProfile | None:
+        """The first column with a different code on every row, whatever it is called, where those before it repeat."""
+        for column in self.given.table.columns.values():
+            if column.is_unique and column.is_code and not column.share("email") and not column.meaning & _NO_NAMES:
+                return column
+            if column.distinct * 2 > column.filled:
+                return None
+        return None
+
+    @cached_property
     def about(self) -> frozenset[str]:
         """What the rows are about, as their own id or, where that is just an id, their file is called."""
         for column in self.own_ids:
@@ -234,10 +248,10 @@ def _times(engine: duckdb.DuckDBPyConnection, given: ProfiledSource) -> Iterator
             if column.sql_type == "VARCHAR"
             else f"CAST({quoted(column.name)} AS VARCHAR)"
         )
-        reading = detect_times(engine, quoted(given.table.table), text)
+        reading = _read_times(engine, given, text)
         if reading is not None and column.distinct == 1 and column.rows > 20 and column.share("number") >= _MOSTLY:
             continue  # a number that is the same on every row is no time
-        if reading is None or reading.share < (_HALF if "birth" in column.meaning else _TIMED):
+        if reading is None or reading.share < (_HALF if "birth" in column.meaning else _TIMED) * (1 - _open(column)):
             continue
         expression, clock_column, clock = column.name, "", reading.clock
         if not clock and (beside := _clock_beside(column, columns, clocks)):
@@ -248,13 +262,29 @@ def _times(engine: duckdb.DuckDBPyConnection, given: ProfiledSource) -> Iterator
             expression,
             reading,
             column.meaning,
-            column.share_filled * reading.share,
+            column.share_filled * min(reading.share + _open(column), 1),
             clock,
             reading.zoned,
             reading.earliest.isoformat() if reading.earliest else "",
             reading.latest.isoformat() if reading.latest else "",
             clock_column,
         )
+
+
+def _read_times(engine: duckdb.DuckDBPyConnection, given: ProfiledSource, text: str) -> TimeReading | None:
+    """Return how times are written; of two readings, one that lies more than a year after the delivery is none."""
+    relation = quoted(given.table.table)
+    reading = detect_times(engine, relation, text)
+    if reading is None or reading.certain or not given.delivered:
+        return reading
+    delivered = datetime.fromisoformat(given.delivered).replace(tzinfo=UTC)
+    past = detect_times(engine, relation, text, delivered=delivered)
+    return past if past is not None and past.certain else reading
+
+
+def _open(column: ColumnProfile) -> float:
+    """Return the share of the values that are a far end for none, such as 9999-12-31."""
+    return column.most if column.values and re.search("9999|2999", column.values[0]) else 0.0
 
 
 def find_persons(given: ProfiledSource) -> Iterator[PersonColumn]:
@@ -322,9 +352,9 @@ def _person_kind(column: ColumnProfile) -> str | None:
 
 
 def _names_rows(column: ColumnProfile) -> bool:
-    return bool(column.meaning & ({"id", "record"} | DEALINGS | PERSONS)) and not column.meaning & {
-        "phone", "ip", "card", "bank", "time", "date", "national", "postcode", "amount", "price", "quantity",
-    } - ({"amount"} if "id" in column.meaning else set())  # fmt: skip
+    return bool(column.meaning & ({"id", "record"} | DEALINGS | PERSONS)) and not column.meaning & (
+        _NO_NAMES - ({"amount"} if "id" in column.meaning else set())
+    )
 
 
 def _may_be_time(column: ColumnProfile) -> bool:

@@ -28,7 +28,8 @@ _CONSENT_CONCEPTS = word_set(
 _CONSENT_WORDS = word_set(
     """
     is has have had can may wants want receive receives send call calls anruf anrufe of for to from by the all any
-    global e do ok yes flag given granted gdpr dsgvo rgpd avg double single confirmed active enabled sms push whatsapp
+    global bulk mass e do ok yes flag given granted gdpr dsgvo rgpd avg double single confirmed active enabled sms push
+    whatsapp enviar envoyer verzenden senden zusenden recibir recevoir ontvangen erhalten
     post direct zugestimmt erteilt angemeldet
     """
 )
@@ -91,7 +92,7 @@ def names_consent(column: ColumnProfile) -> bool:
         "contact",
     }:
         return True
-    if "marketing" in meaning and column.is_boolean and _refuses(column):
+    if "marketing" in meaning and column.is_boolean and (_refuses(column) or _refusals(column)):
         return True
     return {"opt", "in"} <= meaning or bool(words & {"gdpr", "dsgvo", "rgpd", "avg"}) or "newsletter" in meaning
 
@@ -207,8 +208,8 @@ def status_expression(column: ColumnProfile) -> str:
         yes, no = ("withdrawn", "not_given") if refuses else ("unknown", "withdrawn")
     for value in column.few or column.values[:60]:
         said = consent_word(value)
-        if said in GRANTED:
-            groups["granted"].append(value.lower())
+        if said in GRANTED:  # "allow" under "do not allow" refuses nothing, and grants nothing either
+            groups["not_given" if refuses else "granted"].append(value.lower())
         elif said in WITHDRAWN:
             groups["withdrawn"].append(value.lower())
         elif said in _YES or said in NO:
@@ -251,11 +252,15 @@ def _refuses(column: ColumnProfile) -> bool | None:
 
     A word that is not known, or a refusal of a refusal, leaves it open.
     """
-    refusals = [w for w in column.words if w in ("no", "out") or concepts(w) & {"not", "optout"}]
+    refusals = _refusals(column)
     others = [w for w in column.words if w not in refusals]
     if len(refusals) > 1 or not all(w in _CONSENT_WORDS or concepts(w) & _CONSENT_CONCEPTS for w in others):
         return None
     return bool(refusals)
+
+
+def _refusals(column: ColumnProfile) -> list[str]:
+    return [w for w in column.words if w in ("no", "out") or concepts(w) & {"not", "optout"}]
 
 
 def _opted_out(column: ColumnProfile) -> str:

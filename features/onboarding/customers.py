@@ -12,20 +12,28 @@ from features.onboarding.customer_links import LINKED, Overlaps, linking_columns
 from features.onboarding.dealings import ZONE_WHY, FeedDraft, conventions
 from features.onboarding.fields import digits_of, map_fields, personal_columns
 from features.onboarding.proposal import CustomerLink, ProposedFeed, Reasoned, reference
+from features.onboarding.versions import Versions
 
 ROW = "row"
 _AGREE = 0.5
 _TELLING = ("email", "last_name", "first_name", "full_name", "phone")
 
 
-def propose_customers(roles: Roles, why: str, before: Sequence[ProposedFeed], overlaps: Overlaps) -> ProposedFeed:
-    """Return the feed of a source with one row a customer.
+def propose_customers(
+    roles: Roles,
+    why: str,
+    before: Sequence[ProposedFeed],
+    overlaps: Overlaps,
+    versions: Versions | None = None,
+) -> ProposedFeed:
+    """Return the feed of a source with one row a customer, or the versions of each.
 
     Parameters
     ----------
     roles, why : the source, and why it is one of customers
     before : feeds of customers that are proposed already; this one is linked to them where values say so
     overlaps : of the sources' columns
+    versions : whose versions the rows are
     """
     given, table = roles.given, roles.given.table
     settings: dict[str, Reasoned] = {}
@@ -34,8 +42,12 @@ def propose_customers(roles: Roles, why: str, before: Sequence[ProposedFeed], ov
     own = own or next(iter(roles.own_ids), None)
     email = next((p for p in roles.persons if p.kind == "email" and p.column.is_unique), None)
     repeated = next((p for p in roles.persons if p.kind == "id" and p.share == 1), None)
-    column = own if own is not None else email and email.column
-    if column is not None:
+    column = own or roles.first_code or (email and email.column)
+    key: tuple[str, ...]
+    if versions is not None:
+        key = (versions.record.name, versions.start.name)
+        key_why = f"each row is a version of one of {versions.records:,} records, from {versions.start.name} on"
+    elif column is not None:
         key, key_why = (column.name,), f"{column.distinct:,} different values in {table.rows:,} rows"
     elif repeated is not None:
         key, key_why = (repeated.name,), f"{repeated.distinct:,} different values in {table.rows:,} rows"
@@ -45,9 +57,9 @@ def propose_customers(roles: Roles, why: str, before: Sequence[ProposedFeed], ov
             (ROW,),
             "no column tells the rows apart, so each row is a record; give a key before the file is delivered anew",
         )
-    taken = [] if key == (ROW,) or (own is None and email is not None) else list(key)
+    taken = [] if key == (ROW,) or (email is not None and email.column is column) else list(key)
     fields = map_fields("customers", table, taken=taken)
-    used = _times(roles, settings)
+    used = _times(roles, settings, versions)
     used += _birth(roles, fields, hints)
     feed = ProposedFeed(
         given.name,
@@ -130,9 +142,9 @@ def made_customers(roles: Roles, draft: FeedDraft, whose: PersonColumn, beside: 
     )
 
 
-def _times(roles: Roles, settings: dict[str, Reasoned]) -> list[TimeColumn]:
+def _times(roles: Roles, settings: dict[str, Reasoned], versions: Versions | None) -> list[TimeColumn]:
     """Add when records changed and were first known to the settings; return those times."""
-    changed = roles.named("changed", least=0.95)
+    changed = versions.start if versions is not None else roles.named("changed", least=0.95)
     known = roles.named("created", "confirm", least=0.95, but=[changed.name] if changed else [])
     if known is not None and known.meaning & {"changed", "optout", "later"}:
         known = None

@@ -10,10 +10,11 @@ import duckdb
 from features.base.database_engine import one_row, quoted
 from features.config.canonical import Kind
 from features.ingest.money import currency_columns, minor_unit_columns
+from features.onboarding.amounts import is_money, times_price
 from features.onboarding.column_profile import MANY_GROUPS, ColumnProfile, TableProfile, is_constant, stands_once
 from features.onboarding.column_roles import DEALINGS, PERSONS, Roles, TimeColumn
 from features.onboarding.consent_columns import consent_file_fields
-from features.onboarding.fields import is_money, map_fields, personal_columns, times_price
+from features.onboarding.fields import map_fields, personal_columns
 from features.onboarding.kinds import event_column, event_type, held_times
 from features.onboarding.proposal import ProposedFeed, Reasoned, columns_read, reference
 

@@ -6,25 +6,18 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from features.config.canonical import PERSONAL_FIELDS, Kind
+from features.onboarding.amounts import NUMBERS, choose_amount
 from features.onboarding.column_profile import ColumnProfile, TableProfile
 from features.onboarding.column_roles import OTHERS
 from features.onboarding.proposal import Reasoned, columns_read, reference
 from features.onboarding.words import word_set
 
-#: A number field is taken from a column in which at least so many of the rows are numbers.
-NUMBERS = 0.95
 _HALF = 0.5
 _LONG = 60
 _STATES = word_set(
     """
     active inactive open closed new paused pending paid canceled cancelled trial trialing enabled disabled
     expired past_due aktiv inaktiv gekündigt offen actif inactif activo inactivo actief
-    """
-)
-_NOT_MONEY = word_set(
-    """
-    tax fee discount refund balance shipping quantity unit percent probability date time status type method
-    currency points duration text converted name rate id in subtotal cart score phone postcode
     """
 )
 
@@ -45,11 +38,6 @@ class FieldRule:
     avoid: frozenset[str] = frozenset()
     fits: Callable[[ColumnProfile], bool] = bool
     only: frozenset[str] | None = None
-
-
-def is_money(column: ColumnProfile) -> bool:
-    """Return whether a column holds amounts: numbers, with or without symbols and thousands."""
-    return max(column.share("number"), column.share("amount")) >= NUMBERS and not column.is_boolean
 
 
 def _is_number(column: ColumnProfile) -> bool:
@@ -86,7 +74,7 @@ def _is_region(column: ColumnProfile) -> bool:
 
 
 def _is_text(column: ColumnProfile) -> bool:
-    return column.share("number") < _HALF and not column.share("json") > _HALF and column.distinct > 2
+    return max(column.share(shape) for shape in ("number", "json", "email")) < _HALF and column.distinct > 2
 
 
 def _is_postcode(column: ColumnProfile) -> bool:
@@ -223,43 +211,6 @@ def choose(columns: Iterable[ColumnProfile], rule: FieldRule) -> ColumnProfile |
             rare = [column for column in fitting if column.filled >= 0.2 * filled]
             return min(rare, key=lambda c: ("shipping" in c.meaning, len(c.words)))
     return None
-
-
-def choose_amount(table: TableProfile, columns: Iterable[ColumnProfile], quantity: Reasoned | None) -> Reasoned | None:
-    """Return what a row is worth: its total, an amount, or pieces times the price of one."""
-    numbers = [c for c in columns if is_money(c) and c.share_filled >= 0.02 and set(c.few) != {"0"}]
-    mixed = any("currency" in c.meaning and c.distinct > 1 and len(c.few) > 1 for c in table.columns.values())
-    if mixed:
-        same = [
-            c for c in numbers if {"converted", "amount"} <= c.meaning and not c.meaning & (_NOT_MONEY - {"converted"})
-        ]
-        if same:
-            return Reasoned(same[0].name, "the amounts are in several currencies, and this column has them in one")
-    for wanted in ("total", "amount"):
-        chosen = [c for c in numbers if wanted in c.meaning and not c.meaning & _NOT_MONEY]
-        if chosen:
-            best = min(chosen, key=lambda c: (c.share_filled < _HALF, "price" in c.meaning, len(c.words)))
-            return Reasoned(best.name, f"by its name; {best.distinct:,} different numbers")
-    prices = [
-        c
-        for c in numbers
-        if "price" in c.meaning and not c.meaning & (_NOT_MONEY - {"unit"}) and "compare" not in c.words
-    ]
-    if not prices:
-        return None
-    price = min(prices, key=lambda c: len(c.words))
-    if quantity is None or quantity.value not in table.columns:
-        return Reasoned(price.name, "by its name")
-    return times_price(table, quantity.value, price.name)
-
-
-def times_price(table: TableProfile, quantity: str, price: str) -> Reasoned:
-    """Return what a line costs: its pieces times the price of one."""
-    factors = []
-    for name in (quantity, price):
-        typed = table.columns[name].sql_type != "VARCHAR"
-        factors.append(reference(name) if typed else f"try_cast({reference(name)} as double)")
-    return Reasoned(" * ".join(factors), "pieces times the price of one")
 
 
 def personal_columns(table: TableProfile, fields: Mapping[str, Reasoned], key: Collection[str] = ()) -> tuple[str, ...]:

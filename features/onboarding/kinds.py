@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 from features.config.canonical import PERSONAL_FIELDS, Kind
+from features.onboarding.amounts import is_money
 from features.onboarding.column_profile import ColumnProfile, TableProfile
 from features.onboarding.column_roles import DEALINGS, PERSONS, REPEATS, Roles
 from features.onboarding.consent_columns import is_consent_file
 from features.onboarding.customer_links import LINKED
-from features.onboarding.fields import is_money, map_fields
+from features.onboarding.fields import map_fields
 from features.onboarding.proposal import Reasoned
+from features.onboarding.versions import Versions
 
 _PERSON = 2  # a product has a name too
+_FULL = 0.95
+_DAY = timedelta(days=1)
 _EVENTS = {
     "booking": "stay",
     "review": "review",
@@ -27,9 +33,12 @@ _EVENTS = {
 }
 
 
-def is_customers(roles: Roles) -> str:
-    """Return why a source holds one row a customer; empty where it does not."""
+def is_customers(roles: Roles, versions: Versions | None = None) -> str:
+    """Return why a source holds one row a customer, or the versions of each; empty where it does not."""
     table = roles.given.table
+    apart = versions is not None and (not roles.own_ids or len(person_fields(table)) >= _PERSON)
+    if versions is not None and apart and not is_held(roles) and not is_consent_file(roles):
+        return f"it holds versions of {versions.records:,} different {versions.record.name}, none at the same time"
     if is_consent_file(roles) or is_offered(roles) or is_held(roles) or is_dealings(roles):
         return ""
     unique = next((c for c in roles.own_ids if c.meaning & PERSONS or c.meaning <= {"id", "record"}), None)
@@ -51,6 +60,8 @@ def is_dealings(roles: Roles) -> bool:
     table = roles.given.table
     if "fill_down" in roles.given.settings and _is_dealt(roles):
         return True  # what belongs to one order stands on its first line alone
+    if _is_done(roles):
+        return True
     known_twice = roles.repeats >= REPEATS and (
         own or len(person_fields(table)) < _PERSON or _is_dealt(roles) or roles.repeats >= 2
     )
@@ -64,13 +75,13 @@ def is_dealings(roles: Roles) -> bool:
     return any(time.clock for time in roles.times) and _is_sold(roles)
 
 
-def kind_of_dealings(roles: Roles) -> tuple[Kind, str]:
+def kind_of_dealings(roles: Roles, *, linked: bool = False) -> tuple[Kind, str]:
     """Return the kind, and the reason, of a source whose rows are about customers and have a time."""
     if is_consent_file(roles):
         return "consents", "each row says who allowed or refused what, and when"
     if is_offered(roles):
         return "interactions", "each row is an offer that a customer was shown, with what came of it"
-    if is_held(roles):
+    if is_held(roles, linked=linked):
         return "holdings", "each row is something that a customer holds, from a day on"
     return "events", "each row is something that a customer did at a time"
 
@@ -146,10 +157,15 @@ def is_offered(roles: Roles) -> bool:
     return len(known) == 2 or (named and bool(known or roles.named("sent")) and not roles.about & {"order", "payment"})
 
 
-def is_held(roles: Roles) -> bool:
-    """Return whether rows are subscriptions or contracts: something held, from a day on."""
+def is_held(roles: Roles, *, linked: bool = False) -> bool:
+    """Return whether rows are subscriptions or contracts: something held, from a day on.
+
+    Parameters
+    ----------
+    linked : whether values say whose the rows are, where no name does
+    """
     fields = map_fields("holdings", roles.given.table)
-    if "item" not in fields or held_times(roles)[0] is None or not roles.persons:
+    if "item" not in fields or held_times(roles)[0] is None or not (roles.persons or linked):
         return False
     about = roles.about | roles.file_meaning
     if about & {"subscription", "plan"}:
@@ -177,6 +193,22 @@ def _is_sold(roles: Roles) -> bool:
     fields = map_fields("events", roles.given.table)
     priced = any("price" in column.meaning and is_money(column) for column in roles.given.table.columns.values())
     return priced and {"amount", "item", "quantity"} <= fields.keys()
+
+
+def _is_done(roles: Roles) -> bool:
+    """Return whether each row is something that took somebody less than a day: it starts and ends at a time of day."""
+    clocked = [t for t in roles.times if t.clock and t.share >= _FULL and t.first and t.last]
+    start = next((t for t in clocked if "start" in t.meaning), None)
+    end = next((t for t in clocked if "end" in t.meaning), None)
+    if start is None or end is None:
+        return False
+    ranges = [(start.first, end.first), (start.last, end.last)]
+    return all(timedelta(0) <= _moment(after) - _moment(before) < _DAY for before, after in ranges)
+
+
+def _moment(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
 
 def _is_dealt(roles: Roles) -> bool:

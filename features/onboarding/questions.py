@@ -13,8 +13,9 @@ import duckdb
 from features.base.database_engine import one_row, quoted
 from features.base.errors import UsageError
 from features.config.loading import did_you_mean
-from features.ingest.money import ISO_CODES
+from features.ingest.money import ISO_CODES, SYMBOLS, codes_of
 from features.ingest.number_text import detect_numbers, number_sql
+from features.onboarding.amounts import is_money
 from features.onboarding.column_roles import Roles, TimeColumn
 from features.onboarding.proposal import ProfiledSource, Reasoned
 
@@ -22,6 +23,7 @@ _CODE = re.compile(r"[A-Z]{3}")
 _MARK = re.compile(r"[0-9][.,][0-9]")
 #: The share of a column's values that are numbers, from which on it is asked how they are written.
 _MOSTLY = 0.9
+_SIGN = re.compile(SYMBOLS)
 
 
 @dataclass(frozen=True)
@@ -52,9 +54,12 @@ def find_questions(engine: duckdb.DuckDBPyConnection, found: Sequence[Roles]) ->
     """
     questions = [question for roles in found for question in _of_numbers(engine, roles.given)]
     company = company_settings(found)
-    if "currency" not in company:
-        evidence = "no column of the files holds one currency"
-        questions.append(Question("currency", "In which currency are the amounts (ISO code)?", evidence, ("EUR",)))
+    signs = currency_signs(found)
+    if signs or "currency" not in company:
+        evidence = "the amounts carry a symbol that several currencies have" if signs else ""
+        evidence = evidence or "no column of the files holds one currency"
+        text = "In which currency are the amounts (ISO code)?"
+        questions.append(Question("currency", text, evidence, signs or ("EUR",)))
     naive = [time.name for roles in found for time in roles.times if not time.zoned]
     if naive:
         evidence = f"{', '.join(dict.fromkeys(naive))} carry no zone"
@@ -92,14 +97,37 @@ def with_decimal(given: ProfiledSource, answers: Mapping[str, str]) -> ProfiledS
 
 
 def company_settings(found: Sequence[Roles]) -> dict[str, str]:
-    """Return the company's currency, where columns of currencies name one most often."""
+    """Return the company's currency, which columns of currencies name most often, else the symbols of amounts."""
+    signs = [*_codes(found), *_signs(found)]
+    return {"currency": codes_of(signs[0])[0]} if signs else {}
+
+
+def currency_signs(found: Sequence[Roles]) -> tuple[str, ...]:
+    """Return the currencies that the symbol of most amounts may mean, where it is several and no column has codes."""
+    signs = [] if _codes(found) else _signs(found)
+    meant = codes_of(signs[0]) if signs else ()
+    return meant if len(meant) > 1 else ()
+
+
+def _codes(found: Sequence[Roles]) -> list[str]:
+    """Return the codes in columns of currencies, the most frequent first."""
     codes: Counter[str] = Counter()
     for roles in found:
         for column in roles.given.table.columns.values():
             values = [value.upper() for value in column.few]
             if "currency" in column.meaning and values and all(_CODE.fullmatch(value) for value in values):
                 codes[values[0]] += column.filled
-    return {"currency": codes.most_common(1)[0][0]} if codes else {}
+    return [code for code, _ in codes.most_common()]
+
+
+def _signs(found: Sequence[Roles]) -> list[str]:
+    """Return the symbols that stand beside amounts, the most frequent first."""
+    signs: Counter[str] = Counter()
+    for roles in found:
+        for column in roles.given.table.columns.values():
+            if is_money(column) and column.sql_type == "VARCHAR":
+                signs.update(match[0] for value in column.values if (match := _SIGN.search(value)))
+    return [sign for sign, _ in signs.most_common()]
 
 
 def _of_numbers(engine: duckdb.DuckDBPyConnection, given: ProfiledSource) -> list[Question]:

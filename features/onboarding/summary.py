@@ -34,10 +34,13 @@ from features.onboarding.proposal import (
     SkippedSource,
 )
 from features.onboarding.proposal_warnings import warn_of_amounts, warn_of_nobody
-from features.onboarding.questions import company_settings
+from features.onboarding.questions import company_settings, currency_signs
+from features.onboarding.versions import find_versions
 
 #: Beside an id with fewer customers than this in common, sources are about other people.
 _SOME = 0.05
+#: Of so many names hardly two are equal by chance.
+_MANY = 12
 _PLACES = ("postcode", "city", "region", "country")
 _BEST_KINDS = ("id", "email", "phone", "bank")
 
@@ -62,7 +65,13 @@ def propose(
     company = {name: answers[name] for name in ("currency", "timezone") if answers and name in answers}
     zone = company.get("timezone")
     feeds = tuple(_in_zone(feed, zone) if zone else feed for feed in proposal.feeds)
-    return replace(proposal, feeds=feeds, company=company_settings(found) | company)
+    signs = () if "currency" in company else currency_signs(found)
+    notes = proposal.notes
+    if signs:
+        notes += (
+            f"the amounts carry a symbol that {len(signs)} currencies have: {signs[0]} is taken; --answer currency",
+        )
+    return replace(proposal, feeds=feeds, notes=notes, company=company_settings(found) | company)
 
 
 class _Proposing:
@@ -83,9 +92,12 @@ class _Proposing:
 
     def proposal(self) -> Proposal:
         for roles in self._roles.values():
-            why = is_customers(roles)
+            versions = find_versions(self._engine, roles)
+            why = is_customers(roles, versions)
             if why:
-                self._feeds[roles.given.name].append(propose_customers(roles, why, self._customers, self._overlaps))
+                self._feeds[roles.given.name].append(
+                    propose_customers(roles, why, self._customers, self._overlaps, versions)
+                )
         for roles in sorted(self._open(), key=lambda found: -max((p.distinct for p in found.persons), default=0)):
             self._add_dealings(roles)
         if not self._customers:
@@ -132,7 +144,7 @@ class _Proposing:
         if roles.when() is None:
             self._without_time(roles, meeting, owner)
             return
-        kind, why = kind_of_dealings(roles)
+        kind, why = kind_of_dealings(roles, linked=meeting is not None)
         if meeting is not None and owner is not None and self._is_complete(roles, meeting, owner):
             draft = draft_feed(self._engine, roles, kind, why, (meeting.own.name,))
             self._add(roles, self._link(draft, meeting, owner))
@@ -173,11 +185,15 @@ class _Proposing:
             about = owner.file_meaning | owner.about
             for theirs in self._named_by(feed):
                 for own in linking_columns(table):
-                    if not may_meet(own, theirs, owner=about):
+                    likely = may_meet(own, theirs, owner=about)
+                    if not likely and not own.is_whole_number:
                         continue
                     meeting = self._overlaps.meet(table, own, feed.given.table, theirs)
+                    agreed = not likely and meeting.rows >= COMPLETE and self._agree(roles, feed, meeting)
+                    if not likely and not agreed:
+                        continue
                     reached = meeting.rows * shares.get(own.name, own.share_filled)
-                    sure = bool(own.meaning & PERSONS) or own.share("email") > LINKED
+                    sure = agreed or bool(own.meaning & PERSONS) or own.share("email") > LINKED
                     if reached < (0.01 if sure else LINKED):
                         continue
                     key = feed.key == (theirs.name,)
@@ -185,6 +201,15 @@ class _Proposing:
                     if best is None or found[:3] > best[:3]:
                         best = found
         return (best[3], best[4]) if best else (None, None)
+
+    def _agree(self, roles: Roles, feed: ProposedFeed, meeting: Meeting) -> bool:
+        """Return whether the records that an id joins hold the same names, whatever the columns are called."""
+        table, theirs = roles.given.table, feed.given.table
+        names = [feed.fields[field].value for field in ("full_name", "last_name", "email") if field in feed.fields]
+        own = [c.name for c in table.columns.values() if c.distinct > _MANY and c.share("digits") < LINKED]
+        pairs = [(mine, name) for mine in own for name in names if name in theirs.columns]
+        share = self._overlaps.agreement(table, meeting.own.name, theirs, meeting.theirs.name, pairs)
+        return share is not None and share >= LINKED
 
     def _named_by(self, feed: ProposedFeed) -> list[ColumnProfile]:
         table = feed.given.table
@@ -200,7 +225,7 @@ class _Proposing:
         return (
             meeting.rows >= COMPLETE
             and filled >= 0.98
-            and (meeting.theirs.is_own or owner.key == (meeting.theirs.name,))
+            and (meeting.theirs.is_own or owner.key[:1] == (meeting.theirs.name,))
         )
 
     def _link(self, draft: FeedDraft, meeting: Meeting, owner: ProposedFeed) -> ProposedFeed:

@@ -10,10 +10,14 @@ from features.config.canonical import snake_case
 
 _FILLERS = frozenset(["s", "n", "en", "es", "e", "de", "d"])  # what joins the parts of a compound word
 _SHORTEST = 2
+#: What "do not" forbids where it is an opt-out.
+_CONTACT = frozenset(["contact", "usage", "call", "email", "phone", "sms", "text", "fax", "post", "sent", "subscribed"])
+_CONTACT |= {"marketing", "disturb", "share", "sell", "track", "push"}
 
 # one line a concept: the English word that the rest of the package uses, then the words that mean it
 _VOCABULARY = """
 customer: customer customers cust client clients kunde kunden kundin klant klanten cliente clientes acheteur comprador
+customer: relation relations relatie relaties
 contact: contact contacts kontakt kontakte contacto contactos ansprechpartner contactpersoon
 user: user users benutzer nutzer usuario usuarios utilisateur gebruiker uid
 member: member members loyalty mitglied mitglieder membre miembro socio lid adherent
@@ -57,7 +61,7 @@ region: region state province county bundesland provincia provincie departement
 country: country nation land pays pais
 company: company organisation organization firma firmenname societe entreprise empresa bedrijf unternehmen org raison
 id: id ids no nr num number nummer numero key code ref reference uuid guid kennung identifier identifiant leid clave
-id: kenn identification vpid
+id: kenn identification vpid codigo seq
 date: date datum fecha day dag tag jour dia data
 time: time zeit uhrzeit heure hora tijd tstamp timestamp datetime zeitpunkt zeitstempel ts at on moment clock am
 zone: zone timezone tz gmtoff dstoff
@@ -90,8 +94,10 @@ item: lineitem position ware lineitems coupon isbn
 plan: plan plans tariff tarif tarifa package bundle contract vertrag policy abo price_plan
 subscription: subscription subscriptions abonnement abonnements suscripcion
 amount: amount betrag summe montant importe bedrag total gesamt gesamtbetrag gesamtsumme sum paid price_paid spend
-amount: value wert nettowert umsatz revenue sales_value gross brutto net netto worth prix importe bedrag ttc
-total: total gesamt summe totaal gesamtbetrag gesamtsumme grand nettowert
+amount: amt value wert nettowert umsatz revenue sales_value gross brutto net netto worth prix importe bedrag ttc
+credit: credit credits crdt cr haben haber abono bij gutschrift
+debit: debit debits dbit debet dr soll debe cargo af lastschrift
+total: total tot gesamt summe totaal gesamtbetrag gesamtsumme grand nettowert
 price: price preis prix precio prijs unitprice einzelpreis rate cost
 unit: unit einzel unitaire unitario stuck stueck stuks
 quantity: quantity qty menge anzahl quantite cantidad aantal units pieces stuckzahl stueckzahl count
@@ -113,6 +119,7 @@ consent: consent consents einwilligung zustimmung consentement consentimiento to
 consent: preference preferences
 newsletter: newsletter nieuwsbrief boletin infolettre rundbrief
 marketing: marketing newsletter werbung promo promotional publicite publicidad advertising promotions nieuwsbrief
+marketing: werbe reclame
 subscribed: subscribed subscribe accepts accept accepted abonniert inscrit suscrito allows allowed allow agreed
 opt: opt optin opted
 in: in
@@ -125,7 +132,7 @@ not: not no_ nicht kein keine keinen pas non geen without ohne sans sin exclude 
 not: block stop stopped suppress sperre gesperrt
 contactable: donot
 campaign: campaign campaigns kampagne campagne campana mailing broadcast
-sent: sent send sends gesendet envoye enviado verzonden
+sent: sent send sends gesendet senden zusenden envoye envoyer enviado enviar verzonden verzenden
 opened: opens clicked geoffnet ouvert
 offer: offer offers angebot offre oferta aanbod proposition action
 treatment: treatment
@@ -211,7 +218,8 @@ def concepts(column: str) -> frozenset[str]:
 def _concepts(found: tuple[str, ...]) -> frozenset[str]:
     meanings = _meanings()
     named = frozenset[str]().union(*(meanings.get(word, {word}) for word in found))
-    if {"opt", "out"} <= named or {"do", "not"} <= named or {"contactable"} & named:
+    refused = {"do", "not"} <= named and bool(named & _CONTACT)  # and not "Do not modify"
+    if {"opt", "out"} <= named or refused or {"contactable"} & named:
         named |= {"optout"}
     if {"first", "name"} <= named:
         named |= {"first_name"}
@@ -230,6 +238,8 @@ def _parts(word: str) -> tuple[str, ...]:
     known = _meanings()
     if word in known or len(word) < 2 * _SHORTEST or word.isdigit():
         return (word,)
+    if word.endswith("s") and word.removesuffix("s") in known:
+        return (word.removesuffix("s"),)
     best: list[tuple[str, ...] | None] = [()] + [None] * len(word)
     for end in range(_SHORTEST, len(word) + 1):
         for start in range(end - _SHORTEST + 1):

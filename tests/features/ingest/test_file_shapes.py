@@ -43,6 +43,14 @@ def test_names_that_stand_twice_take_the_group_above_them(tmp_path: Path) -> Non
     assert found.column("till.shipping_town") == ["Hull"]
 
 
+def test_a_second_row_names_what_the_first_leaves_blank(tmp_path: Path) -> None:
+    head = "who,at,amount,What was used?,,\n,,,Delivery,Repair,Other\n"
+    body = "".join(f"ann,2026-01-0{day},{day}.50,Delivery,Repair,\n" for day in range(1, 6))
+    found = paid(tmp_path, head + body)
+    assert found.column("amount") == [1.5, 2.5, 3.5, 4.5, 5.5]
+    assert found.column("till.what_was_used_repair") == ["Repair"] * 5
+
+
 def test_a_file_without_a_header_is_refused_until_its_columns_are_named(tmp_path: Path) -> None:
     with pytest.raises(BadData) as caught:
         paid(tmp_path, ROWS)

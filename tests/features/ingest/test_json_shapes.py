@@ -88,3 +88,19 @@ def test_an_object_that_may_be_a_row_or_hold_the_rows_is_refused(tmp_path: Path)
     with pytest.raises(BadData, match="is one object with the feed's columns"):
         staged(tmp_path, json.dumps(document), file="d.json", **CUSTOMERS)
     assert staged(tmp_path, file="d.json", **CUSTOMERS, rows_at="items").feed.rows == 2
+
+
+@pytest.mark.parametrize("decimal", [None, ","])
+def test_a_number_is_no_text_with_a_decimal_comma(tmp_path: Path, decimal: str | None) -> None:
+    values: list[tuple[Any, Any]] = [(1.234, "12,50"), ("2,75", "7,25"), (1500, "1.204,90")]
+    objects = [{"who": "ann", "at": "2026-01-01", "paid": a, "rate": 1.125, "was": b} for a, b in values]
+    found = rows(tmp_path, *objects, fields={"amount": "paid", "quantity": "rate"}, decimal=decimal)
+    assert found.column("amount") == [1.234, 2.75, 1500]
+    assert found.column("quantity") == [1.125, 1.125, 1.125]
+    assert found.column("till.was") == [12.5, 7.25, 1204.9]
+
+
+def test_texts_that_no_value_decides_are_refused_beside_numbers(tmp_path: Path) -> None:
+    with pytest.raises(BadData) as caught:
+        rows(tmp_path, {"who": "ann", "at": "2026-01-01", "paid": "1.500", "rate": 1.5}, fields={"amount": "paid"})
+    assert caught.value.first.code == "feed.decimal"
