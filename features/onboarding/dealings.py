@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import duckdb
+import yaml
 
 from features.base.database_engine import one_row, quoted
 from features.config.canonical import Kind
@@ -203,8 +204,10 @@ def _one_row_a_dealing(
     amount = table.columns.get(mapped.value) if mapped else None
     if amount is None:
         return feed
+    filled = roles.given.settings.get("fill_down")
+    within = yaml.safe_load(filled.value)["within"] if filled is not None else None
     for group in table.columns.values():
-        if group.name in whose or not _groups(group):
+        if group.name in whose or not (group.name == within or _groups(group)):
             continue
         heads = stands_once(engine, table.table, group.name, amount.name)
         named = group.distinct >= MANY_GROUPS or bool(group.meaning & DEALINGS)

@@ -124,8 +124,10 @@ def _continued(engine: duckdb.DuckDBPyConnection, profile: TableProfile) -> Reas
         if any(column.share_filled > 0.98 for column in shaped):
             continue
         for group in columns:
-            if group.share_filled < 0.99 or group.share("code") < 0.9 or not 2 < group.distinct * 1.05 < profile.rows:
+            if group.share_filled < 0.99 or group.share("code") < 0.9 or not group.distinct * 1.05 < profile.rows:
                 continue
+            if group.distinct == 1 and not group.meaning & {"order", "invoice"} and not group.share("hash"):
+                continue  # of one order any column is the same on each line: its name has to say that it is the order's
             heads = [
                 column
                 for column in columns

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -33,12 +34,16 @@ from serving.cli.starter_files import (
     FEATURE_STORE,
     IGNORED,
     MLFLOW,
-    OFFERS,
     PURCHASES,
     labels_yaml,
+    offers_yaml,
     roles_yaml,
 )
 from serving.cli.terminal import Terminal
+
+#: Days of history before a cutoff and of outcome after it, and people of whom both classes are large enough.
+_HISTORY = 180
+_PEOPLE = 100
 
 
 def init(
@@ -84,6 +89,7 @@ def init(
     else:
         with terminal.progress() as progress:
             proposal, written = new_workspace(root, requested, progress, here=workspace)
+    missing = missing_for_decisions(proposal, trials) if trials else []
     terminal.answer(
         {
             "workspace": str(root),
@@ -102,6 +108,7 @@ def init(
             "not_understood": list(proposal.unread),
             "warnings": list(proposal.warnings),
             "trial": [asdict(trial) for trial in trials],
+            "missing": missing,
         }
     )
     for feed in proposal.feeds:
@@ -115,6 +122,8 @@ def init(
     say_trial(terminal, trials)
     for warning in proposal.warnings:
         terminal.say(f" {warning}", label="WARNING:")
+    for need in missing:
+        terminal.say(f"missing for decisions: {need}")
     terminal.say(f"{len(written)} files written; features/feeds.yaml gives the reason for every line")
     terminal.next_step(f"nextbest check --workspace {root}")
 
@@ -161,6 +170,38 @@ def say_trial(terminal: Terminal, trials: Sequence[FeedTrial]) -> None:
     for trial in trials:
         for problem in trial.problems:
             terminal.say(problem)
+
+
+def missing_for_decisions(proposal: Proposal, trials: Sequence[FeedTrial]) -> list[str]:
+    """Return what the files lack for models and offers, one sentence each.
+
+    Parameters
+    ----------
+    proposal : what was proposed
+    trials : what a trial run kept of each feed
+    """
+    found = []
+    events = max((t for t in trials if t.kind == "events"), key=lambda t: t.people, default=None)
+    if find_answer(proposal) is None and events is None:
+        found.append("no feed has events and no column records an outcome, so no model can be trained")
+    elif find_answer(proposal) is None and events is not None and not events.sampled:
+        days = (datetime.fromisoformat(events.last) - datetime.fromisoformat(events.first)).days if events.first else 0
+        if days < _HISTORY:
+            found.append(
+                f"{events.feed} spans {days} days; a model of who leaves needs {_HISTORY}: history and outcome"
+            )
+        if events.people < _PEOPLE:
+            found.append(
+                f"{events.people} customers do something in {events.feed}; a model is judged on at least 50 who leave "
+                "and 50 who stay (`min_positives` in training/labels.yaml)"
+            )
+    purposes = purposes_of(proposal)
+    if purposes["marketing"] == "consent" and not proposal.of_kind("consents"):
+        found.append("marketing rests on consent, and no feed of consents is read: it reaches nobody")
+    fields = {field for feed in proposal.of_kind("customers") for field in feed.fields}
+    if not fields & {"email", "phone"}:
+        found.append("no column holds an e-mail or a telephone: offers need another channel")
+    return found
 
 
 def _refuse_existing(root: Path) -> None:
@@ -241,6 +282,8 @@ def _files(proposal: Proposal) -> dict[str, str]:
     mixed = any("'purchase'" in mapped.value for feed in proposal.of_kind("events") for mapped in feed.fields.values())
     event = "purchase" if mixed or "purchase" in events else next(iter(events), "")
     field, positive = answer or ("", "")
+    purposes = purposes_of(proposal)
+    offers = offers_yaml(purposes, {field for feed in proposal.of_kind("customers") for field in feed.fields})
     texts = (feeds_yaml(proposal), views_yaml(proposal), FEATURE_STORE)
     number = re.fullmatch(r"-?[0-9]+([.][0-9]+)?", positive)
     labels = labels_yaml(
@@ -249,9 +292,9 @@ def _files(proposal: Proposal) -> dict[str, str]:
         event=event,
         excluded=[column for column in suspected_leaks(proposal) if column != field],
     )
-    return dict(
-        zip(CONFIGURATION, (*texts, labels, OFFERS, roles_yaml(purposes_of(proposal)), MLFLOW), strict=True)
-    ) | {".gitignore": IGNORED}
+    return dict(zip(CONFIGURATION, (*texts, labels, offers, roles_yaml(purposes), MLFLOW), strict=True)) | {
+        ".gitignore": IGNORED
+    }
 
 
 def _write(root: Path, files: Mapping[str, str]) -> None:

@@ -33,22 +33,34 @@ online_store:
 entity_key_serialization_version: 3
 """
 
-OFFERS = """\
-# The offer catalogue. This one is an example: put yours in its place. Margins and costs are in the company's currency.
+_OFFERS = """\
+# The offer catalogue. These are examples: put yours in their place. Margins and costs are in the company's currency.
 offers:
-  - id: call-to-ask
-    title: A call to ask how things are
-    group: service
-    purpose: service
-    channels: [agent]
-    value: {margin: 10, cost: 5} # what it is worth when it is taken, and what the contact costs
-    caps: [{every: 90d, at_most: 1}]
-    suppress: [{after: rejected, for: 90d}]
-    score: {propensity: 0.6, evidence: 20} # a stated beginning; a model's name once one is trained: {model: …}
+"""
+_OFFER = """\
+  - id: {id}
+    title: {title}
+    group: {group}
+    purpose: {purpose}
+    channels: [{channel}]
+    value: {{margin: {margin}, cost: {cost}}} # what it is worth when it is taken, and what the contact costs
+    caps: [{{every: 90d, at_most: 1}}]
+    suppress: [{{after: rejected, for: 90d}}]
+    score: {{propensity: {propensity}, evidence: 20}} # stated until a model is trained: {{model: …}}
+"""
+_POLICY = """\
 policy:
   exploration: {control: 0.02} # the share from whom offers are withheld, to learn what they do
   top: 3
 """
+_EXAMPLES: tuple[dict[str, str], ...] = (
+    {"id": "call-to-ask", "title": "A call to ask how things are", "group": "service", "purpose": "service"}
+    | {"channel": "agent", "margin": "10", "cost": "5", "propensity": "0.6"},
+    {"id": "come-back", "title": "A reason to come back", "group": "retention", "purpose": "retention"}
+    | {"channel": "email", "margin": "10", "cost": "0.1", "propensity": "0.1"},
+    {"id": "something-new", "title": "Something they do not have yet", "group": "upsell", "purpose": "marketing"}
+    | {"channel": "email", "margin": "10", "cost": "0.1", "propensity": "0.1"},
+)
 
 _ROLES = (
     ("sales_agent", ("marketing",), ("offers", "reasons")),
@@ -76,6 +88,23 @@ invoice_no,customer_id,product_id,quantity,amount,purchased_at
 1004,C-004,tea-green,1,4.90,2026-03-04 18:30:00
 1005,C-001,cup-blue,1,9.00,2026-03-09 11:55:00
 """
+
+
+def offers_yaml(purposes: Collection[str], contacts: Collection[str]) -> str:
+    """Return ``serving/offers.yaml``: one example for each declared purpose that a contact point allows.
+
+    Parameters
+    ----------
+    purposes : that the workspace declares
+    contacts : personal fields that its customers have, such as ``email``
+
+    Examples
+    --------
+    >>> print(offers_yaml(["service", "marketing"], ["phone"]).splitlines()[2])
+      - id: call-to-ask
+    """
+    fitting = [o for o in _EXAMPLES if o["purpose"] in purposes and (o["channel"] == "agent" or "email" in contacts)]
+    return _OFFERS + "".join(_OFFER.format(**offer) for offer in fitting) + _POLICY
 
 
 def roles_yaml(purposes: Collection[str]) -> str:
@@ -126,7 +155,14 @@ def labels_yaml(*, field: str, positive: str, event: str, excluded: Sequence[str
     exclude: []
     """
     lines = ["# What each model predicts. Proposed by `nextbest init`: a beginning.", "models:"]
-    if field:
+    if not field and not event:
+        lines[1:] = [
+            "# No feed has events, and no column records an outcome: there is nothing to learn from yet. With events:",
+            "#  leaving:",
+            "#    label: {kind: inactivity, event: purchase, horizon: 90d} # whoever does nothing for 90 days has left",
+            "models: {}",
+        ]
+    elif field:
         name = re.sub(r"^.*\.", "", field)
         lines += [
             f"  {name if re.match(r'[a-z][a-z0-9_]*$', name) else 'answer'}:",
@@ -135,10 +171,10 @@ def labels_yaml(*, field: str, positive: str, event: str, excluded: Sequence[str
             "validation: {scheme: customer, folds: 5}",
         ]
     else:
-        meaning = "whoever does nothing for 90 days has left" if event else "no feed says yet who leaves: an example"
+        meaning = "whoever does nothing for 90 days has left"
         lines += [
             "  leaving:",
-            f"    label: {{kind: inactivity, event: {event or 'purchase'}, horizon: 90d}} # {meaning}",
+            f"    label: {{kind: inactivity, event: {event}, horizon: 90d}} # {meaning}",
             "    population: {active_within: 180d}",
             "validation: {scheme: time, folds: 3}",
         ]

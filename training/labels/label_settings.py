@@ -237,7 +237,7 @@ class Validation(Settings):
 class LabelsFile(Settings):
     """The whole of ``training/labels.yaml``."""
 
-    models: dict[str, ModelSettings] = Field(min_length=1, description="name: what a model predicts, and for whom")
+    models: dict[str, ModelSettings] = Field(description="name: what a model predicts, and for whom; {} trains none")
     validation: Validation = Field(default_factory=Validation, description="how models are judged")
     exclude: list[str] = Field(default_factory=list, description="columns that may not be learnt from")
 

@@ -15,7 +15,9 @@ from features.config.workspace_files import load_feeds
 from features.consent.table_counts import count_tables
 from features.onboarding.words import concepts
 from features.pipeline.unify import unify
-from serving.cli.init_command import new_workspace
+from serving.cli.init_command import init, new_workspace
+from serving.cli.workspace_check import check_workspace
+from training.labels.label_settings import load_labels
 
 FIRST, LAST = ("Alma", "Bruno", "Carla", "Dieter", "Elif"), ("Engel", "Holm", "Novak", "Petit")
 NAMES = [f"{FIRST[n % 5]} {LAST[n % 4]}" for n in range(20)]
@@ -169,3 +171,36 @@ def test_fractions_of_json_beside_texts_with_commas_are_each_read_as_they_are_me
     ]
     proposed(tmp_path, orders=json.dumps(rows))
     assert event_total(tmp_path) == (60, round(40 * 1.234 + 20 * 1204.5, 2))
+
+
+def test_a_file_of_one_order_with_several_lines_is_one_purchase(tmp_path: Path) -> None:
+    lines = [("#1001", "7@mail.example", "2026-02-03 10:00:00", "37.50", "mug", 2, "12.50")]
+    lines += [("#1001", "", "", "", item, 1, price) for item, price in (("cap", "7.50"), ("pen", "5.00"))]
+    header = "Name,Email,Created at,Total,Lineitem name,Lineitem quantity,Lineitem price"
+    proposed(tmp_path, orders_export=csv(header, lines, ","))
+    assert event_total(tmp_path) == (1, 37.5)
+
+
+def test_without_events_no_model_is_proposed_and_what_is_missing_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    people = [(f"C-{n}", NAMES[n], f"{n}@mail.example") for n in range(20)]
+    (tmp_path / "crm.csv").write_text(csv("contact_id;name;email", people), encoding="utf-8")
+    init("new", sources=["crm.csv"], workspace=tmp_path)
+    said = " ".join("".join(capsys.readouterr()).split())
+    assert "missing for decisions: no feed has events and no column records an outcome" in said
+    workspace = Workspace(tmp_path / "new")
+    assert load_labels(workspace)[0].models == {}
+    assert check_workspace(workspace) == []
+    offers = workspace.file("serving/offers.yaml").read_text("utf-8")
+    assert [purpose in offers for purpose in ("service", "retention", "marketing")] == [True] * 3
+
+
+def test_few_customers_and_days_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [(n, f"C{n % 20}", f"2026-03-{1 + n % 28:02d}", f"{n}.50") for n in range(60)]
+    (tmp_path / "orders.csv").write_text(csv("order_id;customer_id;order_date;total", rows), encoding="utf-8")
+    init("new", sources=["orders.csv"], workspace=tmp_path)
+    said = " ".join("".join(capsys.readouterr()).split())
+    assert "missing for decisions: orders spans 27 days" in said
+    assert "20 customers do something in orders" in said
+    assert "no column holds an e-mail or a telephone" in said
