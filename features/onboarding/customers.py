@@ -12,7 +12,7 @@ from features.onboarding.customer_links import LINKED, Overlaps, linking_columns
 from features.onboarding.dealings import ZONE_WHY, FeedDraft, conventions
 from features.onboarding.fields import digits_of, map_fields, personal_columns
 from features.onboarding.proposal import CustomerLink, ProposedFeed, Reasoned, reference
-from features.onboarding.versions import Versions
+from features.onboarding.record_versions import RecordVersions
 
 ROW = "row"
 _AGREE = 0.5
@@ -24,7 +24,7 @@ def propose_customers(
     why: str,
     before: Sequence[ProposedFeed],
     overlaps: Overlaps,
-    versions: Versions | None = None,
+    versions: RecordVersions | None = None,
 ) -> ProposedFeed:
     """Return the feed of a source with one row a customer, or the versions of each.
 
@@ -142,7 +142,7 @@ def made_customers(roles: Roles, draft: FeedDraft, whose: PersonColumn, beside: 
     )
 
 
-def _times(roles: Roles, settings: dict[str, Reasoned], versions: Versions | None) -> list[TimeColumn]:
+def _times(roles: Roles, settings: dict[str, Reasoned], versions: RecordVersions | None) -> list[TimeColumn]:
     """Add when records changed and were first known to the settings; return those times."""
     changed = versions.start if versions is not None else roles.named("changed", least=0.95)
     known = roles.named("created", "confirm", least=0.95, but=[changed.name] if changed else [])

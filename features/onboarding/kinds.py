@@ -12,7 +12,7 @@ from features.onboarding.consent_columns import is_consent_file
 from features.onboarding.customer_links import LINKED
 from features.onboarding.fields import map_fields
 from features.onboarding.proposal import Reasoned
-from features.onboarding.versions import Versions
+from features.onboarding.record_versions import RecordVersions
 
 _PERSON = 2  # a product has a name too
 _FULL = 0.95
@@ -33,7 +33,7 @@ _EVENTS = {
 }
 
 
-def is_customers(roles: Roles, versions: Versions | None = None) -> str:
+def is_customers(roles: Roles, versions: RecordVersions | None = None) -> str:
     """Return why a source holds one row a customer, or the versions of each; empty where it does not."""
     table = roles.given.table
     apart = versions is not None and (not roles.own_ids or len(person_fields(table)) >= _PERSON)

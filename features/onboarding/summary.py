@@ -35,7 +35,7 @@ from features.onboarding.proposal import (
 )
 from features.onboarding.proposal_warnings import warn_of_amounts, warn_of_nobody
 from features.onboarding.questions import company_settings, currency_signs
-from features.onboarding.versions import find_versions
+from features.onboarding.record_versions import find_versions
 
 #: Beside an id with fewer customers than this in common, sources are about other people.
 _SOME = 0.05

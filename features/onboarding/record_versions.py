@@ -16,7 +16,7 @@ _MOSTLY = 0.5
 
 
 @dataclass(frozen=True)
-class Versions:
+class RecordVersions:
     """Whose versions the rows of a source are, and since when each holds.
 
     Parameters
@@ -31,7 +31,7 @@ class Versions:
     records: int
 
 
-def find_versions(engine: duckdb.DuckDBPyConnection, roles: Roles) -> Versions | None:
+def find_versions(engine: duckdb.DuckDBPyConnection, roles: Roles) -> RecordVersions | None:
     """Return whose versions the rows are; None where they are none.
 
     No two versions of a record begin at one time, and most end where the next one begins, to the day; without ends the
@@ -70,7 +70,7 @@ def find_versions(engine: duckdb.DuckDBPyConnection, roles: Roles) -> Versions |
             """,
         )
         if followed and not twice and (joined >= _MOSTLY * followed if ends else valid):
-            return Versions(record, start, record.distinct)
+            return RecordVersions(record, start, record.distinct)
     return None
 
 
