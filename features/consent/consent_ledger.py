@@ -21,7 +21,8 @@ from features.base.storage import digest_file
 from features.config.consent_words import GRANTED, YES, consent_word
 
 _TIME = pa.timestamp("us", "UTC")
-#: One statement. ``entry_id`` is a digest of all the rest.
+#: One statement. ``entry_id`` is a digest of all the rest. ``number`` is the pseudonym of a telephone number with its
+#: country: the subject of a statement by telephone is a number in every country.
 SCHEMA = pa.schema(
     [
         ("entry_id", pa.string()),
@@ -33,6 +34,7 @@ SCHEMA = pa.schema(
         ("notice", pa.string()),
         ("event_time", _TIME),
         ("known_at", _TIME),
+        ("number", pa.string()),
     ]
 )
 STATED = tuple(name for name in SCHEMA.names if name != "entry_id")
@@ -57,7 +59,7 @@ def read_statements(folder: Path) -> pa.Table:
                 where=_name(number),
                 hint="restore it from a copy: statements that were given cannot be made again from the feeds",
             )
-    return pa.concat_tables([SCHEMA.empty_table(), *(read_parquet(path).cast(SCHEMA) for path in paths)])
+    return pa.concat_tables([SCHEMA.empty_table(), *map(_read, paths)])
 
 
 def append_statements(folder: Path, fresh: pa.Table) -> None:
@@ -97,6 +99,13 @@ def consent_digest(folder: Path) -> list[str]:
     return [digest_file(path) for path in _files(folder)]
 
 
+def _read(path: Path) -> pa.Table:
+    table = read_parquet(path)
+    if "number" not in table.column_names:  # entered before numbers were told apart by country
+        table = table.append_column("number", pa.nulls(table.num_rows, pa.string()))
+    return table.cast(SCHEMA)
+
+
 def _files(folder: Path) -> list[Path]:
     return sorted(folder.glob("words-*.parquet"))
 
@@ -116,5 +125,6 @@ def _about(row: Mapping[str, object]) -> tuple[object, ...]:
 
 
 def _entry_id(row: Mapping[str, object]) -> str:
-    text = "\x1f".join("" if row[name] is None else str(row[name]) for name in STATED)
+    names = STATED if row["number"] is not None else STATED[:-1]
+    text = "\x1f".join("" if row[name] is None else str(row[name]) for name in names)
     return hashlib.sha256(text.encode()).hexdigest()[:20]

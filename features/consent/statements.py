@@ -22,7 +22,7 @@ class LedgerUpdate:
     Parameters
     ----------
     ledger, fresh : statements of `ledger.SCHEMA`
-    subjects : (subject, customer_id)
+    subjects : what `subjects_today` gave
     waiting : statements about nobody who is known yet; they count from when their customer comes
     """
 

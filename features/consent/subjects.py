@@ -1,4 +1,7 @@
-"""Whose word it is: subjects of the consent ledger and the customers they are part of, through merges and splits."""
+"""Whose word it is: subjects of the consent ledger and the customers they are part of, through merges and splits.
+
+A statement against a purpose covers everybody whose record was ever named so, a grant only who is named so now.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +14,23 @@ from features.base.database_engine import literal, one_row
 from features.base.parquet import read_parquet, stream_parquet, write_parquet
 from features.config.feeds_file import FeedsFile
 from features.consent.consent_ledger import GIVEN, UNDATED
-from features.identity.customer_tables import link_sides
+from features.consent.status import FOR, meaning_sql
+from features.identity.customer_tables import international_sides, link_sides
 from features.identity.keyed_digest import keyed_digest, register_key
 
 SUBJECTS = "subjects.parquet"
 _KEY, _LETTERS = "consent", 32
-_SUBJECT = pa.schema([("subject", pa.string()), ("customer_id", pa.string())])
+#: ``record`` is the pseudonym of a record that was named so, null where records have no key to be found again by;
+#: ``holds`` is whether it is named so now, or was among the last that were.
+_SUBJECT = pa.schema(
+    [
+        ("subject", pa.string()),
+        ("number", pa.string()),
+        ("record", pa.string()),
+        ("customer_id", pa.string()),
+        ("holds", pa.bool_()),
+    ]
+)
 
 
 def statements_of(engine: duckdb.DuckDBPyConnection, feeds: FeedsFile, staged: Path, *, key: bytes) -> pa.Table:
@@ -36,8 +50,8 @@ def statements_of(engine: duckdb.DuckDBPyConnection, feeds: FeedsFile, staged: P
     for name in _consent_feeds(feeds):
         table = engine.sql(
             f"""
-            SELECT {_pseudonym(name, feeds, side=1)} AS subject, {literal(name)} AS feed,
-                   trim(purpose) AS purpose, trim(status) AS status, basis, notice,
+            SELECT {_pseudonym(name, feeds, side=1)} AS subject, {_number(name, feeds, side=1)} AS number,
+                   {literal(name)} AS feed, trim(purpose) AS purpose, trim(status) AS status, basis, notice,
                    coalesce(event_time, known_at) AS event_time, known_at, event_time IS NULL AS {UNDATED}
             FROM read_parquet({literal(str(staged / name / "rows.parquet"))}) s
             WHERE subject IS NOT NULL
@@ -56,7 +70,9 @@ def subjects_today(
     past: pa.Table,
     key: bytes,
 ) -> pa.Table:
-    """Return which customers every subject is part of: by its records or, when these have gone, by its last customer.
+    """Return which customers every subject is part of: by the records that are or were named so.
+
+    A record that has gone leaves its last customer.
 
     Parameters
     ----------
@@ -68,33 +84,59 @@ def subjects_today(
     key : the workspace's secret
     """
     register_key(engine, _KEY, key)
+    named = {column: name for name, column in _consent_feeds(feeds).items()}
+    owners = sorted({owner for owner, _ in named if feeds.feeds[owner].keys})
+    engine.execute(
+        f"""
+        CREATE OR REPLACE TEMP TABLE consent_records AS
+        SELECT feed, record_id AS rid, customer_id,
+               CASE WHEN feed IN ({", ".join(map(literal, owners)) or "NULL"}) THEN {_record("feed", "record_id")} END
+               AS record
+        FROM records
+        """
+    )
     parts = [_SUBJECT.empty_table()]
-    for (owner, _), name in {column: name for name, column in _consent_feeds(feeds).items()}.items():
+    for (owner, _), name in named.items():
         known = engine.sql(
             f"""
-            SELECT DISTINCT {_pseudonym(name, feeds, side=0)} AS subject,
-                   r.customer_id
+            SELECT DISTINCT {_pseudonym(name, feeds, side=0)} AS subject, {_number(name, feeds, side=0)} AS number,
+                   r.record, r.customer_id, true AS holds
             FROM read_parquet({literal(str(staged / owner / "rows.parquet"))}) o
-            JOIN (SELECT feed, record_id AS rid, customer_id FROM records) r
-              ON r.feed = {literal(owner)} AND r.rid = o.record_id
+            JOIN consent_records r ON r.feed = {literal(owner)} AND r.rid = o.record_id
             WHERE subject IS NOT NULL
             """
         ).to_arrow_table()
         parts.append(known.cast(_SUBJECT))
     engine.register("subjects_by_record", pa.concat_tables(parts))
-    path = remembered / SUBJECTS
-    engine.register("subjects_before", read_parquet(path) if path.is_file() else _SUBJECT.empty_table())
+    engine.register("subjects_before", _remembered(remembered / SUBJECTS))
     engine.register("past_ids", past)
-    return engine.sql(
+    found = engine.sql(
         """
-        SELECT subject, customer_id FROM subjects_by_record
-        UNION
-        SELECT b.subject, coalesce(p.customer_id, b.customer_id)
-        FROM subjects_before b LEFT JOIN past_ids p ON p.past_id = b.customer_id
-        WHERE b.subject NOT IN (SELECT subject FROM subjects_by_record)
-        ORDER BY ALL
+        SELECT subject, number, record, customer_id, bool_or(holds) AS holds FROM (
+          SELECT * FROM subjects_by_record
+          UNION ALL
+          SELECT b.subject, b.number, b.record, coalesce(r.customer_id, p.customer_id, b.customer_id),
+                 b.holds AND b.subject NOT IN (SELECT subject FROM subjects_by_record)
+          FROM subjects_before b
+          LEFT JOIN consent_records r ON r.record = b.record
+          LEFT JOIN past_ids p ON p.past_id = b.customer_id
+          WHERE b.record IS NOT NULL OR b.subject NOT IN (SELECT subject FROM subjects_by_record)
+        )
+        GROUP BY subject, number, record, customer_id ORDER BY ALL
         """
     ).to_arrow_table()
+    return found.cast(_SUBJECT)
+
+
+def _remembered(path: Path) -> pa.Table:
+    if not path.is_file():
+        return _SUBJECT.empty_table()
+    table = read_parquet(path)
+    for field in _SUBJECT:
+        if field.name not in table.column_names:  # written before records were remembered
+            value = pa.scalar(True if field.name == "holds" else None, field.type)
+            table = table.append_column(field, pa.repeat(value, table.num_rows))
+    return table.select(_SUBJECT.names).cast(_SUBJECT)
 
 
 def _consent_feeds(feeds: FeedsFile) -> dict[str, tuple[str, str]]:
@@ -111,9 +153,20 @@ def _pseudonym(name: str, feeds: FeedsFile, *, side: int) -> str:
     name : the consent feed
     side : 0 over the rows ``o`` of the customers that it names, 1 over its own rows ``s``
     """
-    domain = literal(".".join(_consent_feeds(feeds)[name]))
-    digest = keyed_digest(link_sides(name, feeds)[side], domain=domain, key=_KEY)
-    return f"left({digest}, {_LETTERS:d})"
+    return _digest(link_sides(name, feeds)[side], ".".join(_consent_feeds(feeds)[name]))
+
+
+def _number(name: str, feeds: FeedsFile, *, side: int) -> str:
+    """Return SQL of the pseudonym of the telephone number with its country, see `_pseudonym`; null without."""
+    return _digest(international_sides(name, feeds)[side], "number")
+
+
+def _record(feed: str, record: str) -> str:
+    return _digest(f"{feed} || chr(0) || {record}", "record")
+
+
+def _digest(value: str, domain: str) -> str:
+    return f"left({keyed_digest(value, domain=literal(domain), key=_KEY)}, {_LETTERS:d})"
 
 
 def remember_subjects(folder: Path, subjects: pa.Table) -> None:
@@ -124,7 +177,10 @@ def remember_subjects(folder: Path, subjects: pa.Table) -> None:
 
 
 def write_consents(engine: duckdb.DuckDBPyConnection, ledger: pa.Table, subjects: pa.Table, path: Path) -> int:
-    """Write every statement at each customer that its subject is part of today; return how many wait.
+    """Write every statement at each customer whom it covers today; return how many wait.
+
+    Two telephone numbers that both have their country are compared with it for a grant, and without for a withdrawal.
+    A grant that was entered without its country has it from the same one that was entered with it since.
 
     Parameters
     ----------
@@ -135,7 +191,7 @@ def write_consents(engine: duckdb.DuckDBPyConnection, ledger: pa.Table, subjects
 
     Returns
     -------
-    int : statements whose subject is nobody yet; they stay in the ledger
+    int : statements that cover nobody yet; they stay in the ledger
     """
     there = literal(str(path.with_name("customers.parquet")))
     engine.execute(f"CREATE OR REPLACE TEMP VIEW customers_there AS SELECT customer_id FROM read_parquet({there})")
@@ -143,15 +199,22 @@ def write_consents(engine: duckdb.DuckDBPyConnection, ledger: pa.Table, subjects
     engine.register("consent_subjects", subjects)
     stream_parquet(
         engine.sql(
-            """
+            f"""
             SELECT DISTINCT s.customer_id, w.feed, w.entry_id AS record_id, w.event_time, w.known_at,
                    w.purpose, w.status, w.basis, w.notice
-            FROM consent_words w JOIN consent_subjects s USING (subject)
+            FROM (
+              SELECT *, {meaning_sql("status")} = {FOR} AS grants,
+                     max(number) OVER (PARTITION BY feed, subject, purpose, status, event_time) AS again
+              FROM consent_words
+            ) w
+            JOIN consent_subjects s USING (subject)
             SEMI JOIN customers_there t ON t.customer_id = s.customer_id
+            WHERE NOT w.grants OR (s.holds AND (coalesce(w.number, w.again) = s.number) IS NOT FALSE)
             ORDER BY customer_id, event_time, feed, record_id
             """
         ).to_arrow_reader(),
         path,
     )
-    (waiting,) = one_row(engine, "SELECT count(*) FROM consent_words ANTI JOIN consent_subjects USING (subject)")
+    entered = f"SELECT record_id AS entry_id FROM read_parquet({literal(str(path))})"
+    (waiting,) = one_row(engine, f"SELECT count(*) FROM consent_words ANTI JOIN ({entered}) e USING (entry_id)")
     return int(waiting)

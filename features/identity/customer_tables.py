@@ -255,6 +255,21 @@ def link_sides(name: str, feeds: FeedsFile) -> tuple[str, str]:
     return f"coalesce({theirs}, trim({sides[0]}))", f"coalesce({ours}, trim({sides[1]}))"
 
 
+def international_sides(name: str, feeds: FeedsFile) -> tuple[str, str]:
+    """Return SQL of the telephone numbers of `link_sides` with their country; null where no number or country is read.
+
+    Parameters
+    ----------
+    name, feeds : see `link_sides`
+    """
+    other, column, _ = feeds.feeds[name].link(name) or ("", "", "")
+    owner, phones = feeds.feeds[other], feeds.phone_countries
+    if _maps(owner, "email", column) or not _maps(owner, "phone", column):
+        return "CAST(NULL AS VARCHAR)", "CAST(NULL AS VARCHAR)"
+    theirs = phones.e164_sql(f"o.{reference(owner, column)}", feed=literal(other), country="o.country")
+    return theirs, phones.e164_sql("s.customer_ref", feed=literal(name), country="NULL")
+
+
 def _maps(owner: Feed, field: str, column: str) -> bool:
     """Return whether a feed takes a field from this column, as it stands or by an expression."""
     return re.search(rf"(?<!\w){re.escape(column)}(?!\w)", owner.fields.get(field, "")) is not None

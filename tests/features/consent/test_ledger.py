@@ -9,14 +9,16 @@ from pathlib import Path
 import pytest
 
 from features.base.errors import StorageFailure
+from features.base.parquet import read_parquet, write_parquet
 from features.base.progress import Silent
 from features.base.workspace import Workspace
 from features.config.workspace_files import load_feeds
 from features.consent.consent_ledger import read_statements
 from features.consent.customer_consents import ConsentStatus, consent_status_of
+from features.consent.customer_data import allowed_customers
 from features.pipeline.unify import unify
 from tests.features.consent.world import CRM, FEEDS, TILL, who, world
-from tests.features.tiny import company, lines, unified
+from tests.features.tiny import company, lines, people, unified
 
 GRANT = "A1,marketing,granted,v1,2026-01-02"
 TAKEN_BACK = "A1,marketing,withdrawn,v2,2026-01-04"
@@ -223,3 +225,71 @@ def test_a_row_without_its_time_is_a_statement_too(tmp_path: Path) -> None:
     report = unified(workspace)
     assert report.quarantined == 0
     assert [standing(workspace, name).reasons["care"] for name in ("A1", "B1")] == ["objected", "objected"]
+
+
+SHARED = """\
+feeds:
+  crm: {source: crm.csv, kind: customers, key: id, fields: {email: mail, phone: tel, first_name: first}}
+  optouts:
+    {source: optouts.csv, kind: consents, customer: crm.COLUMN = optouts.address, event_time: at, timezone: UTC,
+     fields: {purpose: what, status: word}}
+identity: {rules: exact, match: [email]}
+purposes: {marketing: {basis: BASIS}}
+"""
+
+
+def shared(root: Path, crm: list[str], statement: str, *, column: str, basis: str, company_: str = "") -> set[str]:
+    """Return the records whose customers may be contacted."""
+    files = {"crm.csv": lines("id,first,mail,tel", crm), "optouts.csv": lines("address,what,word,at", [statement])}
+    feeds = company_ + SHARED.replace("COLUMN", column).replace("BASIS", basis)
+    workspace = company(root, feeds=feeds, files=files)
+    unified(workspace)
+    allowed = allowed_customers(workspace, load_feeds(workspace)[0].purposes, purpose="marketing")
+    return {name for customer, records in people(workspace).items() if customer in allowed for name in records}
+
+
+def test_a_withdrawal_stays_with_everybody_whom_it_covered_and_a_grant_with_who_still_has_the_address(
+    tmp_path: Path,
+) -> None:
+    home = ["1,Ann,home@x.org,", "2,Bob,home@x.org,", "3,Cy,c@x.org,"]
+    moved = ["1,Ann,ann@x.org,", "2,Bob,home@x.org,", "3,Cy,c@x.org,"]
+    for basis, word, before, after in (
+        ("legitimate_interest", "withdrawn", {"crm:3"}, {"crm:3"}),
+        ("consent", "granted", {"crm:1", "crm:2"}, {"crm:2"}),
+    ):
+        said, root = f"home@x.org,marketing,{word},2026-01-02", tmp_path / basis
+        assert shared(root, home, said, column="mail", basis=basis) == before
+        assert shared(root, moved, said, column="mail", basis=basis) == after
+        assert shared(root, moved, said, column="mail", basis=basis) == after
+
+
+@pytest.mark.parametrize("company_", ["", "company: {country: US}\n"])
+def test_a_grant_by_telephone_is_of_one_country_and_a_withdrawal_of_each(tmp_path: Path, company_: str) -> None:
+    crm = ["1,Ann,a@x.org,+1 212 555 0123", "2,Ulf,b@x.org,+44 21 2555 0123", "3,Cy,c@x.org,+1 312 555 0199"]
+    number = "+1 212 555 0123,marketing"
+    granted = shared(
+        tmp_path / "1", crm, f"{number},granted,2026-01-02", column="tel", basis="consent", company_=company_
+    )
+    assert granted == {"crm:1"}
+    refused = shared(
+        tmp_path / "2",
+        crm,
+        f"{number},withdrawn,2026-01-02",
+        column="tel",
+        basis="legitimate_interest",
+        company_=company_,
+    )
+    assert refused == {"crm:3"}
+
+
+def test_a_ledger_from_before_numbers_had_their_country_is_read_and_holds_what_it_held(tmp_path: Path) -> None:
+    workspace = world(tmp_path, [GRANT])
+    unified(workspace)
+    (path,) = workspace.consent.glob("words-*.parquet")
+    write_parquet(read_parquet(path).drop_columns("number"), path)
+    subjects = workspace.consent / "subjects.parquet"
+    write_parquet(read_parquet(subjects).select(["subject", "customer_id"]), subjects)
+    world(tmp_path, [GRANT, TAKEN_BACK])
+    unified(workspace)
+    assert standing(workspace, "A1").reasons["marketing"] == "withdrawn"
+    assert len(read_statements(workspace.consent)) == 4
