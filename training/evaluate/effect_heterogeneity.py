@@ -123,11 +123,23 @@ def average_effect(score: Array, *, customers: Sequence[Any] | NDArray[Any], lev
     return EffectEstimate(value, value - reach, value + reach, p_value)
 
 
-def calibration(score: Array, effect: Array, *, customers: Sequence[Any] | NDArray[Any]) -> EffectCalibration:
+def calibration(
+    score: Array,
+    effect: Array,
+    *,
+    customers: Sequence[Any] | NDArray[Any],
+    inflation: float = CROSS_FIT_INFLATION,
+) -> EffectCalibration:
     """Return how well cross-fitted effects foretell the doubly robust scores of rows that their models did not see.
 
-    A constant prediction foretells nothing: its slope is 0 and its p-value 1. Errors are widened, because the parts
-    of a cross-fit depend on each other.
+    A constant prediction foretells nothing: its slope is 0 and its p-value 1.
+
+    Parameters
+    ----------
+    score, effect : array of shape (rows,)
+    customers : the customer of each row
+    inflation : by which variances are widened, because the parts of a cross-fit depend on each other; 1 for
+        effects that were not learnt from differences between treated and control
 
     Examples
     --------
@@ -149,7 +161,7 @@ def calibration(score: Array, effect: Array, *, customers: Sequence[Any] | NDArr
         return EffectCalibration(0.0, 0.0, 1.0)
     slope = float(centred @ score) / spread
     residual = score - score.mean() - slope * centred
-    error = clustered_error(centred * residual, customers=customers) / spread * np.sqrt(CROSS_FIT_INFLATION)
+    error = clustered_error(centred * residual, customers=customers) / spread * np.sqrt(inflation)
     return EffectCalibration(slope, error, float(norm.sf(slope / error)) if error > 0 else float(slope <= 0))
 
 

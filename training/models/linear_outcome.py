@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
+from scipy.stats import skew
 from sklearn.linear_model import LogisticRegression, RidgeCV
 
 from training.models.feature_encoding import Matrix
@@ -14,6 +15,7 @@ from training.models.feature_encoding import Matrix
 Array = NDArray[np.float64]
 STRENGTHS = np.logspace(0, 5, 11)  # of the ridge, per standardised column
 FAR = 5.0  # standard deviations beyond which a value counts as being there
+SKEWED = 1.0  # skewness from which a number that is never below 0 is read on the log scale
 
 
 @dataclass(frozen=True)
@@ -24,12 +26,14 @@ class LinearDesign:
     ----------
     levels : for each feature the codes that get a column; none for a number
     median, mean, scale : of each feature that is a number; 0, 0 and 1 for the others
+    log : which features are read on the log scale, because a few values lie far above the rest
     """
 
     levels: tuple[tuple[float, ...], ...]
     median: Array
     mean: Array
     scale: Array
+    log: NDArray[np.bool_]
 
     @classmethod
     def fit(cls, matrix: Matrix, categorical: tuple[int, ...]) -> LinearDesign:
@@ -43,21 +47,23 @@ class LinearDesign:
         """
         width = matrix.shape[1]
         median, mean, scale = np.zeros(width), np.zeros(width), np.ones(width)
+        log = np.zeros(width, dtype=bool)
         levels: list[tuple[float, ...]] = []
         for at in range(width):
             seen = matrix[~np.isnan(matrix[:, at]), at]
             levels.append(tuple(np.unique(seen).tolist()) if at in categorical else ())
             if at not in categorical and len(seen):
-                median[at] = np.median(seen)
-                filled = np.where(np.isnan(matrix[:, at]), median[at], matrix[:, at])
-                mean[at], scale[at] = filled.mean(), filled.std() or 1.0
-        return cls(tuple(levels), median, mean, scale)
+                log[at] = seen.min() >= 0 and np.ptp(seen) > 1 and float(skew(seen)) > SKEWED
+                values = np.log1p(seen) if log[at] else seen
+                median[at], mean[at], scale[at] = np.median(values), values.mean(), values.std() or 1.0
+        return cls(tuple(levels), median, mean, scale, log)
 
     def columns(self, matrix: Matrix) -> Matrix:
         """Return the columns: numbers, levels, and whether each number is missing."""
         numbers = [at for at, codes in enumerate(self.levels) if not codes]
-        missing = np.isnan(matrix[:, numbers])
-        filled = np.where(missing, self.median[numbers], matrix[:, numbers])
+        values, log = matrix[:, numbers], self.log[numbers]
+        missing = np.isnan(values)
+        filled = np.where(missing, self.median[numbers], np.where(log, np.log1p(np.maximum(values, 0.0)), values))
         standard = np.clip((filled - self.mean[numbers]) / self.scale[numbers], -FAR, FAR)
         one_hot = [matrix[:, [at]] == np.array(codes) for at, codes in enumerate(self.levels) if codes]
         return np.hstack([standard, *one_hot, missing]).astype(np.float64)

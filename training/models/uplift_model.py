@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import nnls
 
 from features.base.errors import BadData
 from training.evaluate import effect_heterogeneity as heterogeneity
@@ -38,8 +37,8 @@ class TreatmentEffect:
     average : effect on everybody, against control
     p_value : of "the effect is the same for all customers", adjusted for the number of treatments
     detectable : whether it differs between customers
-    centre, weights : of the effect by a shared shift and of the learners' own; a prediction is
-        ``average + (effects - centre) @ weights``
+    centre, weights : of the effect by a shared shift and of the learners' own, one of which has weight 0; a
+        prediction is ``average + (effects - centre) @ weights``
     groups : customers by predicted effect, and which groups are surely helped or harmed
     """
 
@@ -314,7 +313,11 @@ def _effects(fits: Sequence[CrossFit], experiment: Experiment, *, alpha: float) 
         np.mean(values, axis=0) for values in zip(*((f.shared, f.own, f.score) for f in fits), strict=True)
     )
     tests = [
-        [heterogeneity.calibration(score[:, at], of[:, at], customers=customers) for of in (shared, own)]
+        (
+            # a shared shift follows the outcome of both arms together, which no difference between them enters
+            heterogeneity.calibration(score[:, at], shared[:, at], customers=customers, inflation=1.0),
+            heterogeneity.calibration(score[:, at], own[:, at], customers=customers),
+        )
         for at in range(score.shape[1])
     ]
     p_values = heterogeneity.holm(np.array([[test.p_value for test in pair] for pair in tests]).ravel()).reshape(-1, 2)
@@ -331,19 +334,19 @@ def _effect(
 ) -> TreatmentEffect:
     """Return what is known of one treatment.
 
-    What the learners find beyond a shared shift counts only where held-out rows confirm it, because it costs more
-    noise than it brings where it is small.
+    The learners' own effects are used only where held-out rows confirm what they find beyond a shared shift: where that
+    is small, they cost more noise than they bring.
     """
     beyond = heterogeneity.calibration(score - shared, own - shared, customers=customers)
-    parts = np.column_stack([shared, own if beyond.p_value <= alpha else np.zeros(len(own))])
-    centre = parts.mean(axis=0)
-    weights, _ = nnls(parts - centre, score - score.mean())
+    parts, used = np.column_stack([shared, own]), int(beyond.p_value <= alpha)
+    centre, weights = parts.mean(axis=0), np.zeros(2)
+    weights[used] = max(0.0, heterogeneity.calibration(score, parts[:, used], customers=customers).slope)
     return TreatmentEffect(
         average=heterogeneity.average_effect(score, customers=customers, level=1 - alpha),
         p_value=p_value,
         detectable=p_value <= alpha,
         centre=centre,
-        weights=np.asarray(weights, dtype=np.float64),
+        weights=weights,
         groups=heterogeneity.effect_groups(score, (parts - centre) @ weights, customers=customers, level=1 - alpha),
     )
 
