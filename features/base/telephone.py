@@ -177,6 +177,13 @@ class PhoneCountries:
         """Return SQL of a number without its country; see `national_number`."""
         return f"national_number({text}, {self._countries_sql(feed, country)})"
 
+    def number_sql(self, text: str, *, feed: str = "feed", country: str = "country") -> str:
+        """Return SQL of a number as E.164, or as its digits where its country is not known; NULL where that is nothing.
+
+        Two numbers that both have their country are compared with it.
+        """
+        return f"coalesce({self.e164_sql(text, feed=feed, country=country)}, telephone_digits({text}))"
+
     def compared_sql(self, text: str, *, feed: str = "feed", country: str = "country") -> str:
         """Return SQL of what two numbers are compared by, NULL where that is nothing.
 
@@ -185,7 +192,7 @@ class PhoneCountries:
         """
         if self.company is None:
             return self.national_sql(text, feed=feed, country=country)
-        return f"coalesce({self.e164_sql(text, feed=feed, country=country)}, telephone_digits({text}))"
+        return self.number_sql(text, feed=feed, country=country)
 
     def _countries_sql(self, feed: str, country: str) -> str:
         company = f"'{self.company}'" if self.company is not None else "CAST(NULL AS VARCHAR)"

@@ -35,6 +35,7 @@ from features.identity.records import (
     digest_expression,
     fields_of,
     first_of_copies,
+    give_countries,
     of_all_copies,
     same_expression,
     staged_select,
@@ -177,7 +178,7 @@ def _delta(
     register_key(engine, KEY, key)
     matcher = memory.matcher
     chosen, shared_by_at_most = matcher.compared, identity.shared_by_at_most
-    table = _look(engine, feeds, identity, staged)
+    table = _look(engine, feeds, identity, staged, phones)
     links = link_edges(engine, feeds, identity, staged, phones)
     exclusive = {name: codes(engine, name, identity, phones) for name in identity.exclusive}
     engine.register("before", memory.hashes)
@@ -210,8 +211,14 @@ def _delta(
     return evidence, kept, int(fresh)
 
 
-def _look(engine: duckdb.DuckDBPyConnection, feeds: Mapping[str, Feed], identity: Identity, staged: Path) -> pa.Table:
-    """Write ``nodes`` (every record, unchanged as staged) and ``now`` (its digest); return feed, key, time, digest."""
+def _look(
+    engine: duckdb.DuckDBPyConnection,
+    feeds: Mapping[str, Feed],
+    identity: Identity,
+    staged: Path,
+    phones: PhoneCountries,
+) -> pa.Table:
+    """Write ``nodes`` (every record as staged) and ``now`` (its digest); return feed, key, time, digest."""
     customers = sorted(name for name, feed in feeds.items() if feed.kind == "customers")
     fields = fields_of(identity)
     selects = " UNION ALL BY NAME ".join(staged_select(name, staged, fields) for name in customers)
@@ -221,6 +228,7 @@ def _look(engine: duckdb.DuckDBPyConnection, feeds: Mapping[str, Feed], identity
         SELECT row_number() OVER (ORDER BY feed, record_id) - 1 AS node, * FROM ({selects})
         """
     )
+    give_countries(engine, phones)
     engine.execute(
         f"""
         CREATE OR REPLACE TEMP TABLE now AS

@@ -135,7 +135,7 @@ def _versions(customers: Mapping[str, Feed]) -> list[str]:
 
 def _contacts(identity: Identity, phones: PhoneCountries) -> list[str]:
     """Return a SELECT of tokens for each contact point; of weight 0 where it only separates people."""
-    phone = f"CASE WHEN {_SHARED_DIGITS} THEN {phones.compared_sql('phone')} END"
+    phone = f"CASE WHEN {_SHARED_DIGITS} THEN {phones.number_sql('phone')} END"
     initial = "coalesce(lower(left(coalesce(first_name, full_name), 1)), '')"
     if identity.rules == "exact":
         values = {"email": (email("email"), EMAIL), "phone": (f"{phone} || ' ' || {initial}", PHONE)}

@@ -12,7 +12,7 @@ from features.base.parquet import read_parquet, write_parquet
 from features.base.storage import read_json, write_json
 from features.identity.matcher import MODEL, TERMS, Matcher
 
-VERSION = 4
+VERSION = 5
 MANIFEST, HASHES, EDGES_FILE = "resolved.json", "hashes.parquet", "edges.parquet"
 MEMORY_FILES = (MANIFEST, HASHES, EDGES_FILE, MODEL, TERMS)
 MATCHES = pa.schema([("left", pa.uint64()), ("right", pa.uint64()), ("weight", pa.float64())])

@@ -46,7 +46,7 @@ def normalised(column: str, kind: Kind, phones: PhoneCountries = NO_COUNTRY) -> 
         case "email":
             return email(text)
         case "phone":
-            return phones.compared_sql(text)
+            return phones.number_sql(text)
         case "street":
             sql = _street(text)
         case "postcode" | "identifier":

@@ -95,6 +95,7 @@ def load_records(
         FROM ({" UNION ALL BY NAME ".join(selects)}) ORDER BY feed, record_id
         """
     )
+    give_countries(engine, phones)
     filled = (
         [name for name, some in zip(fields, one_row(engine, _filled(fields)), strict=True) if some] if fields else []
     )
@@ -114,6 +115,30 @@ def load_records(
     ).to_arrow_table()
     exclusive = {name: codes(engine, name, identity, phones) for name in identity.exclusive}
     return Records(table, chosen, exclusive)
+
+
+def give_countries(engine: duckdb.DuckDBPyConnection, phones: PhoneCountries) -> None:
+    """Write national telephone numbers in ``nodes`` with their country, where no country is declared.
+
+    A national number is the only international one without its country; where there are several, it is none of them.
+    """
+    if phones.company is not None:
+        return
+    engine.execute(
+        f"""
+        WITH numbers AS (
+          SELECT *, {phones.e164_sql("phone")} AS number, {phones.national_sql("phone")} AS digits
+          FROM (SELECT DISTINCT phone, feed, country FROM nodes WHERE phone IS NOT NULL)
+        ), known AS (
+          SELECT digits, any_value(number) AS number FROM numbers WHERE number IS NOT NULL
+          GROUP BY digits HAVING count(DISTINCT number) = 1
+        )
+        UPDATE nodes SET phone = found.number
+        FROM (SELECT n.phone, n.feed, n.country, known.number FROM numbers n JOIN known USING (digits)
+              WHERE n.number IS NULL) found
+        WHERE nodes.phone = found.phone AND nodes.feed = found.feed AND nodes.country IS NOT DISTINCT FROM found.country
+        """
+    )
 
 
 def fields_of(identity: Identity) -> list[str]:
@@ -270,7 +295,7 @@ def codes(engine: duckdb.DuckDBPyConnection, name: str, identity: Identity, phon
         case "email":
             value = email(column)
         case "phone":
-            value = phones.compared_sql(column)
+            value = phones.number_sql(column)
         case "birth_date":
             value = date_digits(column)
         case _ if declared is not None and declared.kind not in ("person", "none"):

@@ -107,6 +107,27 @@ def test_numbers_are_compared_whole_and_by_country(
     assert groups(workspace) == expected
 
 
+@pytest.mark.parametrize(
+    ("numbers", "expected"),
+    [
+        (("+1 212 555 0123", "+44 21 2555 0123"), [["crm:0"], ["crm:1"]]),
+        (("+1 212 555 0123", "+44 21 2555 0123", "212 555 0123"), [["crm:0"], ["crm:1"], ["crm:2"]]),
+        (("+1 212 555 0123", "(212) 555-0123", "001 212 555 0123"), [["crm:0", "crm:1", "crm:2"]]),
+        (("212 555 0123", "0212-555-0123"), [["crm:0", "crm:1"]]),
+    ],
+)
+def test_without_a_declared_country_two_numbers_that_have_theirs_are_compared_with_it(
+    tmp_path: Path, numbers: tuple[str, ...], expected: list[list[str]]
+) -> None:
+    feeds = OPT_OUTS.format(country="GB").split("  stop:")[0].partition("\n")[2] + "identity: {rules: exact}\n"
+    crm = [f"{at},Jo,{number},,2026-01-01" for at, number in enumerate(numbers)]
+    workspace = company(tmp_path, feeds=feeds, files={"crm.csv": lines("id,name,phone,land,changed", crm)})
+    for added in ([], [f"{len(numbers)},Al,+1 312 555 0199,,2026-01-02"]):
+        (tmp_path / "crm.csv").write_text(lines("id,name,phone,land,changed", [*crm, *added]), encoding="utf-8")
+        unified(workspace)
+        assert groups(workspace)[: len(expected)] == expected
+
+
 MEMBERS = """\
 feeds:
   crm: {source: crm.csv, kind: customers, key: id, fields: {first_name: name, email: mail}}
