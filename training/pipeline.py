@@ -107,7 +107,15 @@ def _train(
     progress.step(f"{task.name}: fitting on all rows")
     scorer = task.kind.fit(data.frame, task.fitting)
     recipe = Recipe.of(task.kind, task.fitting, data.frame)
-    digest, folder = export(task.workspace, task.name, scorer, data.frame, data.labels, recipe=recipe)
+    digest, folder = export(
+        task.workspace,
+        task.name,
+        scorer,
+        data.frame,
+        data.labels,
+        recipe=recipe,
+        population=task.settings.population.where,
+    )
     progress.step(f"{task.name}: logging to MLflow")
     number = promotion.find_version(client, task.mlflow, task.name, digest=digest)
     if number is None:

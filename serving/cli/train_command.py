@@ -18,6 +18,8 @@ from training.labels.labelled_rows import EXCLUSIONS
 from training.pipeline import train as train_models
 from training.registry.trained_models import TrainedModel
 
+_SHOWN = ("auc", "lift_10", "hit_5", "ndcg_5", "hit_5_again", "hit_5_new", "log_loss", "ece")
+
 
 def train(
     models: Annotated[list[str] | None, typer.Argument(help="Models to train; all when none is named.")] = None,
@@ -35,7 +37,7 @@ def train_step(workspace: Workspace, models: Sequence[str], progress: Progress, 
     """Run ``train``."""
 
     def lines(name: str, model: TrainedModel) -> list[str]:
-        main = [key for key in ("auc", "lift_10", "hit_5", "ndcg_5", "log_loss", "ece") if key in model.metrics]
+        main = [key for key in _SHOWN if key in model.metrics]
         width = max(len(peer) for peer in ["nextbest", *model.peers])
         rows = [("nextbest", model.metrics), *sorted(model.peers.items())]
         return [
@@ -56,7 +58,11 @@ def train_step(workspace: Workspace, models: Sequence[str], progress: Progress, 
             ),
             f"  {'':{width}}  " + "  ".join(f"{key:>8}" for key in main),
             *(
-                f"  {peer:{width}}  " + "  ".join(f"{numbers[key]:8.4f}" if key in numbers else " " * 8 for key in main)
+                f"  {peer:{width}}  "
+                + "  ".join(
+                    f"{numbers[key]:{max(8, len(key))}.4f}" if key in numbers else " " * max(8, len(key))
+                    for key in main
+                )
                 for peer, numbers in rows
             ),
         ]

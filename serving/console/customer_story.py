@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from math import isnan
 from typing import Any, Literal
 
 import pandas as pd
@@ -84,7 +85,7 @@ def tell(
     arrays = decider.columns(columns)
     risks = []
     for model, scores in decider.scorer.score(arrays).items():
-        if scores.candidates:
+        if scores.candidates or isnan(float(scores.values[0])):  # outside the model's population
             continue
         (reasons,) = decider.scorer.reasons(model, arrays, rows=[0])
         risks.append(Risk(model, float(scores.values[0]), reasons))

@@ -61,12 +61,12 @@ class Scorer:
     @property
     def features(self) -> tuple[str, ...]:
         """Every column that some model needs, once."""
-        return tuple(dict.fromkeys(name for model in self.models for name in self.bundles[model].features))
+        return tuple(dict.fromkeys(name for model in self.models for name in self.bundles[model].columns))
 
     def only(self, features: Sequence[str]) -> Scorer:
         """Return a scorer with only those models whose features are all among `features`."""
         known = set(features)
-        fit = {name: bundle for name, bundle in self.bundles.items() if known.issuperset(bundle.features)}
+        fit = {name: bundle for name, bundle in self.bundles.items() if known.issuperset(bundle.columns)}
         return Scorer(fit, {name: self.versions[name] for name in fit})
 
     def candidates(self, model: str) -> tuple[str, ...]:
@@ -77,7 +77,7 @@ class Scorer:
     def score(
         self, columns: Mapping[str, Column], *, models: Sequence[str] | None = None, threads: int = 1
     ) -> dict[str, Scores]:
-        """Return each model's calibrated scores.
+        """Return each model's calibrated scores; NaN for customers outside the population that it holds for.
 
         Parameters
         ----------
@@ -97,7 +97,11 @@ class Scorer:
         found = {}
         for model in self.models if models is None else models:
             bundle = self._bundle(model)
-            found[model] = Scores(bundle.score(_sequences(columns), threads=threads), bundle.candidates)
+            values = bundle.score(_sequences(columns), threads=threads)
+            if (population := bundle.population) is not None:
+                inside = population.evaluate({name: columns[name] for name in population.columns}, rows=len(values))
+                values[~inside.is_true()] = np.nan
+            found[model] = Scores(values, bundle.candidates)
         return found
 
     def reasons(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +35,21 @@ def test_each_champion_scores_in_the_shape_that_deciding_wants(
     assert scores["cross_sell"].values.shape == (CUSTOMERS, 2)
     assert scores["cross_sell"].candidates == GROUPS
     assert 0 < scores["churn"].values.min() < scores["churn"].values.max() < 1
+
+
+def test_a_customer_outside_the_population_of_a_model_has_no_score(
+    decider: Decider, columns: dict[str, np.ndarray]
+) -> None:
+    """The condition may read a column that the model does not learn from."""
+    whole = decider.scorer.bundles["churn"]
+    about = whole.about.model_copy(update={"population": "elsewhere__visits > 2"})
+    scorer = Scorer({"churn": replace(whole, about=about)}, {"churn": "a test"})
+    assert scorer.features == (*whole.features, "elsewhere__visits")
+    visits = np.arange(CUSTOMERS) % 5
+    found = scorer.score({**columns, "elsewhere__visits": visits})["churn"].values
+    assert (np.isnan(found) == (visits <= 2)).all()
+    assert (found[visits > 2] == decider.scorer.score(columns)["churn"].values[visits > 2]).all()
+    assert scorer.only(whole.features).models == ()
 
 
 def test_reasons_name_the_feature_its_value_and_its_direction(decider: Decider, columns: dict[str, np.ndarray]) -> None:

@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from features.base.errors import BadData, StorageFailure
+from features.base.expressions.expression import Expression, parse
 from training.models.explanation import FeatureContribution, reasons
 from training.models.fitted_model import FittedModel
 from training.models.golden_rows import SyntheticRows
@@ -46,6 +48,8 @@ class About(BaseModel):
     """ISO 8601, UTC: the cutoffs of the training rows."""
     libraries: dict[str, str] = {}
     """Versions of what trained it."""
+    population: str | None = None
+    """The declared condition over features for whom the model holds; everybody where there is none."""
     recipe: dict[str, Any] | None = None
     """How it was learnt, see `training.registry.recipe`; none in bundles of earlier versions."""
 
@@ -105,6 +109,18 @@ class Bundle:
     def features(self) -> tuple[str, ...]:
         """Return the columns that `score` needs."""
         return self.scorer.encoding.names
+
+    @cached_property
+    def population(self) -> Expression | None:
+        """Return the condition for whom the model holds; None if for everybody."""
+        where = self.about.population
+        return None if where is None else parse(where, where="population.where").require_evaluable()
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Return the columns that `score` and `population` need."""
+        where = self.population
+        return tuple(dict.fromkeys([*self.features, *(sorted(where.columns) if where else ())]))
 
     @property
     def candidates(self) -> tuple[str, ...]:

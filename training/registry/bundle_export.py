@@ -18,14 +18,28 @@ from training.registry.training_task import library_versions
 
 
 def export(
-    workspace: Workspace, model: str, scorer: FittedModel, frame: Frame, labels: Labels, *, recipe: Recipe
+    workspace: Workspace,
+    model: str,
+    scorer: FittedModel,
+    frame: Frame,
+    labels: Labels,
+    *,
+    recipe: Recipe,
+    population: str | None,
 ) -> tuple[str, Path]:
-    """Write the bundle of a fitted model and return its digest and folder; the same model is not written twice."""
+    """Write the bundle of a fitted model and return its digest and folder; the same model is not written twice.
+
+    Parameters
+    ----------
+    recipe : how it was learnt
+    population : the condition over features for whom it holds; everybody where there is none
+    """
     about = About(
         model=model,
         label=labels.description,
         cutoffs=tuple(map(iso, frame.moments)),
         libraries=library_versions(),
+        population=population,
         recipe=recipe.to_json(),
     )
     rows = synthetic_rows(scorer.encoding, scorer.encoding.matrix(frame.features))

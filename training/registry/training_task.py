@@ -16,7 +16,7 @@ from training.models.model_kinds import kind_of_label
 from training.registry.mlflow_settings import MlflowFile
 
 #: Raised when the pipeline would train another model from the same input.
-VERSION = 10
+VERSION = 11
 #: Whose versions a bundle names: another version may train another model.
 LIBRARIES = ("lightgbm", "numpy", "scikit-learn", "nextbest")
 

@@ -61,7 +61,7 @@ def promoted(workspace: Workspace, frame: Frame, given: TrainingTask) -> str:
     labels = Labels(frame.rows, frame.target, (), "a test", MONTH)
     scorer = given.kind.fit(frame, given.fitting)
     recipe = Recipe.of(given.kind, given.fitting, frame)
-    digest, _ = export(workspace, "churn", scorer, frame, labels, recipe=recipe)
+    digest, _ = export(workspace, "churn", scorer, frame, labels, recipe=recipe, population=None)
     set_champion(workspace, Champion("churn", 1, digest), move="promote", reason="a test", at=NOW)
     return digest
 
