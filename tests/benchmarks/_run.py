@@ -60,9 +60,9 @@ def run(*arguments: str) -> Ran:
 
 def table(title: str, rows: dict[str, dict[str, float]], columns: tuple[str, ...]) -> None:
     """Print one line for each model or peer."""
-    print(f"{title:28}" + "".join(f"{column:>11}" for column in columns))
+    print(f"{title:28}" + "".join(f"{column:>14}" for column in columns))
     for name, numbers in rows.items():
-        print(f"{name:28}" + "".join(f"{numbers[c]:11.4f}" if c in numbers else f"{'-':>11}" for c in columns))
+        print(f"{name:28}" + "".join(f"{numbers[c]:14.4f}" if c in numbers else f"{'-':>14}" for c in columns))
 
 
 def closing(short: list[str]) -> int:
