@@ -15,7 +15,7 @@ from features.config.engine_settings import engine_resources
 from features.config.purposes import Purpose
 from features.consent.customer_data import open_customer_data
 from features.identity.customer_tables import refuse_damaged_tables
-from features.ingest.row_history import UNTIL
+from features.ingest.row_history import HAVE_VERSIONS, UNTIL
 
 #: By which column the rows of a table are counted, for the tables that have it.
 _COUNTED_BY = {"by_event": ("events", "event"), "by_status": ("consents", "status")}
@@ -50,7 +50,9 @@ def count_tables(workspace: Workspace, purposes: Mapping[str, Purpose]) -> dict[
     refuse_damaged_tables(workspace)
     with open_engine(folders=[workspace.state], resources=engine_resources(workspace)) as engine:
         access = open_customer_data(engine, workspace, purposes, purpose=None)
-        engine.execute(f"CREATE OR REPLACE TEMP VIEW customers AS FROM memory.main.customers WHERE {UNTIL} IS NULL")
+        for kind in HAVE_VERSIONS:
+            if kind in access.columns:
+                engine.execute(f"CREATE OR REPLACE TEMP VIEW {kind} AS FROM memory.main.{kind} WHERE {UNTIL} IS NULL")
         return {kind: _count_table(engine, kind, columns) for kind, columns in access.columns.items()}
 
 

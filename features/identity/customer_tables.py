@@ -2,7 +2,8 @@
 
 What identifies people lies in the folder ``personal`` and nowhere else: there a record of a customer stands under its
 own key, with all that it holds now. In every other table it stands under its place among its feed's keys, which keeps
-their order and reveals nothing; ``customers`` also has what a record held before, until ``known_until``.
+their order and reveals nothing; ``customers`` and ``holdings`` also have what a record held before, until
+``known_until``.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from features.identity.streamed_events import load_streamed_events
 from features.identity.survivorship_rules import refuse_unknown, with_ranks
 from features.ingest.mapping import reference_name
 from features.ingest.personal_columns import apart_attributes, found_personal, personal_columns
-from features.ingest.row_history import UNTIL, VERSIONS
+from features.ingest.row_history import HAVE_VERSIONS, UNTIL, VERSIONS
 
 #: Columns of each canonical table: name → whether it holds numbers.
 Columns = Mapping[Kind, Mapping[str, bool]]
@@ -142,6 +143,7 @@ def write_tables(engine: duckdb.DuckDBPyConnection, feeds: FeedsFile, *, staged:
         found += new
         keep = "customer_id IS NOT NULL" if table.about_customer else "true"
         order = "customer_id, event_time, feed, record_id" if table.about_customer else "feed, record_id"
+        order += f", {UNTIL}" if UNTIL in columns else ""
         if kind == "customers":
             now = f"FROM joined WHERE {UNTIL} IS NULL"
             whole = f"SELECT * EXCLUDE (__ref, __ambiguous, {UNTIL}) {now} ORDER BY {order}"
@@ -191,13 +193,13 @@ def _select(name: str, feed: Feed, feeds: FeedsFile, staged: Path) -> str:
     rows = staged / name / "rows.parquet"
     hidden = _hidden(name, feed, feeds, rows)
     exclude = f"EXCLUDE ({', '.join(quoted(column) for column in hidden)})" if hidden else ""
-    source = f"read_parquet({literal(str(rows))})"
-    if feed.kind == "customers":
-        source, versions = f"(SELECT *, CAST(NULL AS TIMESTAMPTZ) AS {UNTIL} FROM {source})", rows.with_name(VERSIONS)
-        owners = "records"
+    source, versions = f"read_parquet({literal(str(rows))})", rows.with_name(VERSIONS)
+    if feed.kind in HAVE_VERSIONS:
+        source = f"(SELECT *, CAST(NULL AS TIMESTAMPTZ) AS {UNTIL} FROM {source})"
         if versions.is_file():
             source = f"({source} UNION ALL BY NAME SELECT * FROM read_parquet({literal(str(versions))}))"
-            owners = "(FROM records UNION ALL FROM former_records)"
+    if feed.kind == "customers":
+        owners = "(FROM records UNION ALL FROM former_records)" if versions.is_file() else "records"
         return (
             f"SELECT r.customer_id, {literal(name)} AS feed, s.* {exclude}, NULL AS __ref, false AS __ambiguous "
             f"FROM {source} s JOIN {owners} r ON r.feed = {literal(name)} AND r.record_id = s.record_id"
@@ -217,6 +219,8 @@ def _select(name: str, feed: Feed, feeds: FeedsFile, staged: Path) -> str:
         f"SELECT CASE WHEN NOT k.several THEN k.first END AS customer_id, {literal(name)} AS feed, s.* {exclude}, "
         f"s.customer_ref AS __ref, coalesce(k.several, false) AS __ambiguous "
         f"FROM {source} s LEFT JOIN ({known}) k ON k.ref = {ours}"
+        # what was held by somebody who is gone goes with them
+        + (f" WHERE s.{UNTIL} IS NULL OR k.ref IS NOT NULL" if feed.kind in HAVE_VERSIONS else "")
     )
 
 
@@ -277,7 +281,8 @@ def _maps(owner: Feed, field: str, column: str) -> bool:
 
 def _hidden(name: str, feed: Feed, feeds: FeedsFile, rows: Path) -> list[str]:
     """Return the columns that stay behind: all references and, outside ``customers``, personal columns."""
-    present = set(pq.read_schema(rows).names)
+    versions = rows.with_name(VERSIONS)
+    present = {*pq.read_schema(rows).names, *(pq.read_schema(versions).names if versions.is_file() else ())}
     hidden = {"customer_ref", *map(reference_name, feeds.named_by_others(name))}
     if feed.kind != "customers":
         hidden |= {attribute_name(name, column) for column in feed.pii}
@@ -289,7 +294,7 @@ def _hidden(name: str, feed: Feed, feeds: FeedsFile, rows: Path) -> list[str]:
 
 def _attached(engine: duckdb.DuckDBPyConnection, name: str, kind: Kind, folder: Path) -> Attached:
     """Count a feed's rows and write those that are quarantined; of consents none is: the ledger holds them all."""
-    feed = literal(name)
+    of_feed = f"feed = {literal(name)}" + (f" AND {UNTIL} IS NULL" if kind in HAVE_VERSIONS else "")
     conditions = {
         UNKNOWN: "customer_id IS NULL AND __ref IS NOT NULL AND NOT __ambiguous",
         AMBIGUOUS: "customer_id IS NULL AND __ambiguous",
@@ -299,7 +304,7 @@ def _attached(engine: duckdb.DuckDBPyConnection, name: str, kind: Kind, folder: 
         f"""
         SELECT count(customer_id), count(*) FILTER (customer_id IS NULL AND __ref IS NULL),
                {", ".join(f"count(*) FILTER ({condition})" for condition in conditions.values())}
-        FROM joined WHERE feed = {feed}
+        FROM joined WHERE {of_feed}
         """,
     )
     if kind == "consents":
@@ -307,7 +312,7 @@ def _attached(engine: duckdb.DuckDBPyConnection, name: str, kind: Kind, folder: 
     for why, condition in conditions.items():
         quarantined = (
             f"SELECT * EXCLUDE (customer_id, __ambiguous) FROM joined "
-            f"WHERE feed = {feed} AND {condition} ORDER BY record_id"
+            f"WHERE {of_feed} AND {condition} ORDER BY record_id"
         )
         stream_parquet(engine.sql(quarantined).to_arrow_reader(), folder / why / f"{name}.parquet")
     return Attached(feed=name, rows=rows, anonymous=anonymous, unknown=unknown, ambiguous=ambiguous)

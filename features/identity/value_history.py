@@ -28,10 +28,12 @@ from features.identity.survivorship_rules import (
     CHANGED,
     CHANGED_BY_THEN,
     VISIBLE,
+    VISIBLE_VERSION,
     FieldSelection,
     order_by,
     selection_of,
 )
+from features.ingest.row_history import UNTIL, VERSIONS
 
 WON, AGREES, LOST, OUT = "won", "agrees", "lost", "not a candidate"
 
@@ -126,12 +128,15 @@ def why(
     with open_engine(folders=[unified, workspace.staged], resources=engine_resources(workspace)) as engine:
         leads_to = _today(engine, unified, customer)
         records = unified / PERSONAL / "customers.parquet"
-        engine.execute(f"CREATE VIEW whole AS SELECT * FROM read_parquet({literal(str(records))})")
-        there = [row[0] for row in engine.execute("DESCRIBE whole").fetchall()]
+        current = f"SELECT *, CAST(NULL AS TIMESTAMPTZ) AS {UNTIL} FROM read_parquet({literal(str(records))})"
+        engine.execute(f"CREATE VIEW whole AS {current}")
+        there = [row[0] for row in engine.execute("DESCRIBE whole").fetchall() if row[0] != UNTIL]
         if field not in golden_fields(there):
             near = did_you_mean(field, golden_fields(there))
             raise UsageError("why.unknown_field", f"customers have no field {field!r}", hint=near)
         selection = selection_of(field, feeds)
+        if as_of is not None:
+            _add_past(engine, workspace, feeds)
         rows = _candidates(engine, selection, field, leads_to[0], as_of)
         won = next((row for row in rows if row["won"]), None)
         candidates = tuple(
@@ -173,6 +178,20 @@ def _today(engine: duckdb.DuckDBPyConnection, unified: Path, customer: str) -> t
     return tuple(customer_id for customer_id, _ in found)
 
 
+def _add_past(engine: duckdb.DuckDBPyConnection, workspace: Workspace, feeds: FeedsFile) -> None:
+    """Add to the records what each of them held before."""
+    records = literal(str(workspace.personal / "records.parquet"))
+    past = [
+        f"SELECT r.customer_id, r.feed, v.* FROM read_parquet({literal(str(path))}) v "
+        f"JOIN read_parquet({records}) r ON r.feed = {literal(name)} AND r.record_id = v.record_id"
+        for name, feed in feeds.feeds.items()
+        if feed.kind == "customers" and (path := workspace.staged / name / VERSIONS).is_file()
+    ]
+    if past:
+        engine.execute("ALTER VIEW whole RENAME TO current_records")
+        engine.execute(f"CREATE VIEW whole AS {' UNION ALL BY NAME '.join(['FROM current_records', *past])}")
+
+
 def _is_telling(feed: Feed) -> bool:
     """Return whether a feed's key is declared personal, or a personal field is taken from it."""
     texts = [text for field, text in feed.fields.items() if field in PERSONAL_FIELDS]
@@ -184,7 +203,7 @@ def _candidates(
 ) -> list[dict[str, Any]]:
     """Return every record of one customer with what each rule looks at, the winner first."""
     moment = "NULL" if as_of is None else f"epoch_us(TIMESTAMPTZ {literal(iso(as_of))})"
-    visible, changed = ("true", CHANGED) if as_of is None else (VISIBLE, CHANGED_BY_THEN)
+    visible, changed = ("true", CHANGED) if as_of is None else (VISIBLE_VERSION, CHANGED_BY_THEN)
     counts = f"coalesce({selection.is_candidate} AND {visible}, false)"
     winner = selection.wins("{'feed': feed, 'record_id': record_id}", order=order_by(changed), visible=visible)
     found = engine.sql(
@@ -194,13 +213,13 @@ def _candidates(
         ), winner AS (
           SELECT {winner} AS record FROM records
         )
-        SELECT feed, record_id, event_time, known_at,
+        SELECT feed, record_id, event_time, known_at, {VISIBLE} AS known,
                nullif(trim(CAST({quoted(field)} AS VARCHAR)), '') AS value,
                {visible} AS visible, {counts} AS counts,
                {selection.length} AS length, {selection.place} AS place,
                coalesce({changed}, 0) AS changed,
                count(*) FILTER ({counts}) OVER (PARTITION BY {selection.value_text}) AS times,
-               coalesce(record = {{'feed': feed, 'record_id': record_id}}, false) AS won
+               coalesce(record = {{'feed': feed, 'record_id': record_id}} AND {visible}, false) AS won
         FROM records, winner
         ORDER BY won DESC, counts DESC, {order_by(changed)} DESC
         """
@@ -218,7 +237,7 @@ def _verdict(row: Mapping[str, Any], won: Mapping[str, Any] | None) -> str:
 
 def _reason(row: Mapping[str, Any], won: Mapping[str, Any] | None, selection: FieldSelection) -> str:
     if not row["visible"]:
-        return "was not known yet"
+        return "held until it changed" if row["known"] else "was not known yet"
     if won is None or not row["counts"]:
         return "is empty" if selection.rule.ignore_empty else "its feed does not map the field"
     rule = selection.rule.rule

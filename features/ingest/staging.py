@@ -152,7 +152,8 @@ def stage(
     finally:
         source.close()
     if arriving is None and not staged.already_applied:
-        date_rows(feed, folder / name, moment=moment_of_loads([staged]), resources=resources)
+        delivered = datetime.fromisoformat(staged.delivered)
+        date_rows(feed, folder / name, moment=moment_of_loads([staged]), delivered=delivered, resources=resources)
     return staged
 
 

@@ -22,7 +22,7 @@ from features.consent.consent_ledger import consent_digest
 from features.identity.judgements import Judgements, read_judgements
 from features.identity.ledger_files import ledger_digest
 from features.ingest.pending_loads import load_folders
-from features.ingest.row_history import count_removals
+from features.ingest.removed_versions import count_removals
 from features.pipeline import unify_stages as stages
 from features.pipeline.unify_report import UnifyReport, load_report, quality_report_digest, report_quality
 from features.pipeline.unify_stages import LastingState, QualityReport, StagedFeeds, UnifyRequest
@@ -33,11 +33,11 @@ PIPELINE = Pipeline(
     read=[PipelineStage(stages.read_feeds)],
     build=[
         PipelineStage(stages.check_loads, "checking the loads"),
-        PipelineStage(stages.accept_loads),
+        PipelineStage(stages.link_loads),
         PipelineStage(stages.read_ids),
         PipelineStage(stages.match_records, "matching records"),
         PipelineStage(stages.assign_ids),
-        PipelineStage(stages.write_canonical_tables, "writing the canonical tables", version=2),
+        PipelineStage(stages.write_canonical_tables, "writing the canonical tables", version=3),
         PipelineStage(stages.write_consents),
         PipelineStage(stages.write_golden, "choosing the golden values", version=2),
         PipelineStage(stages.check_quality),
@@ -47,6 +47,7 @@ PIPELINE = Pipeline(
     commit=[
         PipelineStage(stages.enter_consents),
         PipelineStage(stages.enter_ids),
+        PipelineStage(stages.accept_loads),
         PipelineStage(stages.count_customers),
     ],
     after=[
@@ -144,7 +145,6 @@ def _lasting_state(workspace: Workspace) -> LastingState:
         history=workspace.quality,
         identity=workspace.identity,
         identity_key=workspace.identity_key,
-        streaming=workspace.streaming,
         consent=workspace.consent,
         pseudonym_key=workspace.pseudonym_key,
     )

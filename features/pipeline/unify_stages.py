@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from features.base.errors import StorageFailure
 from features.base.parquet import write_parquet
 from features.base.progress import Progress
 from features.base.stages import ContentDigest, NewGeneration
+from features.base.workspace import Workspace
 from features.config.feeds_file import FeedsFile
 from features.consent import statements
 from features.consent.customer_data import withheld_by_purpose
@@ -31,11 +33,10 @@ from features.identity.ledger_files import StoredLedger, read_ledger, write_ledg
 from features.identity.matching_memory import Memory
 from features.identity.resolve import Resolution, join
 from features.identity.review_pairs import between_records, carry_over, keep, with_ledger
-from features.identity.streamed_event_keys import times_known
 from features.ingest import pending_loads
 from features.ingest.pending_loads import load_folders
 from features.ingest.personal_columns import apart_attributes
-from features.ingest.row_history import UNTIL, date_rows, moment_of_loads
+from features.ingest.row_history import UNTIL
 from features.ingest.staging import StagedFeed, stage
 from features.pipeline.unify_report import UnifyReport
 from features.quality import loads as load_checks
@@ -44,6 +45,7 @@ from features.quality.checks import check_all, check_personal_columns
 from features.quality.load_history import record_accepted
 from features.quality.loads import CheckedLoads, check_agreement, refuse
 from features.quality.repairs import repairs_of
+from features.streaming.received_times import times_received
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,6 @@ class LastingState:
     accepted, arriving : staged loads, and those that are read and not accepted yet
     history : profiles of accepted loads
     identity, identity_key : the id ledger, and the secret that new ids are made of
-    streaming : the streamed events
     consent, pseudonym_key : the consent ledger, and the secret of its subjects
     """
 
@@ -82,7 +83,6 @@ class LastingState:
     history: Path
     identity: Path
     identity_key: Path
-    streaming: Path
     consent: Path
     pseudonym_key: Path
 
@@ -95,8 +95,8 @@ class StagedFeeds:
 
 
 @dataclass(frozen=True)
-class AcceptedLoads:
-    """The folder of the loads that have passed the checks, one folder a feed."""
+class CheckedRows:
+    """The folder of the rows of the loads that have passed the checks of loads, one folder a feed."""
 
     folder: Path
 
@@ -168,17 +168,14 @@ def read_feeds(
             company=file.company,
         )
         progress.advance()
-    moment = moment_of_loads(staged.values())
-    for name, folder in load_folders(staged, accepted=state.accepted, arriving=state.arriving).items():
-        if folder.parent == state.arriving:
-            date_rows(
-                file.feeds[name],
-                folder,
-                moment=moment,
-                before=state.accepted / name,
-                streamed=times_known(state.streaming, name) if file.feeds[name].kind == "events" else None,
-                resources=resources,
-            )
+    pending_loads.date_loads(
+        file.feeds,
+        staged,
+        accepted=state.accepted,
+        arriving=state.arriving,
+        streamed=lambda name: times_received(Workspace(state.root), name),
+        resources=resources,
+    )
     return StagedFeeds(staged)
 
 
@@ -192,11 +189,12 @@ def check_loads(
     return checked
 
 
-def accept_loads(staged: StagedFeeds, state: LastingState, checked: CheckedLoads) -> AcceptedLoads:
-    """Let the checked loads take the place of the last ones."""
+def link_loads(staged: StagedFeeds, state: LastingState, checked: CheckedLoads, new: NewGeneration) -> CheckedRows:
+    """Put the rows of the checked loads into one folder; they are not accepted before nothing can be refused."""
     del checked
-    pending_loads.accept_loads(staged.feeds, accepted=state.accepted, arriving=state.arriving)
-    return AcceptedLoads(state.accepted)
+    folder = new.folder / "loads"
+    pending_loads.link_loads(staged.feeds, accepted=state.accepted, arriving=state.arriving, into=folder)
+    return CheckedRows(folder)
 
 
 def read_ids(state: LastingState, new: NewGeneration) -> StoredLedger:
@@ -216,7 +214,7 @@ def read_ids(state: LastingState, new: NewGeneration) -> StoredLedger:
 def match_records(
     engine: duckdb.DuckDBPyConnection,
     file: FeedsFile,
-    loads: AcceptedLoads,
+    loads: CheckedRows,
     declared: Judgements,
     known: StoredLedger,
     state: LastingState,
@@ -268,7 +266,7 @@ def assign_ids(
 
 
 def write_canonical_tables(
-    engine: duckdb.DuckDBPyConnection, file: FeedsFile, loads: AcceptedLoads, ids: CustomerIds, new: NewGeneration
+    engine: duckdb.DuckDBPyConnection, file: FeedsFile, loads: CheckedRows, ids: CustomerIds, new: NewGeneration
 ) -> Written:
     """Write the canonical tables, with the customer of every row."""
     del ids  # the engine knows them as the tables ``records`` and ``former_records``
@@ -278,7 +276,7 @@ def write_canonical_tables(
 def write_consents(
     engine: duckdb.DuckDBPyConnection,
     file: FeedsFile,
-    loads: AcceptedLoads,
+    loads: CheckedRows,
     ids: CustomerIds,
     state: LastingState,
     new: NewGeneration,
@@ -314,7 +312,7 @@ def check_quality(
     engine: duckdb.DuckDBPyConnection,
     file: FeedsFile,
     staged: StagedFeeds,
-    loads: AcceptedLoads,
+    loads: CheckedRows,
     checked: CheckedLoads,
     matches: Matches,
     tables: Written,
@@ -346,6 +344,12 @@ def enter_ids(ids: CustomerIds, known: StoredLedger, matches: Matches, state: La
             folder, matches.gathered.memory, matches.resolution, matches.gathered.evidence.records.table
         ),
     )
+
+
+def accept_loads(staged: StagedFeeds, state: LastingState, loads: CheckedRows) -> None:
+    """Let the loads take the place of the last ones."""
+    shutil.rmtree(loads.folder)
+    pending_loads.accept_loads(staged.feeds, accepted=state.accepted, arriving=state.arriving)
 
 
 def count_customers(

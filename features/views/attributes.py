@@ -35,7 +35,8 @@ def attributes_select(name: str, view: View, feeds: FeedsFile, numeric: Mapping[
 def holdings_source(feeds: FeedsFile, *, where: str, ends: str | None = None) -> str:
     """Return SQL of the table ``source`` of a view from holdings: its rows, with times in microseconds since 1970."""
     end = f", epoch_us({_end(ends, feeds)}) AS ends" if ends else ""
-    times = ", ".join(f"epoch_us({name}) AS {name}" for name in ("known_at", "held_from", "held_to"))
+    names = ("known_at", "known_until", "held_from", "held_to")
+    times = ", ".join(f"epoch_us({name}) AS {name}" for name in names)
     return f"SELECT customer_id, item, {times}{end}, CAST(price AS DECIMAL(38, 9)) AS price FROM holdings WHERE {where}"
 
 
@@ -116,7 +117,7 @@ def holdings_select(name: str, items: Sequence[str], *, ends: str | None = None)
         f"  (s.as_of - min(h.held_from)) / {DAY_US} AS {quoted(f'{name}__tenure')},\n"
         f"  coalesce(CAST(sum(h.price) AS DOUBLE), 0) AS {quoted(f'{name}__price_sum')}{until if ends else ''}\n"
         "FROM entity_rows s LEFT JOIN source h\n"
-        "  ON h.customer_id = s.customer_id AND h.known_at <= s.as_of\n"
+        "  ON h.customer_id = s.customer_id AND h.known_at <= s.as_of AND coalesce(h.known_until > s.as_of, true)\n"
         "  AND h.held_from <= s.as_of AND coalesce(h.held_to > s.as_of, true)\n"
         "GROUP BY s.customer_id, s.as_of"
     )

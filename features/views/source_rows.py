@@ -46,12 +46,12 @@ def rows_for(view: View, feeds: FeedsFile, *, named: Collection[str]) -> Rows:
     named : the columns that it reads
     """
     where = parse(view.where).sql() if view.where else "true"
-    expiring = view.source == "interactions" and not set(LATER).isdisjoint(named)
-    table = _outcomes_as_known() if expiring else _with_item(view, feeds)
+    outcomes = view.source == "interactions" and not set(LATER).isdisjoint(named)
+    table = _outcomes_as_known() if outcomes else _with_item(view, feeds)
     if view.text is not None:
         words, text = words_of(view.text.column), f"CAST({quoted(view.text.column)} AS VARCHAR)"
         table = f"(SELECT *, {words} AS __words, {text} AS __text FROM {table})"
-    return Rows(table, where, expiring)
+    return Rows(table, where, expiring=outcomes or view.source == "holdings")
 
 
 def undecided(name: str) -> BadData:

@@ -13,7 +13,7 @@ from features.base.workspace import Workspace
 from features.base.workspace_lock import workspace_lock
 from features.config.workspace_files import load_feeds
 from features.identity.customer_directory import records_of
-from features.ingest.row_history import remove_versions
+from features.ingest.removed_versions import remove_versions
 from features.store import feature_read_log
 from features.store.online_reader import open_reader
 from features.streaming.open_event_log import has_log, open_log

@@ -135,3 +135,26 @@ def test_what_cannot_be_asked_is_refused(tmp_path: Path) -> None:
 
 def test_a_masked_value_tells_no_more_than_its_first_letter() -> None:
     assert [masked(text) for text in ("ann@example.com", "Ann", "@x", "")] == ["a***@…", "A***", "@***", ""]
+
+
+def test_as_of_a_moment_it_is_what_the_records_held_then(tmp_path: Path) -> None:
+    feeds = """\
+company: {currency: GBP, timezone: UTC}
+feeds:
+  crm: {source: crm.csv, kind: customers, key: id, fields: {city: city}}
+  till: {source: till.csv, kind: events, event: purchase, key: no, customer: crm.id = till.who, event_time: day,
+    timezone: UTC}
+quality: {checks: {FQ017: {severity: warn}, FQ019: {severity: warn}}}
+"""
+    for month, city in ((3, "Hull"), (6, "York"), (7, "Leeds")):
+        days = [f"{number},1,2026-{number:02d}-01" for number in range(1, month + 1)]
+        files = {"crm.csv": lines("id,city", [f"1,{city}"]), "till.csv": lines("no,who,day", days)}
+        made = company(tmp_path, feeds=feeds, files=files, delivered=datetime(2026, month, 2, tzinfo=UTC))
+        unified(made)
+    found = asked(made, "city", datetime(2026, 6, 15, tzinfo=UTC))
+    assert next((c.value, c.verdict, c.reason) for c in found.candidates) == ("York", "won", "changed last")
+    assert {c.value: c.reason for c in found.candidates[1:]} == {
+        "Leeds": "was not known yet",
+        "Hull": "held until it changed",
+    }
+    assert [c.value for c in asked(made, "city").candidates] == ["Leeds"]

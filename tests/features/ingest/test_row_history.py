@@ -282,3 +282,149 @@ def test_a_change_that_comes_without_anything_newer_leaves_what_the_record_held_
     assert (gold["crm.segment"], gold["known_until"]) == ("gold", silver["known_at"])
     assert (silver["crm.segment"], silver["known_until"]) == ("silver", None)
     assert LAST < silver["known_at"] < datetime(2026, 6, 30, tzinfo=UTC)
+
+
+ADDED = "id,city,mail,segment"
+
+
+def deliver(workspace: Workspace, month: int, crm: str, *, accept: tuple[str, ...] = ()) -> None:
+    """Deliver both files on the second of a month, with the till's rows up to its first day, and unify."""
+    till = [f"{number},1,2026-{number:02d}-01,5" for number in range(1, month + 1)]
+    for name, text in (("crm.csv", crm), ("till.csv", lines("no,who,day,paid", till))):
+        (workspace.root / name).write_text(text, encoding="utf-8")
+        os.utime(workspace.root / name, (datetime(2026, month, 2, tzinfo=UTC).timestamp(),) * 2)
+    unify(workspace, Silent(), accept=accept)
+
+
+def spans(workspace: Workspace, column: str) -> list[tuple[Any, int, int | None]]:
+    """Return what the records of customers held, and the months from and until which it was known."""
+    rows = sorted(customers(workspace), key=lambda row: (row["customer_id"], row["known_at"]))
+    return [
+        (row.get(column), row["known_at"].month, row["known_until"].month if row["known_until"] else None)
+        for row in rows
+    ]
+
+
+@pytest.mark.parametrize("changed_in", [3, 6])
+def test_another_key_of_the_declaration_changes_no_history(workspace: Workspace, changed_in: int) -> None:
+    feeds = workspace.file("features/feeds.yaml")
+    deliver(workspace, 2, lines(ADDED, ["1,Hull,1@a.example,gold"]))
+    for month, segment in ((3, "lost"), (6, "lost")):
+        if month >= changed_in:
+            feeds.write_text(
+                FEEDS.replace("key: id,", "key: id, owner: sales, expands_at_most: 900,"), encoding="utf-8"
+            )
+        deliver(workspace, month, lines(ADDED, [f"1,Hull,1@a.example,{segment}"]))
+    assert spans(workspace, "crm.segment") == [("gold", 2, 3), ("lost", 3, None)]
+
+
+def test_a_field_that_is_mapped_anew_leaves_the_changes_of_the_others(workspace: Workspace) -> None:
+    deliver(workspace, 2, lines(ADDED, ["1,Hull,1@a.example,gold"]))
+    mapped = FEEDS.replace("city: city", "city: upper(city), region: city")
+    workspace.file("features/feeds.yaml").write_text(mapped, encoding="utf-8")
+    deliver(workspace, 3, lines(ADDED, ["1,Hull,1@a.example,lost"]))
+    assert spans(workspace, "crm.segment") == [("gold", 2, 3), ("lost", 3, None)]
+
+
+def test_a_column_that_the_source_adds_was_empty_before(workspace: Workspace) -> None:
+    deliver(workspace, 3, lines(ADDED, ["1,Hull,1@a.example,gold", "2,York,2@a.example,gold"]))
+    rows = ["1,Hull,1@a.example,gold,too dear", "2,York,2@a.example,gold,"]
+    deliver(workspace, 6, lines(f"{ADDED},reason", rows))
+    assert sorted(spans(workspace, "crm.reason"), key=str) == [("too dear", 6, None), (None, 3, 6), (None, 3, None)]
+
+
+def test_a_column_that_the_source_lost_stays_in_the_past_and_a_dropped_one_does_not(workspace: Workspace) -> None:
+    deliver(workspace, 3, lines(ADDED, ["1,Hull,1@a.example,gold"]))
+    deliver(workspace, 6, lines("id,city,mail", ["1,Hull,1@a.example"]), accept=("crm",))
+    assert spans(workspace, "crm.segment") == [("gold", 3, 6), (None, 6, None)]
+    dropped = FEEDS.replace("key: id,", "key: id, drop: [segment],")
+    workspace.file("features/feeds.yaml").write_text(dropped, encoding="utf-8")
+    deliver(workspace, 7, lines(ADDED, ["1,Leeds,1@a.example,gold"]))
+    assert "crm.segment" not in customers(workspace)[0]
+    assert [city for city, *_ in spans(workspace, "city")][-2:] == ["Hull", "Leeds"]
+
+
+GUESTS = """\
+  guests: {source: guests.csv, kind: customers, key: row, fields: {email: mail, first_name: first}}
+  area: {source: area.csv, kind: context, fields: {place: place}}
+quality:"""
+
+
+def guests(workspace: Workspace, month: int, rows: list[str]) -> dict[str, tuple[Any, ...]]:
+    (workspace.root / "guests.csv").write_text(lines("mail,first,tier", rows), encoding="utf-8")
+    (workspace.root / "area.csv").write_text(lines("place,income", [f"{n},1" for n in range(month)]), encoding="utf-8")
+    deliver(workspace, month, lines(ADDED, CRM))
+    mails = {(row["customer_id"], row["feed"]): row["email"] for row in table(workspace.personal / "customers.parquet")}
+    found: dict[str, tuple[Any, ...]] = {}
+    for row in sorted(customers(workspace), key=lambda row: row["known_at"]):
+        if row["feed"] == "guests":
+            mail = mails[row["customer_id"], "guests"]
+            found[mail] = (*found.get(mail, (row["customer_id"],)), (row["guests.tier"], row["known_at"].month))
+    return found
+
+
+def test_rows_without_key_and_time_are_known_from_the_first_load_that_holds_them(workspace: Workspace) -> None:
+    workspace.file("features/feeds.yaml").write_text(FEEDS.replace("quality:", GUESTS), encoding="utf-8")
+    first = guests(workspace, 3, ["ann@x.example,Ann,a", "bob@x.example,Bob,b"])
+    later = guests(workspace, 6, ["ann@x.example,Ann,a", "bob@x.example,Bob,b", "cid@x.example,Cid,c"])
+    assert {name: later[name] for name in first} == first
+    assert later["cid@x.example"][1:] == (("c", 6),)
+    area = table(workspace.unified / "context.parquet")
+    assert sorted(row["known_at"].month for row in area) == [3, 3, 3, 6, 6, 6]
+
+
+def test_a_row_more_at_the_top_gives_no_customer_without_a_key_anothers_id_or_past(workspace: Workspace) -> None:
+    workspace.file("features/feeds.yaml").write_text(FEEDS.replace("quality:", GUESTS), encoding="utf-8")
+    first = guests(workspace, 3, ["ann@x.example,Ann,a", "bob@x.example,Bob,b"])
+    top = ["zoe@x.example,Zoe,z", "ann@x.example,Ann,a", "bob@x.example,Bob,changed"]
+    later = guests(workspace, 6, top)
+    ann, bob = first["ann@x.example"], first["bob@x.example"]
+    assert later == {
+        "zoe@x.example": (later["zoe@x.example"][0], ("z", 6)),
+        "ann@x.example": ann,
+        "bob@x.example": (*bob, ("changed", 6)),
+    }
+    assert guests(workspace, 7, top[2:])["bob@x.example"] == later["bob@x.example"]  # the others are gone
+    again = guests(workspace, 8, ["new@x.example,New,n", top[2]])
+    assert again["new@x.example"][0] not in {found[0] for found in later.values()}
+
+
+def test_records_that_come_without_anything_newer_are_dated_by_their_delivery_later(workspace: Workspace) -> None:
+    deliver(workspace, 3, lines(ADDED, ["1,Hull,1@a.example,gold"]))
+    changed = lines(ADDED, ["1,Hull,1@a.example,lost", "2,York,2@a.example,new"])
+    for month, segment in ((4, "lost"), (5, "back")):
+        (workspace.root / "crm.csv").write_text(changed.replace("lost", segment), encoding="utf-8")
+        os.utime(workspace.root / "crm.csv", (datetime(2026, month, 20, tzinfo=UTC).timestamp(),) * 2)
+        unified(workspace)
+        assert max(row["known_at"] for row in customers(workspace)) < datetime(2026, 3, 2, tzinfo=UTC)
+    (workspace.root / "till.csv").write_text(lines("no,who,day,paid", ["1,1,2026-03-01,5", "2,1,2026-06-01,5"]))
+    for _ in range(2):
+        unified(workspace)
+        assert sorted(spans(workspace, "crm.segment")) == [
+            ("back", 5, None),
+            ("gold", 3, 4),
+            ("lost", 4, 5),
+            ("new", 4, None),
+        ]
+
+
+def test_what_a_holding_held_before_stays_in_the_past_and_its_end_is_no_change(workspace: Workspace) -> None:
+    held = "  con: {source: con.csv, kind: holdings, key: no, customer: crm.id = con.who, timezone: UTC,\n"
+    held += "    fields: {item: item, held_from: start, held_to: stop, price: price}}\nquality:"
+    workspace.file("features/feeds.yaml").write_text(FEEDS.replace("quality:", held), encoding="utf-8")
+    header = "no,who,item,start,stop,price,ends"
+    for month, row in ((3, "20,2026-06-30"), (5, "20,2026-06-30"), (6, "35,2027-06-30")):
+        stop = "2026-05-01" if month > 3 else ""
+        rows = [f"1,1,fibre,2026-01-01,,{row}", f"2,1,tv,2026-01-01,{stop},9,"]
+        (workspace.root / "con.csv").write_text(lines(header, rows), encoding="utf-8")
+        deliver(workspace, month, lines(ADDED, CRM[:1]))
+    found = [
+        (row["item"], row["price"], str(row["con.ends"]), row["known_at"].month, row["known_until"], row["held_to"])
+        for row in sorted(table(workspace.unified / "holdings.parquet"), key=lambda row: (row["item"], row["known_at"]))
+    ]
+    june, may = datetime(2026, 6, 1, tzinfo=UTC), datetime(2026, 5, 1, tzinfo=UTC)
+    assert found == [
+        ("fibre", 20, "2026-06-30", 1, june, None),
+        ("fibre", 35, "2027-06-30", 6, None, None),
+        ("tv", 9, "None", 1, None, may),
+    ]

@@ -181,6 +181,7 @@ def holdings(rows: Sequence[Row], items: Sequence[str], customer: str, as_of: da
         for row in rows
         if row["customer_id"] == customer
         and row["known_at"] <= as_of
+        and (row.get("known_until") is None or row["known_until"] > as_of)
         and row["held_from"] <= as_of
         and (row["held_to"] is None or row["held_to"] > as_of)
     ]

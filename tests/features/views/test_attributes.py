@@ -85,6 +85,16 @@ def test_a_holding_counts_from_when_it_began_and_was_known() -> None:
     }  # fmt: skip
 
 
+def test_what_a_holding_held_before_it_changed_counts_until_then() -> None:
+    held = {"customer_id": "ann", "item": "tv", "held_from": day(0), "known_at": day(0), "price": 20.0}
+    rows = [{**held, "known_until": day(3)}, {**held, "known_at": day(3), "price": 35.0}]
+    found = snapshots(HELD, [day(2), day(3)], holdings=rows)
+    assert [(found["ann", day(n)]["held__count"], found["ann", day(n)]["held__price_sum"]) for n in (2, 3)] == [
+        (1, 20),
+        (1, 35),
+    ]
+
+
 CONTRACTS = "views:\n  held: {from: holdings, items: [tv], ends: crm.ends}\n"
 
 

@@ -18,6 +18,7 @@ from features.config.feeds_file import FeedsFile
 from features.config.loading import Lines
 from features.config.views_file import ViewsFile
 from features.identity.customer_tables import Columns
+from features.ingest.row_history import HAVE_VERSIONS
 from features.views.compute import create_entity_rows_at, embedded
 from features.views.fitting import fit_views, middle
 from features.views.plan import plan_views
@@ -62,7 +63,7 @@ def engine_with(
                 "event_time": "time",
                 "known_at": "time",
             }
-            types |= table.fields | ({"known_until": "time"} if kind == "customers" else {})
+            types |= table.fields | ({"known_until": "time"} if kind in HAVE_VERSIONS else {})
             types |= {
                 name: "number" if isinstance(value, int | float) else "text"
                 for row in rows

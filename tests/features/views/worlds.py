@@ -92,6 +92,7 @@ HOLDINGS = st.lists(
             "event_time": st.none(),
             "held_from": MOMENTS,
             "held_to": st.none() | MOMENTS,
+            "known_until": st.none() | MOMENTS,
             "late": LATENESS | st.just(-5 * DAY),
             "item": TEXTS,
             "price": st.none() | CENTS | EXTREMES,
