@@ -357,8 +357,7 @@ def guests(workspace: Workspace, month: int, rows: list[str]) -> dict[str, tuple
     mails = {(row["customer_id"], row["feed"]): row["email"] for row in table(workspace.personal / "customers.parquet")}
     found: dict[str, tuple[Any, ...]] = {}
     for row in sorted(customers(workspace), key=lambda row: row["known_at"]):
-        if row["feed"] == "guests":
-            mail = mails[row["customer_id"], "guests"]
+        if (mail := mails.get((row["customer_id"], row["feed"]))) and row["feed"] == "guests":  # who is gone has none
             found[mail] = (*found.get(mail, (row["customer_id"],)), (row["guests.tier"], row["known_at"].month))
     return found
 
