@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from training.estimators.input_frame import input_frame
 from training.models import uplift_model
 from training.models.uplift_learners import UpliftSettings
 
@@ -98,7 +99,7 @@ class UpliftEnsemble(BaseEstimator):
         BadData : ``treatment.*``, ``label.*``, ``features.*``
         """
         self.model_ = uplift_model.fit(
-            _frame(X),
+            input_frame(self, X, fitting=True),
             y,
             treatment,
             control=self.control,
@@ -113,7 +114,6 @@ class UpliftEnsemble(BaseEstimator):
         self.treatments_ = self.model_.treatments
         self.p_value_ = min(effect.p_value for effect in effects)
         self.detectable_ = self.model_.detectable
-        self.n_features_in_ = len(self.model_.encoding.columns)
         self.summary_ = pd.DataFrame(
             {
                 "treatment": list(self.treatments_),
@@ -135,12 +135,12 @@ class UpliftEnsemble(BaseEstimator):
         Where no difference between customers is detectable, everybody gets the treatment's average effect.
         """
         model = self._model()
-        return model.predict(model.encoding.matrix(_frame(X)))
+        return model.predict(model.encoding.matrix(input_frame(self, X, fitting=False)))
 
     def segments(self, X: pd.DataFrame | ArrayLike) -> NDArray[np.object_]:
         """Return ``"persuadable"``, ``"harmed"`` or ``"not sure"`` for each row and treatment."""
         model = self._model()
-        found = model.segments(model.encoding.matrix(_frame(X)))
+        found = model.segments(model.encoding.matrix(input_frame(self, X, fitting=False)))
         names = np.array([SEGMENTS[verdict] for verdict in (0, 1, -1)], dtype=object)  # -1 is the last
         return np.asarray(names[found], dtype=object)
 
@@ -164,16 +164,12 @@ class UpliftEnsemble(BaseEstimator):
         """
         model = self._model()
         labels = np.array([model.control, *model.treatments], dtype=object)
-        return np.asarray(labels[model.choose(model.encoding.matrix(_frame(X)), value=value, cost=cost)], dtype=object)
+        return np.asarray(
+            labels[model.choose(model.encoding.matrix(input_frame(self, X, fitting=False)), value=value, cost=cost)],
+            dtype=object,
+        )
 
     def _model(self) -> uplift_model.UpliftModel:
         check_is_fitted(self)
         model: uplift_model.UpliftModel = self.model_
         return model
-
-
-def _frame(table: pd.DataFrame | ArrayLike) -> pd.DataFrame:
-    if isinstance(table, pd.DataFrame):
-        return table
-    array = np.asarray(table)
-    return pd.DataFrame(array, columns=[f"x{at}" for at in range(array.shape[1])])
