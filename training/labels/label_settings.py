@@ -187,6 +187,18 @@ class Cutoffs(Settings):
     )
 
 
+class Learning(Settings):
+    """How a model of one outcome a customer is learnt; what is left out stays as usual."""
+
+    trials: int = Field(default=0, ge=0, le=1000, description="settings of the trees that are tried; 0 tries none")
+    time_budget: PositiveDuration = Field(
+        default=timedelta(minutes=10), description="no trial begins or goes on after so long, in each fit"
+    )
+    monotone: dict[str, Literal["up", "down"]] = Field(
+        default_factory=dict, description="feature: whether its rise may only raise (up) or lower (down) the score"
+    )
+
+
 class ModelSettings(Settings):
     """One model: its label, its population, its features."""
 
@@ -203,6 +215,7 @@ class ModelSettings(Settings):
         description="how late rows may still arrive: an outcome counts once every feed it is read from is this far "
         "past its window",
     )
+    learn: Learning = Field(default_factory=Learning, description="a search for better settings, and directions")
     min_positives: int = Field(default=50, ge=2, description="fewer labels of either class stop the training")
     seed: int = Field(default=7, description="start of all random numbers; the same seed gives the same model")
 
@@ -214,6 +227,13 @@ class ModelSettings(Settings):
             message = f"no model learns a label of kind {kind!r}; there are {', '.join(LABEL_KINDS)}"
             raise Faults([(("kind",), message)])
         return value
+
+    @model_validator(mode="after")
+    def _can_be_searched(self) -> ModelSettings:
+        if isinstance(self.label, CategoryLabel) and self.learn != Learning():
+            message = f"a label of kind {self.label.kind} is ranked with fixed settings: leave `learn` out"
+            raise Faults([(("learn",), message)])
+        return self
 
     @model_validator(mode="after")
     def _has_events(self) -> ModelSettings:

@@ -16,6 +16,7 @@ from training.models import classifier
 from training.models.booster import BoosterSettings
 from training.models.kind import Array, FitSettings, Resampled
 from training.models.scorers import Classifier
+from training.models.tuning import Search
 
 
 class BinaryKind:
@@ -36,7 +37,9 @@ class BinaryKind:
             frame.target,
             weight=recency_weights(frame, half_life=settings.half_life),
             groups=frame.customers,
+            monotone=settings.monotone,
             settings=settings.boosting,
+            search=Search(settings.trials, settings.seconds, settings.study_folder) if settings.trials else None,
             seed=settings.seed,
         )
 

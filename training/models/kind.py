@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import ClassVar, Protocol
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from training.dataset.frame import Frame
 from training.evaluate.calibration import Reliability
@@ -29,11 +31,18 @@ class FitSettings:
     boosting : how trees are grown
     half_life : a cutoff this much older than the latest one weighs half; None when all weigh alike
     seed : of everything that is drawn
+    trials, seconds : of the search for better settings in each fit; no trial, no search
+    monotone : feature → whether its rise may only raise (``up``) or lower (``down``) the score
+    study_folder : where a search that was interrupted goes on; no part of what is learnt
     """
 
     boosting: BoosterSettings
     half_life: timedelta | None
     seed: int
+    trials: int = 0
+    seconds: float = 600.0
+    monotone: Mapping[str, Literal["up", "down"]] = field(default_factory=dict)
+    study_folder: Annotated[Path | None, Field(exclude=True)] = field(default=None, compare=False)
 
 
 class ModelKind(Protocol):

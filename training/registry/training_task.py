@@ -18,7 +18,7 @@ from training.registry.mlflow_settings import MlflowFile
 #: Raised when the pipeline would train another model from the same input.
 VERSION = 11
 #: Whose versions a bundle names: another version may train another model.
-LIBRARIES = ("lightgbm", "numpy", "scikit-learn", "nextbest")
+LIBRARIES = ("lightgbm", "numpy", "optuna", "scikit-learn", "nextbest")
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,16 @@ class TrainingTask:
     def fitting(self) -> FitSettings:
         """How the model is fitted."""
         boosting = self.kind.boosting.model_copy(update={"min_positives": self.settings.min_positives})
-        return FitSettings(boosting, self.settings.cutoffs.half_life, self.settings.seed)
+        learn = self.settings.learn
+        return FitSettings(
+            boosting,
+            self.settings.cutoffs.half_life,
+            self.settings.seed,
+            trials=learn.trials,
+            seconds=learn.time_budget.total_seconds(),
+            monotone=learn.monotone,
+            study_folder=self.workspace.models / self.name,
+        )
 
 
 def library_versions() -> dict[str, str]:
@@ -74,6 +83,6 @@ def library_versions() -> dict[str, str]:
     Examples
     --------
     >>> sorted(library_versions())
-    ['lightgbm', 'nextbest', 'numpy', 'scikit-learn']
+    ['lightgbm', 'nextbest', 'numpy', 'optuna', 'scikit-learn']
     """
     return {package: library(package) for package in LIBRARIES}

@@ -202,3 +202,9 @@ def test_a_label_that_no_model_learns_is_refused_by_name() -> None:
 def test_a_label_without_events_takes_no_active_within() -> None:
     with pytest.raises(ValueError, match="has no event: leave active_within out"):
         ModelSettings.model_validate({"label": CONTRACT, "population": {"active_within": "30d"}})
+
+
+def test_a_ranking_takes_no_search() -> None:
+    label = {"kind": "acquisition", "of": "items.group", "horizon": "60d"}
+    with pytest.raises(ValueError, match="is ranked with fixed settings: leave `learn` out"):
+        ModelSettings.model_validate({"label": label, "learn": {"trials": 3}})
