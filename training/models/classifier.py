@@ -220,7 +220,7 @@ def _blended(raw: Array, task: Task, weight: Array, *, seed: int) -> tuple[Array
         weight=weight,
         seed=seed,
     )
-    share = calibrator.blend_share(raw, fitted.held_out, task.target, parts=task.parts, weight=weight)
+    share = calibrator.blend_share(raw, fitted.held_out, task.target, weight=weight)
     if share == 0.0:
         return raw, None
     return (1 - share) * raw + share * fitted.held_out, replace(fitted.table, share=share)
