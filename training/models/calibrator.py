@@ -165,13 +165,10 @@ def blend_share(first: Array, second: Array, target: Array, *, weight: Array) ->
     (0.9, 0.0)
     """
     scored = np.isfinite(first) & np.isfinite(second)
+    ours, theirs, answers = first[scored], second[scored], target[scored]
     shares = np.arange(10) / 10
-    losses = [
-        np.average(
-            log_losses((1 - share) * first[scored] + share * second[scored], target[scored]), weights=weight[scored]
-        )
-        for share in shares
-    ]
+    blends = [(1 - share) * ours + share * theirs for share in shares]
+    losses = [float(np.average(log_losses(blend, answers), weights=weight[scored])) for blend in blends]
     best = int(np.argmin(losses))
     return float(shares[best]) if losses[best] < losses[0] - MIN_GAIN else 0.0
 
