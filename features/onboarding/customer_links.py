@@ -137,7 +137,13 @@ class Overlaps:
         return found
 
     def agreement(
-        self, table: TableProfile, own: str, other: TableProfile, theirs: str, pairs: Sequence[tuple[str, str]]
+        self,
+        table: TableProfile,
+        own: str,
+        other: TableProfile,
+        theirs: str,
+        pairs: Sequence[tuple[str, str]],
+        spelling: Spelling = AS_WRITTEN,
     ) -> float | None:
         """Return how often rows that an id joins agree on a name or contact; None where nothing can be compared.
 
@@ -145,14 +151,17 @@ class Overlaps:
         ----------
         own, theirs : the ids
         pairs : columns of both that hold the same field
+        spelling : how both ids have to be written to be equal
         """
+        ids = [_text(table, own), _text(other, theirs)]
+        mine, there = (spelling.expression(text) if spelling.expression else text for text in ids)
         best: float | None = None
         for left, right in pairs:
             (share, number) = self._engine.execute(
                 f"""
                 SELECT avg(CASE WHEN lower(a.mapped) = lower(b.mapped) THEN 1.0 ELSE 0.0 END), count(*)
-                FROM (SELECT {_text(table, own)} AS id, {_text(table, left)} AS mapped FROM {quoted(table.table)}) a
-                JOIN (SELECT {_text(other, theirs)} AS id, {_text(other, right)} AS mapped FROM {quoted(other.table)}) b
+                FROM (SELECT {mine} AS id, {_text(table, left)} AS mapped FROM {quoted(table.table)}) a
+                JOIN (SELECT {there} AS id, {_text(other, right)} AS mapped FROM {quoted(other.table)}) b
                 USING (id) WHERE a.mapped IS NOT NULL AND b.mapped IS NOT NULL
                 """
             ).fetchall()[0]

@@ -41,6 +41,16 @@ def warn_of_amounts(roles: Roles, feed: ProposedFeed) -> str:
     )
 
 
+def warn_of_left_out(roles: Roles, why: str) -> list[str]:
+    """Return a warning where a source that is left out holds amounts and times; none elsewhere."""
+    table, when = roles.given.table, roles.when()
+    money = map_fields("events", table).get("amount")
+    if money is None or when is None:
+        return []
+    named = ", ".join(sorted(columns_read(money.value, table)))
+    return [f"{roles.given.source} is left out, though it has {named} and {when.name} on its rows: {why}"]
+
+
 def warn_of_nobody(
     engine: duckdb.DuckDBPyConnection, roles: Roles, feed: ProposedFeed, named: Sequence[PersonColumn]
 ) -> str:

@@ -33,7 +33,7 @@ from features.onboarding.proposal import (
     Reasoned,
     SkippedSource,
 )
-from features.onboarding.proposal_warnings import warn_of_amounts, warn_of_nobody
+from features.onboarding.proposal_warnings import warn_of_amounts, warn_of_left_out, warn_of_nobody
 from features.onboarding.questions import company_settings, currency_signs
 from features.onboarding.record_versions import find_versions
 
@@ -110,6 +110,7 @@ class _Proposing:
             if thing is None:
                 why = "no column refers to a customer, an item or a place"
                 self._left.append(SkippedSource(roles.given.name, roles.given.source, why))
+                self._warnings += warn_of_left_out(roles, why)
             else:
                 self._feeds[roles.given.name].append(thing)
         if not self._customers:
@@ -208,7 +209,8 @@ class _Proposing:
         names = [feed.fields[field].value for field in ("full_name", "last_name", "email") if field in feed.fields]
         own = [c.name for c in table.columns.values() if c.distinct > _MANY and c.share("digits") < LINKED]
         pairs = [(mine, name) for mine in own for name in names if name in theirs.columns]
-        share = self._overlaps.agreement(table, meeting.own.name, theirs, meeting.theirs.name, pairs)
+        own_id, their_id = meeting.own.name, meeting.theirs.name
+        share = self._overlaps.agreement(table, own_id, theirs, their_id, pairs, meeting.spelling)
         return share is not None and share >= LINKED
 
     def _named_by(self, feed: ProposedFeed) -> list[ColumnProfile]:

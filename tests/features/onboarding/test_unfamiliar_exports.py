@@ -103,6 +103,24 @@ def test_counting_numbers_meet_where_the_records_hold_the_same_names(tmp_path: P
     assert file.feeds["bills"].customer == "leute.LFDNR = bills.debnr"
 
 
+def test_counting_numbers_with_leading_zeros_meet_where_the_names_do(tmp_path: Path) -> None:
+    people = [(n + 1, NAMES[n], f"{n}@mail.example") for n in range(20)]
+    sales = [(f"{450 + n:06d}", DAYS[n], f"{n % 20 + 1:010d}", NAMES[n % 20], f"{n}.50") for n in range(60)]
+    file = proposed(
+        tmp_path, debitoren=csv("LFDNR;Name;E-Mail", people), sales=csv("order_no;date;auftrag;wer;amount", sales)
+    )
+    assert file.feeds["sales"].customer == "debitoren.LFDNR = sales.auftrag_as_linked"
+
+
+def test_a_file_of_amounts_that_is_left_out_is_warned_of(tmp_path: Path) -> None:
+    people = [(n + 1, NAMES[n], f"{n}@mail.example") for n in range(20)]
+    sales = [(f"S-{n}", DAYS[n], f"{n}.50") for n in range(60)]
+    for name, text in (("crm", csv("contact_id;Name;E-Mail", people)), ("till", csv("belegx;date;amount", sales))):
+        (tmp_path / f"{name}.csv").write_text(text, encoding="utf-8")
+    proposal, _ = new_workspace(tmp_path / "new", ["crm.csv", "till.csv"], Silent(), here=tmp_path)
+    assert [warning for warning in proposal.warnings if "is left out, though it has amount and date" in warning]
+
+
 def test_ids_that_begin_with_an_underscore_are_ids(tmp_path: Path) -> None:
     people = [(f"__export__.partner_{n}", NAMES[n], f"{n}@mail.example") for n in range(20)]
     orders = [(f"S{n}", DAYS[n], f"__export__.partner_{n % 20}", f"{n}.50") for n in range(60)]
