@@ -141,7 +141,8 @@ def build(root: Path) -> Workspace:
     learnt = frame[["purchases__amount_sum_30d", "purchases__count_30d", "profile__region"]]
     idle = learnt["purchases__count_30d"].to_numpy() + chance.normal(size=CUSTOMERS) < 1.5
     _promote(workspace, "churn", classifier.fit(learnt, idle.astype(float), settings=QUICK, seed=1), learnt)
-    taken = chance.random((CUSTOMERS, 2)) < 0.15 + 0.3 * (learnt["profile__region"] == "north").to_numpy()[:, None]
+    likely = np.column_stack([learnt["profile__region"] == "north", learnt["purchases__count_30d"] > 2])
+    taken = chance.random((CUSTOMERS, 2)) < 0.15 + 0.3 * likely  # each group for a reason of its own
     ranked = ranker.fit(learnt, taken.astype(float), candidates=GROUPS, settings=QUICK, seed=1)
     _promote(workspace, "cross_sell", ranked, learnt)
     return workspace
