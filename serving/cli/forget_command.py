@@ -13,6 +13,7 @@ from features.base.workspace import Workspace
 from features.base.workspace_lock import workspace_lock
 from features.config.workspace_files import load_feeds
 from features.identity.customer_directory import records_of
+from features.identity.past_holdings import past_holdings
 from features.ingest.removed_versions import remove_versions
 from features.store import feature_read_log
 from features.store.online_reader import open_reader
@@ -77,11 +78,12 @@ def _with_versions(place: Workspace, customer: str) -> int:
     """Remove what the customer's records held in earlier loads; a source with versions of its own is left alone."""
     if not (place.unified / "ids.parquet").is_file():
         return 0
-    records = records_of(place, customer)
+    feeds, records = load_feeds(place)[0], records_of(place, customer)
+    records |= past_holdings(place, feeds, records)
     return sum(
         remove_versions(folder / name, records.get(name, []))
-        for name, feed in load_feeds(place)[0].feeds.items()
-        if feed.kind == "customers" and not feed.has_versions
+        for name, feed in feeds.feeds.items()
+        if not feed.has_versions
         for folder in (place.staged, place.arriving)
     )
 

@@ -126,6 +126,8 @@ feeds:
   crm: {source: crm.csv, kind: customers, key: id, fields: {city: city, email: mail}}
   till:
     {source: till.csv, kind: events, event: buy, event_time: at, timezone: UTC, key: no, customer: crm.id = till.who}
+  con: {source: con.csv, kind: holdings, key: no, timezone: UTC, customer: crm.id = con.who,
+    fields: {item: item, held_from: start, price: price}}
 quality: {unknown_customers_above: 1.0, checks: {FQ017: {severity: warn}, FQ019: {severity: warn}}}
 """
     workspace = company(tmp_path, feeds=feeds)
@@ -135,14 +137,22 @@ quality: {unknown_customers_above: 1.0, checks: {FQ017: {severity: warn}, FQ019:
         (tmp_path / "crm.csv").write_text(lines("id,city,mail", crm), encoding="utf-8")
         till = ["a,1,2026-03-01", "b,2,2026-03-01", f"c,2,{until}"]
         (tmp_path / "till.csv").write_text(lines("no,who,at", till), encoding="utf-8")
-        unify(workspace, Silent(), accept=["crm", "till"])
+        con = [f"{who},{who},tv,2026-01-01,{until[6]}" for who in (1, 2)]  # each load has another price
+        (tmp_path / "con.csv").write_text(lines("no,who,item,start,price", con), encoding="utf-8")
+        unify(workspace, Silent(), accept=["crm", "till", "con"])
 
     load(["1,Hull,ann@x.org", "2,York,bob@x.org"], "2026-06-01")
     load(["1,Leeds,ann@x.org", "2,York,bob@x.org"], "2026-07-01")
     load(["2,Ayr,bob@x.org"], "2026-08-01")
     ann = next(row["customer_id"] for row in table(workspace.unified / "customers.parquet") if row["city"] == "Leeds")
     answer = forget(tmp_path, ann, capsys)
-    assert answer == {"customer_id": ann, "forgotten": False, **NONE, "versions": 2}
+    assert answer == {
+        "customer_id": ann,
+        "forgotten": False,
+        **NONE,
+        "versions": 4,
+    }  # two of the record, two of what it held
+    assert {row["record_id"] for row in table(workspace.staged / "con" / "versions.parquet")} == {"2"}
     unify(workspace, Silent())
     rows = table(workspace.unified / "customers.parquet")
     assert sorted((row["city"], row["known_until"] is None) for row in rows) == [("Ayr", True), ("York", False)]
