@@ -9,8 +9,9 @@ source calls the customer by.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -20,9 +21,11 @@ from features.base.parquet import read_parquet, write_parquet
 from features.base.storage import digest_file
 from features.config.consent_words import GRANTED, YES, consent_word
 
+_GRANTS = GRANTED | YES
 _TIME = pa.timestamp("us", "UTC")
-#: One statement. ``entry_id`` is a digest of all the rest. ``number`` is the pseudonym of a telephone number with its
-#: country: the subject of a statement by telephone is a number in every country.
+UNDATED = "undated"
+#: One statement, whether it had no time of its own, and ``entry_id`` its digest. ``number`` is the pseudonym of a
+#: telephone number with its country: the subject of a statement by telephone is a number in every country.
 SCHEMA = pa.schema(
     [
         ("entry_id", pa.string()),
@@ -35,12 +38,12 @@ SCHEMA = pa.schema(
         ("event_time", _TIME),
         ("known_at", _TIME),
         ("number", pa.string()),
+        (UNDATED, pa.bool_()),
     ]
 )
-STATED = tuple(name for name in SCHEMA.names if name != "entry_id")
-UNDATED = "undated"
-#: A statement as a feed holds it, and whether it has no time of its own.
-GIVEN = pa.schema([*(SCHEMA.field(name) for name in STATED), (UNDATED, pa.bool_())])
+STATED = tuple(name for name in SCHEMA.names if name not in ("entry_id", UNDATED))
+#: A statement as a feed holds it.
+GIVEN = pa.schema([SCHEMA.field(name) for name in (*STATED, UNDATED)])
 
 
 def read_statements(folder: Path) -> pa.Table:
@@ -82,14 +85,17 @@ def new_statements(ledger: pa.Table, statements: pa.Table) -> pa.Table:
     """Return those of `statements` (of `GIVEN`) that the ledger does not hold, each once, oldest first.
 
     A grant without a time that a load was without and that is back may have been withdrawn elsewhere meanwhile: it is
-    the grant that was known before, and no new one. A withdrawal that is back is a new one.
+    the grant that was known before, and no new one. A withdrawal that is back is a new one, and so is one that a load
+    still holds beside a new grant.
     """
     entered = set(ledger["entry_id"].to_pylist())
     fresh = {entry: row for row in statements.to_pylist() if (entry := _entry_id(row)) not in entered}
     if any(row[UNDATED] for row in fresh.values()):
         granted = _granted_last(ledger)
         fresh = {entry: row for entry, row in fresh.items() if not (row[UNDATED] and _about(row) in granted)}
-    listed = [{"entry_id": entry, **{name: row[name] for name in STATED}} for entry, row in fresh.items()]
+        for row in _contradictions(list(fresh.values()), statements):
+            fresh.setdefault(_entry_id(row), row)
+    listed = [{"entry_id": entry, **row} for entry, row in fresh.items()]
     table = pa.Table.from_pylist(listed, schema=SCHEMA)
     return table.take(pc.sort_indices(table, [(name, "ascending") for name in ("known_at", "event_time", "entry_id")]))
 
@@ -101,9 +107,10 @@ def consent_digest(folder: Path) -> list[str]:
 
 def _read(path: Path) -> pa.Table:
     table = read_parquet(path)
-    if "number" not in table.column_names:  # entered before numbers were told apart by country
-        table = table.append_column("number", pa.nulls(table.num_rows, pa.string()))
-    return table.cast(SCHEMA)
+    for field in (SCHEMA.field("number"), SCHEMA.field(UNDATED)):
+        if field.name not in table.column_names:  # entered before there was such a column
+            table = table.append_column(field, pa.nulls(table.num_rows, field.type))
+    return table.select(SCHEMA.names).cast(SCHEMA)
 
 
 def _files(folder: Path) -> list[Path]:
@@ -117,7 +124,21 @@ def _name(number: int) -> str:
 def _granted_last(ledger: pa.Table) -> set[tuple[object, ...]]:
     """Return what the last statement of a feed about a subject and a purpose granted, with that status."""
     last = {_about(row)[:-1]: _about(row) for row in ledger.to_pylist()}
-    return {about for about in last.values() if consent_word(str(about[-1])) in GRANTED | YES}
+    return {about for about in last.values() if consent_word(str(about[-1])) in _GRANTS}
+
+
+def _contradictions(fresh: Iterable[Mapping[str, Any]], statements: pa.Table) -> Iterator[dict[str, Any]]:
+    """Yield what a load holds against new grants without a time, of equal feed, subject and purpose, at their time."""
+    undated = [row for row in statements.to_pylist() if row[UNDATED]]
+    granted = {_about(row)[:-1]: row["known_at"] for row in fresh if row[UNDATED] and _grants(row)}
+    for row in undated:
+        at = granted.get(_about(row)[:-1])
+        if at is not None and at > row["known_at"] and not _grants(row):
+            yield {**row, "event_time": at, "known_at": at}
+
+
+def _grants(row: Mapping[str, object]) -> bool:
+    return consent_word(str(row["status"])) in _GRANTS
 
 
 def _about(row: Mapping[str, object]) -> tuple[object, ...]:

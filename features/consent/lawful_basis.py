@@ -61,7 +61,10 @@ _NOTHING = (
 
 
 def _latest(purposes: Mapping[str, Purpose], as_of: datetime, known_at: datetime, consents: str) -> str:
-    made = f"event_time <= TIMESTAMPTZ {literal(iso(as_of))} AND known_at <= TIMESTAMPTZ {literal(iso(known_at))}"
+    made = (
+        f"(event_time <= TIMESTAMPTZ {literal(iso(as_of))} OR meaning <= {UNKNOWN}) "
+        f"AND known_at <= TIMESTAMPTZ {literal(iso(known_at))}"
+    )
     return " UNION ALL ".join(
         f"""
     SELECT customer_id, {literal(name)} AS purpose, arg_max(meaning, {LATEST}) AS meaning,

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from features.base.errors import StorageFailure
 from features.config.feeds_file import FeedsFile
-from features.consent.consent_ledger import append_statements, new_statements, read_statements
+from features.consent.consent_ledger import UNDATED, append_statements, new_statements, read_statements
 from features.consent.subjects import remember_subjects, statements_of, subjects_today, write_consents
 from features.identity.keyed_digest import load_key
 
@@ -24,12 +24,14 @@ class LedgerUpdate:
     ledger, fresh : statements of `ledger.SCHEMA`
     subjects : what `subjects_today` gave
     waiting : statements about nobody who is known yet; they count from when their customer comes
+    untimed : statements without a time that can be read; they count from the load that first held them
     """
 
     ledger: pa.Table
     fresh: pa.Table
     subjects: pa.Table
     waiting: int
+    untimed: int
 
     def enter(self, folder: Path) -> None:
         """Enter the new statements into the ledger, for good."""
@@ -72,7 +74,7 @@ def gather(
     subjects = subjects_today(engine, feeds, staged=staged, remembered=ledger_folder, past=past, key=key)
     whole = pa.concat_tables([ledger, fresh])
     waiting = write_consents(engine, whole, subjects, folder / "consents.parquet")
-    return LedgerUpdate(ledger, fresh, subjects, waiting)
+    return LedgerUpdate(ledger, fresh, subjects, waiting, sum(filter(None, whole[UNDATED].to_pylist())))
 
 
 def _pseudonym_key(path: Path, *, needed: bool) -> bytes:

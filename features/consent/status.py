@@ -61,7 +61,8 @@ def status_select(view: str, purposes: Mapping[str, Purpose]) -> str:
     """Return SQL of every customer's status on every purpose as of each cutoff of ``entity_rows``.
 
     At equal times a withdrawal outweighs a grant: when in doubt, the customer is left alone. A grant that has expired
-    by the cutoff counts as withdrawn, and so does a statement that is not understood.
+    by the cutoff counts as withdrawn, and so does a statement that is not understood. A known withdrawal that is dated
+    later counts already.
 
     Parameters
     ----------
@@ -84,7 +85,8 @@ def status_select(view: str, purposes: Mapping[str, Purpose]) -> str:
     return (
         f"SELECT s.customer_id, s.as_of,\n  {chosen}\n"
         f"FROM entity_rows s LEFT JOIN {statements_sql('consents')} c\n"
-        "  ON c.customer_id = s.customer_id AND epoch_us(c.event_time) <= s.as_of AND epoch_us(c.known_at) <= s.as_of\n"
+        f"  ON c.customer_id = s.customer_id AND (epoch_us(c.event_time) <= s.as_of OR c.meaning <= {UNKNOWN})\n"
+        "  AND epoch_us(c.known_at) <= s.as_of\n"
         "GROUP BY s.customer_id, s.as_of"
     )
 

@@ -14,7 +14,7 @@ from features.base.database_engine import literal, one_row
 from features.base.parquet import read_parquet, stream_parquet, write_parquet
 from features.config.feeds_file import FeedsFile
 from features.consent.consent_ledger import GIVEN, UNDATED
-from features.consent.status import FOR, meaning_sql
+from features.consent.status import FOR, UNKNOWN, statements_sql
 from features.identity.customer_tables import international_sides, link_sides
 from features.identity.keyed_digest import keyed_digest, register_key
 
@@ -180,7 +180,8 @@ def write_consents(engine: duckdb.DuckDBPyConnection, ledger: pa.Table, subjects
     """Write every statement at each customer whom it covers today; return how many wait.
 
     Two telephone numbers that both have their country are compared with it for a grant, and without for a withdrawal.
-    A grant that was entered without its country has it from the same one that was entered with it since.
+    A grant that was entered without its country has it from the same one that was entered with it since. A grant
+    without a time may be older than a statement against it, unless its feed held another one before: that one counts.
 
     Parameters
     ----------
@@ -200,16 +201,29 @@ def write_consents(engine: duckdb.DuckDBPyConnection, ledger: pa.Table, subjects
     stream_parquet(
         engine.sql(
             f"""
-            SELECT DISTINCT s.customer_id, w.feed, w.entry_id AS record_id, w.event_time, w.known_at,
-                   w.purpose, w.status, w.basis, w.notice
-            FROM (
-              SELECT *, {meaning_sql("status")} = {FOR} AS grants,
-                     max(number) OVER (PARTITION BY feed, subject, purpose, status, event_time) AS again
-              FROM consent_words
-            ) w
-            JOIN consent_subjects s USING (subject)
-            SEMI JOIN customers_there t ON t.customer_id = s.customer_id
-            WHERE NOT w.grants OR (s.holds AND (coalesce(w.number, w.again) = s.number) IS NOT FALSE)
+            WITH stated AS (
+              SELECT *, {UNDATED} IS TRUE AND meaning = {FOR} AS any_time,
+                     max(number) OVER (PARTITION BY feed, subject, purpose, status, event_time) AS again,
+                     max(CASE WHEN {UNDATED} AND meaning < {FOR} THEN known_at END) OVER (
+                       PARTITION BY feed, subject, aim ORDER BY known_at
+                       RANGE BETWEEN UNBOUNDED PRECEDING AND INTERVAL 1 MICROSECOND PRECEDING
+                     ) AS refused_until
+              FROM {statements_sql("consent_words")}
+            ), covering AS (
+              SELECT DISTINCT s.customer_id, w.*
+              FROM stated w JOIN consent_subjects s USING (subject)
+              SEMI JOIN customers_there t ON t.customer_id = s.customer_id
+              WHERE w.meaning < {FOR} OR (s.holds AND (coalesce(w.number, w.again) = s.number) IS NOT FALSE)
+            ), earliest AS (
+              SELECT g.customer_id, g.entry_id, min(a.event_time) AS event_time
+              FROM covering g JOIN covering a ON a.customer_id = g.customer_id
+                AND (a.aim = g.aim OR (a.aim IS NULL AND a.meaning <= {UNKNOWN}))
+              WHERE g.any_time AND a.meaning < {FOR} AND (a.event_time <= g.refused_until) IS NOT TRUE
+              GROUP BY g.customer_id, g.entry_id
+            )
+            SELECT w.customer_id, w.feed, w.entry_id AS record_id, least(w.event_time, e.event_time) AS event_time,
+                   w.known_at, w.purpose, w.status, w.basis, w.notice
+            FROM covering w LEFT JOIN earliest e USING (customer_id, entry_id)
             ORDER BY customer_id, event_time, feed, record_id
             """
         ).to_arrow_reader(),

@@ -200,9 +200,10 @@ class _MappedSelect:
     def _times(self, held_from: str | None) -> tuple[str | None, str | None]:
         """Return SQL of when a row happened and was known; None where the feed says nothing of it."""
         feed = self.feed
-        known = self._time(feed.known_at, "known_at", label="known_at") if feed.known_at is not None else None
+        time = self._time if feed.kind != "consents" else self._time_or_none
+        known = time(feed.known_at, "known_at", label="known_at") if feed.known_at is not None else None
         text = feed.event_time or feed.updated_at
-        happened = self._time(text, "event_time", label="event_time") if text is not None else held_from or known
+        happened = time(text, "event_time", label="event_time") if text is not None else held_from or known
         text = text or feed.fields.get("held_from")
         if text is not None and (CANONICAL[feed.kind].timed or feed.kind == "holdings"):
             self._note(f"{self.mapping.text_of(text)} IS NULL", "event_time is missing")
@@ -238,6 +239,14 @@ class _MappedSelect:
             self._note(unknown, "event_time is a date for none, such as 1970-01-01")
         self._note(f"year({moment}) NOT BETWEEN {FIRST_YEAR} AND {LAST_YEAR}", f"{label} is outside 1900-2199")
         return moment
+
+    def _time_or_none(self, text: str, place: str, *, label: str) -> str:
+        """Return SQL of a time that is null where it cannot be read: a consent counts whenever it was given."""
+        noted = len(self.reasons)
+        moment = self._time(text, place, label=label)
+        unread = [reason for reason in self.reasons[noted:] if AFTER_DELIVERY not in reason]
+        del self.reasons[noted:]
+        return f"CASE WHEN concat({', '.join(unread)}) = '' AND year({moment}) >= {FIRST_YEAR} THEN {moment} END"
 
     def _unless(self, stands_for_none: str, moment: str) -> str:
         """Return SQL of a moment, null where what is written stands for none; such rows are counted."""

@@ -80,11 +80,7 @@ def _feed(
         if not time.zoned:
             settings["timezone"] = owner.settings.get("timezone", Reasoned("UTC", ZONE_WHY))
     else:
-        moment = roles.given.delivered
-        settings["event_time"] = Reasoned(
-            f"TIMESTAMP '{moment}'", "no column says when: it counts from the file's delivery"
-        )
-        settings["timezone"] = Reasoned("UTC", "")
+        why += "; no column has a time for it: it counts from the load that first holds it"
     where = column.where if column is not None else None
     tests = [text for text in (where, owner.settings["where"].value if "where" in owner.settings else None) if text]
     if owner.kind == "customers":

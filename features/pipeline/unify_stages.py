@@ -316,11 +316,15 @@ def check_quality(
     checked: CheckedLoads,
     matches: Matches,
     tables: Written,
+    consents: ConsentStatements,
     canonical: CanonicalTables,
     request: UnifyRequest,
 ) -> QualityChecks:
     """Answer all checks; one that fails may refuse the run."""
-    odd = one_row(engine, odd_select(list(file.purposes))) if "consents" in canonical.columns else None
+    odd: tuple[int, int, int] | None = None
+    if consents.update is not None and "consents" in canonical.columns:
+        unknown, undeclared = one_row(engine, odd_select(list(file.purposes)))
+        odd = (unknown, undeclared, consents.update.untimed)
     checks = check_all(file, staged.feeds, tables.attached, matches.resolution, odd_consents=odd)
     places = {name: loads.folder / name for name in staged.feeds}
     checks += [*checked.checks, *check_agreement(engine, file, places), *check_personal_columns(file, tables.found)]

@@ -23,7 +23,7 @@ def check_all(
     attached: Sequence[Attached],
     resolution: Resolution,
     *,
-    odd_consents: tuple[int, int] | None,
+    odd_consents: tuple[int, int, int] | None,
 ) -> list[Check]:
     """Return the outcomes of FQ001, FQ002, FQ003, FQ005, FQ006 and FQ021, which judge what was counted on the way.
 
@@ -31,7 +31,7 @@ def check_all(
     ----------
     file : the declaration, for its limits
     staged, attached, resolution : what was counted on the way
-    odd_consents : consents with an unknown status, and with an undeclared purpose; None without a feed of consents
+    odd_consents : consents with an unknown status, an undeclared purpose, and no time; None without a feed of consents
     """
     checks = [check for feed in staged.values() for check in (_usable(feed), _unique(feed, file.feeds[feed.feed]))]
     checks += [check for feed in attached for check in (_about_somebody(feed),)]
@@ -136,10 +136,12 @@ def _matched(resolution: Resolution) -> Check:
     return Check("FQ021", "", outcome, "; ".join(detail))
 
 
-def _consents(odd: tuple[int, int] | None) -> Check:
+def _consents(odd: tuple[int, int, int] | None) -> Check:
     if odd is None:
         return Check("FQ006", "", "not_applicable", "no feed of consents")
-    unknown, undeclared = odd
+    unknown, undeclared, untimed = odd
     said = [f"{unknown} consents with an unknown status count against their purpose"] if unknown else []
     said += [f"{undeclared} consents with a purpose that is not declared count for nothing"] if undeclared else []
-    return Check("FQ006", "", "failed" if said else "passed", "; ".join(said))
+    outcome: Outcome = "failed" if said else "passed"
+    said += [f"{untimed} consents without a time count from the load that first held them"] if untimed else []
+    return Check("FQ006", "", outcome, "; ".join(said))

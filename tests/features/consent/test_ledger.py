@@ -293,3 +293,49 @@ def test_a_ledger_from_before_numbers_had_their_country_is_read_and_holds_what_i
     unified(workspace)
     assert standing(workspace, "A1").reasons["marketing"] == "withdrawn"
     assert len(read_statements(workspace.consent)) == 4
+
+
+@pytest.mark.parametrize("at", ["", "someday", "1850-01-01"])
+def test_a_withdrawal_without_a_time_counts_from_the_load_that_first_holds_it(tmp_path: Path, at: str) -> None:
+    refused = f"A1,marketing,withdrawn,v1,{at}"
+    workspace = world(tmp_path, [GRANT, refused])
+    checks = {(check.code, check.feed): check.detail for check in unified(workspace).checks}
+    assert standing(workspace, "A1").reasons["marketing"] == "withdrawn"
+    assert checks["FQ001", "said"] == "3 rows"
+    assert checks["FQ006", ""] == "1 consents without a time count from the load that first held them"
+    world(tmp_path, [GRANT, refused, "A1,marketing,granted,v2,2026-01-09"])
+    for _ in range(2):
+        unified(workspace)
+        assert standing(workspace, "A1").reasons["marketing"] is None
+        world(tmp_path, ["A1,marketing,granted,v2,2026-01-09", refused])
+
+
+FLAGS = FEEDS.replace(
+    "event_time: at, timezone: UTC,\n     fields: {purpose: what, status: word, notice: version}", "FLAG"
+)
+FLAGS = FLAGS.replace("FLAG", "fields: {purpose: what, status: word}")
+
+
+def test_a_flag_without_a_time_is_followed_from_load_to_load(tmp_path: Path) -> None:
+    found = []
+    for flags in (["no"], ["yes"], ["no"], ["no", "yes"], ["yes"]):
+        workspace = world(tmp_path, [f"A1,marketing,{flag},," for flag in flags], feeds=FLAGS)
+        unified(workspace)
+        found.append(standing(workspace, "A1").reasons["marketing"])
+    assert found == ["withdrawn", None, *["withdrawn"] * 3]
+
+
+def test_a_flag_that_allows_is_no_answer_to_a_withdrawal_that_it_may_be_older_than(tmp_path: Path) -> None:
+    optout = ["ann@x.org,marketing,withdrawn,2026-01-03"]
+    workspace = world(tmp_path, ["A1,marketing,yes,,", "B1,marketing,yes,,"], optout, feeds=FLAGS)
+    unified(workspace)
+    assert standing(workspace, "A1").reasons["marketing"] == "withdrawn"
+    assert standing(workspace, "B1").reasons["marketing"] is None
+
+
+def test_a_withdrawal_that_is_dated_after_its_delivery_counts_at_once_and_a_grant_then(tmp_path: Path) -> None:
+    said = [GRANT, "A1,marketing,withdrawn,v1,2062-01-03", "B1,marketing,granted,v1,2062-01-03"]
+    workspace = world(tmp_path, said)
+    unified(workspace)
+    assert standing(workspace, "A1").reasons["marketing"] == "withdrawn"
+    assert standing(workspace, "B1").reasons["marketing"] == "no_consent"

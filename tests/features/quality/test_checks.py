@@ -44,7 +44,7 @@ def answer(
     feed: StagedFeed | None = None,
     attached: tuple[Attached, ...] = (Attached("till", 10, 0, 0),),
     shared: int = 0,
-    odd: tuple[int, int] | None = (0, 0),
+    odd: tuple[int, int, int] | None = (0, 0, 0),
 ) -> tuple[str, str]:
     checks: list[Check] = check_all(
         file or declared(),
@@ -111,8 +111,10 @@ def test_fq006_consents_with_unknown_words_or_purposes_are_counted() -> None:
     assert answer("FQ006")[0] == "passed"
     unknown = "2 consents with an unknown status count against their purpose"
     undeclared = "1 consents with a purpose that is not declared count for nothing"
-    assert answer("FQ006", odd=(2, 0)) == ("failed", unknown)
-    assert answer("FQ006", odd=(2, 1)) == ("failed", f"{unknown}; {undeclared}")
+    assert answer("FQ006", odd=(2, 0, 0)) == ("failed", unknown)
+    assert answer("FQ006", odd=(2, 1, 0)) == ("failed", f"{unknown}; {undeclared}")
+    untimed = "3 consents without a time count from the load that first held them"
+    assert answer("FQ006", odd=(0, 0, 3)) == ("passed", untimed)
     assert answer("FQ006", odd=None)[0] == "not_applicable"
 
 
