@@ -26,10 +26,11 @@ from features.config.canonical import CANONICAL, Kind, attribute_name
 from features.config.feed import Feed
 from features.config.feeds_file import FeedsFile
 from features.identity.links import reference
+from features.identity.personal_values import columns_of_people
 from features.identity.streamed_events import load_streamed_events
 from features.identity.survivorship_rules import refuse_unknown, with_ranks
 from features.ingest.mapping import reference_name
-from features.ingest.personal_columns import apart_attributes, found_personal, personal_columns
+from features.ingest.personal_columns import apart_attributes, found_personal, look_at, personal_columns
 from features.ingest.row_history import HAVE_VERSIONS, UNTIL, VERSIONS
 
 #: Columns of each canonical table: name → whether it holds numbers.
@@ -137,10 +138,7 @@ def write_tables(engine: duckdb.DuckDBPyConnection, feeds: FeedsFile, *, staged:
         selects = [_select(name, feed, feeds, staged) for name, feed in members.items()]
         engine.execute("DROP TABLE IF EXISTS joined")  # first: to replace it would hold both in memory
         engine.execute(f"CREATE TEMP TABLE joined AS {' UNION ALL BY NAME '.join(selects)}")
-        columns = {name: kind_ for name, kind_, *_ in engine.execute("DESCRIBE joined").fetchall()}
-        own = [name for name, kind_ in columns.items() if "." in name and kind_ == "VARCHAR" and name not in declared]
-        new = found_personal(engine, "joined", own, of_customers=kind == "customers")
-        found += new
+        columns = {name: type_ for name, type_, *_ in engine.execute("DESCRIBE joined").fetchall()}
         keep = "customer_id IS NOT NULL" if table.about_customer else "true"
         order = "customer_id, event_time, feed, record_id" if table.about_customer else "feed, record_id"
         order += f", {UNTIL}" if UNTIL in columns else ""
@@ -151,6 +149,8 @@ def write_tables(engine: duckdb.DuckDBPyConnection, feeds: FeedsFile, *, staged:
             refuse_unknown(list(columns), feeds)
             stream_parquet(engine.sql(whole).to_arrow_reader(), path)
             engine.execute(f"CREATE OR REPLACE TEMP VIEW {WHOLE} AS SELECT * FROM read_parquet({literal(str(path))})")
+        new = _undeclared(engine, kind, {name: type_ for name, type_ in columns.items() if name not in declared}, feeds)
+        found += new
         source = f"({with_ranks('joined', feeds)})" if kind == "customers" else "joined"
         hidden = personal_columns(columns, {*declared, *new})
         listed = ", ".join(map(quoted, ["__ref", "__ambiguous", *hidden]))
@@ -163,6 +163,23 @@ def write_tables(engine: duckdb.DuckDBPyConnection, feeds: FeedsFile, *, staged:
         if table.about_customer:
             counts += [_attached(engine, name, kind, folder / PERSONAL) for name in members]
     return Written(tuple(counts), tuple(sorted(found)))
+
+
+def _undeclared(
+    engine: duckdb.DuckDBPyConnection, kind: Kind, columns: Mapping[str, str], feeds: FeedsFile
+) -> list[str]:
+    """Return which own columns of ``joined``, of these with their types, are personal though undeclared."""
+    own = {name: type_ for name, type_ in columns.items() if "." in name and type_ != "BOOLEAN"}
+    if not own:
+        return []
+    is_customer = kind == "customers"
+    about_customer = is_customer or CANONICAL[kind].about_customer
+    look_at(engine, "joined", own, "customer_id" if about_customer else "CAST(NULL AS VARCHAR)")
+    texts = [name for name, type_ in own.items() if not _is_number(type_)]
+    found = found_personal(engine, texts, of_customers=is_customer)
+    if "customers" in {feed.kind for feed in feeds.feeds.values()}:
+        found |= columns_of_people(engine, WHOLE, feeds.phone_countries, about_customer=about_customer)
+    return sorted(found)
 
 
 def numbered_feeds(feeds: FeedsFile) -> frozenset[str]:

@@ -128,6 +128,20 @@ def name_suffix(last: str, full: str) -> str:
     return f"nullif(replace(replace({found}, 'junior', 'jr'), 'senior', 'sr'), '')"
 
 
+def outer_names(full: str) -> str:
+    """Return SQL of a name's first and last word in alphabetical order; NULL where it has one word.
+
+    Examples
+    --------
+    >>> import duckdb
+    >>> duckdb.sql(f"SELECT {outer_names(literal('Dr. Ada B. Lovelace'))}, {outer_names(literal('Ada'))}").fetchall()
+    [('ada lovelace', None)]
+    """
+    ends = "[split_part(whole, ' ', 1), regexp_extract(whole, '([^ ]+)$', 1)]"
+    joined = f"CASE WHEN contains(whole, ' ') THEN array_to_string(list_sort({ends}), ' ') END"
+    return f"list_transform([{_person(full)}], lambda whole: {joined})[1]"
+
+
 def _person(column: str) -> str:
     """Return SQL of a name in plain letters, titles and suffixes left out; ``Last, First`` is put in its order."""
     suffix = "[ ,]+(jr|sr|junior|senior|ii|iii|iv)[.]?(?:$|(,| ))"
