@@ -31,7 +31,7 @@ FieldName = Literal[
 FIELDS: dict[FieldName, str] = {
     "offers": "which offers are made and their rank, or why there is none",
     "reasons": "why each offer is made; a reason's value only for a role that holds the field it reveals",
-    "blocked": "the offers that are not made, each with the stage and the rule that stopped it",
+    "blocked": "the offers that are not made, each with the stage; its rule only for a role that holds what it reveals",
     "propensity": "how likely each offer is to be accepted",
     "value": "what each offer is worth: margin, cost and priority",
     "decision": "when and how it was decided: moment, control group, selection probability",

@@ -11,7 +11,7 @@ from features.base.clock import iso
 from serving.decisioning.customer_inputs import Scores
 from serving.decisioning.decision import DecisionItem
 from serving.decisioning.policy import CONSENT_PREFIX, SCORE_PREFIX
-from serving.decisioning.reason_codes import Blocked, Reason
+from serving.decisioning.reason_codes import Blocked, Reason, Stage
 from serving.online.roles import Role
 from serving.online.schemas import (
     BlockedReply,
@@ -49,7 +49,7 @@ def decide_reply(answer: OnlineDecision, row: OnlineRow, *, role: Role, context:
         fields["items"] = [_item(item, title=titles[item.offer], role=role, context=context) for item in decision.items]
         fields["no_action_reason"] = decision.no_action_reason
     if role.holds("blocked"):
-        fields["blocked"] = [_blocked(one, role=role, context=context) for one in decision.blocked]
+        fields["blocked"] = [blocked_reply(one, role=role, context=context) for one in decision.blocked]
     if role.holds("decision"):
         fields["decision_time"] = iso(decision.decision_time)
         fields["control_group"] = decision.control_group
@@ -131,12 +131,22 @@ def _item(item: DecisionItem, *, title: str | None, role: Role, context: Service
     return ItemReply(offer=item.offer, group=item.group, channel=item.channel, rank=item.rank, **fields)
 
 
-def _blocked(blocked: Blocked, *, role: Role, context: ServiceContext) -> BlockedReply:
-    """Return why an offer is not made; the rule only for a role that may see every value that the rule reads."""
-    columns = context.rule_columns.get(blocked.rule, frozenset())
-    if all(_shows_column(name, role=role, context=context) for name in columns):
+def blocked_reply(blocked: Blocked, *, role: Role, context: ServiceContext) -> BlockedReply:
+    """Return why an offer is not made; the rule only for a role that may see all that the rule reveals."""
+    if _may_see_rule(blocked, role=role, context=context):
         return BlockedReply(offer=blocked.offer, stage=str(blocked.stage), rule=blocked.rule)
     return BlockedReply(offer=blocked.offer, stage=str(blocked.stage))
+
+
+def _may_see_rule(blocked: Blocked, *, role: Role, context: ServiceContext) -> bool:
+    match blocked.stage:
+        case Stage.CONSENT:  # whether the customer has objected, has not consented, or neither could be read
+            return role.holds("consents")
+        case Stage.CAP | Stage.SUPPRESSION:  # how often the customer was contacted, and how they responded
+            return role.holds("features")
+        case _:
+            columns = context.rule_columns.get(blocked.rule, frozenset())
+            return all(_shows_column(name, role=role, context=context) for name in columns)
 
 
 def _reason(reason: Reason, *, role: Role, context: ServiceContext) -> ReasonReply:
