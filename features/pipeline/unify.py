@@ -24,8 +24,8 @@ from features.identity.ledger_files import ledger_digest
 from features.ingest.pending_loads import load_folders
 from features.ingest.removed_versions import count_removals
 from features.pipeline import unify_stages as stages
+from features.pipeline.unify_artefacts import LastingState, QualityReport, StagedFeeds, UnifyRequest
 from features.pipeline.unify_report import UnifyReport, load_report, quality_report_digest, report_quality
-from features.pipeline.unify_stages import LastingState, QualityReport, StagedFeeds, UnifyRequest
 from features.quality.load_history import is_accepted
 from features.snapshots.build_report import UNIFIED_REPORT
 

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
 
 import duckdb
-import pyarrow as pa
 import pyarrow.compute as pc
 
 from features.base.database_engine import EngineResources, one_row
@@ -20,131 +16,42 @@ from features.base.workspace import Workspace
 from features.config.feeds_file import FeedsFile
 from features.consent import statements
 from features.consent.customer_data import withheld_by_purpose
-from features.consent.statements import LedgerUpdate
 from features.consent.status import odd_select
-from features.identity.customer_tables import PERSONAL, WHOLE, Columns, Written, register, seal, write_tables
+from features.identity.customer_tables import PERSONAL, WHOLE, Written, register, seal, write_tables
 from features.identity.golden_record import write_golden_record
 from features.identity.id_changes import apply
-from features.identity.id_ledger import IdLedger, former_records, past_ids
-from features.identity.incremental_matching import Gathered, gather_again
+from features.identity.id_ledger import former_records, past_ids
+from features.identity.incremental_matching import gather_again
 from features.identity.judgements import Judgements
 from features.identity.keyed_digest import load_key
 from features.identity.ledger_files import StoredLedger, read_ledger, write_ledger
 from features.identity.matching_memory import Memory
-from features.identity.resolve import Resolution, join
+from features.identity.resolve import join
 from features.identity.review_pairs import between_records, carry_over, keep, with_ledger
 from features.ingest import pending_loads
 from features.ingest.pending_loads import load_folders
 from features.ingest.personal_columns import apart_attributes
 from features.ingest.row_history import UNTIL
 from features.ingest.staging import StagedFeed, stage
+from features.pipeline.unify_artefacts import (
+    CanonicalTables,
+    CheckedRows,
+    ConsentStatements,
+    CustomerIds,
+    LastingState,
+    Matches,
+    QualityChecks,
+    QualityReport,
+    StagedFeeds,
+    UnifyRequest,
+)
 from features.pipeline.unify_report import UnifyReport
 from features.quality import loads as load_checks
-from features.quality.check import Check
 from features.quality.checks import check_all, check_personal_columns
 from features.quality.load_history import record_accepted
 from features.quality.loads import CheckedLoads, check_agreement, refuse
 from features.quality.repairs import repairs_of
 from features.streaming.received_times import times_received
-
-
-@dataclass(frozen=True)
-class UnifyRequest:
-    """What one run is asked for.
-
-    Parameters
-    ----------
-    accept : feeds whose loads are taken though a check would refuse them
-    replay : feeds that are read again with their rows in quarantine
-    refit : whether the weights of identity are learnt anew
-    """
-
-    accept: frozenset[str] = frozenset()
-    replay: frozenset[str] = frozenset()
-    refit: bool = False
-
-
-@dataclass(frozen=True)
-class LastingState:
-    """Folders and files that outlive a run.
-
-    Parameters
-    ----------
-    root : of the sources' relative paths
-    accepted, arriving : staged loads, and those that are read and not accepted yet
-    history : profiles of accepted loads
-    identity, identity_key : the id ledger, and the secret that new ids are made of
-    consent, pseudonym_key : the consent ledger, and the secret of its subjects
-    """
-
-    root: Path
-    accepted: Path
-    arriving: Path
-    history: Path
-    identity: Path
-    identity_key: Path
-    consent: Path
-    pseudonym_key: Path
-
-
-@dataclass(frozen=True)
-class StagedFeeds:
-    """Every feed as it was read."""
-
-    feeds: dict[str, StagedFeed]
-
-
-@dataclass(frozen=True)
-class CheckedRows:
-    """The folder of the rows of the loads that have passed the checks of loads, one folder a feed."""
-
-    folder: Path
-
-
-@dataclass(frozen=True)
-class Matches:
-    """Which records are one customer, the judgements behind it, and what the next run needs to weigh only changes."""
-
-    resolution: Resolution
-    gathered: Gathered
-    ledger: IdLedger
-
-
-@dataclass(frozen=True)
-class CustomerIds:
-    """The id ledger with this run's customers: who each record is, and where past ids lead."""
-
-    ledger: IdLedger
-    records: pa.Table
-    past: pa.Table
-
-
-@dataclass(frozen=True)
-class ConsentStatements:
-    """New consent statements; None where nobody ever made one and no feed of them is declared."""
-
-    update: LedgerUpdate | None
-
-
-@dataclass(frozen=True)
-class CanonicalTables:
-    """Columns of the canonical tables, which the engine knows now."""
-
-    columns: Columns
-
-
-@dataclass(frozen=True)
-class QualityChecks:
-    """The answers of all checks of a run that none of them refuses."""
-
-    checks: tuple[Check, ...]
-
-
-@dataclass(frozen=True)
-class QualityReport:
-    """How the quality report is written."""
-
-    write: Callable[[UnifyReport], Path]
 
 
 def read_feeds(

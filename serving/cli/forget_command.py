@@ -76,9 +76,10 @@ def _with_events(place: Workspace, customer: str) -> tuple[int, int, bool]:
 
 def _with_versions(place: Workspace, customer: str) -> int:
     """Remove what the customer's records held in earlier loads; a source with versions of its own is left alone."""
-    if not (place.unified / "ids.parquet").is_file():
+    records = records_of(place, customer)
+    if not records:
         return 0
-    feeds, records = load_feeds(place)[0], records_of(place, customer)
+    feeds = load_feeds(place)[0]
     records |= past_holdings(place, feeds, records)
     return sum(
         remove_versions(folder / name, records.get(name, []))

@@ -16,7 +16,7 @@ from features.base.errors import BadConfiguration
 from features.config.canonical import category_name, equal_names
 from training.labels.cutoffs import micros, moments
 from training.labels.label_settings import FILE, Acquisition, CategoryLabel, ModelSettings, NextEvents, Repurchase
-from training.labels.labelled_rows import Labels, events_by, has_table, rows_of
+from training.labels.labelled_rows import Labels, events_by, has_table, select_rows
 
 
 def category_sql(of: str) -> str:
@@ -48,14 +48,14 @@ def categories(
     )
     names = [row[0] for row in engine.execute("SELECT DISTINCT category FROM categorised ORDER BY 1").fetchall()]
     _require_different(names, label.of)
-    population = rows_of(
+    population = select_rows(
         engine,
         f"SELECT * FROM ({events_by(cutoffs, label.event, within=settings.population.active_within)}) "
         "ORDER BY as_of, customer_id",
     )
     grid = _Grid(population, names)
-    taken = grid.mark(rows_of(engine, _taken(label, cutoffs)))
-    before = grid.mark(rows_of(engine, _bought(cutoffs, within=_within(label))))
+    taken = grid.mark(select_rows(engine, _taken(label, cutoffs)))
+    before = grid.mark(select_rows(engine, _bought(cutoffs, within=_within(label))))
     labels = Labels(
         rows=population,
         target=taken.astype(np.float64),
@@ -143,11 +143,11 @@ def _held_or_taken_early(
         f"ON e.at > c.as_of AND e.at <= c.as_of + {micros(label.gap)}"
     )
     if not has_table(engine, "holdings"):
-        return rows_of(engine, early)
+        return select_rows(engine, early)
     by_item = label.of.startswith("items.")
     category = "coalesce(i.category, h.item)" if by_item else "h.item"
     catalogue = f"LEFT JOIN {_items(label.of)} i USING (item)" if by_item else ""
-    return rows_of(
+    return select_rows(
         engine,
         f"""
         {early}

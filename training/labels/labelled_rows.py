@@ -55,7 +55,7 @@ class Labels:
     waits: str = ""
 
 
-def rows_of(engine: duckdb.DuckDBPyConnection, select: str) -> pd.DataFrame:
+def select_rows(engine: duckdb.DuckDBPyConnection, select: str) -> pd.DataFrame:
     """Return a result with its ``as_of`` as a moment."""
     found: pd.DataFrame = engine.sql(select).to_arrow_table().to_pandas()
     return found.assign(as_of=pd.to_datetime(found["as_of"], unit="us", utc=True))
@@ -107,7 +107,7 @@ def known_customers(engine: duckdb.DuckDBPyConnection, cutoffs: Sequence[datetim
 def without_gone(engine: duckdb.DuckDBPyConnection, labels: Labels) -> Labels:
     """Return the labels of customers who had records at the cutoff; the others are counted."""
     moments_of = ", ".join(f"({int(moment.timestamp() * 1_000_000):d})" for moment in labels.rows["as_of"].unique())
-    gone = rows_of(engine, gone_select(f"(SELECT * FROM (VALUES {moments_of}) v(as_of))"))
+    gone = select_rows(engine, gone_select(f"(SELECT * FROM (VALUES {moments_of}) v(as_of))"))
     there = ~pd.MultiIndex.from_frame(labels.rows).isin(pd.MultiIndex.from_frame(gone))
     return replace(
         labels,

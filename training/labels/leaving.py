@@ -12,7 +12,7 @@ from features.base.database_engine import literal
 from features.base.errors import BadConfiguration
 from training.labels.cutoffs import micros, moments
 from training.labels.label_settings import EndOfHolding, Inactivity, ModelSettings
-from training.labels.labelled_rows import Labels, events_by, has_table, known_customers, rows_of
+from training.labels.labelled_rows import Labels, events_by, has_table, known_customers, select_rows
 
 _ITEMS_SHOWN = 10
 
@@ -22,7 +22,7 @@ def inactivity(
 ) -> Labels:
     """Return who had no event in the outcome window, of those who had one before."""
     gap, horizon = micros(label.gap), micros(label.horizon)
-    found = rows_of(
+    found = select_rows(
         engine,
         f"""
         WITH population AS ({events_by(cutoffs, label.event, within=settings.population.active_within)})
@@ -46,7 +46,7 @@ def inactivity(
 def end_of_holding(engine: duckdb.DuckDBPyConnection, label: EndOfHolding, cutoffs: Sequence[datetime]) -> Labels:
     """Return whose holding ends in the outcome window and is not renewed, of those who hold it at the cutoff."""
     gap, horizon = micros(label.gap), micros(label.horizon)
-    found = rows_of(
+    found = select_rows(
         engine,
         f"""
         WITH held AS ({_held(label.item)}),

@@ -14,7 +14,7 @@ from features.config.canonical import category_name
 from training.labels.categories import category_sql
 from training.labels.cutoffs import moments
 from training.labels.label_settings import CategoryLabel
-from training.labels.labelled_rows import rows_of
+from training.labels.labelled_rows import select_rows
 
 
 def purchase_history(engine: duckdb.DuckDBPyConnection, event: str, cutoffs: Sequence[datetime]) -> pd.DataFrame:
@@ -25,7 +25,7 @@ def purchase_history(engine: duckdb.DuckDBPyConnection, event: str, cutoffs: Seq
     DataFrame of ``customer_id``, ``as_of``, ``frequency`` (further days with the event after the first),
     ``recency`` (from the first to the last such day) and ``age`` (from the first to the cutoff)
     """
-    return rows_of(
+    return select_rows(
         engine,
         f"""
         SELECT e.customer_id, c.as_of,
@@ -43,7 +43,7 @@ def purchase_history(engine: duckdb.DuckDBPyConnection, event: str, cutoffs: Seq
 
 def events_before(engine: duckdb.DuckDBPyConnection, event: str, cutoffs: Sequence[datetime]) -> pd.DataFrame:
     """Return how many events each customer had before each cutoff: ``customer_id``, ``as_of``, ``events``."""
-    return rows_of(
+    return select_rows(
         engine,
         f"""
         SELECT e.customer_id, c.as_of, count(*) AS events
@@ -92,7 +92,7 @@ def taken_before(
 ) -> pd.DataFrame:
     """Return how often each customer had taken each candidate before each cutoff, one column a candidate."""
     relation = category_sql(label.of)
-    long = rows_of(
+    long = select_rows(
         engine,
         f"""
         SELECT e.customer_id, c.as_of, e.category, count(*) AS times

@@ -28,7 +28,7 @@ def test_a_search_is_stored_in_the_given_folder_and_repeats_itself(tmp_path: Pat
 
 def test_a_declared_direction_is_kept_by_trees_and_curves() -> None:
     model = BinaryKind().fit(FRAME, FitSettings(QUICK, None, seed=1, monotone={"noise": "down"}))
-    p = model.score(model.encoding.matrix({"signal": [0.5] * 60, "noise": np.linspace(-4, 4, 60)}))
+    p = model.score(model.encoding.matrix({"signal": [0.5] * 60, "noise": np.linspace(-4, 4, 60).tolist()}))
     assert (np.diff(p) <= 0).all()
     with pytest.raises(BadData, match=r"monotone\.column"):
         BinaryKind().fit(FRAME, FitSettings(QUICK, None, seed=1, monotone={"noize": "down"}))
