@@ -16,7 +16,7 @@ from features.config.canonical import CANONICAL, Kind, attribute_name
 from features.config.feed import ROW, Feed, TimeConvention
 from features.config.loading import did_you_mean
 from features.ingest.money import ISO_CODES
-from features.ingest.number_text import EXACT_INTEGERS, NumberReading, number_sql
+from features.ingest.number_text import EXACT_INTEGERS, NumberReading, as_double, number_sql
 from features.ingest.reader import RAW
 
 TYPED = "typed_rows"
@@ -198,7 +198,7 @@ class FeedMapping:
         reading = self.readings.get(column)
         text = f"nullif(trim({quoted(column)}), '')"
         if reading is not None and reading.simple:
-            return f"CASE WHEN isfinite(TRY_CAST({text} AS DOUBLE)) THEN TRY_CAST({text} AS DOUBLE) END"
+            return f"CASE WHEN isfinite({as_double(text)}) THEN {as_double(text)} END"
         mark = None if reading is None else reading.mark
         return number_sql(text, mark, undecided=reading is not None and not reading.certain)
 

@@ -170,12 +170,24 @@ def number_sql(text: str, mark: Mark | None, *, undecided: bool = False) -> str:
         f"CASE WHEN regexp_matches({plain}, {literal(_dressed(_READABLE[mark]))}) "
         f"THEN TRY_CAST(CASE WHEN starts_with({plain}, '(') THEN '-' ELSE '' END || {digits} AS DOUBLE) END"
     )
-    simple = f"TRY_CAST({text} AS DOUBLE)"
+    simple = as_double(text)
     if mark == ",":
         simple = f"CASE WHEN NOT contains({text}, '.') THEN {simple} END"
     number = f"coalesce({simple}, {dressed})"
     either = f"CASE WHEN NOT {is_undecided(text)} THEN {number} END" if undecided else number
     return f"CASE WHEN isfinite({either}) THEN {either} END"
+
+
+def as_double(text: str) -> str:
+    """Return SQL of a text as a number with a decimal point; null where it is none, as `1_000`, which DuckDB reads.
+
+    Examples
+    --------
+    >>> import duckdb
+    >>> duckdb.sql(f"SELECT {as_double('t')} FROM (VALUES ('2024_01'), ('-1.5e3')) v(t)").fetchall()
+    [(None,), (-1500.0,)]
+    """
+    return f"TRY_CAST(CASE WHEN NOT contains({text}, '_') THEN {text} END AS DOUBLE)"
 
 
 def is_undecided(text: str) -> str:
@@ -216,9 +228,12 @@ def _count(engine: duckdb.DuckDBPyConnection, relation: str, columns: Sequence[s
         prepared += [f"{text} AS t{number}", f"{_shape(text)} AS s{number}"]
         shape = [f"count(*) FILTER (s{number} = {place})" for place in range(5)]
         comma, point, either, whole, spaced = shape
-        number_of = f"TRY_CAST(t{number} AS DOUBLE)"
+        number_of = as_double(f"t{number}")
         dressed = f"count(*) FILTER (s{number} IS NOT NULL AND {number_of} IS NULL)"
         code = f"left(t{number}, 1) IN ('0', '+', '-') AND regexp_matches(t{number}, '^([+]|-?0[0-9])')"
+        code += (
+            f" OR regexp_matches(t{number}, '^[0-9]+[eE][0-9]+$')"  # programs write 1e+05, and people 12E3 as a code
+        )
         coded = (
             f"coalesce(bool_or({code}) FILTER (s{number} IS NOT NULL), false) "
             f"OR coalesce(max(abs({number_of})) FILTER (isfinite({number_of})), 0) >= {EXACT_INTEGERS}"
@@ -233,13 +248,13 @@ def _shape(text: str) -> str:
     """Return SQL of what a text shows: 0 a decimal comma, 1 a point, 2 either, 3 a whole number, 4 a dressed one."""
     plain = _plain(text)
     simple = (
-        f"CASE WHEN NOT isfinite(TRY_CAST({text} AS DOUBLE)) THEN NULL WHEN NOT contains({text}, '.') THEN 3 "
+        f"CASE WHEN NOT isfinite({as_double(text)}) THEN NULL WHEN NOT contains({text}, '.') THEN 3 "
         f"WHEN length({text}) - strpos({text}, '.') = 3 AND regexp_matches({text}, '^[-+]?{_EITHER}$') THEN 2 "
         "ELSE 1 END"
     )
     cases = [(_EITHER, 2), (_CERTAIN[","], 0), (_CERTAIN["."], 1), (_WHOLE, 4)]
     dressed = " ".join(f"WHEN regexp_matches({plain}, {literal(_dressed(body))}) THEN {shape}" for body, shape in cases)
-    return f"CASE WHEN TRY_CAST({text} AS DOUBLE) IS NOT NULL THEN {simple} ELSE CASE {dressed} END END"
+    return f"CASE WHEN {as_double(text)} IS NOT NULL THEN {simple} ELSE CASE {dressed} END END"
 
 
 def _plain(text: str) -> str:

@@ -63,6 +63,17 @@ def test_telephones_parted_by_spaces_are_no_numbers(tmp_path: Path) -> None:
     assert found.column("till.call") == ["555 123 456"]
 
 
+@pytest.mark.parametrize("codes", [["2024_01", "2024_02"], ["12E3", "7e11"], ["1_000", "2_000"]])
+def test_codes_that_the_engine_would_read_as_numbers_stay_text(tmp_path: Path, codes: list[str]) -> None:
+    rows = "".join(f"p{n};2026-01-01;{code}\n" for n, code in enumerate(codes))
+    assert staged(tmp_path, f"who;at;batch\n{rows}").column("till.batch") == codes
+
+
+def test_numbers_with_exponents_as_programs_write_them_are_numbers(tmp_path: Path) -> None:
+    found = staged(tmp_path, "who;at;size\nann;2026-01-01;1e+05\nbob;2026-01-01;2.5e-1\n")
+    assert found.column("till.size") == [100_000, 0.25]
+
+
 # ── money ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 def paid(root: Path, body: str, company: Company, **settings: Any) -> tuple[list[float], dict[str, int]]:
     (root / "till.csv").write_text(body)
