@@ -113,6 +113,16 @@ def test_amounts_in_the_smallest_unit_are_declared(tmp_path: Path) -> None:
     assert paid(tmp_path, body, company, minor_units=["amount"])[0] == [29.9, 5]
 
 
+def test_an_amount_without_a_currency_is_the_companys_where_no_row_has_another(tmp_path: Path) -> None:
+    body = "who,at,amount,money\nann,2026-01-01,10,USD\nbob,2026-01-01,20,\ncleo,2026-01-01,30,EUR\n"
+    company = Company(currency="EUR", rates={"USD": 0.5})
+    assert paid(tmp_path, body, company) == (
+        [5, 30],
+        {"amount has no currency, and other rows have other currencies than EUR": 1},
+    )
+    assert paid(tmp_path, body.replace("USD", "EUR"), company) == ([10, 20, 30], {})
+
+
 def test_odd_codes_are_kept_aside_and_a_second_column_of_codes_is_refused(tmp_path: Path) -> None:
     company = Company(currency="EUR", rates={"USD": 0.9})
     amounts, rejected = paid(tmp_path, MIXED.replace("GBP", "N/A"), company)
