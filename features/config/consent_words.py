@@ -5,6 +5,17 @@ from __future__ import annotations
 import re
 import unicodedata
 
+_DECOMPOSED = [(chr(code), unicodedata.normalize("NFKD", chr(code))) for code in range(0xE0, 0x180)]
+_LETTERS = [
+    (letter, parts[0])
+    for letter, parts in _DECOMPOSED
+    if letter == letter.lower() and [bool(unicodedata.combining(part)) for part in parts] == [False, True]
+]
+#: Lower-case letters with accents, and each without.
+ACCENTED, PLAIN = ("".join(letters) for letters in zip(*_LETTERS, strict=True))
+#: What stands between the words of a status.
+BREAKS = " \t\r\n\u00a0-"
+
 
 def consent_word(text: str) -> str:
     """Return a status as it is compared: without letter case, accents, and the marks between its words.

@@ -6,7 +6,17 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 
 from features.base.database_engine import literal, quoted
-from features.config.consent_words import GRANTED, NO, OBJECTED, UNDECIDED, WITHDRAWN, YES
+from features.config.consent_words import (
+    ACCENTED,
+    BREAKS,
+    GRANTED,
+    NO,
+    OBJECTED,
+    PLAIN,
+    UNDECIDED,
+    WITHDRAWN,
+    YES,
+)
 from features.config.purposes import Purpose
 
 #: What a statement amounts to; at equal times the lowest counts. An unknown one blocks, an open one decides nothing.
@@ -110,8 +120,9 @@ def odd_select(purposes: Sequence[str]) -> str:
 
 
 def _word(status: str) -> str:
-    """Return SQL of a status as `consent_word` compares it."""
-    return f"trim(regexp_replace(strip_accents(lower({status})), '[\\s\\x{{a0}}_-]+', '_', 'g'), '_')"
+    """Return SQL of a status as `consent_word` compares it, the same for DuckDB and Spark."""
+    plain = f"translate(lower({status}), {literal(ACCENTED + BREAKS)}, {literal(PLAIN + '_' * len(BREAKS))})"
+    return f"trim(replace(replace({plain}, '__', '_'), '__', '_'), '_')"
 
 
 def _listed(words: Collection[str]) -> str:

@@ -15,6 +15,7 @@ _SAME: tuple[type[exp.Expression], ...] = (
     *(exp.And, exp.Or, exp.Not, exp.Is, exp.In, exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE),
     *(exp.Add, exp.Sub, exp.Mul, exp.Div, exp.Neg, exp.DPipe, exp.Case, exp.If, exp.Coalesce, exp.Nullif),
     *(exp.Filter, exp.Count, exp.Sum, exp.Min, exp.Max, exp.ArgMax, exp.ArgMin, exp.Trim, exp.Lower, exp.Length),
+    *(exp.Replace, exp.Translate),
     *(exp.Struct, exp.PropertyEQ, exp.Dot, exp.ArrayAgg, exp.ArrayMax, exp.Lambda, exp.Transform, exp.Anonymous),
 )
 _TYPES = ("VARCHAR", "TEXT", "DOUBLE", "BIGINT", "INT", "DECIMAL")

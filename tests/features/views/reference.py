@@ -219,21 +219,25 @@ def standing(
 ) -> tuple[int | None, str | None]:
     """Return whether a customer has granted a purpose by then (1), refused it (0), or said nothing, and the record.
 
-    At equal times a refusal outweighs a grant; a grant that has expired counts as a refusal.
+    At equal times a refusal outweighs what is not understood, and that a grant. What is not understood, and a grant
+    that has expired, count as a refusal. A refusal that is known counts also before its time.
     """
-    words = {"granted": 1, "yes": 1, "withdrawn": 0, "objected": 0}
+    words = {"granted": 3, "yes": 3, "withdrawn": 0, "objected": 0}
+
+    def meaning(row: Row) -> int:
+        return words.get(str(row["status"]).lower(), 1)
+
     known = [
         row
         for row in rows
         if (row["customer_id"], row["purpose"]) == (customer, purpose)
-        and row["event_time"] <= as_of
+        and (row["event_time"] <= as_of or meaning(row) <= 1)
         and row["known_at"] <= as_of
-        and str(row["status"]).lower() in words
     ]
     if not known:
         return None, None
-    last = max(known, key=lambda r: (r["event_time"], -words[r["status"].lower()], r["feed"], r["record_id"]))
-    word = words[last["status"].lower()]
+    last = max(known, key=lambda r: (r["event_time"], -meaning(r), r["feed"], r["record_id"]))
+    word = int(meaning(last) == 3)
     if word and expires is not None and as_of - last["event_time"] >= expires:
         word = 0
     return word, f"{last['feed']}:{last['record_id']}"
