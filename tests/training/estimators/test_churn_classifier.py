@@ -165,5 +165,6 @@ def test_it_stands_in_a_pipeline_and_a_grid_search() -> None:
     frame, outcome = world(300)
     pipeline = make_pipeline(FunctionTransformer(lambda rows: rows.drop(columns="score")), quick())
     assert cross_val_score(pipeline, frame, outcome, cv=2, scoring="roc_auc").mean() > 0.6
-    grid = GridSearchCV(quick(), {"max_rounds": [5, 20]}, cv=2, scoring="neg_log_loss").fit(frame, outcome)
-    assert grid.best_params_ == {"max_rounds": 20}
+    directions = {"monotone": [{"months": "down"}, {"months": "up"}]}
+    grid = GridSearchCV(quick(), directions, cv=2, scoring="neg_log_loss").fit(frame, outcome)
+    assert grid.best_params_ == {"monotone": {"months": "up"}}, "customers who have stayed long stay"
