@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from features.store.online_records import OnlineRecords
-from features.store.online_records_redis import RedisRecords
 from features.store.online_records_sqlite import SqliteRecords
 from features.store.store_settings import SqliteOnline, read_settings, redis_address
 
@@ -21,4 +20,7 @@ def open_records(root: Path) -> OnlineRecords:
     online = settings.online_store
     if isinstance(online, SqliteOnline):
         return SqliteRecords(Path(online.path))
+    # An optional backend: a process that reads SQLite does not load the client.
+    from features.store.online_records_redis import RedisRecords
+
     return RedisRecords(redis_address(online.url, root=root), name=settings.project)

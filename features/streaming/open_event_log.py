@@ -5,7 +5,6 @@ from __future__ import annotations
 from features.base.workspace import Workspace, reveal
 from features.config.workspace_files import load_feeds
 from features.streaming.event_log import EventLog
-from features.streaming.event_log_redis import RedisLog
 from features.streaming.event_log_sqlite import SqliteLog
 
 
@@ -20,6 +19,8 @@ def open_log(workspace: Workspace) -> EventLog:
     declared = load_feeds(workspace)[0].event_log
     if declared.log == "sqlite":
         return SqliteLog(workspace.streaming)
+    from features.streaming.event_log_redis import RedisLog  # its client is only loaded where it is used
+
     where = "features/feeds.yaml"
     return RedisLog.at(reveal(declared.address or "", root=workspace.root, where=where), name=declared.name)
 
