@@ -27,7 +27,7 @@ FEATURES = {
     ),
     "forget": LazyCommand(
         "forget_command:forget",
-        "Forget one customer's streamed events and features; a build brings back what the feeds still hold of them.",
+        "Forget one customer's history, streamed events and features; a build brings back what the feeds still hold.",
     ),
     "reconcile": LazyCommand(
         "reconcile_commands:reconcile",
