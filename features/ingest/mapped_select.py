@@ -171,11 +171,12 @@ class _MappedSelect:
         if not code_sql:
             return amount
         rate = rate_sql(code_sql, own, self.company.rates)
-        foreign = f"SELECT coalesce(bool_or(({rate}) IS DISTINCT FROM 1.0), false) FROM {TYPED}"
-        self._note(
-            f"{amount} IS NOT NULL AND {code_sql} IS NULL AND ({foreign})",
-            f"{label} has no currency, and other rows have other currencies than {own}",
-        )
+        if code in mapping.columns:
+            foreign = f"SELECT coalesce(bool_or(({rate}) IS DISTINCT FROM 1.0), false) FROM {TYPED}"
+            self._note(
+                f"{amount} IS NOT NULL AND {code_sql} IS NULL AND ({foreign})",
+                f"{label} has no currency, and other rows have other currencies than {own}",
+            )
         self._note(
             f"{amount} IS NOT NULL AND ({rate}) IS NULL",
             f"{label} is not in {own} and company.rates has no rate for its currency",
