@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tempfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -117,7 +118,7 @@ def try_feeds(root: Path, feeds_yaml: str, progress: Progress, *, whole: bool = 
             if not whole and any(_is_large(file) for file in files):
                 sampled[name] = files
         for name, feed in declared["feeds"].items():
-            linked = [other for other in sampled if f"{other}." in str(feed.get("customer", ""))]
+            linked = [other for other in sampled if re.search(rf"\b{other}\.", str(feed.get("customer", "")))]
             if any(other != name and sampled[other] != sampled.get(name) for other in linked):
                 apart.add(name)
         if apart:  # most of their customers lie beyond the rows that are tried
